@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two clocks of the process. The core never calls these: time comes to it with each event.
+#ifndef SFL_BASE_CLOCK_H
+#define SFL_BASE_CLOCK_H
+
+#include <stdint.h>
+
+// Milliseconds of the monotonic clock. Any thread.
+uint64_t sfl_clock_now_ms(void);
+
+// Nanoseconds of the monotonic clock. Any thread.
+uint64_t sfl_clock_now_ns(void);
+
+// Microseconds since 1970 of the wall clock; it may jump. Any thread.
+uint64_t sfl_clock_wall_us(void);
+
+#endif

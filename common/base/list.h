@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// An intrusive, circular, doubly linked list: no allocation, O(1) removal of a known member.
+#ifndef SFL_BASE_LIST_H
+#define SFL_BASE_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct sfl_link {
+    struct sfl_link *next;
+    struct sfl_link *previous;
+};
+
+struct sfl_list {
+    struct sfl_link head;
+};
+
+// The struct of `type` whose member `member` is `*link`.
+#define SFL_CONTAINER_OF(link, type, member)                                                       \
+    ((type *)(void *)((char *)(link) - offsetof(type, member)))
+
+static inline void sfl_list_init(struct sfl_list *list)
+{
+    list->head.next = &list->head;
+    list->head.previous = &list->head;
+}
+
+static inline bool sfl_list_is_empty(const struct sfl_list *list)
+{
+    return list->head.next == &list->head;
+}
+
+// A link that is in no list has NULL pointers.
+static inline void sfl_link_init(struct sfl_link *link)
+{
+    link->next = NULL;
+    link->previous = NULL;
+}
+
+static inline bool sfl_link_is_linked(const struct sfl_link *link)
+{
+    return link->next != NULL;
+}
+
+static inline void sfl_list_append(struct sfl_list *list, struct sfl_link *link)
+{
+    link->previous = list->head.previous;
+    link->next = &list->head;
+    list->head.previous->next = link;
+    list->head.previous = link;
+}
+
+// Takes a link out of whichever list it is in; nothing happens when it is in none.
+static inline void sfl_link_remove(struct sfl_link *link)
+{
+    if (!sfl_link_is_linked(link))
+        return;
+    link->previous->next = link->next;
+    link->next->previous = link->previous;
+    sfl_link_init(link);
+}
+
+// The first link, or NULL; stays in the list.
+static inline struct sfl_link *sfl_list_first(const struct sfl_list *list)
+{
+    return sfl_list_is_empty(list) ? NULL : list->head.next;
+}
+
+// The link after `link`, or NULL at the end.
+static inline struct sfl_link *sfl_list_next(const struct sfl_list *list,
+                                             const struct sfl_link *link)
+{
+    return link->next == &list->head ? NULL : link->next;
+}
+
+// Takes the first link out; NULL when the list is empty.
+static inline struct sfl_link *sfl_list_pop(struct sfl_list *list)
+{
+    struct sfl_link *link = sfl_list_first(list);
+    if (link != NULL)
+        sfl_link_remove(link);
+    return link;
+}
+
+#endif

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef SFL_BASE_UTF8_H
+#define SFL_BASE_UTF8_H
+
+#include "base/bytes.h"
+
+#include <stdbool.h>
+
+// True when the bytes are well-formed UTF-8 (RFC 3629); proto3 asks that of every string field.
+bool sfl_utf8_is_valid(struct sfl_span text);
+
+#endif
