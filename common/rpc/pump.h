@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pumps: threads that take completions from gRPC queues and do the work to its end.
+#ifndef SFL_RPC_PUMP_H
+#define SFL_RPC_PUMP_H
+
+#include "base/list.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sfl_pump;
+struct sfl_pumps;
+
+// What a pump thread calls between completions. Either function may be NULL.
+struct sfl_pump_hooks {
+    // When the pump should call on_tick at the latest, in ms of the monotonic clock; UINT64_MAX for
+    // never. Asked before each wait.
+    uint64_t (*next_tick_ms)(void *context);
+    // Called when that time has come, and after each sfl_pump_wake.
+    void (*on_tick)(void *context);
+    void *context;
+};
+
+// Work that waits until the completions at hand are drained, so that what they produce can be
+// gathered. Owned by whoever embeds it; must stay until it has run.
+struct sfl_pump_work {
+    struct sfl_link link;
+    void (*run)(struct sfl_pump_work *work);
+};
+
+// Starts `count` pump threads (1 to 64), each with its own queue. The first call of a process also
+// starts gRPC. `hooks` is copied, and serves every pump; NULL for none.
+// SFL_NO_MEMORY when threads or memory are short.
+enum sfl_status sfl_pumps_create(unsigned count, const struct sfl_pump_hooks *hooks,
+                                 struct sfl_pumps **pumps_out) SFL_MUST_USE;
+
+// Shuts the queues down, drains them to the end, joins the threads. Every stream, channel and
+// server on these pumps must have been closed before. Not from a pump thread.
+void sfl_pumps_destroy(struct sfl_pumps *pumps);
+
+unsigned sfl_pumps_count(const struct sfl_pumps *pumps);
+struct sfl_pump *sfl_pumps_get(struct sfl_pumps *pumps, unsigned index);
+
+// Makes the pump leave its wait and call on_tick soon; several wakes may become one. Any thread.
+void sfl_pump_wake(struct sfl_pump *pump);
+
+// True on a pump thread, of any pump of this process.
+bool sfl_pump_is_current(void);
+
+// On a pump thread: queues `work` to run on this thread once the completions at hand are drained (a
+// bounded number of them, so it runs soon even under load). On any other thread: runs it now.
+// A work that is queued already stays queued once.
+void sfl_pump_defer(struct sfl_pump_work *work);
+
+#endif

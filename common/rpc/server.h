@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// The server side of gRPC: listeners and a table of methods.
+#ifndef SFL_RPC_SERVER_H
+#define SFL_RPC_SERVER_H
+
+#include "rpc/pump.h"
+#include "rpc/stream.h"
+
+struct sfl_rpc_server;
+
+struct sfl_rpc_server_options {
+    struct sfl_pumps *pumps;       // borrowed until the server is destroyed
+    uint64_t message_bytes_max;    // larger messages end their RPC with RESOURCE_EXHAUSTED
+    uint64_t keepalive_time_ms;    // silence before the server pings a connection
+    uint64_t keepalive_timeout_ms; // how long it waits for the answer
+};
+
+// How one method is served.
+struct sfl_method {
+    const char *path; // "/package.Service/Method", static storage
+    // gRPC reads the first message before it reports the call: one trip less (GRPC_CORE.md). Then
+    // on_message is called for it right after on_call has accepted the stream.
+    bool reads_first;
+    // A new RPC, on its pump thread. The callee fills in where its events go and what context they
+    // get, and owns one reference to the stream from now on. It cannot fail: to refuse, it sets its
+    // events and calls sfl_stream_finish.
+    void (*on_call)(void *context, struct sfl_stream *stream,
+                    const struct sfl_stream_events **events_out, void **stream_context_out);
+    void *context;
+};
+
+// Makes a server that does not listen yet. `methods` is copied. RPCs of any other method end with
+// UNIMPLEMENTED, naming the method.
+enum sfl_status sfl_rpc_server_create(const struct sfl_rpc_server_options *options,
+                                      const struct sfl_method *methods, size_t method_count,
+                                      struct sfl_rpc_server **server_out) SFL_MUST_USE;
+
+// Takes an address "host:port" (port 0: one that the system picks), before start.
+// `bound_out` (at least 300 bytes) gets "host:port" with the real port. On failure a text that says
+// what is wrong (taken, not parsable, no such host) goes there instead, and SFL_UNAVAILABLE or
+// SFL_INVALID_ARGUMENT is returned. An address that another process listens on is always an error.
+enum sfl_status sfl_rpc_server_listen(struct sfl_rpc_server *server, const char *address,
+                                      char bound_out[static 300]) SFL_MUST_USE;
+
+// The same for a unix socket. A live socket of another process is an error; a stale file is
+// replaced; a path that is no socket is an error. The file is removed when the server is destroyed.
+enum sfl_status sfl_rpc_server_listen_unix(struct sfl_rpc_server *server, const char *path,
+                                           char bound_out[static 300]) SFL_MUST_USE;
+
+// Begins to serve.
+void sfl_rpc_server_start(struct sfl_rpc_server *server);
+
+// Ends in order: closes the listeners, refuses new RPCs, waits at most `grace_ms` for the open ones
+// to end by themselves, then cancels what is left, and returns when no RPC is open any more. Not
+// from a pump thread.
+void sfl_rpc_server_shutdown(struct sfl_rpc_server *server, uint64_t grace_ms);
+
+// After shutdown (or instead of start). Frees it.
+void sfl_rpc_server_destroy(struct sfl_rpc_server *server);
+
+#endif
