@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The daemon's settings: one plain struct that main.c fills once, before any thread starts, and
+// hands to everybody else as `const`. What each setting is called outside, its bounds and its help
+// text stand in one table, settings_table.c; flags, environment, config file, --help, the sample
+// file and the man page all come from that table.
+#ifndef SFL_CONFIG_SETTINGS_H
+#define SFL_CONFIG_SETTINGS_H
+
+#include "base/log.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+// Exit codes of the program itself, from sysexits.h.
+enum {
+    SFL_EXIT_USAGE = 64,  // a flag that does not exist, or a value that a flag cannot have
+    SFL_EXIT_CONFIG = 78, // the same in the environment or the config file, or settings that clash
+};
+
+// Where flights live. The other coordinators of the contract come with their own settings.
+enum sfl_settings_coordinator {
+    SFL_SETTINGS_COORDINATOR_STANDALONE,
+};
+
+// Owned strings, each ended by NUL; items is NULL when count is 0.
+struct sfl_string_list {
+    char **items;
+    size_t count;
+};
+
+// Every field holds what is in force: automatic values (pumps, shards, retained-limit written as
+// 0) are already worked out, so that no reader meets the 0. Strings are owned by the struct.
+struct sfl_settings {
+    // Listening.
+    struct sfl_string_list listen; // HOST:PORT or [IPV6]:PORT each; empty after `--listen none`
+    char *unix_socket;             // path, or NULL for none; never NULL while listen is empty
+    uint64_t keepalive_time_ms;    // a connection that is silent so long is asked for a sign
+    uint64_t keepalive_timeout_ms; // and is closed when none comes within this time
+
+    // Running.
+    uint32_t pumps;         // threads that poll gRPC, 1 to 64
+    uint32_t shards;        // of the flight table, a power of two
+    uint64_t drain_time_ms; // how long running flights may go on after SIGTERM; 0: not at all
+    char *data_dir;         // path, or NULL: nothing outlives the process
+    enum sfl_settings_coordinator coordinator;
+
+    // Bytes.
+    uint64_t result_bytes_max;   // of one result
+    uint64_t held_bytes_max;     // of all results, running and retained; >= result_bytes_max
+    uint64_t retained_bytes_max; // of retained outcomes alone; <= held_bytes_max
+    uint64_t message_bytes_max;  // of one message from a client
+    uint64_t key_bytes_max;
+    uint64_t group_bytes_max;
+
+    // Counts.
+    uint32_t flights_max;
+    uint32_t callers_max;
+    uint32_t connection_callers_max; // callers on one connection; <= callers_max
+
+    // Times that a caller may ask for.
+    uint64_t retain_ms_max;
+    uint64_t lease_ms_min;
+    uint64_t lease_ms_max; // >= lease_ms_min
+    uint64_t run_ms_max;
+
+    // Logging.
+    enum sfl_log_level log_level;
+    enum sfl_log_format log_format;
+};
+
+// Reads the settings of one start of the daemon: flags come before the environment
+// (SINGLEFLIGHTD_*, out of `environment`, a NULL-ended array of NAME=value), the environment before
+// the config file, the file before the defaults.
+//
+// True: *settings_out is filled and belongs to the caller, who gives it to sfl_settings_deinit().
+// False: the program has nothing more to do; what there was to say has been written (--help and its
+// like to `out`, errors to `err`), *exit_code_out is the code to exit with, *settings_out is
+// untouched. Borrows everything else until it returns. Not thread-safe (getopt_long): call it
+// before threads start.
+SFL_MUST_USE bool sfl_settings_load(int argc, char *const argv[], char *const environment[],
+                                    FILE *out, FILE *err, struct sfl_settings *settings_out,
+                                    int *exit_code_out);
+
+// Releases what the settings own and leaves them zeroed. Harmless on zeroed settings.
+void sfl_settings_deinit(struct sfl_settings *settings);
+
+#endif
