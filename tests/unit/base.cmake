@@ -1,0 +1,2 @@
+sfl_add_unit_test(base_duration_test sfl_base)
+sfl_add_unit_test(base_log_test sfl_base Threads::Threads)
