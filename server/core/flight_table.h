@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// The flights of one shard: a pure state machine. Events go in, effects come out.
+//
+// The table never calls out, never reads a clock, never blocks, and allocates only through the
+// allocator it was given. It is not thread-safe: its shard's lock guards every function here, and
+// effects are carried out, or at least put in order per caller, before that lock is released.
+#ifndef SFL_CORE_FLIGHT_TABLE_H
+#define SFL_CORE_FLIGHT_TABLE_H
+
+#include "base/hash.h"
+#include "core/effect.h"
+#include "core/event.h"
+#include "core/flight.h"
+#include "core/index.h"
+
+enum { SFL_GROUPS_MAX = 10000 }; // groups with counters of their own, per table
+
+struct sfl_table_options {
+    const struct sfl_allocator *allocator; // borrowed; its values may be freed on any thread
+    const struct sfl_limits *limits;       // borrowed
+    struct sfl_usage *usage;               // borrowed; shared by all tables of the process
+    uint64_t now_ms;
+};
+
+struct sfl_table {
+    const struct sfl_allocator *allocator;
+    const struct sfl_limits *limits;
+    struct sfl_usage *usage;
+    struct sfl_index places[SFL_PLACES]; // by sfl_flight_place
+    struct sfl_index groups;
+    struct sfl_list settled; // flights whose followers wait to be taken
+    struct sfl_deadlines deadlines;
+    struct sfl_stats stats;
+    bool draining;
+};
+
+void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *options);
+
+// Frees the retained outcomes and everything else. No caller may be joined, no HOME_FOUND owed.
+void sfl_table_deinit(struct sfl_table *table);
+
+// Carries out one event. `effects` is overwritten. When effects->more is set, the caller carries
+// the effects out and then steps the same event (TICK or SHUT) again.
+void sfl_table_step(struct sfl_table *table, const struct sfl_event *event,
+                    struct sfl_effects *effects);
+
+// When the next TICK is due, in ms of the events' clock; it may be early. UINT64_MAX for never.
+uint64_t sfl_table_next_deadline_ms(const struct sfl_table *table);
+
+enum { SFL_SETTLED_BATCH = 256 };
+
+// Some followers of one settled flight. They are not joined any more.
+struct sfl_settled {
+    bool refused;               // they get `refusal`; otherwise `result`
+    struct sfl_result result;   // one reference to result.outcome for the whole batch
+    struct sfl_refusal refusal; // one reference to refusal.name for the whole batch
+    unsigned count;
+    struct sfl_caller *callers[SFL_SETTLED_BATCH];
+};
+
+// Takes the next batch, oldest first. False when no follower waits. The receiver delivers it
+// outside the shard's lock and drops the references.
+bool sfl_table_take_settled(struct sfl_table *table, struct sfl_settled *settled_out);
+
+// Puts a retained outcome in that a data file kept. Takes over `outcome`'s reference on success.
+// False when there is no room, or a newer one is there.
+bool sfl_table_restore(struct sfl_table *table, const struct sfl_join *join, uint64_t hash,
+                       struct sfl_outcome *outcome, uint32_t callers, uint64_t ended_at_ms,
+                       uint64_t retained_until_ms, uint64_t now_ms);
+
+// One flight as Admin.ListFlights shows it. Spans are borrowed until the visit returns.
+struct sfl_flight_view {
+    struct sfl_span group;
+    struct sfl_span key;
+    struct sfl_span leader;
+    enum sfl_flight_state state;
+    bool forgotten;
+    uint64_t token;
+    uint32_t attempt;
+    uint32_t callers;
+    uint64_t running_ms;
+    uint64_t value_bytes;
+    uint64_t expires_ms;
+};
+
+// Where a listing goes on; starts as {0}.
+struct sfl_table_cursor {
+    unsigned place;
+    uint64_t slot;
+};
+
+// Looks at up to `slots` places of the table and calls `visit` for each flight among them, until it
+// returns false. False when the end is reached. A listing that runs while the table changes may miss
+// a flight or see it twice.
+bool sfl_table_visit(const struct sfl_table *table, uint64_t now_ms,
+                     struct sfl_table_cursor *cursor, uint64_t slots,
+                     bool (*visit)(void *context, const struct sfl_flight_view *view),
+                     void *context);
+
+// The counters of one group, or of all for an empty span. A group without counters of its own (see
+// SFL_GROUPS_MAX) has zeroes.
+struct sfl_stats sfl_table_stats(const struct sfl_table *table, struct sfl_span group);
+
+#endif

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// An open-addressed hash index of pointers. It stores hashes beside the pointers, so that a miss
+// touches no entry.
+#ifndef SFL_CORE_INDEX_H
+#define SFL_CORE_INDEX_H
+
+#include "base/allocator.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sfl_index_slot {
+    uint64_t hash;
+    void *entry; // NULL: empty
+};
+
+struct sfl_index {
+    const struct sfl_allocator *allocator;
+    struct sfl_index_slot *slots;
+    uint64_t capacity; // a power of two, or 0
+    uint64_t count;
+};
+
+void sfl_index_init(struct sfl_index *index, const struct sfl_allocator *allocator);
+
+// Frees the index, not its entries.
+void sfl_index_deinit(struct sfl_index *index);
+
+// Makes room for one more entry, so that the next sfl_index_insert cannot fail. False when there is
+// no memory.
+bool sfl_index_reserve(struct sfl_index *index);
+
+// Adds an entry, after sfl_index_reserve. Equal hashes and equal keys may stand side by side.
+void sfl_index_insert(struct sfl_index *index, uint64_t hash, void *entry);
+
+// Takes out exactly this entry, which must be there.
+void sfl_index_remove(struct sfl_index *index, uint64_t hash, const void *entry);
+
+// Walks the entries of one hash: start with {0}-initialised state, NULL ends it. The index must not
+// change meanwhile.
+struct sfl_index_walk {
+    uint64_t steps;
+};
+void *sfl_index_next(const struct sfl_index *index, uint64_t hash, struct sfl_index_walk *walk);
+
+#endif

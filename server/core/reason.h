@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Why a caller was refused or ended without an outcome: one row per reason.
+#ifndef SFL_CORE_REASON_H
+#define SFL_CORE_REASON_H
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+// name, status, text. In the text, %a and %b stand for the refusal's two numbers, %n for its name,
+// %c for how the leader was lost.
+#define SFL_REASON_LIST(X)                                                                         \
+    X(CANCELLED, CANCELLED, "cancelled by the caller")                                             \
+    X(BROKEN, CANCELLED, "the stream broke")                                                       \
+    X(DEADLINE, DEADLINE_EXCEEDED, "the caller's deadline passed")                                 \
+    X(MALFORMED, INVALID_ARGUMENT, "malformed message")                                            \
+    X(KEY_SIZE, INVALID_ARGUMENT, "key: %a bytes, must be 1 to %b")                                \
+    X(GROUP_SIZE, INVALID_ARGUMENT, "group: %a bytes, must be at most %b")                         \
+    X(GROUP_BYTES, INVALID_ARGUMENT, "group: may hold only A-Z a-z 0-9 . _ -")                     \
+    X(FINGERPRINT_SIZE, INVALID_ARGUMENT, "fingerprint: %a bytes, must be at most %b")             \
+    X(CALLER_SIZE, INVALID_ARGUMENT, "caller: %a bytes, must be at most %b")                       \
+    X(RETAIN, INVALID_ARGUMENT, "retain_ms: %a, must be at most %b")                               \
+    X(RETAIN_ERROR, INVALID_ARGUMENT, "retain_error_ms: %a, must be at most %b")                   \
+    X(LEASE_SHORT, INVALID_ARGUMENT, "lease_ms: %a, must be 0 or at least %b")                     \
+    X(LEASE_LONG, INVALID_ARGUMENT, "lease_ms: %a, must be at most %b")                            \
+    X(RUN_LIMIT_LONG, INVALID_ARGUMENT, "run_limit_ms: %a, must be at most %b")                    \
+    X(RETENTION, INVALID_ARGUMENT, "retention.retain_ms: %a, must be at most %b")                  \
+    X(DETAILS_SIZE, INVALID_ARGUMENT, "outcome.details: %a bytes, must be at most %b")             \
+    X(OUTCOME_KIND, INVALID_ARGUMENT, "outcome.kind: must be OK, ERROR, PANIC or ABANDONED")       \
+    X(PASS_ON_OK, INVALID_ARGUMENT, "pass_on: not with an outcome of kind OK")                     \
+    X(NOT_LEADING, INVALID_ARGUMENT, "step out of order: this caller does not lead")               \
+    X(SEQUENCE, INVALID_ARGUMENT, "chunk.sequence: %a, expected %b")                               \
+    X(NOTHING_TO_FOLLOW, NOT_FOUND, "nothing to follow: no flight runs for this key")              \
+    X(OTHER_LEADS, ABORTED, "caller \"%n\" leads since %a ms")                                     \
+    X(OTHER_ARGUMENTS, FAILED_PRECONDITION,                                                        \
+      "fingerprint: differs from that of the flight of the same key")                              \
+    X(FENCED, ABORTED, "fenced: token %a, now %b")                                                 \
+    X(LEASE_BROKEN, ABORTED,                                                                       \
+      "the leader sends no more; token %a may be resumed on a new stream within %b ms")            \
+    X(NOBODY_LEADS, ABORTED, "the leader was lost (%c), and no caller that waits may lead")        \
+    X(ATTEMPTS_USED, ABORTED, "the leader was lost (%c), and all %a attempts are used up")         \
+    X(LOSS_IS_FAIL, ABORTED, "the leader was lost (%c), and on_leader_loss is FAIL")               \
+    X(DRAINING, UNAVAILABLE, "the server is draining; try another replica or again")               \
+    X(DRAINED, UNAVAILABLE, "the server's drain time is over; try again")                          \
+    X(HOME_UNREACHABLE, UNAVAILABLE, "the coordinator cannot be reached; try again")               \
+    X(FLIGHTS_LIMIT, RESOURCE_EXHAUSTED, "flights: the limit of %a is reached")                    \
+    X(CALLERS_LIMIT, RESOURCE_EXHAUSTED, "callers: the limit of %a is reached")                    \
+    X(CONNECTION_LIMIT, RESOURCE_EXHAUSTED,                                                        \
+      "callers of one connection: the limit of %a is reached")                                     \
+    X(VALUE_LIMIT, RESOURCE_EXHAUSTED, "result: larger than the limit of %a bytes")                \
+    X(TEXTS_LIMIT, RESOURCE_EXHAUSTED,                                                             \
+      "outcome: message, type, stack and details are larger than the limit of %a bytes")           \
+    X(HELD_LIMIT, RESOURCE_EXHAUSTED, "bytes held for results: the limit of %a is reached")        \
+    X(NO_MEMORY, NO_MEMORY, "out of memory")
+
+enum sfl_reason {
+#define SFL_REASON_ENUM(name, status, text) SFL_REASON_##name,
+    SFL_REASON_LIST(SFL_REASON_ENUM)
+#undef SFL_REASON_ENUM
+        SFL_REASON_NONE, // not refused
+};
+
+// How a leader was lost, for the texts of those that waited for it.
+#define SFL_LOSS_LIST(X)                                                                           \
+    X(LEFT, "it left without a result")                                                            \
+    X(LEASE, "its lease ran out")                                                                  \
+    X(RUN_LIMIT, "its run_limit ran out")                                                          \
+    X(FAILED, "its stream ended with an error")                                                    \
+    X(PASSED_ON, "it passed on")
+
+enum sfl_loss {
+#define SFL_LOSS_ENUM(name, text) SFL_LOSS_##name,
+    SFL_LOSS_LIST(SFL_LOSS_ENUM)
+#undef SFL_LOSS_ENUM
+};
+
+struct sfl_refusal {
+    enum sfl_reason reason;
+    enum sfl_loss loss;
+    uint64_t a;
+    uint64_t b;
+    struct sfl_bytes *name; // a reference that the receiver of the refusal drops; may be NULL
+};
+
+// The largest text that sfl_refusal_text writes, its end included.
+enum { SFL_REFUSAL_TEXT_MAX = 384 };
+
+enum sfl_status sfl_reason_status(enum sfl_reason reason);
+
+// True when the reason is a limit, as the statistic `refused` counts it.
+bool sfl_reason_is_limit(enum sfl_reason reason);
+
+// Writes the text that the remote caller reads, always ended by 0.
+void sfl_refusal_text(const struct sfl_refusal *refusal, char text_out[static SFL_REFUSAL_TEXT_MAX]);
+
+#endif

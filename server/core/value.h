@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bytes that one attempt posts, and the outcome that they are part of.
+#ifndef SFL_CORE_VALUE_H
+#define SFL_CORE_VALUE_H
+
+#include "base/bytes.h"
+#include "core/limits.h"
+#include "core/reason.h"
+
+// A part of a value. All blocks but the last are full.
+struct sfl_block {
+    struct sfl_block *next;
+    uint64_t start; // the offset of data[0] in the value
+    size_t capacity;
+    uint8_t data[];
+};
+
+// Grows at its end only, under its shard's lock. A reader that was told (under a lock) that the
+// value has `size` bytes may read those without any lock for as long as it holds a reference.
+struct sfl_value {
+    atomic_uint references;
+    const struct sfl_allocator *allocator;
+    struct sfl_usage *usage; // held_bytes is charged with every byte until the value is freed
+    uint64_t size;
+    struct sfl_block *first;
+    struct sfl_block *last;
+};
+
+// An empty value with one reference; NULL when there is no memory.
+struct sfl_value *sfl_value_create(const struct sfl_allocator *allocator, struct sfl_usage *usage);
+
+// Takes one more reference. Any thread. NULL stays NULL.
+struct sfl_value *sfl_value_ref(struct sfl_value *value);
+
+// Drops a reference. Any thread. NULL is fine.
+void sfl_value_unref(struct sfl_value *value);
+
+// Copies `bytes` to the end. SFL_REASON_NONE, or VALUE_LIMIT, HELD_LIMIT, NO_MEMORY: then the value
+// is as before.
+enum sfl_reason sfl_value_append(struct sfl_value *value, const struct sfl_limits *limits,
+                                 struct sfl_span bytes);
+
+// A place in a value from which to read on.
+struct sfl_value_cursor {
+    const struct sfl_block *block; // NULL before the first read
+    uint64_t position;
+};
+
+// The next bytes that lie side by side, at most `max`, of a value that is known to have `size`
+// bytes; empty at its end. Moves the cursor.
+struct sfl_span sfl_value_read(const struct sfl_value *value, uint64_t size,
+                               struct sfl_value_cursor *cursor, size_t max);
+
+enum sfl_outcome_kind {
+    SFL_OUTCOME_OK = 1,
+    SFL_OUTCOME_ERROR = 2,
+    SFL_OUTCOME_PANIC = 3,
+    SFL_OUTCOME_ABANDONED = 4,
+};
+
+// How an attempt ended. Never changed once made; shared by all that receive it, from any thread.
+struct sfl_outcome {
+    atomic_uint references;
+    const struct sfl_allocator *allocator;
+    struct sfl_usage *usage;
+    enum sfl_outcome_kind kind;
+    uint32_t attempt;
+    uint64_t token;
+    uint64_t value_bytes;
+    struct sfl_value *value; // its first value_bytes bytes; NULL when there are none
+    struct sfl_bytes *texts; // code, message, type, stack, details as the transport encoded them
+};
+
+struct sfl_outcome *sfl_outcome_ref(struct sfl_outcome *outcome);
+void sfl_outcome_unref(struct sfl_outcome *outcome);
+
+// What an outcome takes of held_bytes.
+uint64_t sfl_outcome_held_bytes(const struct sfl_outcome *outcome);
+
+// What one receiver is told beside the outcome. The outcome is a reference that the receiver of the
+// effect drops.
+struct sfl_result {
+    struct sfl_outcome *outcome;
+    bool led;
+    bool shared;
+    bool retained;
+    bool retain_refused;
+    uint32_t callers;
+    uint64_t age_ms;
+    uint64_t retain_ms;
+};
+
+#endif
