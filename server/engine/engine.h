@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// The flight table in many threads: shards of it, their locks, and the clock's ticks.
+//
+// Every function may be called from any thread unless it says otherwise. A function that takes an
+// event locks the key's shard, steps the table, tells the sink, unlocks, and delivers what a
+// settled flight's followers are to get in batches outside the lock.
+#ifndef SFL_ENGINE_ENGINE_H
+#define SFL_ENGINE_ENGINE_H
+
+#include "coordinator/coordinator.h"
+#include "core/flight_table.h"
+
+struct sfl_engine;
+struct sfl_shard;
+
+// A caller as the engine knows it. Embedded in the transport's call; must stay until the sink has
+// been told result, refuse or settled for it, or a join has been refused.
+struct sfl_member {
+    struct sfl_caller caller;
+    struct sfl_shard *shard; // set by the join
+};
+
+// Where the effects go. All but `settled` are called under the shard's lock, in the order in which
+// they hold for a member: they put things in order and return; they send nothing, log nothing, and
+// call no engine function. Pointers are borrowed until the call returns; what is to be kept is
+// referenced.
+struct sfl_engine_sink {
+    void (*lead)(void *context, struct sfl_member *member, const struct sfl_lead *lead);
+    void (*follow)(void *context, struct sfl_member *member, const struct sfl_follow *follow);
+    // A live follower may read `value` up to `value_bytes`; each call replaces the one before.
+    void (*chunk)(void *context, struct sfl_member *member, struct sfl_value *value,
+                  uint64_t value_bytes);
+    // A live follower starts over: what it read before is void.
+    void (*restart)(void *context, struct sfl_member *member, uint32_t attempt,
+                    const struct sfl_bytes *leader);
+    void (*audience)(void *context, struct sfl_member *member, const struct sfl_audience *audience);
+    // The last word to a member: it is not joined any more.
+    void (*result)(void *context, struct sfl_member *member, const struct sfl_result *result);
+    void (*refuse)(void *context, struct sfl_member *member, const struct sfl_refusal *refusal);
+    // The last word to many, outside of every lock; on a pump thread or the loop thread. The
+    // callers are `struct sfl_member`s (sfl_member_of_caller).
+    void (*settled)(void *context, const struct sfl_settled *settled);
+};
+
+struct sfl_engine_options {
+    unsigned shards;                      // a power of two
+    const struct sfl_limits *limits;      // borrowed
+    struct sfl_coordinator *coordinator;  // borrowed; the engine sets its on_answer
+    const struct sfl_engine_sink *sink;   // borrowed
+    void *sink_context;
+    // An earlier tick is wanted than sfl_engine_tick last said. Any thread, under a shard's lock.
+    void (*on_earlier_tick)(void *context);
+    void *tick_context;
+};
+
+static inline struct sfl_member *sfl_member_of_caller(struct sfl_caller *caller)
+{
+    return SFL_CONTAINER_OF(caller, struct sfl_member, caller);
+}
+
+enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
+                                  struct sfl_engine **engine_out) SFL_MUST_USE;
+
+// Every member must have left before.
+void sfl_engine_destroy(struct sfl_engine *engine);
+
+// Joins a fresh member. Ends in lead, follow, result or refuse, at once or (with a coordinator that
+// answers late) later.
+void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,
+                     const struct sfl_join *join);
+
+// Steps of a member that has joined. When it is not joined any more, nothing happens: its last word
+// has been or is being said.
+void sfl_engine_chunk(struct sfl_engine *engine, struct sfl_member *member,
+                      const struct sfl_chunk *chunk);
+void sfl_engine_renew(struct sfl_engine *engine, struct sfl_member *member);
+void sfl_engine_finish(struct sfl_engine *engine, struct sfl_member *member,
+                       const struct sfl_finish *finish);
+void sfl_engine_half_close(struct sfl_engine *engine, struct sfl_member *member);
+
+// The member is gone (`broken`), or the transport ends it with an error. If it was joined, the sink
+// is told refuse with this reason; if its last word had been said already, nothing happens.
+void sfl_engine_leave(struct sfl_engine *engine, struct sfl_member *member, enum sfl_reason reason,
+                      bool broken);
+
+struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct sfl_forget *forget);
+
+// Carries out what is due now. Returns when to call it next, in ms of the monotonic clock;
+// UINT64_MAX for never. One thread only (the loop's).
+uint64_t sfl_engine_tick(struct sfl_engine *engine);
+
+// From now on new callers are refused; resumes, retained outcomes and Forget are served.
+void sfl_engine_drain(struct sfl_engine *engine);
+
+// Ends every flight that still runs with UNAVAILABLE.
+void sfl_engine_shut(struct sfl_engine *engine);
+
+// True when no flight runs.
+bool sfl_engine_is_idle(struct sfl_engine *engine);
+
+// Counts a call that the transport refused over a limit of its own.
+void sfl_engine_count_refused(struct sfl_engine *engine);
+
+struct sfl_stats sfl_engine_stats(struct sfl_engine *engine, struct sfl_span group);
+
+// Ms since the engine was made.
+uint64_t sfl_engine_uptime_ms(const struct sfl_engine *engine);
+
+// A listing in pieces: `cursor` starts as {0}. Looks at a bounded number of places under one
+// shard's lock and calls `visit` for the flights among them. False at the end.
+struct sfl_engine_cursor {
+    unsigned shard;
+    struct sfl_table_cursor table;
+};
+bool sfl_engine_visit(struct sfl_engine *engine, struct sfl_engine_cursor *cursor,
+                      bool (*visit)(void *context, const struct sfl_flight_view *view),
+                      void *context);
+
+#endif
