@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: Apache-2.0
+// libsingleflight: many threads, processes and machines ask for the same piece of work at the same
+// time; one of them does it, and all of them get what it made. Needs a singleflightd to talk to.
+//
+//     static enum singleflight_outcome load(struct singleflight_leader *leader, void *context)
+//     {
+//         if (!query_database(context, &row))
+//             return singleflight_leader_error(leader, 7, "no such user");
+//         singleflight_leader_write(leader, row.text, row.size);
+//         return SINGLEFLIGHT_OUTCOME_OK;
+//     }
+//
+//     struct singleflight_client *client;
+//     struct singleflight_result *result;
+//     struct singleflight_do_options options = SINGLEFLIGHT_DO_OPTIONS_INIT;
+//     options.key = "user_123";
+//     options.key_bytes = 8;
+//     if (singleflight_client_create(NULL, &client) != SINGLEFLIGHT_OK) ...
+//     if (singleflight_do(client, &options, load, database, &result) == SINGLEFLIGHT_OK)
+//         use(result->value, result->value_bytes);
+//     else
+//         complain(result->message);
+//     singleflight_result_free(result);
+//     singleflight_client_destroy(client);
+//
+// The words are those of the service: a *flight* is one unit of work for a group and key; the one
+// caller that runs the function is its *leader*, the others are *followers*; the *token* of a
+// leader is greater than every token granted before for that key: hand it to what the function
+// writes to, so that a leader that was paused and has been replaced is refused there.
+//
+// Conventions, everywhere below:
+// - Durations are milliseconds, sizes are bytes. 0 means "the default" or "none", as is said.
+// - What is passed in is copied before the function returns, unless something else is said. Texts
+//   are UTF-8 and end with NUL. NULL is taken for an empty text.
+// - Every function may be called from any thread, also from the callbacks of this library, unless
+//   something else is said. "The client's thread" is the one thread that a client starts: it calls
+//   all callbacks, one at a time, and must not be blocked by them.
+// - A process that forks must create its clients after the fork, in the child.
+// - Only structs that carry `struct_bytes` are filled in by the program; start them from their
+//   ..._INIT, so that a program built today works with a later library.
+#ifndef SINGLEFLIGHT_H
+#define SINGLEFLIGHT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define SINGLEFLIGHT_API __attribute__((visibility("default")))
+#define SINGLEFLIGHT_MUST_USE __attribute__((warn_unused_result))
+#else
+#define SINGLEFLIGHT_API
+#define SINGLEFLIGHT_MUST_USE
+#endif
+
+// The version of this header; singleflight_version() is that of the library, such as "0.1.0".
+#define SINGLEFLIGHT_VERSION_MAJOR 0
+#define SINGLEFLIGHT_VERSION_MINOR 1
+#define SINGLEFLIGHT_VERSION_PATCH 0
+SINGLEFLIGHT_API const char *singleflight_version(void);
+
+// ---- statuses, outcomes ----
+
+// How a call to the service ended; the numbers are gRPC's. That a *function* failed is no status:
+// the call is SINGLEFLIGHT_OK then, and the outcome tells.
+enum singleflight_status {
+    SINGLEFLIGHT_OK = 0,
+    SINGLEFLIGHT_CANCELLED = 1, // by singleflight_call_cancel(), or the client was destroyed
+    SINGLEFLIGHT_UNKNOWN = 2,
+    SINGLEFLIGHT_INVALID_ARGUMENT = 3,    // an option is out of its bounds; the message says which
+    SINGLEFLIGHT_DEADLINE_EXCEEDED = 4,   // timeout_ms is over
+    SINGLEFLIGHT_NOT_FOUND = 5,           // FOLLOW_ONLY, and there is nothing to follow
+    SINGLEFLIGHT_PERMISSION_DENIED = 7,   // the server does not allow it
+    SINGLEFLIGHT_RESOURCE_EXHAUSTED = 8,  // a limit, named in the message; or no memory here
+    SINGLEFLIGHT_FAILED_PRECONDITION = 9, // another fingerprint; or a blocking call in a callback
+    // The leader was lost and nobody may take over; or this caller led and was replaced ("fenced");
+    // or LEAD_ONLY while another leads. The message says which.
+    SINGLEFLIGHT_ABORTED = 10,
+    SINGLEFLIGHT_UNIMPLEMENTED = 12, // the server is older than this library
+    SINGLEFLIGHT_INTERNAL = 13,
+    SINGLEFLIGHT_UNAVAILABLE = 14, // no server could be reached, or it shuts down: try again later
+    SINGLEFLIGHT_UNAUTHENTICATED = 16,
+};
+
+// The name in capitals, such as "ABORTED"; static storage.
+SINGLEFLIGHT_API const char *singleflight_status_name(enum singleflight_status status);
+
+// What went wrong in the last function of this library that returned something other than OK on
+// this thread, in words. Valid until the next such function on this thread.
+SINGLEFLIGHT_API const char *singleflight_last_error(void);
+
+// How the function ended.
+enum singleflight_outcome {
+    SINGLEFLIGHT_OUTCOME_NONE = 0, // only in a result whose status is not OK
+    SINGLEFLIGHT_OUTCOME_OK = 1,
+    SINGLEFLIGHT_OUTCOME_ERROR = 2,     // it failed, perhaps with a value beside the error
+    SINGLEFLIGHT_OUTCOME_PANIC = 3,     // it crashed, and somebody could report it
+    SINGLEFLIGHT_OUTCOME_ABANDONED = 4, // it ended without saying how, or gave up
+};
+
+// What a Do ended with. Made by the library, read-only, freed by singleflight_result_free(); later
+// versions may append fields.
+struct singleflight_result {
+    enum singleflight_status status; // OK: the fields of the outcome hold
+    // With a status other than OK: what happened, and what to do about it. Otherwise the error
+    // message of the function. Never NULL.
+    const char *message;
+
+    enum singleflight_outcome outcome;
+    // The value, for the leader too (unless no_value). May stand beside an error. A NUL that is not
+    // counted follows it.
+    const void *value;
+    size_t value_bytes;
+    int32_t code;        // the function's own error code, such as an exit status
+    const char *type;    // type of the error or exception; never NULL
+    const char *stack;   // where it happened; never NULL
+    const void *details; // anything the function added, at most 64 KiB
+    size_t details_bytes;
+
+    bool led;            // this very call ran the function whose outcome this is
+    bool shared;         // the outcome went to more than one caller; true for the leader, too
+    uint32_t callers;    // to how many, the leader and the merged callers of this process included
+    uint32_t attempt;    // the how-many-eth leader of the flight made it, from 1
+    uint64_t token;      // the fencing token of that leader; 0 after failed_open
+    bool retained;       // served from a retained outcome: nobody ran anything for this call
+    uint64_t age_ms;     // of that outcome
+    uint64_t retain_ms;  // for how long from now the outcome is retained; 0: it is not
+    bool retain_refused; // it should have been retained, but the server had no room
+    bool failed_open;    // no server could be reached, and the function ran in this process alone
+};
+
+// Frees a result. NULL is fine.
+SINGLEFLIGHT_API void singleflight_result_free(struct singleflight_result *result);
+
+// ---- the client ----
+
+// One client per process is the usual number: equal calls are merged inside of one client only.
+struct singleflight_client;
+
+struct singleflight_client_options {
+    size_t struct_bytes;
+
+    // Servers: "host:port", "unix:/path", or another gRPC target. NULL: the environment variable
+    // SINGLEFLIGHT_ADDRESS, comma separated; without that, 127.0.0.1:7433.
+    //
+    // With several addresses, each key has one home among them by rendezvous hashing: the address
+    // with the greatest XXH64 (seed 0) of <address> 00 <group> 00 <key> ("default" for an empty
+    // group), the first of equal ones. So all programs must write the addresses in the same way.
+    // A server that could not be reached for connect_timeout_ms is "down": the next in that order
+    // stands in for it, until it answers a health check again, which is tried all the time.
+    const char *const *addresses;
+    size_t address_count;
+
+    // The caller's name in listings, at most 128 bytes. NULL: <program>@<host>:<process id>.
+    const char *caller;
+
+    // When no server can be reached: run the function here, alone, and say so in the result
+    // (failed_open). Otherwise such calls end with UNAVAILABLE.
+    bool fail_open;
+
+    // How long a call looks for a server that takes it, at first or after the connection broke,
+    // before it gives up (or fails open). While every server is known to be down, new calls give up
+    // at once. 0: 5,000.
+    uint64_t connect_timeout_ms;
+
+    // The wait between two tries to connect is random, between 0 and a bound that doubles from the
+    // first figure to the second. 0: 50 and 2,000.
+    uint64_t backoff_min_ms;
+    uint64_t backoff_max_ms;
+
+    // A ping goes out after so much silence, and the connection is given up when nothing answers
+    // it in the second time. 0: 20,000 and 5,000.
+    uint64_t keepalive_time_ms;
+    uint64_t keepalive_timeout_ms;
+
+    // The largest value that this process makes or takes. 0: 64 MiB.
+    size_t result_bytes_max;
+
+    // How many bytes of one value may wait to be sent: see singleflight_leader_write(). 0: 1 MiB.
+    size_t unsent_bytes_max;
+};
+
+#define SINGLEFLIGHT_CLIENT_OPTIONS_INIT                                                           \
+    { .struct_bytes = sizeof(struct singleflight_client_options) }
+
+// Makes a client and starts its thread. Connects when the first call needs it. `options` may be
+// NULL for the defaults. To be destroyed by singleflight_client_destroy().
+// INVALID_ARGUMENT: an address or option cannot be read; RESOURCE_EXHAUSTED: no memory, no thread.
+SINGLEFLIGHT_API enum singleflight_status
+singleflight_client_create(const struct singleflight_client_options *options,
+                           struct singleflight_client **client_out) SINGLEFLIGHT_MUST_USE;
+
+// Ends every call that is left with CANCELLED (leaders are told that they lost the lead, and their
+// followers elsewhere go on without them), calls the last callbacks, ends the thread, frees the
+// client. No function may be called with this client any more; a leader of it stays valid until it
+// is finished, and does nothing. NULL is fine. Not from a callback.
+SINGLEFLIGHT_API void singleflight_client_destroy(struct singleflight_client *client);
+
+// ---- options of one call ----
+
+enum singleflight_role {
+    SINGLEFLIGHT_ROLE_ANY = 0,
+    SINGLEFLIGHT_ROLE_LEAD_ONLY = 1,   // ABORTED at once when somebody else leads
+    SINGLEFLIGHT_ROLE_FOLLOW_ONLY = 2, // NOT_FOUND at once when there is nothing to follow
+};
+
+enum singleflight_leader_loss {
+    SINGLEFLIGHT_LEADER_LOSS_PROMOTE = 0, // the oldest follower runs the function anew
+    SINGLEFLIGHT_LEADER_LOSS_FAIL = 1,    // every follower ends with ABORTED
+};
+
+// Those marked (opener) hold for the flight as its first caller gave them; the others are each
+// caller's own.
+//
+// Equal calls are merged inside the client before they go to the network: one of them joins the
+// flight, and all get its result; the first one that still waits runs its function when this
+// process is told to lead. Calls are equal when everything below is, except timeout_ms,
+// connect_timeout_ms and the functions. Calls that are live, of another role than ANY, with a
+// resume_token or no_local_merge are never merged. A call whose deadline is much later than that of
+// the call that it would wait for joins by itself. When a merged caller cancels or times out, only
+// that one leaves.
+struct singleflight_do_options {
+    size_t struct_bytes;
+
+    const char *group; // at most 128 bytes of [A-Za-z0-9._-]; NULL or "": the group "default"
+    const void *key;   // 1 to 1,024 bytes, any bytes
+    size_t key_bytes;
+
+    uint64_t timeout_ms; // the call ends with DEADLINE_EXCEEDED after that; 0: never
+
+    uint64_t retain_ms;       // (opener) keep an OK outcome so long, at most 7 days; 0: not
+    uint64_t retain_error_ms; // (opener) the same for every other outcome
+    uint64_t max_age_ms;      // take a retained outcome only if it is not older; 0: any
+
+    // (opener) 0: who leads does so as long as its connection holds. 1,000 to 600,000: as long as
+    // its process renews the lease in time, which the library does, also over a broken connection.
+    uint64_t lease_ms;
+    uint64_t run_limit_ms; // (opener) a leader that runs longer is replaced; 0: 24 hours
+    enum singleflight_leader_loss on_leader_loss; // (opener)
+    uint32_t max_attempts;                        // (opener) leaders in all; 0: no limit
+    enum singleflight_role role;
+    bool live;     // asynchronous calls: on_chunk as the leader writes, not only at the end
+    bool audience; // while leading, learn who waits: singleflight_leader_audience()
+
+    // (opener) A hash of the function's arguments, at most 64 bytes: the same key with another one
+    // is refused with FAILED_PRECONDITION. NULL: not compared.
+    const void *fingerprint;
+    size_t fingerprint_bytes;
+
+    const char *caller; // name in listings; NULL: that of the client
+
+    // Not 0: take back the lead that this token was granted, with a lease, to a process that has
+    // ended since. What it had written stays, and what is written now comes after it; the value in
+    // this call's own result is only what is written now.
+    uint64_t resume_token;
+
+    uint64_t connect_timeout_ms; // instead of the client's; 0: the client's
+    bool fail_open;              // in addition to the client's
+    bool no_fail_open;           // never for this call, whatever the client's
+    bool no_local_merge;         // go to the network in any case
+    bool no_value;               // do not collect the value in the result (on_chunk has had it)
+};
+
+#define SINGLEFLIGHT_DO_OPTIONS_INIT                                                               \
+    { .struct_bytes = sizeof(struct singleflight_do_options) }
+
+// ---- the blocking Do ----
+
+// The lead of one flight, in the hands of whoever runs the function.
+struct singleflight_leader;
+
+// The function. It writes the value with singleflight_leader_write(), in as many pieces as it
+// likes, and returns how it ended; an error is described by singleflight_leader_error() or
+// singleflight_leader_set_error() before. `context` is the caller's.
+typedef enum singleflight_outcome singleflight_function(struct singleflight_leader *leader,
+                                                        void *context);
+
+// Asks for the work: runs `function` on this thread if this caller is told to lead, or else waits
+// for who leads. Returns the status, which is also in the result. `function` may be NULL with
+// FOLLOW_ONLY.
+//
+// `*result_out` is set whatever happens, never to NULL, and is to be freed; `result_out` may be
+// NULL if nobody cares.
+//
+// When the lead is lost while the function runs, the function is told (singleflight_leader_lost),
+// and the call ends with ABORTED after it has returned. A function that leaves by pthread_exit(),
+// by thread cancellation or by a C++ exception ends the flight with ABANDONED.
+// FAILED_PRECONDITION: called from a callback.
+SINGLEFLIGHT_API enum singleflight_status
+singleflight_do(struct singleflight_client *client, const struct singleflight_do_options *options,
+                singleflight_function *function, void *context,
+                struct singleflight_result **result_out);
+
+// ---- what a leader does ----
+//
+// All of these may be called from any thread while the function runs: in a blocking Do until it
+// returns, in an asynchronous one until singleflight_leader_finish().
+
+// The fencing token; 0 when the function runs here because no server could be reached.
+SINGLEFLIGHT_API uint64_t singleflight_leader_token(const struct singleflight_leader *leader);
+
+// The how-many-eth leader of the flight this is, from 1. Above 1, somebody else has begun the work
+// and was lost.
+SINGLEFLIGHT_API uint32_t singleflight_leader_attempt(const struct singleflight_leader *leader);
+
+// The lease and the run limit that hold, as the flight's first caller asked for them. 0: none.
+SINGLEFLIGHT_API uint64_t singleflight_leader_lease_ms(const struct singleflight_leader *leader);
+SINGLEFLIGHT_API uint64_t
+singleflight_leader_run_limit_ms(const struct singleflight_leader *leader);
+
+// Appends bytes to the value. They go out at once, in the background, to followers that are live.
+//
+// In a blocking Do it waits while more than unsent_bytes_max bytes are not sent yet. In an
+// asynchronous one it never waits: look at singleflight_leader_unsent(), stop writing when it is
+// above the bound, and go on at on_drained.
+//
+// When a connection with a lease breaks, what was written is sent again as far as it is missing.
+//
+// The status of singleflight_leader_lost() when the lead is lost: stop, nobody takes the rest.
+// RESOURCE_EXHAUSTED: the value is larger than result_bytes_max, or no memory; such a flight cannot
+// end OK any more, it ends with ERROR whatever the function says.
+SINGLEFLIGHT_API enum singleflight_status
+singleflight_leader_write(struct singleflight_leader *leader, const void *data, size_t data_bytes);
+
+// How many written bytes are not sent yet.
+SINGLEFLIGHT_API size_t singleflight_leader_unsent(const struct singleflight_leader *leader);
+
+// An error of the function. All texts may be NULL.
+struct singleflight_error {
+    size_t struct_bytes;
+    int32_t code;
+    const char *message;
+    const char *type;
+    const char *stack;
+    const void *details; // at most 64 KiB
+    size_t details_bytes;
+};
+
+#define SINGLEFLIGHT_ERROR_INIT                                                                    \
+    { .struct_bytes = sizeof(struct singleflight_error) }
+
+// Describes the error that the function ends with; replaces what was set before. Bytes that are no
+// UTF-8 are replaced by "?" in the texts.
+// RESOURCE_EXHAUSTED: no memory; INVALID_ARGUMENT: details too large. Nothing is set then.
+SINGLEFLIGHT_API enum singleflight_status
+singleflight_leader_set_error(struct singleflight_leader *leader,
+                              const struct singleflight_error *error);
+
+// The short forms, for the last line: return singleflight_leader_error(leader, 7, "why");
+// They return SINGLEFLIGHT_OUTCOME_ERROR and SINGLEFLIGHT_OUTCOME_PANIC. A crash by signal cannot
+// be caught here: such a process is simply lost, and another takes over.
+SINGLEFLIGHT_API enum singleflight_outcome
+singleflight_leader_error(struct singleflight_leader *leader, int32_t code, const char *message);
+SINGLEFLIGHT_API enum singleflight_outcome
+singleflight_leader_panic(struct singleflight_leader *leader, const char *message,
+                          const char *stack);
+
+// Keep this outcome for so long instead of what retain_ms or retain_error_ms say; 0: do not keep.
+SINGLEFLIGHT_API void singleflight_leader_set_retain(struct singleflight_leader *leader,
+                                                     uint64_t retain_ms);
+
+// With an outcome other than OK: this failure is mine, not that of the work; let the next caller
+// try. This call ends with its own outcome. The others get the last failure once nobody is left to
+// try. Without effect on an OK outcome, and under SINGLEFLIGHT_LEADER_LOSS_FAIL.
+SINGLEFLIGHT_API void singleflight_leader_pass_on(struct singleflight_leader *leader);
+
+// Who waits for the outcome.
+struct singleflight_audience {
+    uint32_t followers;
+    uint64_t latest_deadline_ms; // from when it was learnt; 0: somebody waits without a deadline
+};
+
+// Tells who waits, as far as known. False, and nothing is told, when the call did not ask for
+// `audience` or nobody has waited yet.
+SINGLEFLIGHT_API bool singleflight_leader_audience(const struct singleflight_leader *leader,
+                                                   struct singleflight_audience *audience_out);
+
+// OK while this is the leader. Otherwise the status that the call will end with: ABORTED (replaced,
+// or the connection or the lease is gone), CANCELLED, or DEADLINE_EXCEEDED. A long function asks
+// now and then, and stops. It may be too late: only what checks the token is safe from a late
+// leader.
+SINGLEFLIGHT_API enum singleflight_status
+singleflight_leader_lost(const struct singleflight_leader *leader);
+
+// Waits at most `timeout_ms` (UINT64_MAX: without bound) until the lead is lost; the same answer.
+// Not on the client's thread.
+SINGLEFLIGHT_API enum singleflight_status
+singleflight_leader_wait_lost(struct singleflight_leader *leader, uint64_t timeout_ms);
+
+// A file descriptor that becomes readable (and stays so) when the lead is lost: for poll() and the
+// like. Do not read from it or close it; it belongs to the leader. -1 when there is none left.
+SINGLEFLIGHT_API int singleflight_leader_lost_fd(struct singleflight_leader *leader);
+
+// ---- the asynchronous Do ----
+
+// A call under way.
+struct singleflight_call;
+
+// What happens to a call. Each function may be NULL (on_lead only with FOLLOW_ONLY) and is called
+// on the client's thread, with the `context` of the call, and never before singleflight_do_async()
+// has been entered, but perhaps before it has returned. What they get is borrowed until they
+// return, except for `leader` and `result`.
+struct singleflight_call_events {
+    size_t struct_bytes;
+
+    // This call leads: start the function somewhere. The leader is the program's from now on, until
+    // it calls singleflight_leader_finish(), which it must do once, on any thread, also when the
+    // lead is lost: on_done waits for it.
+    void (*on_lead)(void *context, struct singleflight_leader *leader);
+
+    // Somebody else leads: the how-many-eth attempt, the leader's name, and how long it has run.
+    void (*on_follow)(void *context, uint32_t attempt, const char *leader, uint64_t running_ms);
+
+    // With `live`, while following: the next bytes of the value; all of them have come before
+    // on_done, also those that a retained outcome holds.
+    void (*on_chunk)(void *context, const void *data, size_t data_bytes);
+
+    // With `live`: what on_chunk brought so far is void; what comes is of the given attempt of that
+    // leader. Comes when the leader was replaced, or when this client lost its connection and
+    // joined anew; also right before on_lead, if there was anything to void.
+    void (*on_restart)(void *context, uint32_t attempt, const char *leader);
+
+    // With `audience`, while leading: singleflight_leader_audience() tells something new.
+    void (*on_audience)(void *context, struct singleflight_leader *leader);
+
+    // The unsent bytes have fallen to half of unsent_bytes_max after they had been above it.
+    void (*on_drained)(void *context, struct singleflight_leader *leader);
+
+    // The lead is lost: stop the function, then call singleflight_leader_finish().
+    void (*on_lost)(void *context, struct singleflight_leader *leader,
+                    enum singleflight_status status, const char *why);
+
+    // The end, exactly once, last. `result` is the program's now: singleflight_result_free().
+    void (*on_done)(void *context, struct singleflight_result *result);
+};
+
+#define SINGLEFLIGHT_CALL_EVENTS_INIT                                                              \
+    { .struct_bytes = sizeof(struct singleflight_call_events) }
+
+// Asks for the work without waiting. `events` is copied. `call_out` may be NULL when the call will
+// not be cancelled; otherwise it is to be given back by singleflight_call_release().
+// On any status but OK (INVALID_ARGUMENT, RESOURCE_EXHAUSTED for memory) nothing has begun, and no
+// callback comes; everything else is told by on_done.
+SINGLEFLIGHT_API enum singleflight_status
+singleflight_do_async(struct singleflight_client *client,
+                      const struct singleflight_do_options *options,
+                      const struct singleflight_call_events *events, void *context,
+                      struct singleflight_call **call_out) SINGLEFLIGHT_MUST_USE;
+
+// Leaves: on_done comes with CANCELLED (for a leader: after on_lost and its finish), unless the
+// call has ended by itself. A leader's flight goes on: for the merged callers of this process with
+// the same function, which is not told anything; otherwise with the next caller.
+SINGLEFLIGHT_API void singleflight_call_cancel(struct singleflight_call *call);
+
+// Gives the handle back, at any time; the call goes on. NULL is fine.
+SINGLEFLIGHT_API void singleflight_call_release(struct singleflight_call *call);
+
+// Ends the function of an asynchronous Do with what was written and set so far. Takes the leader
+// back: it must not be used any more. SINGLEFLIGHT_OUTCOME_NONE counts as ABANDONED.
+SINGLEFLIGHT_API void singleflight_leader_finish(struct singleflight_leader *leader,
+                                                 enum singleflight_outcome outcome);
+
+// ---- forget and listings ----
+//
+// These block: FAILED_PRECONDITION from a callback. singleflight_last_error() says what went wrong.
+// timeout_ms 0: the client's connect_timeout_ms.
+
+struct singleflight_forgotten {
+    bool flight;   // a flight was forgotten that new callers would have joined
+    bool retained; // a retained outcome was dropped
+};
+
+// Makes the next caller of the key start anew. `forgotten_out` may be NULL.
+// `if_unshared`: only if the flight has no followers.
+SINGLEFLIGHT_API enum singleflight_status
+singleflight_forget(struct singleflight_client *client, const char *group, const void *key,
+                    size_t key_bytes, bool if_unshared, uint64_t timeout_ms,
+                    struct singleflight_forgotten *forgotten_out) SINGLEFLIGHT_MUST_USE;
+
+enum singleflight_flight_state {
+    SINGLEFLIGHT_FLIGHT_FINDING_HOME = 1,
+    SINGLEFLIGHT_FLIGHT_LED = 2,
+    SINGLEFLIGHT_FLIGHT_ORPHANED = 3, // the leader is gone and may still come back
+    SINGLEFLIGHT_FLIGHT_RETAINED = 4, // no flight any more: a retained outcome
+};
+
+// One row of a listing. Later versions may append fields.
+struct singleflight_flight {
+    const char *address; // the server that told it, as the client's options write it
+    const char *group;
+    const void *key;
+    size_t key_bytes;
+    enum singleflight_flight_state state;
+    uint64_t token;
+    uint32_t attempt;
+    const char *leader;
+    uint32_t callers;
+    uint64_t running_ms;
+    uint64_t value_bytes;
+    uint64_t expires_ms; // of the lease or the retention, from now; 0: never
+    const char *home;    // address of the replica where it lives; "": the one that told it
+    bool forgotten;
+};
+
+// Calls `on_flight` on this thread, once per flight and retained outcome, for every server in turn;
+// the row is borrowed until it returns. `group` NULL: all; `key_prefix` may be NULL; `limit` is per
+// server, 0: 1,000. When a server cannot be reached the rows of the others come all the same, and
+// the status is that of the first failure.
+SINGLEFLIGHT_API enum singleflight_status singleflight_list_flights(
+    struct singleflight_client *client, const char *group, const void *key_prefix,
+    size_t key_prefix_bytes, uint32_t limit, uint64_t timeout_ms,
+    void (*on_flight)(void *context, const struct singleflight_flight *flight),
+    void *context) SINGLEFLIGHT_MUST_USE;
+
+// Counters of one server since its start, and what is there now.
+struct singleflight_stats {
+    const char *address;
+    uint64_t calls;
+    uint64_t executions;
+    uint64_t executions_saved;
+    uint64_t retained_hits;
+    uint64_t leaders_lost;
+    uint64_t fenced;
+    uint64_t forgets;
+    uint64_t refused;
+    uint64_t flights_now;
+    uint64_t callers_now;
+    uint64_t retained_now;
+    uint64_t bytes_now;
+    uint64_t uptime_ms;
+};
+
+// Calls `on_stats` on this thread, once per server that answers. Otherwise as list_flights.
+SINGLEFLIGHT_API enum singleflight_status
+singleflight_get_stats(struct singleflight_client *client, const char *group, uint64_t timeout_ms,
+                       void (*on_stats)(void *context, const struct singleflight_stats *stats),
+                       void *context) SINGLEFLIGHT_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
