@@ -11,7 +11,7 @@ struct sfl_channel;
 struct sfl_channel_options {
     struct sfl_pump *pump;         // where the events of its streams are called
     uint64_t message_bytes_max;    // larger incoming messages end their RPC; 0 = no limit
-    uint64_t keepalive_time_ms;    // 0 = none
+    uint64_t keepalive_time_ms;    // silence before it pings the server; 0 = no pings
     uint64_t keepalive_timeout_ms; // how long a ping may stay unanswered
     bool own_connection;           // do not share a connection with an equal channel
 };
@@ -21,7 +21,7 @@ struct sfl_channel_options {
 enum sfl_status sfl_channel_create(const char *target, const struct sfl_channel_options *options,
                                    struct sfl_channel **channel_out) SFL_MUST_USE;
 
-// Closes it once its streams are over.
+// Closes it once its streams are over and released. Any thread.
 void sfl_channel_destroy(struct sfl_channel *channel);
 
 // Forgets how long gRPC wanted to wait before it connects again.
@@ -29,7 +29,8 @@ void sfl_channel_reset_backoff(struct sfl_channel *channel);
 
 // Opens an RPC. `path` has static storage. `deadline_ms` is of the monotonic clock, UINT64_MAX for
 // none. Without a connection it fails soon with UNAVAILABLE through on_closed (no wait-for-ready).
-// Returns the caller's reference; NULL when there is no memory.
+// Returns the caller's reference; NULL when there is no memory. Any thread; on another than the
+// channel's pump thread, events may come before this returns.
 struct sfl_stream *sfl_channel_open(struct sfl_channel *channel, const char *path,
                                     uint64_t deadline_ms, const struct sfl_stream_events *events,
                                     void *context);

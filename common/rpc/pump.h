@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/status.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,9 +24,11 @@ struct sfl_pump_hooks {
 };
 
 // Work that waits until the completions at hand are drained, so that what they produce can be
-// gathered. Owned by whoever embeds it; must stay until it has run.
+// gathered. Owned by whoever embeds it, who sets `run`, leaves the rest zero, and keeps it until it
+// has run.
 struct sfl_pump_work {
     struct sfl_link link;
+    atomic_bool is_queued;
     void (*run)(struct sfl_pump_work *work);
 };
 
@@ -35,8 +38,8 @@ struct sfl_pump_work {
 enum sfl_status sfl_pumps_create(unsigned count, const struct sfl_pump_hooks *hooks,
                                  struct sfl_pumps **pumps_out) SFL_MUST_USE;
 
-// Shuts the queues down, drains them to the end, joins the threads. Every stream, channel and
-// server on these pumps must have been closed before. Not from a pump thread.
+// Shuts the queues down, drains them to the end, joins the threads. Every stream on these pumps must
+// have been released, every channel and server destroyed before. Not from a pump thread.
 void sfl_pumps_destroy(struct sfl_pumps *pumps);
 
 unsigned sfl_pumps_count(const struct sfl_pumps *pumps);
@@ -50,7 +53,8 @@ bool sfl_pump_is_current(void);
 
 // On a pump thread: queues `work` to run on this thread once the completions at hand are drained (a
 // bounded number of them, so it runs soon even under load). On any other thread: runs it now.
-// A work that is queued already stays queued once.
+// A work that is queued already, on this pump or another, stays queued once and runs there: its run
+// begins after this call did. Two runs may overlap only when a thread that is no pump asks for one.
 void sfl_pump_defer(struct sfl_pump_work *work);
 
 #endif

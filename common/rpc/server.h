@@ -10,8 +10,8 @@ struct sfl_rpc_server;
 
 struct sfl_rpc_server_options {
     struct sfl_pumps *pumps;       // borrowed until the server is destroyed
-    uint64_t message_bytes_max;    // larger messages end their RPC with RESOURCE_EXHAUSTED
-    uint64_t keepalive_time_ms;    // silence before the server pings a connection
+    uint64_t message_bytes_max;    // larger ones end their RPC with RESOURCE_EXHAUSTED; 0 = no limit
+    uint64_t keepalive_time_ms;    // silence before the server pings a connection; 0 = no pings
     uint64_t keepalive_timeout_ms; // how long it waits for the answer
 };
 
@@ -30,7 +30,7 @@ struct sfl_method {
 };
 
 // Makes a server that does not listen yet. `methods` is copied. RPCs of any other method end with
-// UNIMPLEMENTED, naming the method.
+// UNIMPLEMENTED, naming the method. SFL_INVALID_ARGUMENT when a path is there twice.
 enum sfl_status sfl_rpc_server_create(const struct sfl_rpc_server_options *options,
                                       const struct sfl_method *methods, size_t method_count,
                                       struct sfl_rpc_server **server_out) SFL_MUST_USE;
@@ -51,11 +51,11 @@ enum sfl_status sfl_rpc_server_listen_unix(struct sfl_rpc_server *server, const 
 void sfl_rpc_server_start(struct sfl_rpc_server *server);
 
 // Ends in order: closes the listeners, refuses new RPCs, waits at most `grace_ms` for the open ones
-// to end by themselves, then cancels what is left, and returns when no RPC is open any more. Not
-// from a pump thread.
+// to end by themselves, then cancels what is left, and returns when no RPC is open any more and
+// every on_closed has returned. Once. Not from a pump thread.
 void sfl_rpc_server_shutdown(struct sfl_rpc_server *server, uint64_t grace_ms);
 
-// After shutdown (or instead of start). Frees it.
+// After shutdown (or instead of start). Frees it. Streams may still be referred to.
 void sfl_rpc_server_destroy(struct sfl_rpc_server *server);
 
 #endif

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/address.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define PROBLEM_MAX 300
+
+// --- host:port ---
+
+// Cuts "host:port" or "[host]:port"; false when it has another form or is too long.
+static bool split(const char *text, struct sfl_address *address_out)
+{
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || colon == text)
+        return false;
+    size_t written = (size_t)(colon - text);
+    size_t port = strlen(colon + 1);
+    if (written >= sizeof(address_out->host) || port == 0 || port >= sizeof(address_out->port))
+        return false;
+    if (strspn(colon + 1, "0123456789") != port || strtoul(colon + 1, NULL, 10) > 65535)
+        return false;
+    bool has_brackets = text[0] == '[' && colon[-1] == ']';
+    if (!has_brackets && memchr(text, ':', written) != NULL)
+        return false; // an IPv6 address without brackets: which colon is the port's?
+    size_t skip = has_brackets ? 1 : 0;
+    if (written == 2 * skip)
+        return false;
+    memset(address_out, 0, sizeof(*address_out));
+    memcpy(address_out->host_as_written, text, written);
+    memcpy(address_out->host, text + skip, written - 2 * skip);
+    memcpy(address_out->port, colon + 1, port);
+    return true;
+}
+
+// Binds for a moment, in the way that gRPC will. Returns 0 or an errno.
+static int try_bind(const struct addrinfo *info)
+{
+    int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
+    if (fd < 0)
+        return errno;
+    int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (info->ai_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+    int error = 0;
+    if (bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, 1) != 0)
+        error = errno;
+    close(fd);
+    return error;
+}
+
+enum sfl_status sfl_address_check(const char *text, struct sfl_address *address_out,
+                                  char problem_out[static 300])
+{
+    struct sfl_address address;
+    if (!split(text, &address)) {
+        snprintf(problem_out, PROBLEM_MAX, "%.200s: not of the form HOST:PORT", text);
+        return SFL_INVALID_ARGUMENT;
+    }
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found;
+    int failed = getaddrinfo(address.host, address.port, &hints, &found);
+    if (failed != 0) {
+        snprintf(problem_out, PROBLEM_MAX, "%.200s: %s", text, gai_strerror(failed));
+        return SFL_INVALID_ARGUMENT;
+    }
+    // A name may stand for an address that this machine does not have, such as ::1; but none of
+    // them may be another's.
+    int problem = 0;
+    bool has_bound = false;
+    for (const struct addrinfo *info = found; info != NULL; info = info->ai_next) {
+        int error = try_bind(info);
+        if (error == 0)
+            has_bound = true;
+        else if (problem != EADDRINUSE)
+            problem = error;
+    }
+    freeaddrinfo(found);
+    if (!has_bound || problem == EADDRINUSE) {
+        errno = problem;
+        snprintf(problem_out, PROBLEM_MAX, "%.200s: %m", text);
+        return SFL_UNAVAILABLE;
+    }
+    *address_out = address;
+    return SFL_OK;
+}
+
+// --- unix sockets ---
+
+// Asks whether somebody listens at the socket. Returns 0 if so, ECONNREFUSED for a stale one, or
+// another errno.
+static int probe(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno;
+    int error = 0;
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0)
+        error = errno;
+    close(fd);
+    return error == EAGAIN ? 0 : error; // EAGAIN: it lives, and its queue is full
+}
+
+static enum sfl_status unavailable(const char *path, int error, char problem_out[static 300])
+{
+    errno = error;
+    snprintf(problem_out, PROBLEM_MAX, "%.200s: %m", path);
+    return SFL_UNAVAILABLE;
+}
+
+static enum sfl_status make_room(const char *path, char problem_out[static 300])
+{
+    struct stat file;
+    if (lstat(path, &file) != 0)
+        return errno == ENOENT ? SFL_OK : unavailable(path, errno, problem_out);
+    if (!S_ISSOCK(file.st_mode)) {
+        snprintf(problem_out, PROBLEM_MAX, "%.200s: exists and is not a socket", path);
+        return SFL_INVALID_ARGUMENT;
+    }
+    int error = probe(path);
+    if (error == 0)
+        return unavailable(path, EADDRINUSE, problem_out);
+    if (error != ECONNREFUSED && error != ENOENT)
+        return unavailable(path, error, problem_out);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return unavailable(path, errno, problem_out);
+    return SFL_OK;
+}
+
+// Locks the directory of `path`, so that of two servers that start at once one does not take the
+// other's new socket for a stale one. A directory that may not be read is not locked.
+static int lock_directory(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char directory[sizeof(((struct sockaddr_un *)NULL)->sun_path)] = ".";
+    if (slash == path)
+        strcpy(directory, "/");
+    else if (slash != NULL)
+        snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path), path);
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        flock(fd, LOCK_EX);
+    return fd;
+}
+
+enum sfl_status sfl_unix_socket_claim(const char *path, struct sfl_unix_socket **socket_out,
+                                      char problem_out[static 300])
+{
+    size_t size = strlen(path) + 1;
+    size_t size_max = sizeof(((struct sockaddr_un *)NULL)->sun_path);
+    if (size == 1 || size > size_max) {
+        snprintf(problem_out, PROBLEM_MAX, "%.200s: a socket's path has 1 to %zu bytes", path,
+                 size_max - 1);
+        return SFL_INVALID_ARGUMENT;
+    }
+    struct sfl_unix_socket *claimed = malloc(sizeof(*claimed) + size);
+    if (claimed == NULL)
+        return unavailable(path, ENOMEM, problem_out);
+    claimed->next = NULL;
+    memcpy(claimed->path, path, size);
+    claimed->directory = lock_directory(path);
+    enum sfl_status status = make_room(path, problem_out);
+    if (status != SFL_OK) {
+        sfl_unix_socket_give_up(claimed);
+        return status;
+    }
+    *socket_out = claimed;
+    return SFL_OK;
+}
+
+void sfl_unix_socket_settle(struct sfl_unix_socket *socket)
+{
+    struct stat file;
+    bool is_there = lstat(socket->path, &file) == 0;
+    socket->device = is_there ? file.st_dev : 0;
+    socket->inode = is_there ? file.st_ino : 0;
+    if (socket->directory >= 0)
+        close(socket->directory);
+    socket->directory = -1;
+}
+
+void sfl_unix_socket_give_up(struct sfl_unix_socket *socket)
+{
+    if (socket->directory >= 0)
+        close(socket->directory);
+    free(socket);
+}
+
+void sfl_unix_socket_remove(struct sfl_unix_socket *socket)
+{
+    struct stat file;
+    assert(socket->directory == -1);
+    if (lstat(socket->path, &file) == 0 && file.st_dev == socket->device &&
+        file.st_ino == socket->inode)
+        unlink(socket->path);
+    free(socket);
+}

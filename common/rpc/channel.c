@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/channel.h"
+
+#include "base/version.h"
+#include "rpc/channel_args.h"
+#include "rpc/operation.h"
+#include "rpc/stream_base.h"
+
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <grpc/slice.h>
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+// How long one attempt to connect may take. gRPC calls it "min reconnect backoff", but the pauses
+// between attempts are bounded by the two values after it.
+#define CONNECT_TIMEOUT_MS 5000
+#define BACKOFF_FIRST_MS 100
+#define BACKOFF_MAX_MS 5000
+#define DNS_INTERVAL_MIN_MS 1000
+
+struct sfl_channel {
+    atomic_uint references; // the owner's, and one per stream
+    grpc_channel *channel;
+    struct sfl_pump *pump;
+};
+
+static grpc_channel *create_grpc_channel(const char *target,
+                                         const struct sfl_channel_options *options)
+{
+    char user_agent[64];
+    snprintf(user_agent, sizeof(user_agent), "singleflight-c/%s", sfl_version());
+    grpc_arg args[] = {
+        sfl_arg_string(GRPC_ARG_PRIMARY_USER_AGENT_STRING, user_agent),
+        sfl_arg_int(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, sfl_arg_length(options->message_bytes_max)),
+        sfl_arg_int(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
+        sfl_arg_int(GRPC_ARG_KEEPALIVE_TIME_MS, sfl_arg_keepalive(options->keepalive_time_ms)),
+        sfl_arg_int(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, sfl_arg_clamp(options->keepalive_timeout_ms)),
+        sfl_arg_int(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+        sfl_arg_int(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
+        sfl_arg_int(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_TIMEOUT_MS),
+        sfl_arg_int(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, BACKOFF_FIRST_MS),
+        sfl_arg_int(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, BACKOFF_MAX_MS),
+        sfl_arg_int(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, DNS_INTERVAL_MIN_MS),
+        sfl_arg_int(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1),
+        // Whoever uses this channel tries again by itself; gRPC would keep copies of messages.
+        sfl_arg_int(GRPC_ARG_ENABLE_RETRIES, 0),
+        sfl_arg_int(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options->own_connection ? 1 : 0),
+    };
+    grpc_channel_args all = {.num_args = sizeof(args) / sizeof(args[0]), .args = args};
+    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+    grpc_channel *channel = grpc_channel_create(target, credentials, &all);
+    grpc_channel_credentials_release(credentials);
+    return channel;
+}
+
+enum sfl_status sfl_channel_create(const char *target, const struct sfl_channel_options *options,
+                                   struct sfl_channel **channel_out)
+{
+    struct sfl_channel *channel = malloc(sizeof(*channel));
+    if (channel == NULL)
+        return SFL_NO_MEMORY;
+    atomic_init(&channel->references, 1);
+    channel->pump = options->pump;
+    channel->channel = create_grpc_channel(target, options);
+    // For a target that it cannot read gRPC gives a channel that has failed already; a proper one
+    // is idle before its first call.
+    if (grpc_channel_check_connectivity_state(channel->channel, 0) != GRPC_CHANNEL_IDLE) {
+        sfl_channel_destroy(channel);
+        return SFL_INVALID_ARGUMENT;
+    }
+    *channel_out = channel;
+    return SFL_OK;
+}
+
+static void channel_unref(void *owner)
+{
+    struct sfl_channel *channel = owner;
+    if (atomic_fetch_sub_explicit(&channel->references, 1, memory_order_acq_rel) > 1)
+        return;
+    grpc_channel_destroy(channel->channel);
+    free(channel);
+}
+
+void sfl_channel_destroy(struct sfl_channel *channel)
+{
+    channel_unref(channel);
+}
+
+void sfl_channel_reset_backoff(struct sfl_channel *channel)
+{
+    grpc_channel_reset_connect_backoff(channel->channel);
+}
+
+static const struct sfl_stream_owner owner_calls = {.on_free = channel_unref};
+
+struct sfl_stream *sfl_channel_open(struct sfl_channel *channel, const char *path,
+                                    uint64_t deadline_ms, const struct sfl_stream_events *events,
+                                    void *context)
+{
+    grpc_call *call = grpc_channel_create_call(
+        channel->channel, NULL, GRPC_PROPAGATE_DEFAULTS, sfl_pump_queue(channel->pump),
+        grpc_slice_from_static_string(path), NULL, sfl_operation_deadline(deadline_ms), NULL);
+    atomic_fetch_add_explicit(&channel->references, 1, memory_order_relaxed);
+    struct sfl_stream *stream =
+        sfl_stream_begin(call, deadline_ms, events, context, &owner_calls, channel);
+    if (stream == NULL)
+        channel_unref(channel);
+    return stream;
+}

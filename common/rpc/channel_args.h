@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Private to common/rpc: writing gRPC's channel arguments.
+#ifndef SFL_RPC_CHANNEL_ARGS_H
+#define SFL_RPC_CHANNEL_ARGS_H
+
+#include <grpc/grpc.h>
+
+#include <limits.h>
+#include <stdint.h>
+
+static inline int sfl_arg_clamp(uint64_t value)
+{
+    return value > INT_MAX ? INT_MAX : (int)value;
+}
+
+// A length as gRPC wants it: -1 for no limit, which is 0 with us.
+static inline int sfl_arg_length(uint64_t bytes_max)
+{
+    return bytes_max == 0 ? -1 : sfl_arg_clamp(bytes_max);
+}
+
+// A keepalive time as gRPC wants it: INT_MAX for none, which is 0 with us.
+static inline int sfl_arg_keepalive(uint64_t time_ms)
+{
+    return time_ms == 0 ? INT_MAX : sfl_arg_clamp(time_ms);
+}
+
+static inline grpc_arg sfl_arg_int(const char *key, int value)
+{
+    // gRPC copies the key.
+    return (grpc_arg){
+        .type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)key, .value.integer = value};
+}
+
+static inline grpc_arg sfl_arg_string(const char *key, const char *value)
+{
+    // gRPC copies both.
+    return (grpc_arg){.type = GRPC_ARG_STRING,
+                      .key = (char *)(uintptr_t)key,
+                      .value.string = (char *)(uintptr_t)value};
+}
+
+#endif

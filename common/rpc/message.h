@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Private to common/rpc: between our pieces and spans and gRPC's buffers.
+#ifndef SFL_RPC_MESSAGE_H
+#define SFL_RPC_MESSAGE_H
+
+#include "rpc/stream.h"
+
+#include <grpc/grpc.h>
+
+// Makes a buffer of `pieces`: neighbours that are to be copied, and short ones, become one slice;
+// the others are referred to. Takes the pieces' owners. Destroying the buffer drops what gRPC has
+// not taken out of it.
+grpc_byte_buffer *sfl_message_create(const struct sfl_piece *pieces, size_t count);
+
+// Gives back the owners of pieces that are not sent.
+void sfl_message_release(const struct sfl_piece *pieces, size_t count);
+
+// A received message as one span.
+struct sfl_message_view {
+    struct sfl_span bytes;
+    grpc_slice slice; // holds the bytes
+};
+
+// Makes `buffer` readable in one piece: a message of one slice is borrowed, others are copied.
+// SFL_NO_MEMORY when there is none for the copy, SFL_INTERNAL when gRPC cannot read its buffer.
+enum sfl_status sfl_message_view_init(struct sfl_message_view *view,
+                                      grpc_byte_buffer *buffer) SFL_MUST_USE;
+void sfl_message_view_deinit(struct sfl_message_view *view);
+
+#endif

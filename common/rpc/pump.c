@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE // pthread_setname_np
+#include "rpc/pump.h"
+
+#include "base/clock.h"
+#include "rpc/operation.h"
+
+#include <grpc/support/time.h>
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+// So many completions are handled before deferred work has its turn.
+#define DRAIN_MAX 128
+
+// To wake a thread that waits on a queue, an empty batch is started on a call that goes nowhere:
+// it completes at once (GRPC_CORE.md).
+struct waker {
+    grpc_channel *channel;
+    grpc_call *call;
+    struct sfl_operation operation;
+    atomic_bool is_pending;
+    bool has_rung; // pump thread only: a wake came in since the last on_tick
+};
+
+struct sfl_pump {
+    const struct sfl_pump_hooks *hooks;
+    grpc_completion_queue *queue;
+    struct waker waker;
+    struct sfl_list works; // pump thread only, and so is the count
+    size_t work_count;
+    pthread_t thread;
+};
+
+struct sfl_pumps {
+    struct sfl_pump_hooks hooks;
+    unsigned count;
+    struct sfl_pump pumps[];
+};
+
+static _Thread_local struct sfl_pump *current;
+
+grpc_completion_queue *sfl_pump_queue(struct sfl_pump *pump)
+{
+    return pump->queue;
+}
+
+gpr_timespec sfl_operation_deadline(uint64_t monotonic_ms)
+{
+    if (monotonic_ms == UINT64_MAX)
+        return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+    int64_t left_ns = 0;
+    uint64_t now_ns = sfl_clock_now_ns();
+    if (monotonic_ms > INT64_MAX / 1000000)
+        return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+    if (monotonic_ms * 1000000 > now_ns)
+        left_ns = (int64_t)(monotonic_ms * 1000000 - now_ns);
+    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(left_ns, GPR_TIMESPAN));
+}
+
+uint64_t sfl_operation_monotonic_ms(gpr_timespec deadline)
+{
+    if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0)
+        return UINT64_MAX;
+    gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
+    int64_t left_ms = left.tv_sec * 1000 + left.tv_nsec / 1000000;
+    uint64_t now_ms = sfl_clock_now_ms();
+    if (left_ms >= 0)
+        return now_ms + (uint64_t)left_ms;
+    return (uint64_t)-left_ms < now_ms ? now_ms - (uint64_t)-left_ms : 0;
+}
+
+static void on_woken(struct sfl_operation *operation, bool ok)
+{
+    struct waker *waker = SFL_CONTAINER_OF(operation, struct waker, operation);
+    (void)ok;
+    waker->has_rung = true;
+    // From here on a wake is a new one: on_tick runs after this, and sees what came before it.
+    atomic_store(&waker->is_pending, false);
+}
+
+void sfl_pump_wake(struct sfl_pump *pump)
+{
+    struct waker *waker = &pump->waker;
+    if (atomic_exchange(&waker->is_pending, true))
+        return;
+    grpc_call_error error = grpc_call_start_batch(waker->call, NULL, 0, &waker->operation, NULL);
+    assert(error == GRPC_CALL_OK);
+    (void)error;
+}
+
+bool sfl_pump_is_current(void)
+{
+    return current != NULL;
+}
+
+void sfl_pump_defer(struct sfl_pump_work *work)
+{
+    if (current == NULL) {
+        if (!atomic_load(&work->is_queued))
+            work->run(work);
+        return;
+    }
+    if (atomic_exchange(&work->is_queued, true))
+        return;
+    sfl_list_append(&current->works, &work->link);
+    current->work_count++;
+}
+
+// Runs what is queued now; what is queued meanwhile has its turn after the next completions.
+static void run_works(struct sfl_pump *pump)
+{
+    for (size_t left = pump->work_count; left > 0; left--) {
+        struct sfl_link *link = sfl_list_pop(&pump->works);
+        assert(link != NULL);
+        struct sfl_pump_work *work = SFL_CONTAINER_OF(link, struct sfl_pump_work, link);
+        pump->work_count--;
+        // Before the run: whoever finds the work queued relies on a run that is yet to come.
+        atomic_store(&work->is_queued, false);
+        work->run(work);
+    }
+}
+
+static uint64_t next_tick_ms(const struct sfl_pump *pump)
+{
+    const struct sfl_pump_hooks *hooks = pump->hooks;
+    return hooks->next_tick_ms == NULL ? UINT64_MAX : hooks->next_tick_ms(hooks->context);
+}
+
+static void tick_if_due(struct sfl_pump *pump, uint64_t due_ms)
+{
+    const struct sfl_pump_hooks *hooks = pump->hooks;
+    bool has_rung = pump->waker.has_rung;
+    pump->waker.has_rung = false;
+    if (hooks->on_tick == NULL)
+        return;
+    if (has_rung || (due_ms != UINT64_MAX && sfl_clock_now_ms() >= due_ms))
+        hooks->on_tick(hooks->context);
+}
+
+// Waits for a completion until `deadline`, then handles all that are at hand, up to a bound.
+// Returns false when the queue is shut down and empty.
+static bool drain(struct sfl_pump *pump, gpr_timespec deadline)
+{
+    for (unsigned i = 0; i < DRAIN_MAX; i++) {
+        grpc_event event = grpc_completion_queue_next(pump->queue, deadline, NULL);
+        if (event.type == GRPC_QUEUE_SHUTDOWN)
+            return false;
+        if (event.type == GRPC_QUEUE_TIMEOUT)
+            return true;
+        struct sfl_operation *operation = event.tag;
+        operation->on_done(operation, event.success != 0);
+        deadline = gpr_inf_past(GPR_CLOCK_MONOTONIC);
+    }
+    return true;
+}
+
+static void *pump_main(void *argument)
+{
+    struct sfl_pump *pump = argument;
+    current = pump;
+    for (;;) {
+        uint64_t due_ms = next_tick_ms(pump);
+        gpr_timespec deadline = pump->work_count == 0
+                                    ? sfl_operation_deadline(due_ms)
+                                    : gpr_inf_past(GPR_CLOCK_MONOTONIC);
+        bool is_open = drain(pump, deadline);
+        tick_if_due(pump, due_ms);
+        run_works(pump);
+        if (!is_open && pump->work_count == 0)
+            return NULL;
+    }
+}
+
+static void pump_init(struct sfl_pump *pump, const struct sfl_pump_hooks *hooks)
+{
+    pump->hooks = hooks;
+    sfl_list_init(&pump->works);
+    pump->queue = grpc_completion_queue_create_for_next(NULL);
+    struct waker *waker = &pump->waker;
+    waker->operation.on_done = on_woken;
+    atomic_init(&waker->is_pending, false);
+    waker->has_rung = false;
+    waker->channel = grpc_lame_client_channel_create("wake", GRPC_STATUS_UNAVAILABLE, "wake");
+    waker->call = grpc_channel_create_call(
+        waker->channel, NULL, GRPC_PROPAGATE_DEFAULTS, pump->queue,
+        grpc_slice_from_static_string("/wake"), NULL, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+}
+
+static void pump_deinit(struct sfl_pump *pump)
+{
+    grpc_call_unref(pump->waker.call);
+    grpc_channel_destroy(pump->waker.channel);
+    grpc_completion_queue_destroy(pump->queue);
+}
+
+// Takes a queue without a thread to its end.
+static void pump_close_unstarted(struct sfl_pump *pump)
+{
+    grpc_completion_queue_shutdown(pump->queue);
+    bool is_open = drain(pump, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+    assert(!is_open);
+    (void)is_open;
+    pump_deinit(pump);
+}
+
+static void pump_join(struct sfl_pump *pump)
+{
+    grpc_completion_queue_shutdown(pump->queue);
+    pthread_join(pump->thread, NULL);
+    pump_deinit(pump);
+}
+
+static bool pump_start(struct sfl_pump *pump, unsigned index)
+{
+    if (pthread_create(&pump->thread, NULL, pump_main, pump) != 0)
+        return false;
+    char name[16];
+    snprintf(name, sizeof(name), "sfl-pump-%u", index);
+    pthread_setname_np(pump->thread, name);
+    return true;
+}
+
+// Our threads and gRPC's own take no signals that are meant for the program; those that tell of a
+// fault in the thread itself stay.
+static void block_signals(sigset_t *before_out)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGPROF};
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, before_out);
+}
+
+enum sfl_status sfl_pumps_create(unsigned count, const struct sfl_pump_hooks *hooks,
+                                 struct sfl_pumps **pumps_out)
+{
+    assert(count >= 1 && count <= 64);
+    struct sfl_pumps *pumps = calloc(1, sizeof(*pumps) + count * sizeof(pumps->pumps[0]));
+    if (pumps == NULL)
+        return SFL_NO_MEMORY;
+    pumps->count = count;
+    if (hooks != NULL)
+        pumps->hooks = *hooks;
+
+    sigset_t before;
+    block_signals(&before);
+    grpc_init();
+    unsigned started = 0;
+    for (; started < count; started++) {
+        struct sfl_pump *pump = &pumps->pumps[started];
+        pump_init(pump, &pumps->hooks);
+        if (!pump_start(pump, started)) {
+            pump_close_unstarted(pump);
+            break;
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+
+    if (started < count) {
+        pumps->count = started;
+        sfl_pumps_destroy(pumps);
+        return SFL_NO_MEMORY;
+    }
+    *pumps_out = pumps;
+    return SFL_OK;
+}
+
+void sfl_pumps_destroy(struct sfl_pumps *pumps)
+{
+    assert(!sfl_pump_is_current());
+    for (unsigned i = 0; i < pumps->count; i++)
+        pump_join(&pumps->pumps[i]);
+    grpc_shutdown();
+    free(pumps);
+}
+
+unsigned sfl_pumps_count(const struct sfl_pumps *pumps)
+{
+    return pumps->count;
+}
+
+struct sfl_pump *sfl_pumps_get(struct sfl_pumps *pumps, unsigned index)
+{
+    assert(index < pumps->count);
+    return &pumps->pumps[index];
+}

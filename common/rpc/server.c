@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/server.h"
+
+#include "base/clock.h"
+#include "rpc/address.h"
+#include "rpc/channel_args.h"
+#include "rpc/operation.h"
+#include "rpc/stream_base.h"
+
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <grpc/slice.h>
+#include <grpc/support/alloc.h>
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+// So many new RPCs of one method can be taken from gRPC by one pump before the first of them is
+// handled; more wait inside gRPC.
+#define REQUESTS_PER_METHOD 96
+#define REQUESTS_UNKNOWN 16
+
+// One method and gRPC's handle of it; the row after the last stands for all other methods.
+struct method_row {
+    struct sfl_method method;
+    void *handle;
+};
+
+// A standing order to gRPC: "give me the next RPC of this method on this pump". Taken up again as
+// soon as it is met, until gRPC hands it back at shutdown.
+struct request {
+    struct sfl_operation operation;
+    struct sfl_rpc_server *server;
+    struct sfl_pump *pump;
+    const struct method_row *row;
+    grpc_call *call;
+    grpc_metadata_array metadata;
+    gpr_timespec deadline;     // of a known method
+    grpc_byte_buffer *first;   // of a known method that reads first
+    grpc_call_details details; // of an unknown method
+};
+
+struct sfl_rpc_server {
+    grpc_server *server;
+    struct sfl_pumps *pumps;
+    struct sfl_operation shutdown;
+    struct sfl_unix_socket *sockets;
+
+    struct request *requests;
+    size_t request_count;
+
+    // Guards what follows; never held while anything is called.
+    pthread_mutex_t lock;
+    pthread_cond_t changed; // a count fell to zero, or the shutdown is done
+    size_t requests_open;
+    size_t streams_open;
+    bool is_shutdown;
+
+    size_t method_count;
+    struct method_row rows[]; // method_count and one more
+};
+
+// --- the end of one RPC ---
+
+static void on_stream_over(void *owner)
+{
+    struct sfl_rpc_server *server = owner;
+    pthread_mutex_lock(&server->lock);
+    if (--server->streams_open == 0)
+        pthread_cond_broadcast(&server->changed);
+    pthread_mutex_unlock(&server->lock);
+}
+
+static const struct sfl_stream_owner owner_calls = {.on_over = on_stream_over};
+
+// --- RPCs of unknown methods ---
+
+static void on_unknown_closed(void *context, int code, const char *text)
+{
+    (void)code;
+    (void)text;
+    sfl_stream_unref(context);
+}
+
+static const struct sfl_stream_events unknown_events = {.on_closed = on_unknown_closed};
+
+static void refuse_unknown(struct sfl_stream *stream, grpc_slice method)
+{
+    char text[300];
+    char *path = grpc_slice_to_c_string(method);
+    snprintf(text, sizeof(text), "this server has no method %.200s", path);
+    gpr_free(path);
+    sfl_stream_finish(stream, NULL, 0, GRPC_STATUS_UNIMPLEMENTED, text);
+    sfl_stream_serve(stream, &unknown_events, stream, NULL);
+}
+
+// --- new RPCs ---
+
+static bool is_known(const struct request *request)
+{
+    return request->row->handle != NULL;
+}
+
+static void take_up(struct request *request)
+{
+    struct sfl_rpc_server *server = request->server;
+    grpc_completion_queue *queue = sfl_pump_queue(request->pump);
+    request->call = NULL;
+    request->first = NULL;
+    grpc_metadata_array_init(&request->metadata);
+    grpc_call_error error;
+    if (is_known(request)) {
+        grpc_byte_buffer **first = request->row->method.reads_first ? &request->first : NULL;
+        error = grpc_server_request_registered_call(
+            server->server, request->row->handle, &request->call, &request->deadline,
+            &request->metadata, first, queue, queue, &request->operation);
+    } else {
+        grpc_call_details_init(&request->details);
+        error = grpc_server_request_call(server->server, &request->call, &request->details,
+                                         &request->metadata, queue, queue, &request->operation);
+    }
+    assert(error == GRPC_CALL_OK);
+    (void)error;
+}
+
+static void leave(struct request *request)
+{
+    struct sfl_rpc_server *server = request->server;
+    grpc_metadata_array_destroy(&request->metadata);
+    if (!is_known(request))
+        grpc_call_details_destroy(&request->details);
+    pthread_mutex_lock(&server->lock);
+    if (--server->requests_open == 0)
+        pthread_cond_broadcast(&server->changed);
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void serve(struct sfl_rpc_server *server, const struct method_row *row, grpc_call *call,
+                  gpr_timespec deadline, grpc_byte_buffer *first, grpc_slice method)
+{
+    struct sfl_stream *stream = sfl_stream_accept(call, deadline, &owner_calls, server);
+    if (stream == NULL) {
+        grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                                     "no memory for another call", NULL);
+        grpc_call_unref(call);
+        if (first != NULL)
+            grpc_byte_buffer_destroy(first);
+        on_stream_over(server);
+        return;
+    }
+    if (row->handle == NULL) {
+        refuse_unknown(stream, method);
+        return;
+    }
+    const struct sfl_stream_events *events = NULL;
+    void *context = NULL;
+    row->method.on_call(row->method.context, stream, &events, &context);
+    assert(events != NULL);
+    sfl_stream_serve(stream, events, context, first);
+}
+
+static void on_request(struct sfl_operation *operation, bool ok)
+{
+    struct request *request = SFL_CONTAINER_OF(operation, struct request, operation);
+    struct sfl_rpc_server *server = request->server;
+    if (!ok) {
+        leave(request);
+        return;
+    }
+    pthread_mutex_lock(&server->lock);
+    server->streams_open++;
+    pthread_mutex_unlock(&server->lock);
+
+    const struct method_row *row = request->row;
+    grpc_call *call = request->call;
+    grpc_byte_buffer *first = request->first;
+    gpr_timespec deadline = is_known(request) ? request->deadline : request->details.deadline;
+    grpc_slice method = grpc_empty_slice();
+    grpc_metadata_array_destroy(&request->metadata);
+    if (!is_known(request)) {
+        method = grpc_slice_ref(request->details.method);
+        grpc_call_details_destroy(&request->details);
+    }
+    take_up(request);
+    serve(server, row, call, deadline, first, method);
+    grpc_slice_unref(method);
+}
+
+// --- making it ---
+
+static grpc_server *create_grpc_server(const struct sfl_rpc_server_options *options)
+{
+    grpc_arg args[] = {
+        sfl_arg_int(GRPC_ARG_ALLOW_REUSEPORT, 0), // or a second server takes the same port in silence
+        sfl_arg_int(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, sfl_arg_length(options->message_bytes_max)),
+        sfl_arg_int(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
+        sfl_arg_int(GRPC_ARG_KEEPALIVE_TIME_MS, sfl_arg_keepalive(options->keepalive_time_ms)),
+        sfl_arg_int(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, sfl_arg_clamp(options->keepalive_timeout_ms)),
+        sfl_arg_int(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+        sfl_arg_int(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
+        // Clients that wait for long must ping; none is to be thrown out for it.
+        sfl_arg_int(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000),
+        sfl_arg_int(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0),
+    };
+    grpc_channel_args all = {.num_args = sizeof(args) / sizeof(args[0]), .args = args};
+    return grpc_server_create(&all, NULL);
+}
+
+static bool register_methods(struct sfl_rpc_server *server)
+{
+    for (size_t i = 0; i < server->method_count; i++) {
+        struct method_row *row = &server->rows[i];
+        row->handle = grpc_server_register_method(
+            server->server, row->method.path, NULL,
+            row->method.reads_first ? GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER
+                                    : GRPC_SRM_PAYLOAD_NONE,
+            0);
+        if (row->handle == NULL)
+            return false;
+    }
+    return true;
+}
+
+static bool create_requests(struct sfl_rpc_server *server)
+{
+    unsigned pump_count = sfl_pumps_count(server->pumps);
+    size_t per_pump = server->method_count * REQUESTS_PER_METHOD + REQUESTS_UNKNOWN;
+    server->request_count = per_pump * pump_count;
+    server->requests = calloc(server->request_count, sizeof(server->requests[0]));
+    if (server->requests == NULL)
+        return false;
+    for (size_t i = 0; i < server->request_count; i++) {
+        struct request *request = &server->requests[i];
+        request->operation.on_done = on_request;
+        request->server = server;
+        request->pump = sfl_pumps_get(server->pumps, (unsigned)(i / per_pump));
+        request->row = &server->rows[i % per_pump / REQUESTS_PER_METHOD];
+    }
+    return true;
+}
+
+static void on_shutdown(struct sfl_operation *operation, bool ok)
+{
+    struct sfl_rpc_server *server = SFL_CONTAINER_OF(operation, struct sfl_rpc_server, shutdown);
+    (void)ok;
+    pthread_mutex_lock(&server->lock);
+    server->is_shutdown = true;
+    pthread_cond_broadcast(&server->changed);
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void init_lock(struct sfl_rpc_server *server)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&server->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&server->lock, NULL);
+}
+
+enum sfl_status sfl_rpc_server_create(const struct sfl_rpc_server_options *options,
+                                      const struct sfl_method *methods, size_t method_count,
+                                      struct sfl_rpc_server **server_out)
+{
+    struct sfl_rpc_server *server =
+        calloc(1, sizeof(*server) + (method_count + 1) * sizeof(server->rows[0]));
+    if (server == NULL)
+        return SFL_NO_MEMORY;
+    server->pumps = options->pumps;
+    server->shutdown.on_done = on_shutdown;
+    server->method_count = method_count;
+    for (size_t i = 0; i < method_count; i++)
+        server->rows[i].method = methods[i];
+    init_lock(server);
+
+    server->server = create_grpc_server(options);
+    for (unsigned i = 0; i < sfl_pumps_count(options->pumps); i++) {
+        grpc_completion_queue *queue = sfl_pump_queue(sfl_pumps_get(options->pumps, i));
+        grpc_server_register_completion_queue(server->server, queue, NULL);
+    }
+    enum sfl_status status = SFL_OK;
+    if (!register_methods(server))
+        status = SFL_INVALID_ARGUMENT;
+    else if (!create_requests(server))
+        status = SFL_NO_MEMORY;
+    if (status != SFL_OK) {
+        sfl_rpc_server_destroy(server);
+        return status;
+    }
+    *server_out = server;
+    return SFL_OK;
+}
+
+// --- listening ---
+
+static bool add_port(struct sfl_rpc_server *server, const char *address, int *port_out)
+{
+    grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
+    *port_out = grpc_server_add_http2_port(server->server, address, credentials);
+    grpc_server_credentials_release(credentials);
+    return *port_out > 0;
+}
+
+enum sfl_status sfl_rpc_server_listen(struct sfl_rpc_server *server, const char *address,
+                                      char bound_out[static 300])
+{
+    struct sfl_address parts;
+    enum sfl_status status = sfl_address_check(address, &parts, bound_out);
+    if (status != SFL_OK)
+        return status;
+    int port;
+    if (!add_port(server, address, &port)) {
+        snprintf(bound_out, 300, "cannot listen on %.200s", address);
+        return SFL_UNAVAILABLE;
+    }
+    snprintf(bound_out, 300, "%s:%d", parts.host_as_written, port);
+    return SFL_OK;
+}
+
+enum sfl_status sfl_rpc_server_listen_unix(struct sfl_rpc_server *server, const char *path,
+                                           char bound_out[static 300])
+{
+    struct sfl_unix_socket *socket;
+    enum sfl_status status = sfl_unix_socket_claim(path, &socket, bound_out);
+    if (status != SFL_OK)
+        return status;
+    char address[300];
+    int port;
+    snprintf(address, sizeof(address), "unix:%s", path);
+    if (!add_port(server, address, &port)) {
+        sfl_unix_socket_give_up(socket);
+        snprintf(bound_out, 300, "cannot listen on unix:%.200s", path);
+        return SFL_UNAVAILABLE;
+    }
+    sfl_unix_socket_settle(socket);
+    socket->next = server->sockets;
+    server->sockets = socket;
+    snprintf(bound_out, 300, "%s", address);
+    return SFL_OK;
+}
+
+// --- serving, and its end ---
+
+void sfl_rpc_server_start(struct sfl_rpc_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    server->requests_open = server->request_count;
+    pthread_mutex_unlock(&server->lock);
+    grpc_server_start(server->server);
+    for (size_t i = 0; i < server->request_count; i++)
+        take_up(&server->requests[i]);
+}
+
+static bool has_ended(const struct sfl_rpc_server *server)
+{
+    return server->is_shutdown && server->requests_open == 0 && server->streams_open == 0;
+}
+
+static struct timespec time_after(uint64_t ms)
+{
+    uint64_t now_ns = sfl_clock_now_ns();
+    uint64_t at_ns = ms > (UINT64_MAX - now_ns) / 1000000 ? UINT64_MAX : now_ns + ms * 1000000;
+    return (struct timespec){.tv_sec = (time_t)(at_ns / 1000000000),
+                             .tv_nsec = (long)(at_ns % 1000000000)};
+}
+
+void sfl_rpc_server_shutdown(struct sfl_rpc_server *server, uint64_t grace_ms)
+{
+    assert(!sfl_pump_is_current());
+    struct timespec grace_end = time_after(grace_ms);
+    grpc_completion_queue *queue = sfl_pump_queue(sfl_pumps_get(server->pumps, 0));
+    grpc_server_shutdown_and_notify(server->server, queue, &server->shutdown);
+
+    pthread_mutex_lock(&server->lock);
+    int waited = 0;
+    while (!has_ended(server) && waited == 0)
+        waited = pthread_cond_timedwait(&server->changed, &server->lock, &grace_end);
+    bool is_late = !has_ended(server);
+    pthread_mutex_unlock(&server->lock);
+    if (!is_late)
+        return;
+
+    grpc_server_cancel_all_calls(server->server);
+    pthread_mutex_lock(&server->lock);
+    while (!has_ended(server))
+        pthread_cond_wait(&server->changed, &server->lock);
+    pthread_mutex_unlock(&server->lock);
+}
+
+void sfl_rpc_server_destroy(struct sfl_rpc_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    bool is_shutdown = server->is_shutdown;
+    pthread_mutex_unlock(&server->lock);
+    if (!is_shutdown)
+        sfl_rpc_server_shutdown(server, 0);
+    grpc_server_destroy(server->server);
+    while (server->sockets != NULL) {
+        struct sfl_unix_socket *socket = server->sockets;
+        server->sockets = socket->next;
+        sfl_unix_socket_remove(socket);
+    }
+    pthread_cond_destroy(&server->changed);
+    pthread_mutex_destroy(&server->lock);
+    free(server->requests);
+    free(server);
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/stream.h"
+
+#include "base/clock.h"
+#include "rpc/message.h"
+#include "rpc/stream_base.h"
+
+#include <grpc/byte_buffer.h>
+#include <grpc/slice.h>
+#include <grpc/support/alloc.h>
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STATE_OVER (1u << 31)     // the end came in: nothing is started any more
+#define STATE_FINISHED (1u << 30) // server: our status is given
+#define STATE_COUNT (STATE_FINISHED - 1)
+
+// --- the count of batches under way ---
+
+// Counts one more batch and sets `flag`, unless the stream is over. Publishes to the pump thread
+// what this thread wrote before.
+static bool begin_batch(struct sfl_stream *stream, unsigned flag)
+{
+    unsigned state = atomic_load_explicit(&stream->state, memory_order_relaxed);
+    do {
+        if (state & STATE_OVER)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&stream->state, &state, (state | flag) + 1,
+                                                    memory_order_acq_rel, memory_order_relaxed));
+    assert(!(state & STATE_FINISHED));
+    return true;
+}
+
+static void start_batch(struct sfl_stream *stream, const grpc_op *ops, size_t count,
+                        struct sfl_operation *operation)
+{
+    // Only our own mistakes are refused here: what the peer or the network does comes with the
+    // completion.
+    grpc_call_error error = grpc_call_start_batch(stream->call, ops, count, operation, NULL);
+    assert(error == GRPC_CALL_OK);
+    (void)error;
+}
+
+static void close_stream(struct sfl_stream *stream)
+{
+    const struct sfl_stream_events *events = stream->events;
+    if (events->on_closed != NULL) {
+        if (stream->is_server) {
+            events->on_closed(stream->context, stream->cancelled ? GRPC_STATUS_CANCELLED : 0, "");
+        } else {
+            char *text = grpc_slice_to_c_string(stream->text);
+            events->on_closed(stream->context, (int)stream->code, text);
+            gpr_free(text);
+        }
+    }
+    const struct sfl_stream_owner *owner_calls = stream->owner_calls;
+    void *owner = stream->owner;
+    sfl_stream_unref(stream);
+    if (owner_calls->on_over != NULL)
+        owner_calls->on_over(owner);
+}
+
+static void end_batch(struct sfl_stream *stream)
+{
+    unsigned before = atomic_fetch_sub_explicit(&stream->state, 1, memory_order_acq_rel);
+    assert((before & STATE_COUNT) > 0);
+    if ((before & STATE_OVER) && (before & STATE_COUNT) == 1)
+        close_stream(stream);
+}
+
+// --- reading ---
+
+static void start_read(struct sfl_stream *stream)
+{
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE,
+                  .data.recv_message.recv_message = &stream->incoming};
+    start_batch(stream, &op, 1, &stream->read);
+}
+
+static bool is_finished(struct sfl_stream *stream)
+{
+    return (atomic_load_explicit(&stream->state, memory_order_acquire) & STATE_FINISHED) != 0;
+}
+
+// Hands a message to the callee. Takes `buffer`.
+static void deliver(struct sfl_stream *stream, grpc_byte_buffer *buffer)
+{
+    struct sfl_message_view view;
+    if (!is_finished(stream) && stream->events->on_message != NULL) {
+        if (sfl_message_view_init(&view, buffer) == SFL_OK)
+            stream->events->on_message(stream->context, view.bytes);
+        else
+            sfl_stream_cancel(stream, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for a message");
+        sfl_message_view_deinit(&view);
+    }
+    grpc_byte_buffer_destroy(buffer);
+}
+
+static void on_read(struct sfl_operation *operation, bool ok)
+{
+    struct sfl_stream *stream = SFL_CONTAINER_OF(operation, struct sfl_stream, read);
+    unsigned state = atomic_load_explicit(&stream->state, memory_order_acquire);
+    grpc_byte_buffer *buffer = stream->incoming;
+    stream->incoming = NULL;
+    if (buffer != NULL) {
+        deliver(stream, buffer);
+        // What comes after our status is nobody's concern. A client reads on to the end: gRPC holds
+        // the status back until everything before it is read.
+        if (!is_finished(stream)) {
+            start_read(stream);
+            return;
+        }
+    } else if (ok && stream->is_server && (state & (STATE_OVER | STATE_FINISHED)) == 0 &&
+               !grpc_call_failed_before_recv_message(stream->call)) {
+        if (stream->events->on_half_close != NULL)
+            stream->events->on_half_close(stream->context);
+    }
+    end_batch(stream);
+}
+
+// --- writing ---
+
+static void on_write(struct sfl_operation *operation, bool ok)
+{
+    struct sfl_stream *stream = SFL_CONTAINER_OF(operation, struct sfl_stream, write);
+    unsigned state = atomic_load_explicit(&stream->state, memory_order_acquire);
+    if (stream->outgoing != NULL)
+        grpc_byte_buffer_destroy(stream->outgoing);
+    stream->outgoing = NULL;
+    if ((state & STATE_OVER) == 0) {
+        // A server's call that takes no more messages is as good as over; this makes sure of it. A
+        // client's ends with the status that is on its way.
+        if (!ok && stream->is_server)
+            grpc_call_cancel(stream->call, NULL);
+        if (ok && (state & STATE_FINISHED) == 0 && stream->events->on_sent != NULL)
+            stream->events->on_sent(stream->context);
+    }
+    end_batch(stream);
+}
+
+// The initial metadata of a server goes out with the first batch that sends anything.
+static size_t add_metadata(struct sfl_stream *stream, grpc_op *ops, size_t count)
+{
+    if (!stream->is_server || stream->metadata_is_sent)
+        return count;
+    stream->metadata_is_sent = true;
+    ops[count] = (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
+    return count + 1;
+}
+
+static size_t add_message(struct sfl_stream *stream, grpc_op *ops, size_t count)
+{
+    ops[count] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE,
+                           .data.send_message.send_message = stream->outgoing};
+    return count + 1;
+}
+
+static bool is_over(struct sfl_stream *stream)
+{
+    return (atomic_load_explicit(&stream->state, memory_order_acquire) & STATE_OVER) != 0;
+}
+
+enum sfl_status sfl_stream_send(struct sfl_stream *stream, const struct sfl_piece *pieces,
+                                size_t count)
+{
+    if (is_over(stream)) {
+        sfl_message_release(pieces, count);
+        return SFL_UNAVAILABLE;
+    }
+    assert(stream->outgoing == NULL);
+    stream->outgoing = sfl_message_create(pieces, count);
+    if (!begin_batch(stream, 0)) {
+        grpc_byte_buffer_destroy(stream->outgoing);
+        stream->outgoing = NULL;
+        return SFL_UNAVAILABLE;
+    }
+    grpc_op ops[2];
+    size_t op_count = add_metadata(stream, ops, 0);
+    op_count = add_message(stream, ops, op_count);
+    start_batch(stream, ops, op_count, &stream->write);
+    return SFL_OK;
+}
+
+void sfl_stream_finish(struct sfl_stream *stream, const struct sfl_piece *pieces, size_t count,
+                       int code, const char *text)
+{
+    assert(stream->is_server);
+    if (is_over(stream)) {
+        sfl_message_release(pieces, count);
+        return;
+    }
+    assert(stream->outgoing == NULL);
+    if (count > 0)
+        stream->outgoing = sfl_message_create(pieces, count);
+    if (!begin_batch(stream, STATE_FINISHED)) {
+        if (stream->outgoing != NULL)
+            grpc_byte_buffer_destroy(stream->outgoing);
+        stream->outgoing = NULL;
+        return;
+    }
+    grpc_op ops[3];
+    size_t op_count = add_metadata(stream, ops, 0);
+    if (count > 0)
+        op_count = add_message(stream, ops, op_count);
+    grpc_slice details = grpc_slice_from_copied_string(text == NULL ? "" : text);
+    ops[op_count++] = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER,
+                                .data.send_status_from_server = {
+                                    .status = (grpc_status_code)code,
+                                    .status_details = &details,
+                                }};
+    start_batch(stream, ops, op_count, &stream->write);
+    grpc_slice_unref(details);
+}
+
+static void on_half_close_sent(struct sfl_operation *operation, bool ok)
+{
+    struct sfl_stream *stream = SFL_CONTAINER_OF(operation, struct sfl_stream, half_close);
+    (void)ok; // when it failed the status is on its way
+    end_batch(stream);
+}
+
+void sfl_stream_half_close(struct sfl_stream *stream)
+{
+    assert(!stream->is_server);
+    if (!begin_batch(stream, 0))
+        return;
+    grpc_op op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
+    start_batch(stream, &op, 1, &stream->half_close);
+}
+
+// --- the end ---
+
+static void on_close(struct sfl_operation *operation, bool ok)
+{
+    struct sfl_stream *stream = SFL_CONTAINER_OF(operation, struct sfl_stream, close);
+    (void)ok; // it always succeeds; what counts is in the fields that it filled
+    atomic_fetch_or_explicit(&stream->state, STATE_OVER, memory_order_acq_rel);
+    end_batch(stream);
+}
+
+void sfl_stream_cancel(struct sfl_stream *stream, int code, const char *text)
+{
+    assert(code != GRPC_STATUS_OK);
+    if (is_over(stream))
+        return;
+    grpc_call_cancel_with_status(stream->call, (grpc_status_code)code, text, NULL);
+}
+
+// --- life ---
+
+static struct sfl_stream *create(grpc_call *call, unsigned batches,
+                                 const struct sfl_stream_owner *owner_calls, void *owner)
+{
+    struct sfl_stream *stream = calloc(1, sizeof(*stream));
+    if (stream == NULL)
+        return NULL;
+    atomic_init(&stream->references, 2);
+    atomic_init(&stream->state, batches);
+    stream->call = call;
+    stream->owner_calls = owner_calls;
+    stream->owner = owner;
+    stream->read.on_done = on_read;
+    stream->write.on_done = on_write;
+    stream->half_close.on_done = on_half_close_sent;
+    stream->close.on_done = on_close;
+    stream->text = grpc_empty_slice();
+    return stream;
+}
+
+struct sfl_stream *sfl_stream_accept(grpc_call *call, gpr_timespec deadline,
+                                     const struct sfl_stream_owner *owner_calls, void *owner)
+{
+    struct sfl_stream *stream = create(call, 1, owner_calls, owner);
+    if (stream == NULL)
+        return NULL;
+    stream->is_server = true;
+    stream->deadline_ms = sfl_operation_monotonic_ms(deadline);
+    grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                  .data.recv_close_on_server.cancelled = &stream->cancelled};
+    start_batch(stream, &op, 1, &stream->close);
+    return stream;
+}
+
+void sfl_stream_serve(struct sfl_stream *stream, const struct sfl_stream_events *events,
+                      void *context, grpc_byte_buffer *first)
+{
+    stream->events = events;
+    stream->context = context;
+    if (first != NULL)
+        deliver(stream, first);
+    if (is_finished(stream))
+        return;
+    // Not begin_batch: the end cannot have come in before this function leaves the pump thread, and
+    // another thread may finish the stream meanwhile.
+    atomic_fetch_add_explicit(&stream->state, 1, memory_order_acq_rel);
+    start_read(stream);
+}
+
+struct sfl_stream *sfl_stream_begin(grpc_call *call, uint64_t deadline_ms,
+                                    const struct sfl_stream_events *events, void *context,
+                                    const struct sfl_stream_owner *owner_calls, void *owner)
+{
+    struct sfl_stream *stream = create(call, 2, owner_calls, owner);
+    if (stream == NULL) {
+        grpc_call_unref(call);
+        return NULL;
+    }
+    stream->deadline_ms = deadline_ms;
+    stream->events = events;
+    stream->context = context;
+    grpc_metadata_array_init(&stream->initial_metadata);
+    grpc_metadata_array_init(&stream->trailing_metadata);
+    // Publishes the fields to the pump thread, which gets to know of them through gRPC.
+    atomic_store_explicit(&stream->state, 2, memory_order_release);
+    // All that lasts until the end is one batch. (Without the initial metadata there would be no
+    // status: GRPC_CORE.md.)
+    grpc_op ops[] = {
+        {.op = GRPC_OP_SEND_INITIAL_METADATA},
+        {.op = GRPC_OP_RECV_INITIAL_METADATA,
+         .data.recv_initial_metadata.recv_initial_metadata = &stream->initial_metadata},
+        {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+         .data.recv_status_on_client = {.trailing_metadata = &stream->trailing_metadata,
+                                        .status = &stream->code,
+                                        .status_details = &stream->text}},
+    };
+    start_batch(stream, ops, sizeof(ops) / sizeof(ops[0]), &stream->close);
+    start_read(stream);
+    return stream;
+}
+
+uint64_t sfl_stream_deadline_ms(const struct sfl_stream *stream)
+{
+    return stream->deadline_ms;
+}
+
+char *sfl_stream_peer(struct sfl_stream *stream)
+{
+    char *peer = grpc_call_get_peer(stream->call);
+    char *copy = strdup(peer);
+    gpr_free(peer);
+    return copy;
+}
+
+struct sfl_stream *sfl_stream_ref(struct sfl_stream *stream)
+{
+    atomic_fetch_add_explicit(&stream->references, 1, memory_order_relaxed);
+    return stream;
+}
+
+void sfl_stream_unref(struct sfl_stream *stream)
+{
+    unsigned before = atomic_fetch_sub_explicit(&stream->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1)
+        return;
+    grpc_call_unref(stream->call);
+    grpc_slice_unref(stream->text);
+    if (!stream->is_server) {
+        grpc_metadata_array_destroy(&stream->initial_metadata);
+        grpc_metadata_array_destroy(&stream->trailing_metadata);
+    }
+    const struct sfl_stream_owner *owner_calls = stream->owner_calls;
+    void *owner = stream->owner;
+    free(stream);
+    if (owner_calls->on_free != NULL)
+        owner_calls->on_free(owner);
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Private to common/rpc: what a stream consists of, for the two sides that make streams.
+#ifndef SFL_RPC_STREAM_BASE_H
+#define SFL_RPC_STREAM_BASE_H
+
+#include "rpc/operation.h"
+#include "rpc/stream.h"
+
+#include <grpc/grpc.h>
+
+#include <stdatomic.h>
+
+// What the maker of a stream wants to know. Either function may be NULL.
+struct sfl_stream_owner {
+    // The RPC is over, on_closed has returned. Pump thread.
+    void (*on_over)(void *owner);
+    // Nothing refers to the stream any more. Any thread.
+    void (*on_free)(void *owner);
+};
+
+// `state` counts the batches under way and carries two flags. All batches are done on the pump
+// thread; they are started there or, for what is sent, by whoever sends. A batch may be started
+// only while the stream is not over, which one compare-and-swap sees to; so once the stream is over
+// the count only falls, and whoever brings it to zero (the pump thread) calls on_closed.
+//
+// Lifetime: one reference is the RPC's own, from its beginning until on_closed has returned, the
+// others are the callers'. The gRPC call lives as long as the stream, so that a late cancel or
+// question for the peer is harmless.
+struct sfl_stream {
+    atomic_uint references;
+    atomic_uint state;
+    bool is_server;
+    bool metadata_is_sent; // server; belongs to whoever may send
+    grpc_call *call;
+
+    // Pump thread only, once the RPC has begun.
+    const struct sfl_stream_events *events;
+    void *context;
+
+    const struct sfl_stream_owner *owner_calls;
+    void *owner;
+    uint64_t deadline_ms;
+
+    struct sfl_operation read;       // RECV_MESSAGE
+    struct sfl_operation write;      // SEND_MESSAGE, and the status of a server
+    struct sfl_operation half_close; // SEND_CLOSE_FROM_CLIENT
+    struct sfl_operation close;      // the end: RECV_CLOSE_ON_SERVER, RECV_STATUS_ON_CLIENT
+    grpc_byte_buffer *incoming;      // filled by `read`
+    grpc_byte_buffer *outgoing;      // held for `write`
+
+    // What `close` fills in.
+    int cancelled; // server
+    grpc_status_code code; // client, and what follows
+    grpc_slice text;
+    grpc_metadata_array initial_metadata;
+    grpc_metadata_array trailing_metadata;
+};
+
+// A stream for an RPC that a server was given. Takes `call` on success and starts the batch that
+// waits for its end; the caller of this calls sfl_stream_serve before it leaves the pump thread.
+// Two references: the RPC's and the callee's. NULL when there is no memory.
+struct sfl_stream *sfl_stream_accept(grpc_call *call, gpr_timespec deadline,
+                                     const struct sfl_stream_owner *owner_calls, void *owner);
+
+// Sets where the events go, hands over the message that gRPC has read already (NULL for none; takes
+// it), and begins to read. Pump thread.
+void sfl_stream_serve(struct sfl_stream *stream, const struct sfl_stream_events *events,
+                      void *context, grpc_byte_buffer *first);
+
+// A stream for an RPC that a client begins. Takes `call`, also when there is no memory (NULL).
+// Two references: the RPC's and the caller's.
+struct sfl_stream *sfl_stream_begin(grpc_call *call, uint64_t deadline_ms,
+                                    const struct sfl_stream_events *events, void *context,
+                                    const struct sfl_stream_owner *owner_calls, void *owner);
+
+#endif
