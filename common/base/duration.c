@@ -48,12 +48,14 @@ static const struct quantity size = {
     .unit_unknown = "has an unknown unit; the units are B, KiB, MiB, GiB and TiB, as in 64MiB",
 };
 
-static bool is_digit(char c) {
+static bool is_digit(char c)
+{
     return c >= '0' && c <= '9';
 }
 
 // Reads the digits at *text and moves it behind them. Returns the problem, or NULL.
-static const char *parse_number(const char **text, uint64_t *number_out) {
+static const char *parse_number(const char **text, uint64_t *number_out)
+{
     const char *at = *text;
     if (*at == '\0')
         return "is empty";
@@ -75,7 +77,8 @@ static const char *parse_number(const char **text, uint64_t *number_out) {
 }
 
 static const char *find_factor(const struct quantity *quantity, const char *name, uint64_t number,
-                               uint64_t *factor_out) {
+                               uint64_t *factor_out)
+{
     if (*name == '\0') {
         if (quantity->unit_needed && number != 0)
             return quantity->unit_missing;
@@ -92,7 +95,8 @@ static const char *find_factor(const struct quantity *quantity, const char *name
 }
 
 static enum sfl_status parse(const struct quantity *quantity, const char *text, uint64_t *value_out,
-                             const char **problem_out) {
+                             const char **problem_out)
+{
     uint64_t number = 0;
     uint64_t factor = 0;
     uint64_t value = 0;
@@ -110,22 +114,26 @@ static enum sfl_status parse(const struct quantity *quantity, const char *text, 
 }
 
 // The largest unit that divides `value`; the smallest divides everything.
-static const struct unit *largest_unit(const struct quantity *quantity, uint64_t value) {
+static const struct unit *largest_unit(const struct quantity *quantity, uint64_t value)
+{
     size_t i = quantity->unit_count - 1;
     while (value % quantity->units[i].factor != 0)
         i--;
     return &quantity->units[i];
 }
 
-enum sfl_status sfl_duration_parse(const char *text, uint64_t *ms_out, const char **problem_out) {
+enum sfl_status sfl_duration_parse(const char *text, uint64_t *ms_out, const char **problem_out)
+{
     return parse(&duration, text, ms_out, problem_out);
 }
 
-enum sfl_status sfl_size_parse(const char *text, uint64_t *bytes_out, const char **problem_out) {
+enum sfl_status sfl_size_parse(const char *text, uint64_t *bytes_out, const char **problem_out)
+{
     return parse(&size, text, bytes_out, problem_out);
 }
 
-void sfl_duration_format(uint64_t ms, char text_out[SFL_DURATION_TEXT_MAX]) {
+void sfl_duration_format(uint64_t ms, char text_out[SFL_DURATION_TEXT_MAX])
+{
     if (ms == 0) {
         snprintf(text_out, SFL_DURATION_TEXT_MAX, "0");
         return;
@@ -134,7 +142,8 @@ void sfl_duration_format(uint64_t ms, char text_out[SFL_DURATION_TEXT_MAX]) {
     snprintf(text_out, SFL_DURATION_TEXT_MAX, "%" PRIu64 "%s", ms / unit->factor, unit->name);
 }
 
-void sfl_size_format(uint64_t bytes, char text_out[SFL_SIZE_TEXT_MAX]) {
+void sfl_size_format(uint64_t bytes, char text_out[SFL_SIZE_TEXT_MAX])
+{
     const struct unit *unit = bytes == 0 ? &size_units[0] : largest_unit(&size, bytes);
     const char *name = unit->factor == 1 ? "" : unit->name;
     snprintf(text_out, SFL_SIZE_TEXT_MAX, "%" PRIu64 "%s", bytes / unit->factor, name);

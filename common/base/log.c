@@ -46,22 +46,26 @@ static struct {
     struct event_slot slots[EVENT_SLOTS];
 } logger = {.lock = PTHREAD_MUTEX_INITIALIZER, .options = DEFAULT_OPTIONS};
 
-struct sfl_log_options sfl_log_defaults(void) {
+struct sfl_log_options sfl_log_defaults(void)
+{
     return (struct sfl_log_options)DEFAULT_OPTIONS;
 }
 
-void sfl_log_configure(const struct sfl_log_options *options) {
+void sfl_log_configure(const struct sfl_log_options *options)
+{
     pthread_mutex_lock(&logger.lock);
     logger.options = *options;
     memset(logger.slots, 0, sizeof(logger.slots));
     pthread_mutex_unlock(&logger.lock);
 }
 
-bool sfl_log_is_on(enum sfl_log_level level) {
+bool sfl_log_is_on(enum sfl_log_level level)
+{
     return level <= logger.options.level;
 }
 
-static const char *level_name(enum sfl_log_level level) {
+static const char *level_name(enum sfl_log_level level)
+{
     switch (level) {
     case SFL_LOG_ERROR:
         return "error";
@@ -86,7 +90,8 @@ struct line {
     enum sfl_log_format format;
 };
 
-static void put(struct line *line, const char *bytes, size_t size) {
+static void put(struct line *line, const char *bytes, size_t size)
+{
     if (line->overflowed || size > line->size_max - line->size) {
         line->overflowed = true;
         return;
@@ -95,12 +100,14 @@ static void put(struct line *line, const char *bytes, size_t size) {
     line->size += size;
 }
 
-static void put_text(struct line *line, const char *text) {
+static void put_text(struct line *line, const char *text)
+{
     put(line, text, strlen(text));
 }
 
 __attribute__((format(printf, 2, 3))) static void put_format(struct line *line, const char *format,
-                                                             ...) {
+                                                             ...)
+{
     char text[64];
     va_list arguments;
     va_start(arguments, format);
@@ -117,13 +124,15 @@ struct escaped {
     char text[16];
 };
 
-static bool is_control(ucs4_t character) {
+static bool is_control(ucs4_t character)
+{
     return character < 0x20 || (character >= 0x7f && character < 0xa0);
 }
 
 // Escapes for the two characters and the white space that both formats write alike; NULL for the
 // rest.
-static const char *common_escape(ucs4_t character) {
+static const char *common_escape(ucs4_t character)
+{
     if (character == '"')
         return "\\\"";
     if (character == '\\')
@@ -139,7 +148,8 @@ static const char *common_escape(ucs4_t character) {
 
 // Escapes the character at the beginning of `rest`, which is not empty, and returns how many bytes
 // of `rest` it was. A byte that is not UTF-8 is \xNN in logfmt and, as JSON has no bytes, U+FFFD.
-static size_t escape_one(enum sfl_log_format format, struct sfl_span rest, struct escaped *out) {
+static size_t escape_one(enum sfl_log_format format, struct sfl_span rest, struct escaped *out)
+{
     ucs4_t character = 0;
     int size = u8_mbtoucr(&character, rest.data, rest.size);
     if (size <= 0) {
@@ -159,7 +169,8 @@ static size_t escape_one(enum sfl_log_format format, struct sfl_span rest, struc
     return (size_t)size;
 }
 
-static void put_quoted(struct line *line, struct sfl_span value) {
+static void put_quoted(struct line *line, struct sfl_span value)
+{
     size_t room = VALUE_BYTES_MAX;
     put_text(line, "\"");
     while (value.size > 0) {
@@ -179,7 +190,8 @@ static void put_quoted(struct line *line, struct sfl_span value) {
 }
 
 // logfmt leaves a value bare when no reader could take it for something else.
-static bool is_bare(struct sfl_span value) {
+static bool is_bare(struct sfl_span value)
+{
     if (value.size == 0 || value.size > VALUE_BYTES_MAX)
         return false;
     for (size_t i = 0; i < value.size; i++) {
@@ -190,7 +202,8 @@ static bool is_bare(struct sfl_span value) {
     return true;
 }
 
-static void put_span(struct line *line, struct sfl_span value) {
+static void put_span(struct line *line, struct sfl_span value)
+{
     if (value.data == NULL && value.size == 0) {
         put_text(line, line->format == SFL_LOG_JSON ? "null" : "");
         return;
@@ -202,7 +215,8 @@ static void put_span(struct line *line, struct sfl_span value) {
     put_quoted(line, value);
 }
 
-static void put_value(struct line *line, const struct sfl_log_field *field) {
+static void put_value(struct line *line, const struct sfl_log_field *field)
+{
     switch (field->kind) {
     case SFL_LOG_EVENT:
         put_span(line, sfl_span_of_text(field->name));
@@ -225,7 +239,8 @@ static void put_value(struct line *line, const struct sfl_log_field *field) {
 // ---- Lines
 
 // The name of a field, with what stands before and behind it.
-static void put_name(struct line *line, const char *name) {
+static void put_name(struct line *line, const char *name)
+{
     bool first = line->size == 0;
     if (line->format == SFL_LOG_JSON) {
         put_text(line, first ? "{\"" : ",\"");
@@ -239,7 +254,8 @@ static void put_name(struct line *line, const char *name) {
 }
 
 // RFC 3339 in UTC, such as 2026-01-31T12:00:00.000Z.
-static void put_time(struct line *line, uint64_t wall_us) {
+static void put_time(struct line *line, uint64_t wall_us)
+{
     time_t seconds = (time_t)(wall_us / 1000000);
     struct tm parts;
     char text[32] = "";
@@ -250,12 +266,14 @@ static void put_time(struct line *line, uint64_t wall_us) {
     put_format(line, "%s%s.%03uZ%s", quote, text, (unsigned)(wall_us / 1000 % 1000), quote);
 }
 
-static void put_field(struct line *line, const struct sfl_log_field *field) {
+static void put_field(struct line *line, const struct sfl_log_field *field)
+{
     put_name(line, field->kind == SFL_LOG_EVENT ? "event" : field->name);
     put_value(line, field);
 }
 
-static void write_line(const struct line *line) {
+static void write_line(const struct line *line)
+{
     // Standard error is all there is to complain to, so a failure other than a signal has no one
     // to be told of. Errors of the code around us must survive a line of log.
     int saved = errno;
@@ -272,7 +290,8 @@ static void write_line(const struct line *line) {
 }
 
 static void format_and_write(enum sfl_log_level level, const struct sfl_log_field *fields,
-                             size_t count) {
+                             size_t count)
+{
     const struct sfl_log_field mark = sfl_log_bool("truncated", true);
     struct line line;
     line.size = 0;
@@ -303,7 +322,8 @@ static void format_and_write(enum sfl_log_level level, const struct sfl_log_fiel
 // ---- Repeats
 
 // The slot of an event; under the lock.
-static struct event_slot *find_slot(const char *event, uint64_t now_ms) {
+static struct event_slot *find_slot(const char *event, uint64_t now_ms)
+{
     size_t i = 0;
     for (; i < EVENT_SLOTS - 1; i++) {
         struct event_slot *slot = &logger.slots[i];
@@ -319,12 +339,14 @@ static struct event_slot *find_slot(const char *event, uint64_t now_ms) {
     return last;
 }
 
-static bool window_is_over(const struct event_slot *slot, uint64_t now_ms) {
+static bool window_is_over(const struct event_slot *slot, uint64_t now_ms)
+{
     return now_ms - slot->window_ms >= WINDOW_MS;
 }
 
 // Whether this line goes out; counts it either way.
-static bool admit(enum sfl_log_level level, const char *event, uint64_t now_ms) {
+static bool admit(enum sfl_log_level level, const char *event, uint64_t now_ms)
+{
     if (logger.options.repeats_per_second == 0)
         return true;
     pthread_mutex_lock(&logger.lock);
@@ -347,7 +369,8 @@ static bool admit(enum sfl_log_level level, const char *event, uint64_t now_ms) 
 // Takes out the next count of suppressed lines that is due, from slot *at on. The line is written
 // outside the lock.
 static bool take_suppressed(uint64_t now_ms, bool everything, size_t *at,
-                            struct event_slot *taken_out) {
+                            struct event_slot *taken_out)
+{
     bool found = false;
     pthread_mutex_lock(&logger.lock);
     for (; *at < EVENT_SLOTS && !found; (*at)++) {
@@ -364,7 +387,8 @@ static bool take_suppressed(uint64_t now_ms, bool everything, size_t *at,
     return found;
 }
 
-void sfl_log_flush(bool everything) {
+void sfl_log_flush(bool everything)
+{
     uint64_t now_ms = logger.options.now_ms();
     struct event_slot taken;
     size_t at = 0;
@@ -378,7 +402,8 @@ void sfl_log_flush(bool everything) {
     }
 }
 
-void sfl_log_write(enum sfl_log_level level, const struct sfl_log_field *fields, size_t count) {
+void sfl_log_write(enum sfl_log_level level, const struct sfl_log_field *fields, size_t count)
+{
     assert(count > 0 && fields[0].kind == SFL_LOG_EVENT);
     if (!sfl_log_is_on(level))
         return;

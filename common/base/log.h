@@ -104,24 +104,29 @@ void sfl_log_flush(bool everything);
 #define SFL_BOOL(name, value) sfl_log_bool((name), (value))
 #define SFL_STATUS(name, value) sfl_log_str((name), sfl_status_text(value))
 
-static inline struct sfl_log_field sfl_log_span(const char *name, struct sfl_span value) {
+static inline struct sfl_log_field sfl_log_span(const char *name, struct sfl_span value)
+{
     return (struct sfl_log_field){.name = name, .kind = SFL_LOG_TEXT, .text = value};
 }
 
 // `value` may be NULL.
-static inline struct sfl_log_field sfl_log_str(const char *name, const char *value) {
+static inline struct sfl_log_field sfl_log_str(const char *name, const char *value)
+{
     return sfl_log_span(name, value == NULL ? sfl_span_of(NULL, 0) : sfl_span_of_text(value));
 }
 
-static inline struct sfl_log_field sfl_log_u64(const char *name, uint64_t value) {
+static inline struct sfl_log_field sfl_log_u64(const char *name, uint64_t value)
+{
     return (struct sfl_log_field){.name = name, .kind = SFL_LOG_UNSIGNED, .u64 = value};
 }
 
-static inline struct sfl_log_field sfl_log_i64(const char *name, int64_t value) {
+static inline struct sfl_log_field sfl_log_i64(const char *name, int64_t value)
+{
     return (struct sfl_log_field){.name = name, .kind = SFL_LOG_SIGNED, .i64 = value};
 }
 
-static inline struct sfl_log_field sfl_log_bool(const char *name, bool value) {
+static inline struct sfl_log_field sfl_log_bool(const char *name, bool value)
+{
     return (struct sfl_log_field){.name = name, .kind = SFL_LOG_TRUTH, .truth = value};
 }
 

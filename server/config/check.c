@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/check.h"
+
+#include "base/duration.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define AUTOMATIC_PUMPS_MAX 4
+#define AUTOMATIC_SHARDS_PER_PUMP 16
+
+static uint32_t next_power_of_two(uint32_t number)
+{
+    uint32_t power = 1;
+    while (power < number)
+        power *= 2;
+    return power;
+}
+
+static void resolve_automatic(struct sfl_settings *settings)
+{
+    if (settings->pumps == 0) {
+        long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+        settings->pumps = cpus < 1                     ? 1
+                          : cpus > AUTOMATIC_PUMPS_MAX ? AUTOMATIC_PUMPS_MAX
+                                                       : (uint32_t)cpus;
+    }
+    if (settings->shards == 0)
+        settings->shards = next_power_of_two(settings->pumps) * AUTOMATIC_SHARDS_PER_PUMP;
+    if (settings->retained_bytes_max == 0)
+        settings->retained_bytes_max = settings->held_bytes_max / 4 * 3;
+}
+
+static bool lists_none(const struct sfl_string_list *listen)
+{
+    for (size_t i = 0; i < listen->count; i++) {
+        if (strcmp(listen->items[i], "none") == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum sfl_status check_listeners(const struct sfl_settings *settings,
+                                       char problem_out[SFL_PROBLEM_MAX])
+{
+    if (!lists_none(&settings->listen))
+        return SFL_OK;
+    const char *problem = NULL;
+    if (settings->listen.count > 1)
+        problem = "listen \"none\" stands beside addresses; it must stand alone";
+    else if (settings->unix_socket == NULL)
+        problem = "listen is \"none\" and unix-socket is not set; nobody could call: set one";
+    if (problem == NULL)
+        return SFL_OK;
+    snprintf(problem_out, SFL_PROBLEM_MAX, "%s", problem);
+    return SFL_INVALID_ARGUMENT;
+}
+
+static enum sfl_status check_sizes(const char *small_name, uint64_t small, const char *large_name,
+                                   uint64_t large, char problem_out[SFL_PROBLEM_MAX])
+{
+    if (small <= large)
+        return SFL_OK;
+    char small_text[SFL_SIZE_TEXT_MAX];
+    char large_text[SFL_SIZE_TEXT_MAX];
+    sfl_size_format(small, small_text);
+    sfl_size_format(large, large_text);
+    snprintf(problem_out, SFL_PROBLEM_MAX,
+             "%s %s is more than %s %s; lower the one or raise the "
+             "other",
+             small_name, small_text, large_name, large_text);
+    return SFL_INVALID_ARGUMENT;
+}
+
+static enum sfl_status check_leases(const struct sfl_settings *settings,
+                                    char problem_out[SFL_PROBLEM_MAX])
+{
+    if (settings->lease_ms_min <= settings->lease_ms_max)
+        return SFL_OK;
+    char min[SFL_DURATION_TEXT_MAX];
+    char max[SFL_DURATION_TEXT_MAX];
+    sfl_duration_format(settings->lease_ms_min, min);
+    sfl_duration_format(settings->lease_ms_max, max);
+    snprintf(problem_out, SFL_PROBLEM_MAX,
+             "lease-min %s is more than lease-max %s; lower the one or raise the other", min, max);
+    return SFL_INVALID_ARGUMENT;
+}
+
+static enum sfl_status check_shards(uint32_t shards, char problem_out[SFL_PROBLEM_MAX])
+{
+    if (shards == next_power_of_two(shards))
+        return SFL_OK;
+    snprintf(problem_out, SFL_PROBLEM_MAX, "shards %u is not a power of two; take %u or %u", shards,
+             next_power_of_two(shards) / 2, next_power_of_two(shards));
+    return SFL_INVALID_ARGUMENT;
+}
+
+enum sfl_status sfl_settings_complete(struct sfl_settings *settings,
+                                      char problem_out[SFL_PROBLEM_MAX])
+{
+    resolve_automatic(settings);
+    enum sfl_status status = check_listeners(settings, problem_out);
+    if (status == SFL_OK)
+        status = check_shards(settings->shards, problem_out);
+    if (status == SFL_OK)
+        status = check_sizes("result-limit", settings->result_bytes_max, "held-limit",
+                             settings->held_bytes_max, problem_out);
+    if (status == SFL_OK)
+        status = check_sizes("retained-limit", settings->retained_bytes_max, "held-limit",
+                             settings->held_bytes_max, problem_out);
+    if (status == SFL_OK)
+        status = check_leases(settings, problem_out);
+    return status;
+}

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/table.h"
+
+#include "base/duration.h"
+#include "base/log.h"
+#include "config/settings.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KIB ((uint64_t)1 << 10)
+#define MIB ((uint64_t)1 << 20)
+#define GIB ((uint64_t)1 << 30)
+#define TIB ((uint64_t)1 << 40)
+#define SECOND ((uint64_t)1000)
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+
+#define LISTENING "Listening"
+#define RUNNING "Running"
+#define BYTES "Limits in bytes"
+#define COUNTS "Limits in numbers"
+#define TIMES "What a caller may ask for"
+#define LOGGING "Logging"
+
+static const struct sfl_setting_choice coordinators[] = {
+    {"standalone", SFL_SETTINGS_COORDINATOR_STANDALONE},
+    {NULL, 0},
+};
+
+static const struct sfl_setting_choice log_levels[] = {
+    {"error", SFL_LOG_ERROR},
+    {"warn", SFL_LOG_WARN},
+    {"info", SFL_LOG_INFO},
+    {"debug", SFL_LOG_DEBUG},
+    {NULL, 0},
+};
+
+static const struct sfl_setting_choice log_formats[] = {
+    {"logfmt", SFL_LOG_LOGFMT},
+    {"json", SFL_LOG_JSON},
+    {NULL, 0},
+};
+
+// HOST:PORT, [IPV6]:PORT, or the word "none".
+static const char *check_address(const char *text)
+{
+    static const char wanted[] =
+        "must be HOST:PORT, such as 0.0.0.0:7433 or [::1]:7433, with a port from 0 to 65535";
+    if (strcmp(text, "none") == 0)
+        return NULL;
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || colon == text)
+        return wanted;
+    size_t host_size = (size_t)(colon - text);
+    bool bracketed = text[0] == '[' && colon[-1] == ']' && host_size > 2;
+    if (!bracketed && strcspn(text, "[]:/ ") != host_size)
+        return wanted;
+    const char *port = colon + 1;
+    size_t digits = strspn(port, "0123456789");
+    if (digits == 0 || digits > 5 || port[digits] != '\0')
+        return wanted;
+    unsigned number = 0;
+    sscanf(port, "%u", &number);
+    return number > 65535 ? wanted : NULL;
+}
+
+// sockaddr_un holds 108 bytes with the NUL.
+static const char *check_socket_path(const char *text)
+{
+    return strlen(text) > 107 ? "is longer than the 107 bytes of a socket's path" : NULL;
+}
+
+#define FIELD(name) .offset = offsetof(struct sfl_settings, name)
+
+// The bounds keep the promises of the contract: a message always holds an inline result of 64 KiB
+// beside the longest key and group, and a lease is at least 1 s.
+const struct sfl_setting sfl_setting_table[] = {
+    {.name = "listen",
+     .group = LISTENING,
+     .type = SFL_SETTING_TEXT_LIST,
+     FIELD(listen),
+     .argument = "HOST:PORT",
+     .fallback = "0.0.0.0:7433",
+     .check = check_address,
+     .help = "Serve gRPC on this address. Port 0 takes any free port; the daemon prints which one. "
+             "\"none\" alone: no TCP, only the unix socket."},
+    {.name = "unix-socket",
+     .group = LISTENING,
+     .type = SFL_SETTING_TEXT,
+     FIELD(unix_socket),
+     .argument = "PATH",
+     .fallback = "",
+     .check = check_socket_path,
+     .help = "Serve gRPC on this unix socket as well."},
+    {.name = "keepalive-time",
+     .group = LISTENING,
+     .type = SFL_SETTING_DURATION,
+     FIELD(keepalive_time_ms),
+     .argument = "TIME",
+     .fallback = "5s",
+     .min = 100,
+     .max = 2 * HOUR,
+     .help = "Ask a client for a sign of life when its connection has been silent so long."},
+    {.name = "keepalive-timeout",
+     .group = LISTENING,
+     .type = SFL_SETTING_DURATION,
+     FIELD(keepalive_timeout_ms),
+     .argument = "TIME",
+     .fallback = "5s",
+     .min = 100,
+     .max = 10 * MINUTE,
+     .help = "Close the connection of a client that gives no sign of life within this time. Its "
+             "callers leave, and leaders among them are lost."},
+
+    {.name = "drain-time",
+     .group = RUNNING,
+     .type = SFL_SETTING_DURATION,
+     FIELD(drain_time_ms),
+     .argument = "TIME",
+     .fallback = "20s",
+     .min = 0,
+     .max = DAY,
+     .help = "After SIGTERM or SIGINT, let running flights go on for so long. It should be shorter "
+             "than the grace of what sends the signal; Kubernetes gives 30s."},
+    {.name = "pumps",
+     .group = RUNNING,
+     .type = SFL_SETTING_COUNT,
+     FIELD(pumps),
+     .argument = "NUMBER",
+     .fallback = "0",
+     .min = 1,
+     .max = 64,
+     .zero = "automatic: one for each CPU, at most 4",
+     .help = "Threads that serve calls."},
+    {.name = "shards",
+     .group = RUNNING,
+     .type = SFL_SETTING_COUNT,
+     FIELD(shards),
+     .argument = "NUMBER",
+     .fallback = "0",
+     .min = 1,
+     .max = 4096,
+     .zero = "automatic: sixteen for each pump",
+     .help = "Parts of the flight table, each with its own lock; a power of two."},
+    {.name = "data-dir",
+     .group = RUNNING,
+     .type = SFL_SETTING_TEXT,
+     FIELD(data_dir),
+     .argument = "PATH",
+     .fallback = "",
+     .help = "Keep retained outcomes and the greatest token in this directory, so that they "
+             "survive a restart."},
+    {.name = "coordinator",
+     .group = RUNNING,
+     .type = SFL_SETTING_CHOICE,
+     FIELD(coordinator),
+     .argument = "NAME",
+     .fallback = "standalone",
+     .choices = coordinators,
+     .help = "Who decides where a flight lives. standalone: every flight lives in this process."},
+
+    {.name = "result-limit",
+     .group = BYTES,
+     .type = SFL_SETTING_SIZE,
+     FIELD(result_bytes_max),
+     .argument = "SIZE",
+     .fallback = "64MiB",
+     .min = KIB,
+     .max = 16 * GIB,
+     .help = "The largest value of one outcome. At most held-limit."},
+    {.name = "held-limit",
+     .group = BYTES,
+     .type = SFL_SETTING_SIZE,
+     FIELD(held_bytes_max),
+     .argument = "SIZE",
+     .fallback = "1GiB",
+     .min = KIB,
+     .max = 16 * TIB,
+     .help = "Bytes held for values in all, of running flights and of retained outcomes."},
+    {.name = "retained-limit",
+     .group = BYTES,
+     .type = SFL_SETTING_SIZE,
+     FIELD(retained_bytes_max),
+     .argument = "SIZE",
+     .fallback = "0",
+     .min = KIB,
+     .max = 16 * TIB,
+     .zero = "automatic: three quarters of held-limit",
+     .help = "Bytes held for retained outcomes alone. At most held-limit."},
+    {.name = "message-limit",
+     .group = BYTES,
+     .type = SFL_SETTING_SIZE,
+     FIELD(message_bytes_max),
+     .argument = "SIZE",
+     .fallback = "4MiB",
+     .min = 128 * KIB,
+     .max = GIB,
+     .help = "The largest message that a client may send. Larger values come in chunks."},
+    {.name = "key-limit",
+     .group = BYTES,
+     .type = SFL_SETTING_SIZE,
+     FIELD(key_bytes_max),
+     .argument = "SIZE",
+     .fallback = "1KiB",
+     .min = 1,
+     .max = 16 * KIB,
+     .help = "The longest key."},
+    {.name = "group-limit",
+     .group = BYTES,
+     .type = SFL_SETTING_SIZE,
+     FIELD(group_bytes_max),
+     .argument = "SIZE",
+     .fallback = "128",
+     .min = 1,
+     .max = KIB,
+     .help = "The longest name of a group."},
+
+    {.name = "flights-limit",
+     .group = COUNTS,
+     .type = SFL_SETTING_COUNT,
+     FIELD(flights_max),
+     .argument = "NUMBER",
+     .fallback = "1000000",
+     .min = 1,
+     .max = 100000000,
+     .help = "Flights that run at the same time, and outcomes that are retained."},
+    {.name = "callers-limit",
+     .group = COUNTS,
+     .type = SFL_SETTING_COUNT,
+     FIELD(callers_max),
+     .argument = "NUMBER",
+     .fallback = "1000000",
+     .min = 1,
+     .max = 100000000,
+     .help = "Callers at the same time, on all connections."},
+    {.name = "connection-callers-limit",
+     .group = COUNTS,
+     .type = SFL_SETTING_COUNT,
+     FIELD(connection_callers_max),
+     .argument = "NUMBER",
+     .fallback = "100000",
+     .min = 1,
+     .max = 100000000,
+     .help = "Callers at the same time on one connection."},
+
+    {.name = "retain-limit",
+     .group = TIMES,
+     .type = SFL_SETTING_DURATION,
+     FIELD(retain_ms_max),
+     .argument = "TIME",
+     .fallback = "7d",
+     .min = 0,
+     .max = 365 * DAY,
+     .help = "The longest time to retain an outcome. 0: nothing is retained."},
+    {.name = "lease-min",
+     .group = TIMES,
+     .type = SFL_SETTING_DURATION,
+     FIELD(lease_ms_min),
+     .argument = "TIME",
+     .fallback = "1s",
+     .min = SECOND,
+     .max = DAY,
+     .help = "The shortest lease. At most lease-max."},
+    {.name = "lease-max",
+     .group = TIMES,
+     .type = SFL_SETTING_DURATION,
+     FIELD(lease_ms_max),
+     .argument = "TIME",
+     .fallback = "10m",
+     .min = SECOND,
+     .max = DAY,
+     .help = "The longest lease."},
+    {.name = "run-limit",
+     .group = TIMES,
+     .type = SFL_SETTING_DURATION,
+     FIELD(run_ms_max),
+     .argument = "TIME",
+     .fallback = "24h",
+     .min = 1,
+     .max = 365 * DAY,
+     .help = "The longest run_limit: how long one leader may take."},
+
+    {.name = "log-level",
+     .group = LOGGING,
+     .type = SFL_SETTING_CHOICE,
+     FIELD(log_level),
+     .argument = "LEVEL",
+     .fallback = "info",
+     .choices = log_levels,
+     .help = "Log lines of this weight and above, to standard error."},
+    {.name = "log-format",
+     .group = LOGGING,
+     .type = SFL_SETTING_CHOICE,
+     FIELD(log_format),
+     .argument = "FORMAT",
+     .fallback = "logfmt",
+     .choices = log_formats,
+     .help = "How a log line is written."},
+};
+
+const size_t sfl_setting_count = sizeof(sfl_setting_table) / sizeof(sfl_setting_table[0]);
+
+static_assert(sizeof(sfl_setting_table) / sizeof(sfl_setting_table[0]) <= SFL_SETTINGS_MAX,
+              "the arrays beside the table are too small");
+
+size_t sfl_setting_find(const char *name, size_t size)
+{
+    size_t i = 0;
+    while (i < sfl_setting_count && (strlen(sfl_setting_table[i].name) != size ||
+                                     memcmp(sfl_setting_table[i].name, name, size) != 0))
+        i++;
+    return i;
+}
+
+void sfl_setting_environment_name(const struct sfl_setting *setting,
+                                  char name_out[SFL_ENVIRONMENT_NAME_MAX])
+{
+    size_t prefix = strlen(SFL_ENVIRONMENT_PREFIX);
+    assert(prefix + strlen(setting->name) < SFL_ENVIRONMENT_NAME_MAX);
+    memcpy(name_out, SFL_ENVIRONMENT_PREFIX, prefix);
+    size_t i = 0;
+    for (; setting->name[i] != '\0'; i++) {
+        char c = setting->name[i];
+        name_out[prefix + i] = c == '-' ? '_' : (char)toupper((unsigned char)c);
+    }
+    name_out[prefix + i] = '\0';
+}
+
+static void describe_number(enum sfl_setting_type type, uint64_t number,
+                            char text_out[SFL_DURATION_TEXT_MAX])
+{
+    static_assert(SFL_SIZE_TEXT_MAX <= SFL_DURATION_TEXT_MAX, "one buffer does for both");
+    if (type == SFL_SETTING_DURATION)
+        sfl_duration_format(number, text_out);
+    else if (type == SFL_SETTING_SIZE)
+        sfl_size_format(number, text_out);
+    else
+        snprintf(text_out, SFL_DURATION_TEXT_MAX, "%" PRIu64, number);
+}
+
+static void describe_choices(const struct sfl_setting_choice *choices, char *text_out)
+{
+    size_t size = 0;
+    text_out[0] = '\0';
+    for (; choices->name != NULL; choices++) {
+        const char *part = size == 0 ? "" : choices[1].name == NULL ? " or " : ", ";
+        int added =
+            snprintf(text_out + size, SFL_BOUNDS_TEXT_MAX - size, "%s%s", part, choices->name);
+        assert(added > 0 && size + (size_t)added < SFL_BOUNDS_TEXT_MAX);
+        size += (size_t)added;
+    }
+}
+
+void sfl_setting_describe_bounds(const struct sfl_setting *setting,
+                                 char text_out[SFL_BOUNDS_TEXT_MAX])
+{
+    text_out[0] = '\0';
+    if (setting->type == SFL_SETTING_CHOICE)
+        describe_choices(setting->choices, text_out);
+    if (setting->max == 0)
+        return;
+    char min[SFL_DURATION_TEXT_MAX];
+    char max[SFL_DURATION_TEXT_MAX];
+    describe_number(setting->type, setting->min, min);
+    describe_number(setting->type, setting->max, max);
+    if (setting->zero == NULL)
+        snprintf(text_out, SFL_BOUNDS_TEXT_MAX, "%s to %s", min, max);
+    else
+        snprintf(text_out, SFL_BOUNDS_TEXT_MAX, "%s to %s, or 0 (%s)", min, max, setting->zero);
+}
