@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// The index against a model: an array that is searched from end to end.
+#include "core/index.h"
+#include "support/choice.h"
+#include "support/world.h"
+
+enum { ENTRIES = 300, HASHES = 40, STEPS = 60000 };
+
+struct entry {
+    uint64_t hash;
+    bool present;
+};
+
+static unsigned count_by_walk(const struct sfl_index *index, uint64_t hash,
+                              const struct entry *entries, unsigned seen[ENTRIES])
+{
+    unsigned count = 0;
+    struct sfl_index_walk walk = {0};
+    struct entry *entry;
+    while ((entry = sfl_index_next(index, hash, &walk)) != NULL) {
+        assert_int_equal(entry->hash, hash);
+        assert_true(entry->present);
+        seen[entry - entries]++;
+        count++;
+    }
+    return count;
+}
+
+static void check_against_model(const struct sfl_index *index, const struct entry *entries,
+                                uint64_t hash)
+{
+    unsigned seen[ENTRIES] = {0};
+    unsigned expected = 0;
+    for (unsigned i = 0; i < ENTRIES; i++)
+        expected += entries[i].present && entries[i].hash == hash;
+    assert_int_equal(count_by_walk(index, hash, entries, seen), expected);
+    for (unsigned i = 0; i < ENTRIES; i++)
+        assert_true(seen[i] <= 1);
+}
+
+// Hashes that fall into one neighbourhood, so that runs of slots grow, meet and wrap around.
+static uint64_t crowded_hash(uint32_t n)
+{
+    return n % 3 == 0 ? UINT64_MAX - n / 3 : n / 3;
+}
+
+static void random_operations_agree_with_a_model(void **state)
+{
+    (void)state;
+    struct memory memory;
+    memory_init(&memory);
+    struct sfl_index index;
+    sfl_index_init(&index, &memory.allocator);
+    struct entry entries[ENTRIES] = {0};
+    struct choice choice = choice_of_seed(1);
+    unsigned present = 0;
+    for (unsigned n = 0; n < STEPS; n++) {
+        // The crowd swells and shrinks in turns.
+        bool grows = n / 6000 % 2 == 0;
+        struct entry *entry = &entries[choice_below(&choice, ENTRIES)];
+        if (!entry->present && (grows || choice_one_in(&choice, 8))) {
+            entry->hash = crowded_hash(choice_below(&choice, HASHES));
+            assert_true(sfl_index_reserve(&index));
+            sfl_index_insert(&index, entry->hash, entry);
+            entry->present = true;
+            present++;
+        } else if (entry->present) {
+            sfl_index_remove(&index, entry->hash, entry);
+            entry->present = false;
+            present--;
+        }
+        assert_int_equal(index.count, present);
+        check_against_model(&index, entries, crowded_hash(choice_below(&choice, HASHES)));
+    }
+    sfl_index_deinit(&index);
+    assert_int_equal(memory.blocks, 0);
+}
+
+static void an_empty_index_finds_nothing(void **state)
+{
+    (void)state;
+    struct memory memory;
+    memory_init(&memory);
+    struct sfl_index index;
+    sfl_index_init(&index, &memory.allocator);
+    struct sfl_index_walk walk = {0};
+    assert_null(sfl_index_next(&index, 7, &walk));
+    assert_int_equal(memory.blocks, 0);
+    sfl_index_deinit(&index);
+}
+
+static void entries_of_one_hash_stand_side_by_side(void **state)
+{
+    (void)state;
+    struct memory memory;
+    memory_init(&memory);
+    struct sfl_index index;
+    sfl_index_init(&index, &memory.allocator);
+    struct entry entries[ENTRIES] = {0};
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        entries[i] = (struct entry){.hash = 5, .present = true};
+        assert_true(sfl_index_reserve(&index));
+        sfl_index_insert(&index, 5, &entries[i]);
+    }
+    check_against_model(&index, entries, 5);
+    for (unsigned i = 0; i < ENTRIES; i += 2) {
+        sfl_index_remove(&index, 5, &entries[i]);
+        entries[i].present = false;
+    }
+    check_against_model(&index, entries, 5);
+    sfl_index_deinit(&index);
+    assert_int_equal(memory.blocks, 0);
+}
+
+static void without_memory_reserve_says_so_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct memory memory;
+    memory_init(&memory);
+    struct sfl_index index;
+    sfl_index_init(&index, &memory.allocator);
+    memory_fail(&memory, 1, 1);
+    assert_false(sfl_index_reserve(&index));
+    assert_true(sfl_index_reserve(&index));
+
+    struct entry entries[ENTRIES] = {0};
+    unsigned count = 0;
+    uint64_t capacity = index.capacity;
+    memory_fail(&memory, 1, UINT32_MAX);
+    while (count < ENTRIES && sfl_index_reserve(&index)) {
+        entries[count] = (struct entry){.hash = count % 7, .present = true};
+        sfl_index_insert(&index, entries[count].hash, &entries[count]);
+        count++;
+    }
+    assert_true(count > 0);
+    assert_true(count < ENTRIES);
+    assert_int_equal(index.capacity, capacity);
+    assert_int_equal(index.count, count);
+    for (uint64_t hash = 0; hash < 7; hash++)
+        check_against_model(&index, entries, hash);
+    memory_fail_never(&memory);
+    sfl_index_deinit(&index);
+    assert_int_equal(memory.blocks, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_operations_agree_with_a_model),
+        cmocka_unit_test(an_empty_index_finds_nothing),
+        cmocka_unit_test(entries_of_one_hash_stand_side_by_side),
+        cmocka_unit_test(without_memory_reserve_says_so_and_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

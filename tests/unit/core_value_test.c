@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// Values: blocks, cursors, limits, and what they are charged.
+#include "core/value.h"
+#include "support/choice.h"
+#include "support/world.h"
+
+#include <stdlib.h>
+
+enum { BYTES_MAX = 300000 };
+
+struct fixture {
+    struct memory memory;
+    struct sfl_limits limits;
+    struct sfl_usage usage;
+    struct sfl_value *value;
+    uint8_t posted[BYTES_MAX];
+    size_t posted_size;
+};
+
+static int open_fixture(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    assert_non_null(f);
+    memory_init(&f->memory);
+    f->limits = sfl_limits_default;
+    f->limits.value_bytes_max = BYTES_MAX;
+    f->value = sfl_value_create(&f->memory.allocator, &f->usage);
+    assert_non_null(f->value);
+    *state = f;
+    return 0;
+}
+
+static int close_fixture(void **state)
+{
+    struct fixture *f = *state;
+    sfl_value_unref(f->value);
+    assert_int_equal(f->memory.blocks, 0);
+    assert_int_equal(f->usage.held_bytes, 0);
+    free(f);
+    return 0;
+}
+
+static void post(struct fixture *f, struct choice *choice, size_t size)
+{
+    uint8_t *from = f->posted + f->posted_size;
+    for (size_t i = 0; i < size; i++)
+        from[i] = (uint8_t)choice_below(choice, 256);
+    enum sfl_reason reason = sfl_value_append(f->value, &f->limits, sfl_span_of(from, size));
+    assert_int_equal(reason, SFL_REASON_NONE);
+    f->posted_size += size;
+    assert_int_equal(f->value->size, f->posted_size);
+    assert_int_equal(f->usage.held_bytes, f->posted_size);
+}
+
+// Reads up to `size` in pieces of at most `max`, and compares.
+static void read_up_to(const struct fixture *f, struct sfl_value_cursor *cursor, uint64_t size,
+                       size_t max)
+{
+    for (;;) {
+        uint64_t from = cursor->position;
+        struct sfl_span bytes = sfl_value_read(f->value, size, cursor, max);
+        if (bytes.size == 0)
+            break;
+        assert_true(bytes.size <= max);
+        assert_memory_equal(bytes.data, f->posted + from, bytes.size);
+        assert_int_equal(cursor->position, from + bytes.size);
+    }
+    assert_int_equal(cursor->position, size);
+}
+
+static void readers_at_any_pace_get_the_bytes_that_were_posted(void **state)
+{
+    struct fixture *f = *state;
+    struct choice choice = choice_of_seed(4);
+    struct sfl_value_cursor cursors[5] = {0};
+    while (f->posted_size < BYTES_MAX / 2) {
+        size_t size = choice_below(&choice, choice_one_in(&choice, 30) ? 70000 : 300);
+        if (size > BYTES_MAX - f->posted_size)
+            size = BYTES_MAX - f->posted_size;
+        post(f, &choice, size);
+        struct sfl_value_cursor *cursor = &cursors[choice_below(&choice, 5)];
+        uint64_t from = cursor->position;
+        uint64_t size_told = from + choice_below(&choice, (uint32_t)(f->posted_size - from + 1));
+        read_up_to(f, cursor, size_told, 1 + choice_below(&choice, 100000));
+    }
+    for (unsigned i = 0; i < 5; i++)
+        read_up_to(f, &cursors[i], f->posted_size, SIZE_MAX);
+}
+
+static void a_cursor_at_the_end_goes_on_when_more_comes(void **state)
+{
+    struct fixture *f = *state;
+    struct choice choice = choice_of_seed(5);
+    struct sfl_value_cursor cursor = {0};
+    for (size_t size = 0; size < 2000; size += 37) {
+        post(f, &choice, size % 100);
+        read_up_to(f, &cursor, f->posted_size, SIZE_MAX);
+        assert_int_equal(sfl_value_read(f->value, f->posted_size, &cursor, SIZE_MAX).size, 0);
+    }
+}
+
+static void nothing_is_read_of_an_empty_value(void **state)
+{
+    struct fixture *f = *state;
+    struct sfl_value_cursor cursor = {0};
+    assert_int_equal(sfl_value_read(f->value, 0, &cursor, SIZE_MAX).size, 0);
+    assert_int_equal(sfl_value_append(f->value, &f->limits, sfl_span_of(NULL, 0)), SFL_REASON_NONE);
+    assert_int_equal(f->value->size, 0);
+}
+
+static void a_value_over_its_limit_is_refused_and_stays_as_it_was(void **state)
+{
+    struct fixture *f = *state;
+    struct choice choice = choice_of_seed(6);
+    f->limits.value_bytes_max = 1000;
+    post(f, &choice, 999);
+    struct sfl_span two = sfl_span_of("ab", 2);
+    assert_int_equal(sfl_value_append(f->value, &f->limits, two), SFL_REASON_VALUE_LIMIT);
+    assert_int_equal(f->value->size, 999);
+    assert_int_equal(f->usage.held_bytes, 999);
+    post(f, &choice, 1);
+    struct sfl_span one = sfl_span_of("a", 1);
+    assert_int_equal(sfl_value_append(f->value, &f->limits, one), SFL_REASON_VALUE_LIMIT);
+    struct sfl_value_cursor cursor = {0};
+    read_up_to(f, &cursor, 1000, SIZE_MAX);
+}
+
+static void bytes_over_what_may_be_held_are_refused_and_not_charged(void **state)
+{
+    struct fixture *f = *state;
+    struct choice choice = choice_of_seed(7);
+    f->limits.held_bytes_max = 100;
+    post(f, &choice, 60);
+    struct sfl_span bytes = sfl_span_of(f->posted, 41);
+    assert_int_equal(sfl_value_append(f->value, &f->limits, bytes), SFL_REASON_HELD_LIMIT);
+    assert_int_equal(f->usage.held_bytes, 60);
+    post(f, &choice, 40);
+}
+
+static void without_memory_an_append_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct choice choice = choice_of_seed(8);
+    for (unsigned n = 0; n < 200; n++) {
+        size_t size = 1 + choice_below(&choice, 500);
+        uint64_t failures = f->memory.failures;
+        memory_fail(&f->memory, 1, 1);
+        struct sfl_span bytes = sfl_span_of(f->posted, size);
+        enum sfl_reason reason = sfl_value_append(f->value, &f->limits, bytes);
+        if (f->memory.failures == failures) {
+            // It fitted into the last block; the same bytes are what was posted, then.
+            assert_int_equal(reason, SFL_REASON_NONE);
+            memmove(f->posted + f->posted_size, f->posted, size);
+            f->posted_size += size;
+        } else {
+            assert_int_equal(reason, SFL_REASON_NO_MEMORY);
+        }
+        memory_fail_never(&f->memory);
+        assert_int_equal(f->value->size, f->posted_size);
+        assert_int_equal(f->usage.held_bytes, f->posted_size);
+        post(f, &choice, size);
+    }
+    struct sfl_value_cursor cursor = {0};
+    read_up_to(f, &cursor, f->posted_size, SIZE_MAX);
+    memory_fail(&f->memory, 1, 1);
+    assert_null(sfl_value_create(&f->memory.allocator, &f->usage));
+}
+
+static void the_last_reference_gives_the_charge_back(void **state)
+{
+    struct fixture *f = *state;
+    struct choice choice = choice_of_seed(9);
+    post(f, &choice, 100);
+    struct sfl_value *again = sfl_value_ref(f->value);
+    sfl_value_unref(f->value);
+    assert_int_equal(f->usage.held_bytes, 100);
+    sfl_value_unref(again);
+    assert_int_equal(f->usage.held_bytes, 0);
+    f->value = NULL;
+    assert_null(sfl_value_ref(NULL));
+    sfl_value_unref(NULL);
+    sfl_outcome_unref(NULL);
+    assert_null(sfl_outcome_ref(NULL));
+}
+
+int main(void)
+{
+#define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, open_fixture, close_fixture)
+    const struct CMUnitTest tests[] = {
+        WITH_FIXTURE(readers_at_any_pace_get_the_bytes_that_were_posted),
+        WITH_FIXTURE(a_cursor_at_the_end_goes_on_when_more_comes),
+        WITH_FIXTURE(nothing_is_read_of_an_empty_value),
+        WITH_FIXTURE(a_value_over_its_limit_is_refused_and_stays_as_it_was),
+        WITH_FIXTURE(bytes_over_what_may_be_held_are_refused_and_not_charged),
+        WITH_FIXTURE(without_memory_an_append_changes_nothing),
+        WITH_FIXTURE(the_last_reference_gives_the_charge_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
