@@ -78,7 +78,7 @@ static const char *check_socket_path(const char *text)
 #define FIELD(name) .offset = offsetof(struct sfl_settings, name)
 
 // The bounds keep the promises of the contract: a message always holds an inline result of 64 KiB
-// beside the longest key and group, and a lease is at least 1 s.
+// beside an error's details of 64 KiB and the longest key and group, and a lease is at least 1 s.
 const struct sfl_setting sfl_setting_table[] = {
     {.name = "listen",
      .group = LISTENING,
@@ -198,7 +198,7 @@ const struct sfl_setting sfl_setting_table[] = {
      FIELD(message_bytes_max),
      .argument = "SIZE",
      .fallback = "4MiB",
-     .min = 128 * KIB,
+     .min = 256 * KIB,
      .max = GIB,
      .help = "The largest message that a client may send. Larger values come in chunks."},
     {.name = "key-limit",
@@ -228,7 +228,7 @@ const struct sfl_setting sfl_setting_table[] = {
      .fallback = "1000000",
      .min = 1,
      .max = 100000000,
-     .help = "Flights that run at the same time, and outcomes that are retained."},
+     .help = "Flights that run at the same time. As many outcomes may be retained beside them."},
     {.name = "callers-limit",
      .group = COUNTS,
      .type = SFL_SETTING_COUNT,

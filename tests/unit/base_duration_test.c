@@ -22,7 +22,8 @@ struct bad {
     const char *problem; // a part of what must be said
 };
 
-static void durations_are_read_in_every_unit(void **state) {
+static void durations_are_read_in_every_unit(void **state)
+{
     (void)state;
     static const struct good cases[] = {
         {"0", 0},
@@ -48,7 +49,8 @@ static void durations_are_read_in_every_unit(void **state) {
     }
 }
 
-static void sizes_are_read_in_every_unit(void **state) {
+static void sizes_are_read_in_every_unit(void **state)
+{
     (void)state;
     static const struct good cases[] = {
         {"0", 0},
@@ -70,7 +72,8 @@ static void sizes_are_read_in_every_unit(void **state) {
     }
 }
 
-static void a_bad_duration_is_refused_with_its_reason(void **state) {
+static void a_bad_duration_is_refused_with_its_reason(void **state)
+{
     (void)state;
     static const struct bad cases[] = {
         {"", "is empty"},
@@ -104,7 +107,8 @@ static void a_bad_duration_is_refused_with_its_reason(void **state) {
     }
 }
 
-static void a_bad_size_is_refused_with_its_reason(void **state) {
+static void a_bad_size_is_refused_with_its_reason(void **state)
+{
     (void)state;
     static const struct bad cases[] = {
         {"", "is empty"},
@@ -129,7 +133,8 @@ static void a_bad_size_is_refused_with_its_reason(void **state) {
     }
 }
 
-static void durations_are_written_in_the_largest_whole_unit(void **state) {
+static void durations_are_written_in_the_largest_whole_unit(void **state)
+{
     (void)state;
     static const struct good cases[] = {
         {"0", 0},          {"1ms", 1},
@@ -145,7 +150,8 @@ static void durations_are_written_in_the_largest_whole_unit(void **state) {
     }
 }
 
-static void sizes_are_written_in_the_largest_whole_unit(void **state) {
+static void sizes_are_written_in_the_largest_whole_unit(void **state)
+{
     (void)state;
     static const struct good cases[] = {
         {"0", 0},
@@ -165,7 +171,8 @@ static void sizes_are_written_in_the_largest_whole_unit(void **state) {
     }
 }
 
-static void what_is_written_reads_back_the_same(void **state) {
+static void what_is_written_reads_back_the_same(void **state)
+{
     (void)state;
     uint64_t value = 0;
     for (unsigned i = 0; i < 100000; i++) {
@@ -184,7 +191,8 @@ static void what_is_written_reads_back_the_same(void **state) {
     }
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(durations_are_read_in_every_unit),
         cmocka_unit_test(sizes_are_read_in_every_unit),

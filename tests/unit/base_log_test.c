@@ -17,12 +17,14 @@
 
 static uint64_t monotonic_ms;
 
-static uint64_t now_ms(void) {
+static uint64_t now_ms(void)
+{
     return monotonic_ms;
 }
 
 // 2026-01-31 12:34:56.789 UTC.
-static uint64_t wall_us(void) {
+static uint64_t wall_us(void)
+{
     return UINT64_C(1769862896789123);
 }
 
@@ -32,7 +34,8 @@ static uint64_t wall_us(void) {
 static int pipe_ends[2];
 static char captured[1 << 17];
 
-static void configure(enum sfl_log_level level, enum sfl_log_format format, uint32_t repeats) {
+static void configure(enum sfl_log_level level, enum sfl_log_format format, uint32_t repeats)
+{
     struct sfl_log_options options = sfl_log_defaults();
     options.level = level;
     options.format = format;
@@ -43,7 +46,8 @@ static void configure(enum sfl_log_level level, enum sfl_log_format format, uint
     sfl_log_configure(&options);
 }
 
-static int open_pipe(void **state) {
+static int open_pipe(void **state)
+{
     (void)state;
     monotonic_ms = 5000;
     if (pipe(pipe_ends) != 0)
@@ -51,7 +55,8 @@ static int open_pipe(void **state) {
     return fcntl(pipe_ends[0], F_SETFL, O_NONBLOCK) | fcntl(pipe_ends[1], F_SETFL, O_NONBLOCK);
 }
 
-static int close_pipe(void **state) {
+static int close_pipe(void **state)
+{
     (void)state;
     struct sfl_log_options defaults = sfl_log_defaults();
     sfl_log_configure(&defaults);
@@ -61,7 +66,8 @@ static int close_pipe(void **state) {
 }
 
 // What was logged since the last call.
-static const char *logged(void) {
+static const char *logged(void)
+{
     size_t size = 0;
     ssize_t part = 0;
     while ((part = read(pipe_ends[0], captured + size, sizeof(captured) - 1 - size)) > 0)
@@ -70,7 +76,8 @@ static const char *logged(void) {
     return captured;
 }
 
-static size_t count_of(const char *text, const char *part) {
+static size_t count_of(const char *text, const char *part)
+{
     size_t count = 0;
     while ((text = strstr(text, part)) != NULL) {
         count++;
@@ -79,7 +86,8 @@ static size_t count_of(const char *text, const char *part) {
     return count;
 }
 
-static void a_line_carries_time_level_event_and_fields(void **state) {
+static void a_line_carries_time_level_event_and_fields(void **state)
+{
     (void)state;
     configure(SFL_LOG_INFO, SFL_LOG_LOGFMT, 20);
     sfl_log(SFL_LOG_INFO, "listening", SFL_STR("address", "127.0.0.1"), SFL_U64("port", 7433),
@@ -91,7 +99,8 @@ static void a_line_carries_time_level_event_and_fields(void **state) {
     assert_string_equal(logged(), LOGFMT_HEAD "plain\n");
 }
 
-static void json_lines_carry_the_same(void **state) {
+static void json_lines_carry_the_same(void **state)
+{
     (void)state;
     configure(SFL_LOG_INFO, SFL_LOG_JSON, 20);
     sfl_log(SFL_LOG_INFO, "listening", SFL_STR("address", "127.0.0.1"),
@@ -102,7 +111,8 @@ static void json_lines_carry_the_same(void **state) {
                         "\"delta\":-5,\"tls\":true,\"none\":null,\"empty\":\"\"}\n");
 }
 
-static void logfmt_quotes_what_could_be_misread(void **state) {
+static void logfmt_quotes_what_could_be_misread(void **state)
+{
     (void)state;
     configure(SFL_LOG_INFO, SFL_LOG_LOGFMT, 20);
     sfl_log(SFL_LOG_INFO, "odd", SFL_STR("none", NULL), SFL_STR("empty", ""),
@@ -113,7 +123,8 @@ static void logfmt_quotes_what_could_be_misread(void **state) {
                                     "equals=\"a=b\" slash=\"a\\\\b\" plain=a/b:c,d\n");
 }
 
-static void a_value_cannot_forge_a_line_or_drive_a_terminal(void **state) {
+static void a_value_cannot_forge_a_line_or_drive_a_terminal(void **state)
+{
     (void)state;
     configure(SFL_LOG_INFO, SFL_LOG_LOGFMT, 20);
     sfl_log(SFL_LOG_INFO, "key", SFL_STR("key", "a\nlevel=error\r\t\x1b[2J\x7f"));
@@ -123,7 +134,8 @@ static void a_value_cannot_forge_a_line_or_drive_a_terminal(void **state) {
     assert_string_equal(logged(), LOGFMT_HEAD "key key=\"\\u0000x\" c1=\"\\u009b\"\n");
 }
 
-static void valid_utf8_stays_and_other_bytes_are_escaped(void **state) {
+static void valid_utf8_stays_and_other_bytes_are_escaped(void **state)
+{
     (void)state;
     // Good; a lone continuation; a sequence cut short; an overlong slash; a surrogate.
     const char *text = "h\xc3\xa9\xf0\x9f\x98\x80|\x80|\xe2\x82|\xc0\xaf|\xed\xa0\x80";
@@ -137,7 +149,8 @@ static void valid_utf8_stays_and_other_bytes_are_escaped(void **state) {
     assert_string_equal(logged(), JSON_HEAD "\"key\",\"key\":\"\xc3\xa9\\ufffd\\\"\"}\n");
 }
 
-static void a_long_value_is_cut_and_says_so(void **state) {
+static void a_long_value_is_cut_and_says_so(void **state)
+{
     (void)state;
     char text[3001];
     memset(text, 'k', sizeof(text) - 1);
@@ -154,7 +167,8 @@ static void a_long_value_is_cut_and_says_so(void **state) {
     assert_non_null(strstr(logged(), "\\xff\\xff...\"\n"));
 }
 
-static void fields_that_do_not_fit_are_left_out_and_the_line_stays_whole(void **state) {
+static void fields_that_do_not_fit_are_left_out_and_the_line_stays_whole(void **state)
+{
     (void)state;
     char text[1021];
     memset(text, 'v', sizeof(text) - 1);
@@ -175,12 +189,14 @@ static void fields_that_do_not_fit_are_left_out_and_the_line_stays_whole(void **
 
 static int evaluations;
 
-static uint64_t evaluated(void) {
+static uint64_t evaluated(void)
+{
     evaluations++;
     return 1;
 }
 
-static void a_level_that_is_off_writes_nothing_and_computes_nothing(void **state) {
+static void a_level_that_is_off_writes_nothing_and_computes_nothing(void **state)
+{
     (void)state;
     configure(SFL_LOG_WARN, SFL_LOG_LOGFMT, 20);
     evaluations = 0;
@@ -194,7 +210,8 @@ static void a_level_that_is_off_writes_nothing_and_computes_nothing(void **state
     assert_int_equal(evaluations, 2);
 }
 
-static void repeats_are_limited_and_their_number_is_told(void **state) {
+static void repeats_are_limited_and_their_number_is_told(void **state)
+{
     (void)state;
     configure(SFL_LOG_INFO, SFL_LOG_LOGFMT, 3);
     for (int i = 0; i < 10; i++)
@@ -220,7 +237,8 @@ static void repeats_are_limited_and_their_number_is_told(void **state) {
     assert_string_equal(logged(), "");
 }
 
-static void a_flush_tells_what_a_quiet_program_would_keep(void **state) {
+static void a_flush_tells_what_a_quiet_program_would_keep(void **state)
+{
     (void)state;
     configure(SFL_LOG_INFO, SFL_LOG_JSON, 1);
     sfl_log(SFL_LOG_INFO, "one");
@@ -238,7 +256,8 @@ static void a_flush_tells_what_a_quiet_program_would_keep(void **state) {
     assert_string_equal(logged(), "");
 }
 
-static void more_events_than_slots_share_the_last_one(void **state) {
+static void more_events_than_slots_share_the_last_one(void **state)
+{
     (void)state;
     static char names[300][16];
     configure(SFL_LOG_INFO, SFL_LOG_LOGFMT, 2);
@@ -255,14 +274,16 @@ static void more_events_than_slots_share_the_last_one(void **state) {
 #define THREADS 4
 #define LINES_EACH 100 // all of them fit a pipe
 
-static void *write_lines(void *argument) {
+static void *write_lines(void *argument)
+{
     const uint64_t *id = argument;
     for (uint64_t i = 0; i < LINES_EACH; i++)
         sfl_log(SFL_LOG_INFO, "work", SFL_U64("thread", *id), SFL_U64("i", i));
     return NULL;
 }
 
-static void lines_of_several_threads_stay_whole_and_in_order(void **state) {
+static void lines_of_several_threads_stay_whole_and_in_order(void **state)
+{
     (void)state;
     configure(SFL_LOG_INFO, SFL_LOG_LOGFMT, 0);
     pthread_t threads[THREADS];
@@ -290,7 +311,8 @@ static void lines_of_several_threads_stay_whole_and_in_order(void **state) {
         assert_int_equal(next[i], LINES_EACH);
 }
 
-static void a_full_pipe_loses_the_line_and_nothing_else(void **state) {
+static void a_full_pipe_loses_the_line_and_nothing_else(void **state)
+{
     (void)state;
     configure(SFL_LOG_INFO, SFL_LOG_LOGFMT, 0);
     for (int i = 0; i < 10000; i++)
@@ -304,7 +326,8 @@ static void a_full_pipe_loses_the_line_and_nothing_else(void **state) {
 
 #define WITH_PIPE(test) cmocka_unit_test_setup_teardown(test, open_pipe, close_pipe)
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         WITH_PIPE(a_line_carries_time_level_event_and_fields),
         WITH_PIPE(json_lines_carry_the_same),
