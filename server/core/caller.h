@@ -41,7 +41,8 @@ struct sfl_join {
 };
 
 // One of these holds for a caller: not joined (flight is NULL), leading (flight->leader is it),
-// or following (it is linked in flight->followers).
+// following (it is linked in flight->followers), or lost the lead and to be told so
+// (flight->fenced is it).
 struct sfl_caller {
     struct sfl_flight *flight;
     struct sfl_link in_followers;

@@ -9,19 +9,19 @@
 #include "core/value.h"
 
 enum sfl_effect_type {
-    SFL_EFFECT_LEAD,     // caller, lead
-    SFL_EFFECT_FOLLOW,   // caller, follow
-    SFL_EFFECT_CHUNK,    // flight: its live followers may read up to value->size now
-    SFL_EFFECT_RESTART,  // flight: a new attempt leads; its live followers start over
-    SFL_EFFECT_AUDIENCE, // caller, audience
-    SFL_EFFECT_RESULT,   // caller, result: the caller is not joined any more
-    SFL_EFFECT_REFUSE,   // caller, refusal: the caller is not joined (any more)
-    SFL_EFFECT_SETTLED,  // the flight ended: fetch its followers with sfl_table_take_settled
-    SFL_EFFECT_FORGOTTEN, // forgotten: the answer to SFL_EVENT_FORGET
-    SFL_EFFECT_FIND_HOME, // flight: ask the coordinator; SFL_EVENT_HOME_FOUND answers
-    SFL_EFFECT_RELEASE_HOME, // flight: the coordinator may forget the key (read now, then it is gone)
+    SFL_EFFECT_LEAD,         // caller, lead
+    SFL_EFFECT_FOLLOW,       // caller, follow
+    SFL_EFFECT_CHUNK,        // flight: its live followers may read up to value->size now
+    SFL_EFFECT_RESTART,      // flight: a new attempt leads; its live followers start over
+    SFL_EFFECT_AUDIENCE,     // caller, audience
+    SFL_EFFECT_RESULT,       // caller, result: the caller is not joined any more
+    SFL_EFFECT_REFUSE,       // caller, refusal: the caller is not joined (any more)
+    SFL_EFFECT_SETTLED,      // the flight ended: fetch its followers with sfl_table_take_settled
+    SFL_EFFECT_FORGOTTEN,    // forgotten: the answer to SFL_EVENT_FORGET
+    SFL_EFFECT_FIND_HOME,    // flight: ask the coordinator; SFL_EVENT_HOME_FOUND answers
+    SFL_EFFECT_RELEASE_HOME, // flight: the coordinator may forget the key (it may be dead)
     SFL_EFFECT_RETAIN,       // flight: its outcome is retained; a data file may keep it
-    SFL_EFFECT_DROP,         // flight: its retained outcome is gone (read now, then it is gone)
+    SFL_EFFECT_DROP,         // flight: its retained outcome is gone (it may be dead)
 };
 
 struct sfl_lead {
@@ -36,7 +36,8 @@ struct sfl_follow {
     uint32_t attempt;
     uint64_t running_ms;
     struct sfl_bytes *leader; // borrowed until the effect is carried out; NULL when it has no name
-    struct sfl_value *value;  // for a live caller: what has been posted so far; borrowed, may be NULL
+    struct sfl_value
+        *value; // for a live caller: what has been posted so far; borrowed, may be NULL
     uint64_t value_bytes;
 };
 

@@ -29,8 +29,8 @@ struct sfl_chunk {
 struct sfl_finish {
     int kind; // as it came from the wire; checked by the core
     struct sfl_span value;
-    struct sfl_bytes *texts;  // borrowed; NULL for none
-    uint64_t details_bytes;   // the size of `details` within the texts
+    struct sfl_bytes *texts; // borrowed; NULL for none
+    uint64_t details_bytes;  // the size of `details` within the texts
     bool has_retention;
     uint64_t retention_ms;
     bool pass_on;

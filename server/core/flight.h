@@ -20,8 +20,8 @@
 //                           SETTLED ◀────────────────────────────────────────RETAINED*   │
 //                              ▲                                                         │
 //                              └─────────────────────────────────────────────────────────┘
-//     * A retained outcome is a flight of its own (the same object), and the followers that the
-//       outcome still has to reach are handed over to a settled one.
+//     * Followers that the outcome still has to reach are linked in a retained flight too, until
+//       they are taken; a retained flight that is dropped before that becomes a settled one.
 //
 // state        | what may be trusted in it
 // FINDING_HOME | leader is NULL; token and value are of the attempt before (or none); the
@@ -29,9 +29,11 @@
 //              | all its callers are gone; `fenced` may be a lost leader that waits for its answer
 // LED          | leader is joined; token is current; value is the current attempt's
 // ORPHANED     | leader is NULL; token is current; lease_until_ms says for how long; value is good
-// RETAINED     | no callers; outcome is set; the deadline is the retention's
+// RETAINED     | no leader; outcome is set; the deadline is the retention's; followers, if any,
+//              | only wait to be taken
 // SETTLED      | out of every index; outcome or refusal is what its followers are to get; they are
-//              | taken out in batches, and with the last one the flight is freed
+//              | taken out in batches, and after the last one the flight is freed (not before a
+//              | HOME_FOUND that is still owed)
 #ifndef SFL_CORE_FLIGHT_H
 #define SFL_CORE_FLIGHT_H
 
@@ -79,7 +81,8 @@ struct sfl_flight {
     enum sfl_flight_state state;
     enum sfl_flight_place place;
     struct sfl_group *group; // its counters; NULL when there are too many groups
-    struct sfl_link in_settled;
+    struct sfl_link in_list; // of the table: running, settled or dead flights
+    bool home_owed;          // the coordinator has been asked and has not answered
 
     struct sfl_caller *leader;
     struct sfl_caller *fenced;
@@ -114,8 +117,10 @@ struct sfl_flight {
     struct sfl_refusal refusal;
     uint32_t callers; // those that the outcome went to
     uint64_t ended_at_ms;
-    uint64_t retained_until_ms;
+    uint64_t retained_until_ms; // 0: it was not retained
     bool retain_refused;
+
+    uint64_t held_bytes; // what the group's statistics count for this flight
 
     struct sfl_deadline deadline; // the lease or run_limit, or the retention
 

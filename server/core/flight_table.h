@@ -20,6 +20,7 @@ struct sfl_table_options {
     const struct sfl_limits *limits;       // borrowed
     struct sfl_usage *usage;               // borrowed; shared by all tables of the process
     uint64_t now_ms;
+    uint64_t hash_seed; // a secret for the hashes of group names
 };
 
 struct sfl_table {
@@ -28,19 +29,30 @@ struct sfl_table {
     struct sfl_usage *usage;
     struct sfl_index places[SFL_PLACES]; // by sfl_flight_place
     struct sfl_index groups;
+    struct sfl_list running; // flights that have no outcome yet, in any place
     struct sfl_list settled; // flights whose followers wait to be taken
+    struct sfl_list dead; // flights that the last step's effects may name; the next step frees them
     struct sfl_deadlines deadlines;
     struct sfl_stats stats;
+    uint64_t hash_seed;
+    uint64_t now_ms; // the latest time that an event brought; it never goes back
     bool draining;
 };
+
+// Checks a group and a key as a Join and a ForgetRequest carry them. Reason NONE when they are
+// fine.
+struct sfl_refusal sfl_limits_check_key(const struct sfl_limits *limits, struct sfl_span group,
+                                        struct sfl_span key);
 
 void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *options);
 
 // Frees the retained outcomes and everything else. No caller may be joined, no HOME_FOUND owed.
 void sfl_table_deinit(struct sfl_table *table);
 
-// Carries out one event. `effects` is overwritten. When effects->more is set, the caller carries
-// the effects out and then steps the same event (TICK or SHUT) again.
+// Carries out one event. `effects` is overwritten; flights named in it may be read until the next
+// step. SFL_EFFECT_FIND_HOME is always the last effect, so that its answer may be stepped at once.
+// When effects->more is set, the caller carries the effects out and then steps the same event (TICK
+// or SHUT) again.
 void sfl_table_step(struct sfl_table *table, const struct sfl_event *event,
                     struct sfl_effects *effects);
 
@@ -90,8 +102,8 @@ struct sfl_table_cursor {
 };
 
 // Looks at up to `slots` places of the table and calls `visit` for each flight among them, until it
-// returns false. False when the end is reached. A listing that runs while the table changes may miss
-// a flight or see it twice.
+// returns false. False when the end is reached. A listing that runs while the table changes may
+// miss a flight or see it twice.
 bool sfl_table_visit(const struct sfl_table *table, uint64_t now_ms,
                      struct sfl_table_cursor *cursor, uint64_t slots,
                      bool (*visit)(void *context, const struct sfl_flight_view *view),

@@ -78,7 +78,7 @@ struct sfl_refusal {
     enum sfl_loss loss;
     uint64_t a;
     uint64_t b;
-    struct sfl_bytes *name; // a reference that the receiver of the refusal drops; may be NULL
+    struct sfl_bytes *name; // in an effect: a reference that its receiver drops; may be NULL
 };
 
 // The largest text that sfl_refusal_text writes, its end included.
@@ -90,6 +90,7 @@ enum sfl_status sfl_reason_status(enum sfl_reason reason);
 bool sfl_reason_is_limit(enum sfl_reason reason);
 
 // Writes the text that the remote caller reads, always ended by 0.
-void sfl_refusal_text(const struct sfl_refusal *refusal, char text_out[static SFL_REFUSAL_TEXT_MAX]);
+void sfl_refusal_text(const struct sfl_refusal *refusal,
+                      char text_out[static SFL_REFUSAL_TEXT_MAX]);
 
 #endif

@@ -66,6 +66,7 @@ struct sfl_outcome {
     enum sfl_outcome_kind kind;
     uint32_t attempt;
     uint64_t token;
+    uint64_t retain_ms; // how long its leader wants it retained; 0 = not
     uint64_t value_bytes;
     struct sfl_value *value; // its first value_bytes bytes; NULL when there are none
     struct sfl_bytes *texts; // code, message, type, stack, details as the transport encoded them

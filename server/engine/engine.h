@@ -43,10 +43,10 @@ struct sfl_engine_sink {
 };
 
 struct sfl_engine_options {
-    unsigned shards;                      // a power of two
-    const struct sfl_limits *limits;      // borrowed
-    struct sfl_coordinator *coordinator;  // borrowed; the engine sets its on_answer
-    const struct sfl_engine_sink *sink;   // borrowed
+    unsigned shards;                     // a power of two
+    const struct sfl_limits *limits;     // borrowed
+    struct sfl_coordinator *coordinator; // borrowed; the engine sets its on_answer
+    const struct sfl_engine_sink *sink;  // borrowed
     void *sink_context;
     // An earlier tick is wanted than sfl_engine_tick last said. Any thread, under a shard's lock.
     void (*on_earlier_tick)(void *context);

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/flight_table.h"
+
+#include "core/step.h"
+
+#include <assert.h>
+
+void sfl_caller_init(struct sfl_caller *caller)
+{
+    *caller = (struct sfl_caller){.deadline_ms = UINT64_MAX};
+    sfl_deadline_init(&caller->deadline, SFL_DEADLINE_CALLER);
+}
+
+void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *options)
+{
+    *table = (struct sfl_table){
+        .allocator = options->allocator,
+        .limits = options->limits,
+        .usage = options->usage,
+        .hash_seed = options->hash_seed,
+        .now_ms = options->now_ms,
+    };
+    for (unsigned place = 0; place < SFL_PLACES; place++)
+        sfl_index_init(&table->places[place], options->allocator);
+    sfl_index_init(&table->groups, options->allocator);
+    sfl_list_init(&table->running);
+    sfl_list_init(&table->settled);
+    sfl_list_init(&table->dead);
+    sfl_deadlines_init(&table->deadlines, options->now_ms);
+}
+
+static void free_group(struct sfl_table *table, struct sfl_group *group)
+{
+    sfl_free(table->allocator, group, sizeof(*group) + group->name_size);
+}
+
+void sfl_table_deinit(struct sfl_table *table)
+{
+    assert(sfl_list_is_empty(&table->running) && sfl_list_is_empty(&table->settled));
+    struct sfl_index *retained = &table->places[SFL_PLACE_RETAINED];
+    for (uint64_t i = 0; i < retained->capacity; i++) {
+        struct sfl_flight *flight = retained->slots[i].entry;
+        if (flight == NULL)
+            continue;
+        sfl_deadline_disarm(&table->deadlines, &flight->deadline);
+        sfl_usage_give(&table->usage->retained, 1);
+        sfl_usage_give(&table->usage->retained_bytes, sfl_outcome_held_bytes(flight->outcome));
+        sfl_list_append(&table->dead, &flight->in_list);
+    }
+    sfl_table_collect(table);
+    for (unsigned place = 0; place < SFL_PLACES; place++)
+        sfl_index_deinit(&table->places[place]);
+    for (uint64_t i = 0; i < table->groups.capacity; i++) {
+        if (table->groups.slots[i].entry != NULL)
+            free_group(table, table->groups.slots[i].entry);
+    }
+    sfl_index_deinit(&table->groups);
+}
+
+struct sfl_effect *sfl_step_push(struct sfl_step *step, enum sfl_effect_type type)
+{
+    assert(step->effects->count < SFL_EFFECTS_MAX);
+    struct sfl_effect *effect = &step->effects->items[step->effects->count++];
+    effect->type = type;
+    effect->caller = NULL;
+    effect->flight = NULL;
+    return effect;
+}
+
+struct sfl_flight *sfl_table_find(const struct sfl_table *table, enum sfl_flight_place place,
+                                  uint64_t hash, struct sfl_span group, struct sfl_span key,
+                                  uint64_t token)
+{
+    struct sfl_index_walk walk = {0};
+    struct sfl_flight *flight;
+    while ((flight = sfl_index_next(&table->places[place], hash, &walk)) != NULL) {
+        if (sfl_span_equal(sfl_flight_key(flight), key) &&
+            sfl_span_equal(sfl_flight_group(flight), group) &&
+            (token == 0 || flight->token == token))
+            return flight;
+    }
+    return NULL;
+}
+
+void sfl_flight_unplace(struct sfl_table *table, struct sfl_flight *flight)
+{
+    if (flight->place != SFL_PLACE_NOWHERE)
+        sfl_index_remove(&table->places[flight->place], flight->hash, flight);
+    flight->place = SFL_PLACE_NOWHERE;
+}
+
+void sfl_flight_account(struct sfl_table *table, struct sfl_flight *flight)
+{
+    uint64_t held_bytes = flight->value == NULL ? 0 : flight->value->size;
+    if (flight->kept != NULL)
+        held_bytes += sfl_outcome_held_bytes(flight->kept);
+    if (flight->state == SFL_FLIGHT_RETAINED)
+        held_bytes += sfl_outcome_held_bytes(flight->outcome);
+    SFL_COUNT(table, flight->group, bytes_now, held_bytes - flight->held_bytes);
+    flight->held_bytes = held_bytes;
+}
+
+void sfl_flight_drop_value(struct sfl_table *table, struct sfl_flight *flight)
+{
+    sfl_value_unref(flight->value);
+    flight->value = NULL;
+    sfl_flight_account(table, flight);
+}
+
+void sfl_flight_bury_if_done(struct sfl_table *table, struct sfl_flight *flight)
+{
+    if (flight->state != SFL_FLIGHT_SETTLED || flight->home_owed || flight->follower_count > 0)
+        return;
+    sfl_link_remove(&flight->in_list);
+    sfl_list_append(&table->dead, &flight->in_list);
+}
+
+void sfl_table_collect(struct sfl_table *table)
+{
+    struct sfl_link *link;
+    while ((link = sfl_list_pop(&table->dead)) != NULL) {
+        struct sfl_flight *flight = SFL_CONTAINER_OF(link, struct sfl_flight, in_list);
+        size_t names = (size_t)flight->group_size + flight->key_size + flight->fingerprint_size;
+        sfl_bytes_unref(flight->leader_name);
+        sfl_value_unref(flight->value);
+        sfl_outcome_unref(flight->outcome);
+        sfl_free(table->allocator, flight, sizeof(*flight) + names);
+    }
+}
+
+enum sfl_reason sfl_caller_attach(struct sfl_step *step, struct sfl_caller *caller,
+                                  struct sfl_flight *flight, const struct sfl_join *join)
+{
+    struct sfl_table *table = step->table;
+    if (!sfl_usage_take(&table->usage->callers, 1, table->limits->callers_max))
+        return SFL_REASON_CALLERS_LIMIT;
+    struct sfl_bytes *name = NULL;
+    if (join->name.size > 0) {
+        name = sfl_bytes_copy(table->allocator, join->name);
+        if (name == NULL) {
+            sfl_usage_give(&table->usage->callers, 1);
+            return SFL_REASON_NO_MEMORY;
+        }
+    }
+    caller->flight = flight;
+    caller->name = name;
+    caller->role = join->role;
+    caller->live = join->live;
+    caller->audience = join->audience;
+    caller->half_closed = false;
+    caller->admitted = false;
+    caller->deadline_ms = join->deadline_ms;
+    if (join->ends_at_deadline && join->deadline_ms != UINT64_MAX)
+        sfl_deadline_arm(&table->deadlines, &caller->deadline, join->deadline_ms);
+    SFL_COUNT(table, flight->group, callers_now, 1);
+    return SFL_REASON_NONE;
+}
+
+void sfl_caller_detach(struct sfl_table *table, struct sfl_caller *caller)
+{
+    struct sfl_flight *flight = caller->flight;
+    if (flight->leader == caller) {
+        flight->leader = NULL;
+    } else if (flight->fenced == caller) {
+        flight->fenced = NULL;
+    } else {
+        sfl_link_remove(&caller->in_followers);
+        sfl_link_remove(&caller->in_live);
+        flight->follower_count--;
+    }
+    sfl_deadline_disarm(&table->deadlines, &caller->deadline);
+    sfl_bytes_unref(caller->name);
+    caller->name = NULL;
+    caller->flight = NULL;
+    sfl_usage_give(&table->usage->callers, 1);
+    SFL_COUNT(table, flight->group, callers_now, -1);
+}
+
+void sfl_step_refuse(struct sfl_step *step, struct sfl_caller *caller,
+                     const struct sfl_refusal *refusal)
+{
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_REFUSE);
+    effect->caller = caller;
+    effect->refusal = *refusal;
+    sfl_bytes_ref(refusal->name);
+}
+
+void sfl_step_count_refusal(struct sfl_step *step, struct sfl_group *group, enum sfl_reason reason)
+{
+    if (sfl_reason_is_limit(reason))
+        SFL_COUNT(step->table, group, refused, 1);
+}
+
+struct sfl_group *sfl_table_find_group(const struct sfl_table *table, struct sfl_span name)
+{
+    uint64_t hash = sfl_hash_stable(name, table->hash_seed);
+    struct sfl_index_walk walk = {0};
+    struct sfl_group *group;
+    while ((group = sfl_index_next(&table->groups, hash, &walk)) != NULL) {
+        if (sfl_span_equal(sfl_span_of(group->name, group->name_size), name))
+            return group;
+    }
+    return NULL;
+}
+
+struct sfl_group *sfl_table_group(struct sfl_table *table, struct sfl_span name)
+{
+    struct sfl_group *group = sfl_table_find_group(table, name);
+    if (group != NULL || table->groups.count >= SFL_GROUPS_MAX)
+        return group;
+    if (!sfl_index_reserve(&table->groups))
+        return NULL;
+    group = sfl_alloc(table->allocator, sizeof(*group) + name.size);
+    if (group == NULL)
+        return NULL;
+    *group = (struct sfl_group){
+        .hash = sfl_hash_stable(name, table->hash_seed),
+        .name_size = (uint16_t)name.size,
+    };
+    memcpy(group->name, name.data, name.size);
+    sfl_index_insert(&table->groups, group->hash, group);
+    return group;
+}
+
+static void forget(struct sfl_step *step, const struct sfl_event *event)
+{
+    struct sfl_table *table = step->table;
+    const struct sfl_forget *asked = &event->forget;
+    struct sfl_flight *running =
+        sfl_table_find(table, SFL_PLACE_RUNNING, event->hash, asked->group, asked->key, 0);
+    struct sfl_flight *retained =
+        sfl_table_find(table, SFL_PLACE_RETAINED, event->hash, asked->group, asked->key, 0);
+    bool flight = running != NULL && !(asked->if_unshared && running->follower_count > 0);
+    if (flight) {
+        struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RELEASE_HOME);
+        effect->flight = running;
+        sfl_flight_unplace(table, running);
+        // Without memory for the index the flight goes on, only a resume does not find it.
+        if (sfl_index_reserve(&table->places[SFL_PLACE_FORGOTTEN])) {
+            running->place = SFL_PLACE_FORGOTTEN;
+            sfl_index_insert(&table->places[SFL_PLACE_FORGOTTEN], running->hash, running);
+        }
+    }
+    if (flight || retained != NULL)
+        SFL_COUNT(table, sfl_table_find_group(table, asked->group), forgets, 1);
+    if (retained != NULL)
+        sfl_flight_drop(step, retained);
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_FORGOTTEN);
+    effect->forgotten = (struct sfl_forgotten){.flight = flight, .retained = retained != NULL};
+}
+
+static void caller_deadline(struct sfl_step *step, struct sfl_caller *caller)
+{
+    enum sfl_flight_state state = caller->flight->state;
+    if (state == SFL_FLIGHT_SETTLED || state == SFL_FLIGHT_RETAINED)
+        return; // its result is on the way
+    struct sfl_refusal refusal = {.reason = SFL_REASON_DEADLINE};
+    sfl_step_leave(step, caller, &refusal, true);
+}
+
+static void flight_deadline(struct sfl_step *step, struct sfl_flight *flight)
+{
+    if (flight->state == SFL_FLIGHT_RETAINED)
+        sfl_flight_drop(step, flight);
+    else
+        sfl_flight_expire(step, flight);
+}
+
+// Carries out one deadline, so that the effects stay few.
+static void tick(struct sfl_step *step)
+{
+    struct sfl_deadline *due = sfl_deadlines_take(&step->table->deadlines, step->now_ms);
+    if (due == NULL)
+        return;
+    step->effects->more = true;
+    switch (due->kind) {
+    case SFL_DEADLINE_CALLER:
+        caller_deadline(step, SFL_CONTAINER_OF(due, struct sfl_caller, deadline));
+        break;
+    case SFL_DEADLINE_FLIGHT:
+        flight_deadline(step, SFL_CONTAINER_OF(due, struct sfl_flight, deadline));
+        break;
+    case SFL_DEADLINE_AUDIENCE:
+        sfl_flight_audience_changed(step,
+                                    SFL_CONTAINER_OF(due, struct sfl_flight, audience_deadline));
+        break;
+    }
+}
+
+// Ends one flight that still runs.
+static void shut(struct sfl_step *step)
+{
+    struct sfl_link *link = sfl_list_first(&step->table->running);
+    if (link == NULL)
+        return;
+    struct sfl_refusal refusal = {.reason = SFL_REASON_DRAINED};
+    sfl_flight_abort(step, SFL_CONTAINER_OF(link, struct sfl_flight, in_list), &refusal);
+    step->effects->more = true;
+}
+
+static void step_of_caller(struct sfl_step *step, const struct sfl_event *event)
+{
+    if (!sfl_caller_is_joined(event->caller))
+        return; // its last word has been said
+    if (event->type == SFL_EVENT_CHUNK)
+        sfl_step_chunk(step, event);
+    else if (event->type == SFL_EVENT_RENEW)
+        sfl_step_renew(step, event);
+    else if (event->type == SFL_EVENT_FINISH)
+        sfl_step_finish(step, event);
+    else if (event->type == SFL_EVENT_HALF_CLOSE)
+        sfl_step_half_close(step, event);
+    else
+        sfl_step_leave(step, event->caller, &event->leave.refusal, event->leave.broken);
+}
+
+void sfl_table_step(struct sfl_table *table, const struct sfl_event *event,
+                    struct sfl_effects *effects)
+{
+    // Threads read the clock before they hold the lock, so an event may be a little late.
+    if (event->now_ms > table->now_ms)
+        table->now_ms = event->now_ms;
+    struct sfl_step step = {.table = table, .now_ms = table->now_ms, .effects = effects};
+    effects->count = 0;
+    effects->more = false;
+    sfl_table_collect(table);
+    switch (event->type) {
+    case SFL_EVENT_JOIN:
+        sfl_step_join(&step, event);
+        break;
+    case SFL_EVENT_CHUNK:
+    case SFL_EVENT_RENEW:
+    case SFL_EVENT_FINISH:
+    case SFL_EVENT_HALF_CLOSE:
+    case SFL_EVENT_LEAVE:
+        step_of_caller(&step, event);
+        break;
+    case SFL_EVENT_FORGET:
+        forget(&step, event);
+        break;
+    case SFL_EVENT_TICK:
+        tick(&step);
+        break;
+    case SFL_EVENT_HOME_FOUND:
+        sfl_step_home_found(&step, event);
+        break;
+    case SFL_EVENT_DRAIN:
+        table->draining = true;
+        break;
+    case SFL_EVENT_SHUT:
+        shut(&step);
+        break;
+    }
+}
+
+uint64_t sfl_table_next_deadline_ms(const struct sfl_table *table)
+{
+    return sfl_deadlines_next_ms(&table->deadlines);
+}

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who leads a flight, what the leader posts, and how the lead is lost.
+#include "core/step.h"
+
+#include <assert.h>
+
+static struct sfl_caller *caller_of(const struct sfl_link *link)
+{
+    return SFL_CONTAINER_OF(link, struct sfl_caller, in_followers);
+}
+
+static bool may_lead(const struct sfl_caller *caller)
+{
+    return caller->role != SFL_ROLE_FOLLOW_ONLY && !caller->half_closed;
+}
+
+// The oldest follower that may lead; NULL when there is none.
+static struct sfl_caller *find_candidate(const struct sfl_flight *flight)
+{
+    const struct sfl_link *link = sfl_list_first(&flight->followers);
+    while (link != NULL && !may_lead(caller_of(link)))
+        link = sfl_list_next(&flight->followers, link);
+    return link == NULL ? NULL : caller_of(link);
+}
+
+void sfl_flight_arm(struct sfl_step *step, struct sfl_flight *flight)
+{
+    uint64_t at_ms = flight->lease_until_ms < flight->run_until_ms ? flight->lease_until_ms
+                                                                   : flight->run_until_ms;
+    sfl_deadline_arm(&step->table->deadlines, &flight->deadline, at_ms);
+}
+
+static void extend_lease(struct sfl_step *step, struct sfl_flight *flight)
+{
+    if (flight->lease_ms == 0)
+        return;
+    flight->lease_until_ms = step->now_ms + flight->lease_ms;
+    sfl_flight_arm(step, flight);
+}
+
+// Asks the coordinator for the next attempt's token.
+static void find_home(struct sfl_step *step, struct sfl_flight *flight)
+{
+    flight->state = SFL_FLIGHT_FINDING_HOME;
+    flight->home_owed = true;
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_FIND_HOME);
+    effect->flight = flight;
+}
+
+static bool attempts_are_used(const struct sfl_flight *flight)
+{
+    return flight->max_attempts > 0 && flight->attempt >= flight->max_attempts;
+}
+
+// Nobody is left to try: a leader's error that was passed on is the outcome, or there is none.
+static void give_up(struct sfl_step *step, struct sfl_flight *flight, enum sfl_reason reason)
+{
+    if (flight->kept != NULL) {
+        sfl_flight_settle(step, flight, flight->kept, NULL);
+        return;
+    }
+    struct sfl_refusal refusal = {
+        .reason = reason, .loss = flight->loss, .a = flight->max_attempts};
+    sfl_flight_abort(step, flight, &refusal);
+}
+
+// The flight has lost its leader, who has been detached or is flight->fenced.
+static void next_attempt(struct sfl_step *step, struct sfl_flight *flight, enum sfl_loss loss)
+{
+    assert(flight->leader == NULL);
+    flight->loss = loss;
+    sfl_deadline_disarm(&step->table->deadlines, &flight->deadline);
+    sfl_deadline_disarm(&step->table->deadlines, &flight->audience_deadline);
+    if (loss != SFL_LOSS_PASSED_ON)
+        SFL_COUNT(step->table, flight->group, leaders_lost, 1);
+
+    if (flight->on_leader_loss == SFL_LEADER_LOSS_FAIL) {
+        give_up(step, flight, SFL_REASON_LOSS_IS_FAIL);
+    } else if (attempts_are_used(flight)) {
+        give_up(step, flight, SFL_REASON_ATTEMPTS_USED);
+    } else if (find_candidate(flight) == NULL) {
+        give_up(step, flight, SFL_REASON_NOBODY_LEADS);
+    } else {
+        sfl_flight_drop_value(step->table, flight);
+        sfl_flight_account(step->table, flight);
+        find_home(step, flight);
+    }
+}
+
+// The leader's stream ends with an error of its own: it is lost at once, with or without a lease.
+static void fail_leader(struct sfl_step *step, struct sfl_flight *flight,
+                        const struct sfl_refusal *refusal)
+{
+    struct sfl_caller *leader = flight->leader;
+    sfl_caller_detach(step->table, leader);
+    sfl_step_count_refusal(step, flight->group, refusal->reason);
+    sfl_step_refuse(step, leader, refusal);
+    next_attempt(step, flight, SFL_LOSS_FAILED);
+}
+
+// The leader loses the lead while its stream is open: it is told once the next token is known.
+static void fence_leader(struct sfl_step *step, struct sfl_flight *flight, enum sfl_loss loss)
+{
+    flight->fenced = flight->leader;
+    flight->leader = NULL;
+    next_attempt(step, flight, loss);
+}
+
+// Tells the lost leader, if one waits for it, that `now` is the token that counts.
+static void tell_fenced(struct sfl_step *step, struct sfl_flight *flight, uint64_t now)
+{
+    struct sfl_caller *fenced = flight->fenced;
+    if (fenced == NULL)
+        return;
+    struct sfl_refusal refusal = {.reason = SFL_REASON_FENCED, .a = flight->token, .b = now};
+    sfl_caller_detach(step->table, fenced);
+    SFL_COUNT(step->table, flight->group, fenced, 1);
+    sfl_step_refuse(step, fenced, &refusal);
+}
+
+static void push_lead(struct sfl_step *step, const struct sfl_flight *flight)
+{
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_LEAD);
+    effect->caller = flight->leader;
+    effect->lead = (struct sfl_lead){
+        .token = flight->token,
+        .attempt = flight->attempt,
+        .lease_ms = flight->lease_ms,
+        .run_limit_ms = flight->run_limit_ms,
+        .next_sequence = flight->next_sequence,
+    };
+}
+
+static void begin_attempt(struct sfl_step *step, struct sfl_flight *flight,
+                          struct sfl_caller *leader, uint64_t token)
+{
+    struct sfl_table *table = step->table;
+    assert(token > flight->token);
+    sfl_link_remove(&leader->in_followers);
+    sfl_link_remove(&leader->in_live);
+    flight->follower_count--;
+    flight->leader = leader;
+    sfl_bytes_unref(flight->leader_name);
+    flight->leader_name = sfl_bytes_ref(leader->name);
+    if (!leader->admitted)
+        SFL_COUNT(table, flight->group, calls, 1);
+    leader->admitted = true;
+    SFL_COUNT(table, flight->group, executions, 1);
+
+    flight->state = SFL_FLIGHT_LED;
+    flight->attempt++;
+    flight->token = token;
+    flight->next_sequence = 0;
+    flight->led_since_ms = step->now_ms;
+    flight->run_until_ms = step->now_ms + flight->run_limit_ms;
+    extend_lease(step, flight);
+    sfl_flight_arm(step, flight);
+}
+
+void sfl_step_home_found(struct sfl_step *step, const struct sfl_event *event)
+{
+    struct sfl_flight *flight = event->home.flight;
+    assert(flight->home_owed);
+    flight->home_owed = false;
+    if (flight->state == SFL_FLIGHT_SETTLED) {
+        sfl_flight_bury_if_done(step->table, flight);
+        return;
+    }
+    assert(flight->state == SFL_FLIGHT_FINDING_HOME);
+    if (!event->home.found) {
+        struct sfl_refusal refusal = {.reason = SFL_REASON_HOME_UNREACHABLE};
+        sfl_flight_abort(step, flight, &refusal);
+        return;
+    }
+    struct sfl_caller *candidate = find_candidate(flight);
+    if (candidate == NULL) {
+        give_up(step, flight, SFL_REASON_NOBODY_LEADS);
+        return;
+    }
+    tell_fenced(step, flight, event->home.token);
+    begin_attempt(step, flight, candidate, event->home.token);
+    push_lead(step, flight);
+    if (flight->attempt > 1 && !sfl_list_is_empty(&flight->live)) {
+        struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RESTART);
+        effect->flight = flight;
+    }
+    sfl_flight_audience_reset(step, flight);
+}
+
+// Refuses a step that only a leader may take. True when `caller` leads and the step may go on.
+static bool check_leads(struct sfl_step *step, struct sfl_caller *caller)
+{
+    struct sfl_flight *flight = caller->flight;
+    if (flight->leader == caller)
+        return true;
+    if (flight->fenced == caller) {
+        tell_fenced(step, flight, 0);
+    } else if (flight->state != SFL_FLIGHT_SETTLED && flight->state != SFL_FLIGHT_RETAINED) {
+        struct sfl_refusal refusal = {.reason = SFL_REASON_NOT_LEADING};
+        sfl_step_leave(step, caller, &refusal, false);
+    }
+    return false;
+}
+
+void sfl_step_renew(struct sfl_step *step, const struct sfl_event *event)
+{
+    if (check_leads(step, event->caller))
+        extend_lease(step, event->caller->flight);
+}
+
+// The reason why a limit stops the leader, with the limit's value.
+static struct sfl_refusal limit_refusal(const struct sfl_limits *limits, enum sfl_reason reason)
+{
+    struct sfl_refusal refusal = {.reason = reason};
+    if (reason == SFL_REASON_VALUE_LIMIT)
+        refusal.a = limits->value_bytes_max;
+    else if (reason == SFL_REASON_HELD_LIMIT)
+        refusal.a = limits->held_bytes_max;
+    else if (reason == SFL_REASON_TEXTS_LIMIT)
+        refusal.a = limits->texts_bytes_max;
+    return refusal;
+}
+
+// Adds to the current attempt's value. SFL_REASON_NONE, or why it cannot be.
+static enum sfl_reason append(struct sfl_table *table, struct sfl_flight *flight,
+                              struct sfl_span bytes)
+{
+    if (bytes.size == 0)
+        return SFL_REASON_NONE;
+    if (flight->value == NULL)
+        flight->value = sfl_value_create(table->allocator, table->usage);
+    if (flight->value == NULL)
+        return SFL_REASON_NO_MEMORY;
+    enum sfl_reason reason = sfl_value_append(flight->value, table->limits, bytes);
+    sfl_flight_account(table, flight);
+    return reason;
+}
+
+void sfl_step_chunk(struct sfl_step *step, const struct sfl_event *event)
+{
+    if (!check_leads(step, event->caller))
+        return;
+    struct sfl_flight *flight = event->caller->flight;
+    if (event->chunk.sequence != flight->next_sequence) {
+        struct sfl_refusal refusal = {
+            .reason = SFL_REASON_SEQUENCE, .a = event->chunk.sequence, .b = flight->next_sequence};
+        fail_leader(step, flight, &refusal);
+        return;
+    }
+    enum sfl_reason reason = append(step->table, flight, event->chunk.data);
+    if (reason != SFL_REASON_NONE) {
+        struct sfl_refusal refusal = limit_refusal(step->table->limits, reason);
+        fail_leader(step, flight, &refusal);
+        return;
+    }
+    flight->next_sequence++;
+    if (event->chunk.data.size > 0 && !sfl_list_is_empty(&flight->live)) {
+        struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_CHUNK);
+        effect->flight = flight;
+    }
+}
+
+static struct sfl_refusal check_finish(const struct sfl_limits *limits,
+                                       const struct sfl_finish *finish)
+{
+    if (finish->kind < SFL_OUTCOME_OK || finish->kind > SFL_OUTCOME_ABANDONED)
+        return (struct sfl_refusal){.reason = SFL_REASON_OUTCOME_KIND};
+    if (finish->pass_on && finish->kind == SFL_OUTCOME_OK)
+        return (struct sfl_refusal){.reason = SFL_REASON_PASS_ON_OK};
+    if (finish->details_bytes > SFL_DETAILS_MAX)
+        return (struct sfl_refusal){
+            .reason = SFL_REASON_DETAILS_SIZE, .a = finish->details_bytes, .b = SFL_DETAILS_MAX};
+    if (finish->has_retention && finish->retention_ms > limits->retain_ms_max)
+        return (struct sfl_refusal){
+            .reason = SFL_REASON_RETENTION, .a = finish->retention_ms, .b = limits->retain_ms_max};
+    if (finish->texts != NULL && finish->texts->size > limits->texts_bytes_max)
+        return limit_refusal(limits, SFL_REASON_TEXTS_LIMIT);
+    return (struct sfl_refusal){.reason = SFL_REASON_NONE};
+}
+
+static uint64_t retain_of(const struct sfl_flight *flight, const struct sfl_finish *finish)
+{
+    if (finish->has_retention)
+        return finish->retention_ms;
+    return finish->kind == SFL_OUTCOME_OK ? flight->retain_ms : flight->retain_error_ms;
+}
+
+// Makes the outcome of the current attempt, which takes over the flight's value. On failure the
+// value may have grown, but nobody has been told.
+static enum sfl_reason create_outcome(struct sfl_table *table, struct sfl_flight *flight,
+                                      const struct sfl_finish *finish,
+                                      struct sfl_outcome **outcome_out)
+{
+    enum sfl_reason reason = append(table, flight, finish->value);
+    if (reason != SFL_REASON_NONE)
+        return reason;
+    uint64_t texts_bytes = finish->texts == NULL ? 0 : finish->texts->size;
+    if (!sfl_usage_take(&table->usage->held_bytes, texts_bytes, table->limits->held_bytes_max))
+        return SFL_REASON_HELD_LIMIT;
+    struct sfl_outcome *outcome = sfl_alloc(table->allocator, sizeof(*outcome));
+    if (outcome == NULL) {
+        sfl_usage_give(&table->usage->held_bytes, texts_bytes);
+        return SFL_REASON_NO_MEMORY;
+    }
+    *outcome = (struct sfl_outcome){
+        .allocator = table->allocator,
+        .usage = table->usage,
+        .kind = (enum sfl_outcome_kind)finish->kind,
+        .attempt = flight->attempt,
+        .token = flight->token,
+        .retain_ms = retain_of(flight, finish),
+        .value_bytes = flight->value == NULL ? 0 : flight->value->size,
+        .value = flight->value,
+        .texts = sfl_bytes_ref(finish->texts),
+    };
+    atomic_init(&outcome->references, 1);
+    flight->value = NULL;
+    *outcome_out = outcome;
+    return SFL_REASON_NONE;
+}
+
+// The leader's error is not for everybody: it is told its own, and the next one tries.
+static void pass_on(struct sfl_step *step, struct sfl_flight *flight, struct sfl_caller *leader,
+                    struct sfl_outcome *outcome)
+{
+    sfl_outcome_unref(flight->kept);
+    flight->kept = outcome;
+    sfl_flight_account(step->table, flight);
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RESULT);
+    effect->caller = leader;
+    effect->result =
+        (struct sfl_result){.outcome = sfl_outcome_ref(outcome), .led = true, .callers = 1};
+    next_attempt(step, flight, SFL_LOSS_PASSED_ON);
+}
+
+void sfl_step_finish(struct sfl_step *step, const struct sfl_event *event)
+{
+    struct sfl_caller *leader = event->caller;
+    if (!check_leads(step, leader))
+        return;
+    struct sfl_flight *flight = leader->flight;
+    struct sfl_refusal refusal = check_finish(step->table->limits, &event->finish);
+    struct sfl_outcome *outcome = NULL;
+    if (refusal.reason == SFL_REASON_NONE) {
+        enum sfl_reason reason = create_outcome(step->table, flight, &event->finish, &outcome);
+        refusal = limit_refusal(step->table->limits, reason);
+    }
+    if (outcome == NULL) {
+        fail_leader(step, flight, &refusal);
+        return;
+    }
+    sfl_caller_detach(step->table, leader);
+    bool others_may_try = flight->on_leader_loss == SFL_LEADER_LOSS_PROMOTE &&
+                          !attempts_are_used(flight) && find_candidate(flight) != NULL;
+    if (event->finish.pass_on && others_may_try)
+        pass_on(step, flight, leader, outcome);
+    else
+        sfl_flight_settle(step, flight, outcome, leader);
+}
+
+// The leader's stream is gone, but its lease lives on.
+static void orphan(struct sfl_step *step, struct sfl_flight *flight)
+{
+    sfl_caller_detach(step->table, flight->leader);
+    sfl_deadline_disarm(&step->table->deadlines, &flight->audience_deadline);
+    flight->state = SFL_FLIGHT_ORPHANED;
+}
+
+void sfl_step_leave(struct sfl_step *step, struct sfl_caller *caller,
+                    const struct sfl_refusal *refusal, bool broken)
+{
+    struct sfl_flight *flight = caller->flight;
+    bool led = flight->leader == caller;
+    if (led && broken && flight->lease_ms > 0) {
+        orphan(step, flight);
+        sfl_step_refuse(step, caller, refusal);
+        return;
+    }
+    sfl_caller_detach(step->table, caller);
+    sfl_step_refuse(step, caller, refusal);
+    if (led)
+        next_attempt(step, flight, broken ? SFL_LOSS_LEFT : SFL_LOSS_FAILED);
+    else if (flight->state == SFL_FLIGHT_SETTLED || flight->state == SFL_FLIGHT_RETAINED)
+        sfl_flight_bury_if_done(step->table, flight);
+    else
+        sfl_flight_audience_changed(step, flight);
+}
+
+void sfl_step_half_close(struct sfl_step *step, const struct sfl_event *event)
+{
+    struct sfl_caller *caller = event->caller;
+    struct sfl_flight *flight = caller->flight;
+    caller->half_closed = true;
+    if (flight->leader != caller)
+        return;
+    if (flight->lease_ms == 0) {
+        fence_leader(step, flight, SFL_LOSS_LEFT);
+        return;
+    }
+    struct sfl_refusal refusal = {.reason = SFL_REASON_LEASE_BROKEN,
+                                  .a = flight->token,
+                                  .b = flight->lease_until_ms - step->now_ms};
+    orphan(step, flight);
+    sfl_step_refuse(step, caller, &refusal);
+}
+
+void sfl_flight_expire(struct sfl_step *step, struct sfl_flight *flight)
+{
+    enum sfl_loss loss = step->now_ms >= flight->run_until_ms ? SFL_LOSS_RUN_LIMIT : SFL_LOSS_LEASE;
+    if (flight->state == SFL_FLIGHT_LED)
+        fence_leader(step, flight, loss);
+    else
+        next_attempt(step, flight, loss);
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// What people look at: flights and counters.
+#include "core/step.h"
+
+static uint64_t until(uint64_t at_ms, uint64_t now_ms)
+{
+    return at_ms > now_ms ? at_ms - now_ms : 0;
+}
+
+static uint64_t value_bytes(const struct sfl_flight *flight)
+{
+    if (flight->state == SFL_FLIGHT_RETAINED)
+        return flight->outcome->value_bytes;
+    return flight->value == NULL ? 0 : flight->value->size;
+}
+
+static struct sfl_flight_view view_of(const struct sfl_flight *flight, uint64_t now_ms)
+{
+    struct sfl_flight_view view = {
+        .group = sfl_flight_group(flight),
+        .key = sfl_flight_key(flight),
+        .leader = sfl_bytes_span(flight->leader_name),
+        .state = flight->state,
+        .forgotten = flight->place == SFL_PLACE_FORGOTTEN,
+        .token = flight->token,
+        .attempt = flight->attempt,
+        .callers = flight->follower_count + (flight->leader != NULL ? 1 : 0),
+        .value_bytes = value_bytes(flight),
+    };
+    if (flight->state == SFL_FLIGHT_RETAINED) {
+        view.callers = flight->callers;
+        view.expires_ms = until(flight->retained_until_ms, now_ms);
+    } else if (flight->state != SFL_FLIGHT_FINDING_HOME) {
+        view.running_ms = until(now_ms, flight->led_since_ms);
+        if (flight->lease_ms > 0)
+            view.expires_ms = until(flight->lease_until_ms, now_ms);
+    }
+    return view;
+}
+
+bool sfl_table_visit(const struct sfl_table *table, uint64_t now_ms,
+                     struct sfl_table_cursor *cursor, uint64_t slots,
+                     bool (*visit)(void *context, const struct sfl_flight_view *view),
+                     void *context)
+{
+    while (cursor->place < SFL_PLACES) {
+        const struct sfl_index *index = &table->places[cursor->place];
+        for (; cursor->slot < index->capacity; cursor->slot++) {
+            if (slots-- == 0)
+                return true;
+            const struct sfl_flight *flight = index->slots[cursor->slot].entry;
+            if (flight == NULL)
+                continue;
+            struct sfl_flight_view view = view_of(flight, now_ms);
+            if (!visit(context, &view)) {
+                cursor->slot++;
+                return true;
+            }
+        }
+        cursor->place++;
+        cursor->slot = 0;
+    }
+    return false;
+}
+
+struct sfl_stats sfl_table_stats(const struct sfl_table *table, struct sfl_span group)
+{
+    if (group.size == 0)
+        return table->stats;
+    const struct sfl_group *found = sfl_table_find_group(table, group);
+    return found == NULL ? (struct sfl_stats){0} : found->stats;
+}

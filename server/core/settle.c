@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a flight ends: with an outcome, which may be retained, or without one.
+#include "core/step.h"
+
+#include <assert.h>
+
+// The flight runs no more: it is in no index, has no leader, owes nobody a lead.
+static void stop_running(struct sfl_step *step, struct sfl_flight *flight)
+{
+    struct sfl_table *table = step->table;
+    assert(flight->leader == NULL);
+    if (flight->place == SFL_PLACE_RUNNING) {
+        struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RELEASE_HOME);
+        effect->flight = flight;
+    }
+    sfl_flight_unplace(table, flight);
+    sfl_deadline_disarm(&table->deadlines, &flight->deadline);
+    sfl_deadline_disarm(&table->deadlines, &flight->audience_deadline);
+    sfl_link_remove(&flight->in_list);
+    sfl_usage_give(&table->usage->flights, 1);
+    SFL_COUNT(table, flight->group, flights_now, -1);
+
+    struct sfl_caller *fenced = flight->fenced;
+    if (fenced != NULL) {
+        struct sfl_refusal refusal = {.reason = SFL_REASON_FENCED, .a = flight->token};
+        sfl_caller_detach(table, fenced);
+        SFL_COUNT(table, flight->group, fenced, 1);
+        sfl_step_refuse(step, fenced, &refusal);
+    }
+}
+
+// The followers wait to be taken from now on.
+static void queue_followers(struct sfl_step *step, struct sfl_flight *flight)
+{
+    if (flight->follower_count > 0) {
+        sfl_list_append(&step->table->settled, &flight->in_list);
+        struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_SETTLED);
+        effect->flight = flight;
+    } else {
+        sfl_flight_bury_if_done(step->table, flight);
+    }
+}
+
+// Takes what a retained outcome needs. False when there is no room for it.
+static bool take_room(struct sfl_table *table, const struct sfl_outcome *outcome)
+{
+    struct sfl_usage *usage = table->usage;
+    uint64_t bytes = sfl_outcome_held_bytes(outcome);
+    if (!sfl_index_reserve(&table->places[SFL_PLACE_RETAINED]))
+        return false;
+    if (!sfl_usage_take(&usage->retained, 1, table->limits->flights_max))
+        return false;
+    if (sfl_usage_take(&usage->retained_bytes, bytes, table->limits->retained_bytes_max))
+        return true;
+    sfl_usage_give(&usage->retained, 1);
+    return false;
+}
+
+static void give_room(struct sfl_table *table, const struct sfl_outcome *outcome)
+{
+    sfl_usage_give(&table->usage->retained, 1);
+    sfl_usage_give(&table->usage->retained_bytes, sfl_outcome_held_bytes(outcome));
+}
+
+// Puts a flight, whose outcome is set, in place as retained. The room has been taken.
+static void place_retained(struct sfl_table *table, struct sfl_flight *flight, uint64_t until_ms)
+{
+    flight->state = SFL_FLIGHT_RETAINED;
+    flight->place = SFL_PLACE_RETAINED;
+    flight->retained_until_ms = until_ms;
+    sfl_index_insert(&table->places[SFL_PLACE_RETAINED], flight->hash, flight);
+    sfl_deadline_arm(&table->deadlines, &flight->deadline, until_ms);
+    SFL_COUNT(table, flight->group, retained_now, 1);
+}
+
+// A retained outcome of the same key; NULL when there is none.
+static struct sfl_flight *find_older(const struct sfl_table *table, const struct sfl_flight *flight)
+{
+    return sfl_table_find(table, SFL_PLACE_RETAINED, flight->hash, sfl_flight_group(flight),
+                          sfl_flight_key(flight), 0);
+}
+
+static void retain_if_asked(struct sfl_step *step, struct sfl_flight *flight, bool forgotten)
+{
+    struct sfl_outcome *outcome = flight->outcome;
+    if (outcome->retain_ms == 0 || forgotten)
+        return;
+    // The older one makes room first: it is replaced in any case.
+    struct sfl_flight *older = find_older(step->table, flight);
+    if (older != NULL)
+        sfl_flight_drop(step, older);
+    if (!take_room(step->table, outcome)) {
+        flight->retain_refused = true;
+        SFL_COUNT(step->table, flight->group, retain_refused, 1);
+        return;
+    }
+    place_retained(step->table, flight, step->now_ms + outcome->retain_ms);
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RETAIN);
+    effect->flight = flight;
+}
+
+static struct sfl_result result_of(const struct sfl_flight *flight)
+{
+    return (struct sfl_result){
+        .outcome = flight->outcome,
+        .callers = flight->callers,
+        .shared = flight->callers > 1,
+        .retain_ms = flight->retained_until_ms > 0 ? flight->outcome->retain_ms : 0,
+        .retain_refused = flight->retain_refused,
+    };
+}
+
+static void push_result(struct sfl_step *step, struct sfl_caller *caller,
+                        const struct sfl_result *result)
+{
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RESULT);
+    effect->caller = caller;
+    effect->result = *result;
+    sfl_outcome_ref(result->outcome);
+}
+
+void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
+                       struct sfl_outcome *outcome, struct sfl_caller *leader)
+{
+    struct sfl_table *table = step->table;
+    bool forgotten = flight->place != SFL_PLACE_RUNNING;
+    stop_running(step, flight);
+    sfl_flight_drop_value(table, flight);
+    if (flight->kept != outcome)
+        sfl_outcome_unref(flight->kept);
+    flight->kept = NULL;
+
+    flight->state = SFL_FLIGHT_SETTLED;
+    flight->outcome = outcome;
+    flight->ended_at_ms = step->now_ms;
+    flight->callers = flight->follower_count + 1;
+    SFL_COUNT(table, flight->group, executions_saved, flight->follower_count);
+    retain_if_asked(step, flight, forgotten);
+    sfl_flight_account(table, flight);
+
+    if (leader != NULL) {
+        struct sfl_result result = result_of(flight);
+        result.led = true;
+        push_result(step, leader, &result);
+    }
+    queue_followers(step, flight);
+}
+
+void sfl_flight_abort(struct sfl_step *step, struct sfl_flight *flight,
+                      const struct sfl_refusal *refusal)
+{
+    struct sfl_caller *leader = flight->leader;
+    if (leader != NULL) {
+        sfl_caller_detach(step->table, leader);
+        sfl_step_refuse(step, leader, refusal);
+    }
+    stop_running(step, flight);
+    sfl_flight_drop_value(step->table, flight);
+    sfl_outcome_unref(flight->kept);
+    flight->kept = NULL;
+    sfl_flight_account(step->table, flight);
+    flight->state = SFL_FLIGHT_SETTLED;
+    flight->refusal = *refusal;
+    queue_followers(step, flight);
+}
+
+void sfl_flight_serve(struct sfl_step *step, const struct sfl_flight *flight,
+                      struct sfl_caller *caller, bool led)
+{
+    uint64_t left_ms = flight->retained_until_ms - step->now_ms;
+    struct sfl_result result = result_of(flight);
+    result.led = led;
+    result.shared = !led || flight->callers > 1;
+    result.retained = true;
+    result.age_ms = step->now_ms - flight->ended_at_ms;
+    result.retain_ms = left_ms;
+    push_result(step, caller, &result);
+}
+
+void sfl_flight_drop(struct sfl_step *step, struct sfl_flight *flight)
+{
+    struct sfl_table *table = step->table;
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_DROP);
+    effect->flight = flight;
+    sfl_flight_unplace(table, flight);
+    sfl_deadline_disarm(&table->deadlines, &flight->deadline);
+    give_room(table, flight->outcome);
+    SFL_COUNT(table, flight->group, retained_now, -1);
+    flight->state = SFL_FLIGHT_SETTLED;
+    sfl_flight_account(table, flight);
+    sfl_flight_bury_if_done(table, flight);
+}
+
+bool sfl_table_take_settled(struct sfl_table *table, struct sfl_settled *settled_out)
+{
+    struct sfl_link *first = sfl_list_first(&table->settled);
+    if (first == NULL)
+        return false;
+    struct sfl_flight *flight = SFL_CONTAINER_OF(first, struct sfl_flight, in_list);
+    settled_out->refused = flight->outcome == NULL;
+    settled_out->count = 0;
+    if (settled_out->refused) {
+        settled_out->refusal = flight->refusal;
+        sfl_bytes_ref(flight->refusal.name);
+    } else {
+        settled_out->result = result_of(flight);
+        sfl_outcome_ref(flight->outcome);
+    }
+    struct sfl_link *link;
+    while (settled_out->count < SFL_SETTLED_BATCH &&
+           (link = sfl_list_first(&flight->followers)) != NULL) {
+        struct sfl_caller *follower = SFL_CONTAINER_OF(link, struct sfl_caller, in_followers);
+        sfl_caller_detach(table, follower);
+        settled_out->callers[settled_out->count++] = follower;
+    }
+    if (flight->follower_count == 0) {
+        sfl_link_remove(&flight->in_list);
+        sfl_flight_bury_if_done(table, flight);
+    }
+    return true;
+}
+
+bool sfl_table_restore(struct sfl_table *table, const struct sfl_join *join, uint64_t hash,
+                       struct sfl_outcome *outcome, uint32_t callers, uint64_t ended_at_ms,
+                       uint64_t retained_until_ms, uint64_t now_ms)
+{
+    if (retained_until_ms <= now_ms ||
+        sfl_table_find(table, SFL_PLACE_RETAINED, hash, join->group, join->key, 0) != NULL)
+        return false;
+    struct sfl_flight *flight = sfl_flight_create(table, join, hash);
+    if (flight == NULL)
+        return false;
+    if (!take_room(table, outcome)) {
+        flight->state = SFL_FLIGHT_SETTLED;
+        sfl_flight_bury_if_done(table, flight);
+        return false;
+    }
+    flight->outcome = outcome;
+    flight->callers = callers;
+    flight->ended_at_ms = ended_at_ms;
+    flight->attempt = outcome->attempt;
+    flight->token = outcome->token;
+    place_retained(table, flight, retained_until_ms);
+    sfl_flight_account(table, flight);
+    return true;
+}

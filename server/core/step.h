@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the parts of the table share while one event is carried out. Not for anybody outside core.
+//
+//   flight_table.c  dispatch, forget, ticks, drain      join.c    join, follow, open, resume
+//   lead.c          who leads, how the lead is lost,    settle.c  how a flight ends, retention
+//                   chunk, renew, finish                listing.c views and statistics
+//   audience.c      what a leader knows of its followers
+#ifndef SFL_CORE_STEP_H
+#define SFL_CORE_STEP_H
+
+#include "core/flight_table.h"
+
+struct sfl_step {
+    struct sfl_table *table;
+    uint64_t now_ms;
+    struct sfl_effects *effects;
+};
+
+// Counters of one group; `stats` comes first so that a flight can reach them in one load.
+struct sfl_group {
+    struct sfl_stats stats;
+    uint64_t hash;
+    uint16_t name_size;
+    uint8_t name[];
+};
+
+// Adds to a counter of the table and of the group (which may be NULL).
+#define SFL_COUNT(table, counted_group, counter, amount)                                           \
+    do {                                                                                           \
+        (table)->stats.counter += (uint64_t)(amount);                                              \
+        if ((counted_group) != NULL)                                                               \
+            (counted_group)->stats.counter += (uint64_t)(amount);                                  \
+    } while (0)
+
+// flight_table.c
+
+struct sfl_effect *sfl_step_push(struct sfl_step *step, enum sfl_effect_type type);
+
+// The first flight of this place and key; with `token` above 0, the first that has this token.
+struct sfl_flight *sfl_table_find(const struct sfl_table *table, enum sfl_flight_place place,
+                                  uint64_t hash, struct sfl_span group, struct sfl_span key,
+                                  uint64_t token);
+
+// Takes a flight out of the index that it stands in.
+void sfl_flight_unplace(struct sfl_table *table, struct sfl_flight *flight);
+
+// Brings the group's bytes_now up to date after the flight's values changed.
+void sfl_flight_account(struct sfl_table *table, struct sfl_flight *flight);
+
+// Gives a flight's value back: its bytes are void.
+void sfl_flight_drop_value(struct sfl_table *table, struct sfl_flight *flight);
+
+// Puts a settled flight among the dead if nothing needs it any more.
+void sfl_flight_bury_if_done(struct sfl_table *table, struct sfl_flight *flight);
+
+// Frees the dead.
+void sfl_table_collect(struct sfl_table *table);
+
+// Makes a caller a participant of the flight, neither leader nor follower yet. SFL_REASON_NONE, or
+// CALLERS_LIMIT, NO_MEMORY: then nothing has changed.
+enum sfl_reason sfl_caller_attach(struct sfl_step *step, struct sfl_caller *caller,
+                                  struct sfl_flight *flight, const struct sfl_join *join);
+
+// The opposite, from whatever part it plays in its flight.
+void sfl_caller_detach(struct sfl_table *table, struct sfl_caller *caller);
+
+// Tells a caller that is not joined (any more) why.
+void sfl_step_refuse(struct sfl_step *step, struct sfl_caller *caller,
+                     const struct sfl_refusal *refusal);
+
+// Counts a refusal over a limit in the statistics.
+void sfl_step_count_refusal(struct sfl_step *step, struct sfl_group *group, enum sfl_reason reason);
+
+// The counters of a group, made if need be; NULL when there are too many groups or no memory.
+struct sfl_group *sfl_table_group(struct sfl_table *table, struct sfl_span name);
+struct sfl_group *sfl_table_find_group(const struct sfl_table *table, struct sfl_span name);
+
+// join.c
+
+void sfl_step_join(struct sfl_step *step, const struct sfl_event *event);
+
+// Makes a flight object that stands nowhere; NULL when there is no memory.
+struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_join *join,
+                                     uint64_t hash);
+
+// lead.c
+
+void sfl_step_home_found(struct sfl_step *step, const struct sfl_event *event);
+void sfl_step_chunk(struct sfl_step *step, const struct sfl_event *event);
+void sfl_step_renew(struct sfl_step *step, const struct sfl_event *event);
+void sfl_step_finish(struct sfl_step *step, const struct sfl_event *event);
+void sfl_step_half_close(struct sfl_step *step, const struct sfl_event *event);
+
+// A caller that is joined goes, and is told `refusal`.
+void sfl_step_leave(struct sfl_step *step, struct sfl_caller *caller,
+                    const struct sfl_refusal *refusal, bool broken);
+
+// The lease or the run_limit of a flight that is led or orphaned ran out.
+void sfl_flight_expire(struct sfl_step *step, struct sfl_flight *flight);
+
+void sfl_flight_arm(struct sfl_step *step, struct sfl_flight *flight);
+
+// settle.c
+
+// Ends a flight with an outcome, whose reference it takes. `leader` has been detached and gets its
+// result; NULL when it is gone or has had it.
+void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
+                       struct sfl_outcome *outcome, struct sfl_caller *leader);
+
+// Ends a flight without an outcome: everybody in it gets `refusal`.
+void sfl_flight_abort(struct sfl_step *step, struct sfl_flight *flight,
+                      const struct sfl_refusal *refusal);
+
+// Tells one caller a retained outcome.
+void sfl_flight_serve(struct sfl_step *step, const struct sfl_flight *flight,
+                      struct sfl_caller *caller, bool led);
+
+// The retention ends.
+void sfl_flight_drop(struct sfl_step *step, struct sfl_flight *flight);
+
+// audience.c
+
+// The followers or their deadlines have changed.
+void sfl_flight_audience_changed(struct sfl_step *step, struct sfl_flight *flight);
+
+// A new leader or a new stream of it: nothing has been told to it yet.
+void sfl_flight_audience_reset(struct sfl_step *step, struct sfl_flight *flight);
+
+#endif

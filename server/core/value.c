@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/value.h"
+
+#include <assert.h>
+
+// Small chunks are gathered in blocks that grow with the value, up to this size.
+enum { BLOCK_MAX = 64 * 1024 };
+
+struct sfl_value *sfl_value_create(const struct sfl_allocator *allocator, struct sfl_usage *usage)
+{
+    struct sfl_value *value = sfl_alloc(allocator, sizeof(*value));
+    if (value == NULL)
+        return NULL;
+    *value = (struct sfl_value){.allocator = allocator, .usage = usage};
+    atomic_init(&value->references, 1);
+    return value;
+}
+
+struct sfl_value *sfl_value_ref(struct sfl_value *value)
+{
+    if (value != NULL)
+        atomic_fetch_add_explicit(&value->references, 1, memory_order_relaxed);
+    return value;
+}
+
+void sfl_value_unref(struct sfl_value *value)
+{
+    if (value == NULL)
+        return;
+    unsigned before = atomic_fetch_sub_explicit(&value->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1)
+        return;
+    struct sfl_block *block = value->first;
+    while (block != NULL) {
+        struct sfl_block *next = block->next;
+        sfl_free(value->allocator, block, sizeof(*block) + block->capacity);
+        block = next;
+    }
+    sfl_usage_give(&value->usage->held_bytes, value->size);
+    sfl_free(value->allocator, value, sizeof(*value));
+}
+
+static size_t room_in_last(const struct sfl_value *value)
+{
+    const struct sfl_block *last = value->last;
+    return last == NULL ? 0 : (size_t)(last->start + last->capacity - value->size);
+}
+
+// A block for `size` bytes that do not fit into the last one; not linked yet.
+static struct sfl_block *create_block(struct sfl_value *value, size_t size)
+{
+    size_t capacity = value->size < BLOCK_MAX ? (size_t)value->size : BLOCK_MAX;
+    if (capacity < size)
+        capacity = size;
+    struct sfl_block *block = sfl_alloc(value->allocator, sizeof(*block) + capacity);
+    if (block == NULL)
+        return NULL;
+    block->next = NULL;
+    block->capacity = capacity;
+    return block;
+}
+
+enum sfl_reason sfl_value_append(struct sfl_value *value, const struct sfl_limits *limits,
+                                 struct sfl_span bytes)
+{
+    if (bytes.size == 0)
+        return SFL_REASON_NONE;
+    if (bytes.size > limits->value_bytes_max || value->size > limits->value_bytes_max - bytes.size)
+        return SFL_REASON_VALUE_LIMIT;
+    if (!sfl_usage_take(&value->usage->held_bytes, bytes.size, limits->held_bytes_max))
+        return SFL_REASON_HELD_LIMIT;
+
+    size_t room = room_in_last(value);
+    size_t head = bytes.size < room ? bytes.size : room;
+    struct sfl_block *block = NULL;
+    if (head < bytes.size) {
+        block = create_block(value, bytes.size - head);
+        if (block == NULL) {
+            sfl_usage_give(&value->usage->held_bytes, bytes.size);
+            return SFL_REASON_NO_MEMORY;
+        }
+    }
+    if (head > 0)
+        memcpy(value->last->data + (value->size - value->last->start), bytes.data, head);
+    if (block != NULL) {
+        memcpy(block->data, bytes.data + head, bytes.size - head);
+        block->start = value->size + head;
+        if (value->last == NULL)
+            value->first = block;
+        else
+            value->last->next = block;
+        value->last = block;
+    }
+    value->size += bytes.size;
+    return SFL_REASON_NONE;
+}
+
+struct sfl_span sfl_value_read(const struct sfl_value *value, uint64_t size,
+                               struct sfl_value_cursor *cursor, size_t max)
+{
+    if (cursor->position >= size || max == 0)
+        return sfl_span_of(NULL, 0);
+    if (cursor->block == NULL)
+        cursor->block = value->first;
+    else if (cursor->position == cursor->block->start + cursor->block->capacity)
+        cursor->block = cursor->block->next;
+
+    const struct sfl_block *block = cursor->block;
+    uint64_t block_end = block->start + block->capacity;
+    uint64_t end = size < block_end ? size : block_end;
+    size_t count = (size_t)(end - cursor->position);
+    if (count > max)
+        count = max;
+    struct sfl_span bytes = sfl_span_of(block->data + (cursor->position - block->start), count);
+    cursor->position += count;
+    return bytes;
+}
+
+struct sfl_outcome *sfl_outcome_ref(struct sfl_outcome *outcome)
+{
+    if (outcome != NULL)
+        atomic_fetch_add_explicit(&outcome->references, 1, memory_order_relaxed);
+    return outcome;
+}
+
+static uint64_t texts_size(const struct sfl_outcome *outcome)
+{
+    return outcome->texts == NULL ? 0 : outcome->texts->size;
+}
+
+void sfl_outcome_unref(struct sfl_outcome *outcome)
+{
+    if (outcome == NULL)
+        return;
+    unsigned before = atomic_fetch_sub_explicit(&outcome->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1)
+        return;
+    sfl_usage_give(&outcome->usage->held_bytes, texts_size(outcome));
+    sfl_bytes_unref(outcome->texts);
+    sfl_value_unref(outcome->value);
+    sfl_free(outcome->allocator, outcome, sizeof(*outcome));
+}
+
+uint64_t sfl_outcome_held_bytes(const struct sfl_outcome *outcome)
+{
+    return texts_size(outcome) + outcome->value_bytes;
+}

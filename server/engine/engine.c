@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/engine.h"
+
+#include "base/clock.h"
+#include "base/entropy.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+enum {
+    CACHE_LINE = 64,
+    VISIT_SLOTS = 512, // places of a table that a listing looks at under one lock
+};
+
+struct sfl_shard {
+    _Alignas(CACHE_LINE) pthread_mutex_t lock;
+    struct sfl_engine *engine;
+    uint64_t tick_ms; // when sfl_engine_tick is expected for this shard
+    struct sfl_table table;
+};
+
+struct sfl_engine {
+    const struct sfl_engine_sink *sink;
+    void *sink_context;
+    void (*on_earlier_tick)(void *context);
+    void *tick_context;
+    struct sfl_coordinator *coordinator;
+    struct sfl_usage usage;
+    const struct sfl_limits *limits;
+    struct sfl_hash_secret secret;
+    _Atomic uint64_t refused;
+    uint64_t started_at_ms;
+    unsigned shard_count;
+    struct sfl_shard *shards;
+};
+
+static struct sfl_shard *shard_of(struct sfl_engine *engine, uint64_t hash)
+{
+    // The tables' indexes use the low bits.
+    return &engine->shards[(hash >> 40) & (engine->shard_count - 1)];
+}
+
+static void on_answer(void *context, void *ticket, const struct sfl_home_answer *answer);
+
+enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
+                                  struct sfl_engine **engine_out)
+{
+    assert((options->shards & (options->shards - 1)) == 0 && options->shards > 0);
+    struct sfl_engine *engine = calloc(1, sizeof(*engine));
+    if (engine == NULL)
+        return SFL_NO_MEMORY;
+    engine->shards = aligned_alloc(CACHE_LINE, options->shards * sizeof(engine->shards[0]));
+    if (engine->shards == NULL) {
+        free(engine);
+        return SFL_NO_MEMORY;
+    }
+    engine->sink = options->sink;
+    engine->sink_context = options->sink_context;
+    engine->on_earlier_tick = options->on_earlier_tick;
+    engine->tick_context = options->tick_context;
+    engine->coordinator = options->coordinator;
+    engine->limits = options->limits;
+    engine->shard_count = options->shards;
+    engine->started_at_ms = sfl_clock_now_ms();
+    sfl_entropy_fill(&engine->secret, sizeof(engine->secret));
+    for (unsigned i = 0; i < engine->shard_count; i++) {
+        struct sfl_shard *shard = &engine->shards[i];
+        struct sfl_table_options table = {
+            .allocator = &sfl_heap,
+            .limits = options->limits,
+            .usage = &engine->usage,
+            .now_ms = engine->started_at_ms,
+            .hash_seed = sfl_entropy_u64(),
+        };
+        pthread_mutex_init(&shard->lock, NULL);
+        shard->engine = engine;
+        shard->tick_ms = UINT64_MAX;
+        sfl_table_init(&shard->table, &table);
+    }
+    engine->coordinator->on_answer = on_answer;
+    engine->coordinator->context = engine;
+    *engine_out = engine;
+    return SFL_OK;
+}
+
+void sfl_engine_destroy(struct sfl_engine *engine)
+{
+    for (unsigned i = 0; i < engine->shard_count; i++) {
+        sfl_table_deinit(&engine->shards[i].table);
+        pthread_mutex_destroy(&engine->shards[i].lock);
+    }
+    free(engine->shards);
+    free(engine);
+}
+
+static bool step(struct sfl_shard *shard, const struct sfl_event *event,
+                 struct sfl_forgotten *forgotten_out);
+
+static void tell_live(struct sfl_shard *shard, const struct sfl_effect *effect)
+{
+    const struct sfl_engine *engine = shard->engine;
+    const struct sfl_flight *flight = effect->flight;
+    struct sfl_link *link = sfl_list_first(&flight->live);
+    for (; link != NULL; link = sfl_list_next(&flight->live, link)) {
+        struct sfl_caller *caller = SFL_CONTAINER_OF(link, struct sfl_caller, in_live);
+        struct sfl_member *member = sfl_member_of_caller(caller);
+        if (effect->type == SFL_EFFECT_RESTART)
+            engine->sink->restart(engine->sink_context, member, flight->attempt,
+                                  flight->leader_name);
+        else
+            engine->sink->chunk(engine->sink_context, member, flight->value, flight->value->size);
+    }
+}
+
+static void home_found(struct sfl_shard *shard, struct sfl_flight *flight,
+                       const struct sfl_home_answer *answer)
+{
+    struct sfl_event event = {
+        .type = SFL_EVENT_HOME_FOUND,
+        .now_ms = sfl_clock_now_ms(),
+        .home = {.flight = flight, .found = answer->found, .token = answer->token},
+    };
+    // It settles a flight only when nobody follows it or the coordinator answered late; then
+    // on_answer delivers.
+    (void)step(shard, &event, NULL);
+}
+
+static void find_home(struct sfl_shard *shard, struct sfl_flight *flight)
+{
+    struct sfl_coordinator *coordinator = shard->engine->coordinator;
+    struct sfl_home_question question = {
+        .group = sfl_flight_group(flight),
+        .key = sfl_flight_key(flight),
+        .ticket = flight,
+    };
+    struct sfl_home_answer answer;
+    if (coordinator->ops->find_home(coordinator, &question, &answer))
+        home_found(shard, flight, &answer);
+}
+
+static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
+                      struct sfl_forgotten *forgotten_out)
+{
+    const struct sfl_engine *engine = shard->engine;
+    const struct sfl_engine_sink *sink = engine->sink;
+    void *context = engine->sink_context;
+    struct sfl_member *member =
+        effect->caller == NULL ? NULL : sfl_member_of_caller(effect->caller);
+    switch (effect->type) {
+    case SFL_EFFECT_LEAD:
+        sink->lead(context, member, &effect->lead);
+        break;
+    case SFL_EFFECT_FOLLOW:
+        sink->follow(context, member, &effect->follow);
+        break;
+    case SFL_EFFECT_CHUNK:
+    case SFL_EFFECT_RESTART:
+        tell_live(shard, effect);
+        break;
+    case SFL_EFFECT_AUDIENCE:
+        sink->audience(context, member, &effect->audience);
+        break;
+    case SFL_EFFECT_RESULT:
+        sink->result(context, member, &effect->result);
+        sfl_outcome_unref(effect->result.outcome);
+        break;
+    case SFL_EFFECT_REFUSE:
+        sink->refuse(context, member, &effect->refusal);
+        sfl_bytes_unref(effect->refusal.name);
+        break;
+    case SFL_EFFECT_FORGOTTEN:
+        *forgotten_out = effect->forgotten;
+        break;
+    case SFL_EFFECT_FIND_HOME:
+        find_home(shard, effect->flight);
+        break;
+    case SFL_EFFECT_RELEASE_HOME:
+        engine->coordinator->ops->release_home(
+            engine->coordinator, sfl_flight_group(effect->flight), sfl_flight_key(effect->flight));
+        break;
+    case SFL_EFFECT_SETTLED: // fetched once the lock is released
+    case SFL_EFFECT_RETAIN:
+    case SFL_EFFECT_DROP:
+        break;
+    }
+}
+
+// Steps the table and tells the sink, under the shard's lock. True when the same event is to be
+// stepped again.
+static bool step(struct sfl_shard *shard, const struct sfl_event *event,
+                 struct sfl_forgotten *forgotten_out)
+{
+    struct sfl_effects effects;
+    sfl_table_step(&shard->table, event, &effects);
+    for (unsigned i = 0; i < effects.count; i++)
+        carry_out(shard, &effects.items[i], forgotten_out);
+    return effects.more;
+}
+
+// Takes the followers of settled flights in batches and delivers each outside the lock.
+static void deliver_settled(struct sfl_shard *shard)
+{
+    const struct sfl_engine *engine = shard->engine;
+    struct sfl_settled settled;
+    for (;;) {
+        pthread_mutex_lock(&shard->lock);
+        bool any = sfl_table_take_settled(&shard->table, &settled);
+        pthread_mutex_unlock(&shard->lock);
+        if (!any)
+            return;
+        engine->sink->settled(engine->sink_context, &settled);
+        if (settled.refused)
+            sfl_bytes_unref(settled.refusal.name);
+        else
+            sfl_outcome_unref(settled.result.outcome);
+    }
+}
+
+// One event under the shard's lock, and what follows from it. Returns true when the same event is
+// to be stepped again.
+static bool run(struct sfl_shard *shard, const struct sfl_event *event,
+                struct sfl_forgotten *forgotten_out)
+{
+    struct sfl_engine *engine = shard->engine;
+    pthread_mutex_lock(&shard->lock);
+    bool more = step(shard, event, forgotten_out);
+    bool settled = !sfl_list_is_empty(&shard->table.settled);
+    uint64_t next_ms = sfl_table_next_deadline_ms(&shard->table);
+    bool earlier = next_ms < shard->tick_ms;
+    if (earlier)
+        shard->tick_ms = next_ms;
+    pthread_mutex_unlock(&shard->lock);
+    if (settled)
+        deliver_settled(shard);
+    if (earlier && event->type != SFL_EVENT_TICK)
+        engine->on_earlier_tick(engine->tick_context);
+    return more;
+}
+
+static void on_answer(void *context, void *ticket, const struct sfl_home_answer *answer)
+{
+    struct sfl_flight *flight = ticket; // it lives until this answer, and its hash never changes
+    struct sfl_event event = {
+        .type = SFL_EVENT_HOME_FOUND,
+        .now_ms = sfl_clock_now_ms(),
+        .home = {.flight = flight, .found = answer->found, .token = answer->token},
+    };
+    (void)run(shard_of(context, flight->hash), &event, NULL);
+}
+
+void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,
+                     const struct sfl_join *join)
+{
+    struct sfl_event event = {
+        .type = SFL_EVENT_JOIN,
+        .now_ms = sfl_clock_now_ms(),
+        .hash = sfl_hash(&engine->secret, join->group, join->key),
+        .caller = &member->caller,
+        .join = join,
+    };
+    member->shard = shard_of(engine, event.hash);
+    (void)run(member->shard, &event, NULL);
+}
+
+static void run_for_member(struct sfl_member *member, struct sfl_event *event)
+{
+    event->now_ms = sfl_clock_now_ms();
+    event->caller = &member->caller;
+    (void)run(member->shard, event, NULL);
+}
+
+void sfl_engine_chunk(struct sfl_engine *engine, struct sfl_member *member,
+                      const struct sfl_chunk *chunk)
+{
+    (void)engine;
+    struct sfl_event event = {.type = SFL_EVENT_CHUNK, .chunk = *chunk};
+    run_for_member(member, &event);
+}
+
+void sfl_engine_renew(struct sfl_engine *engine, struct sfl_member *member)
+{
+    (void)engine;
+    struct sfl_event event = {.type = SFL_EVENT_RENEW};
+    run_for_member(member, &event);
+}
+
+void sfl_engine_finish(struct sfl_engine *engine, struct sfl_member *member,
+                       const struct sfl_finish *finish)
+{
+    (void)engine;
+    struct sfl_event event = {.type = SFL_EVENT_FINISH, .finish = *finish};
+    run_for_member(member, &event);
+}
+
+void sfl_engine_half_close(struct sfl_engine *engine, struct sfl_member *member)
+{
+    (void)engine;
+    struct sfl_event event = {.type = SFL_EVENT_HALF_CLOSE};
+    run_for_member(member, &event);
+}
+
+void sfl_engine_leave(struct sfl_engine *engine, struct sfl_member *member, enum sfl_reason reason,
+                      bool broken)
+{
+    (void)engine;
+    struct sfl_event event = {
+        .type = SFL_EVENT_LEAVE,
+        .leave = {.refusal = {.reason = reason}, .broken = broken},
+    };
+    run_for_member(member, &event);
+}
+
+struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct sfl_forget *forget)
+{
+    struct sfl_event event = {
+        .type = SFL_EVENT_FORGET,
+        .now_ms = sfl_clock_now_ms(),
+        .hash = sfl_hash(&engine->secret, forget->group, forget->key),
+        .forget = *forget,
+    };
+    struct sfl_forgotten forgotten = {false, false};
+    (void)run(shard_of(engine, event.hash), &event, &forgotten);
+    return forgotten;
+}
+
+uint64_t sfl_engine_tick(struct sfl_engine *engine)
+{
+    uint64_t next_ms = UINT64_MAX;
+    for (unsigned i = 0; i < engine->shard_count; i++) {
+        struct sfl_shard *shard = &engine->shards[i];
+        struct sfl_event event = {.type = SFL_EVENT_TICK, .now_ms = sfl_clock_now_ms()};
+        while (run(shard, &event, NULL))
+            ;
+        pthread_mutex_lock(&shard->lock);
+        shard->tick_ms = sfl_table_next_deadline_ms(&shard->table);
+        if (shard->tick_ms < next_ms)
+            next_ms = shard->tick_ms;
+        pthread_mutex_unlock(&shard->lock);
+    }
+    return next_ms;
+}
+
+static void run_everywhere(struct sfl_engine *engine, enum sfl_event_type type)
+{
+    for (unsigned i = 0; i < engine->shard_count; i++) {
+        struct sfl_event event = {.type = type, .now_ms = sfl_clock_now_ms()};
+        while (run(&engine->shards[i], &event, NULL))
+            ;
+    }
+}
+
+void sfl_engine_drain(struct sfl_engine *engine)
+{
+    run_everywhere(engine, SFL_EVENT_DRAIN);
+}
+
+void sfl_engine_shut(struct sfl_engine *engine)
+{
+    run_everywhere(engine, SFL_EVENT_SHUT);
+}
+
+bool sfl_engine_is_idle(struct sfl_engine *engine)
+{
+    return atomic_load(&engine->usage.flights) == 0 && atomic_load(&engine->usage.callers) == 0;
+}
+
+void sfl_engine_count_refused(struct sfl_engine *engine)
+{
+    atomic_fetch_add(&engine->refused, 1);
+}
+
+static void add_stats(struct sfl_stats *sum, const struct sfl_stats *more)
+{
+    sum->calls += more->calls;
+    sum->executions += more->executions;
+    sum->executions_saved += more->executions_saved;
+    sum->retained_hits += more->retained_hits;
+    sum->leaders_lost += more->leaders_lost;
+    sum->fenced += more->fenced;
+    sum->forgets += more->forgets;
+    sum->refused += more->refused;
+    sum->retain_refused += more->retain_refused;
+    sum->flights_now += more->flights_now;
+    sum->callers_now += more->callers_now;
+    sum->retained_now += more->retained_now;
+    sum->bytes_now += more->bytes_now;
+}
+
+struct sfl_stats sfl_engine_stats(struct sfl_engine *engine, struct sfl_span group)
+{
+    struct sfl_stats sum = {0};
+    for (unsigned i = 0; i < engine->shard_count; i++) {
+        struct sfl_shard *shard = &engine->shards[i];
+        pthread_mutex_lock(&shard->lock);
+        struct sfl_stats stats = sfl_table_stats(&shard->table, group);
+        pthread_mutex_unlock(&shard->lock);
+        add_stats(&sum, &stats);
+    }
+    if (group.size == 0) {
+        // Bytes of results that are still on their way out belong to no flight any more.
+        sum.bytes_now = atomic_load(&engine->usage.held_bytes);
+        sum.refused += atomic_load(&engine->refused);
+    }
+    return sum;
+}
+
+uint64_t sfl_engine_uptime_ms(const struct sfl_engine *engine)
+{
+    return sfl_clock_now_ms() - engine->started_at_ms;
+}
+
+bool sfl_engine_visit(struct sfl_engine *engine, struct sfl_engine_cursor *cursor,
+                      bool (*visit)(void *context, const struct sfl_flight_view *view),
+                      void *context)
+{
+    while (cursor->shard < engine->shard_count) {
+        struct sfl_shard *shard = &engine->shards[cursor->shard];
+        pthread_mutex_lock(&shard->lock);
+        bool more = sfl_table_visit(&shard->table, sfl_clock_now_ms(), &cursor->table, VISIT_SLOTS,
+                                    visit, context);
+        pthread_mutex_unlock(&shard->lock);
+        if (more)
+            return true;
+        cursor->shard++;
+        cursor->table = (struct sfl_table_cursor){0};
+    }
+    return false;
+}
