@@ -42,8 +42,10 @@ struct sfl_coordinator {
     void *context; // of on_answer; both are set before the first question
 };
 
-// Flights live in this process. `first_token` is where tokens start (exclusive).
-enum sfl_status sfl_standalone_create(uint64_t first_token,
+// Flights live in this process. Tokens are counted from `first_token` (exclusive), or, when
+// `next_token` is not NULL, it is asked for each; 0 from it means that there is none to be had.
+enum sfl_status sfl_standalone_create(uint64_t first_token, uint64_t (*next_token)(void *context),
+                                      void *context,
                                       struct sfl_coordinator **coordinator_out) SFL_MUST_USE;
 
 #endif

@@ -294,26 +294,15 @@ static enum sfl_reason create_outcome(struct sfl_table *table, struct sfl_flight
     enum sfl_reason reason = append(table, flight, finish->value);
     if (reason != SFL_REASON_NONE)
         return reason;
-    uint64_t texts_bytes = finish->texts == NULL ? 0 : finish->texts->size;
-    if (!sfl_usage_take(&table->usage->held_bytes, texts_bytes, table->limits->held_bytes_max))
-        return SFL_REASON_HELD_LIMIT;
-    struct sfl_outcome *outcome = sfl_alloc(table->allocator, sizeof(*outcome));
-    if (outcome == NULL) {
-        sfl_usage_give(&table->usage->held_bytes, texts_bytes);
-        return SFL_REASON_NO_MEMORY;
-    }
-    *outcome = (struct sfl_outcome){
-        .allocator = table->allocator,
-        .usage = table->usage,
-        .kind = (enum sfl_outcome_kind)finish->kind,
-        .attempt = flight->attempt,
-        .token = flight->token,
-        .retain_ms = retain_of(flight, finish),
-        .value_bytes = flight->value == NULL ? 0 : flight->value->size,
-        .value = flight->value,
-        .texts = sfl_bytes_ref(finish->texts),
-    };
-    atomic_init(&outcome->references, 1);
+    struct sfl_outcome *outcome = NULL;
+    reason = sfl_outcome_create(table->allocator, table->usage, table->limits, flight->value,
+                                finish->texts, &outcome);
+    if (reason != SFL_REASON_NONE)
+        return reason;
+    outcome->kind = (enum sfl_outcome_kind)finish->kind;
+    outcome->attempt = flight->attempt;
+    outcome->token = flight->token;
+    outcome->retain_ms = retain_of(flight, finish);
     flight->value = NULL;
     *outcome_out = outcome;
     return SFL_REASON_NONE;

@@ -132,6 +132,8 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
 
     flight->state = SFL_FLIGHT_SETTLED;
     flight->outcome = outcome;
+    flight->attempt = outcome->attempt; // a kept error's may be older than the last one tried
+    flight->token = outcome->token;
     flight->ended_at_ms = step->now_ms;
     flight->callers = flight->follower_count + 1;
     SFL_COUNT(table, flight->group, executions_saved, flight->follower_count);

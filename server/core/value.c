@@ -117,6 +117,78 @@ struct sfl_span sfl_value_read(const struct sfl_value *value, uint64_t size,
     return bytes;
 }
 
+enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+                                   const struct sfl_limits *limits, struct sfl_value *value,
+                                   struct sfl_bytes *texts, struct sfl_outcome **outcome_out)
+{
+    uint64_t texts_bytes = texts == NULL ? 0 : texts->size;
+    if (!sfl_usage_take(&usage->held_bytes, texts_bytes, limits->held_bytes_max))
+        return SFL_REASON_HELD_LIMIT;
+    struct sfl_outcome *outcome = sfl_alloc(allocator, sizeof(*outcome));
+    if (outcome == NULL) {
+        sfl_usage_give(&usage->held_bytes, texts_bytes);
+        return SFL_REASON_NO_MEMORY;
+    }
+    *outcome = (struct sfl_outcome){
+        .allocator = allocator,
+        .usage = usage,
+        .value_bytes = value == NULL ? 0 : value->size,
+        .value = value,
+        .texts = sfl_bytes_ref(texts),
+    };
+    atomic_init(&outcome->references, 1);
+    *outcome_out = outcome;
+    return SFL_REASON_NONE;
+}
+
+// The value of `bytes`, NULL for none.
+static enum sfl_reason restore_value(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+                                     const struct sfl_limits *limits, struct sfl_span bytes,
+                                     struct sfl_value **value_out)
+{
+    *value_out = NULL;
+    if (bytes.size == 0)
+        return SFL_REASON_NONE;
+    struct sfl_value *value = sfl_value_create(allocator, usage);
+    if (value == NULL)
+        return SFL_REASON_NO_MEMORY;
+    enum sfl_reason reason = sfl_value_append(value, limits, bytes);
+    if (reason != SFL_REASON_NONE)
+        sfl_value_unref(value);
+    else
+        *value_out = value;
+    return reason;
+}
+
+enum sfl_reason sfl_outcome_restore(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+                                    const struct sfl_limits *limits,
+                                    const struct sfl_outcome_parts *parts,
+                                    struct sfl_outcome **outcome_out)
+{
+    struct sfl_value *value;
+    enum sfl_reason reason = restore_value(allocator, usage, limits, parts->value, &value);
+    if (reason != SFL_REASON_NONE)
+        return reason;
+    struct sfl_bytes *texts = NULL;
+    if (parts->texts.size > 0) {
+        texts = sfl_bytes_copy(allocator, parts->texts);
+        reason = texts == NULL ? SFL_REASON_NO_MEMORY : SFL_REASON_NONE;
+    }
+    struct sfl_outcome *outcome = NULL;
+    if (reason == SFL_REASON_NONE)
+        reason = sfl_outcome_create(allocator, usage, limits, value, texts, &outcome);
+    sfl_bytes_unref(texts);
+    if (reason != SFL_REASON_NONE) {
+        sfl_value_unref(value);
+        return reason;
+    }
+    outcome->kind = parts->kind;
+    outcome->attempt = parts->attempt;
+    outcome->token = parts->token;
+    *outcome_out = outcome;
+    return SFL_REASON_NONE;
+}
+
 struct sfl_outcome *sfl_outcome_ref(struct sfl_outcome *outcome)
 {
     if (outcome != NULL)

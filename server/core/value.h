@@ -72,8 +72,28 @@ struct sfl_outcome {
     struct sfl_bytes *texts; // code, message, type, stack, details as the transport encoded them
 };
 
+// An outcome that was kept elsewhere, with one reference. SFL_REASON_NONE, or HELD_LIMIT,
+// VALUE_LIMIT, NO_MEMORY.
+struct sfl_outcome_parts {
+    enum sfl_outcome_kind kind;
+    uint32_t attempt;
+    uint64_t token;
+    struct sfl_span value;
+    struct sfl_span texts;
+};
+enum sfl_reason sfl_outcome_restore(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+                                    const struct sfl_limits *limits,
+                                    const struct sfl_outcome_parts *parts,
+                                    struct sfl_outcome **outcome_out);
+
 struct sfl_outcome *sfl_outcome_ref(struct sfl_outcome *outcome);
 void sfl_outcome_unref(struct sfl_outcome *outcome);
+
+// Makes the outcome of an attempt with one reference; takes over the reference to `value` (which
+// may be NULL) and one more to `texts` on success. SFL_REASON_NONE, or HELD_LIMIT, NO_MEMORY.
+enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+                                   const struct sfl_limits *limits, struct sfl_value *value,
+                                   struct sfl_bytes *texts, struct sfl_outcome **outcome_out);
 
 // What an outcome takes of held_bytes.
 uint64_t sfl_outcome_held_bytes(const struct sfl_outcome *outcome);

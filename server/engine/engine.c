@@ -26,6 +26,8 @@ struct sfl_engine {
     void (*on_earlier_tick)(void *context);
     void *tick_context;
     struct sfl_coordinator *coordinator;
+    const struct sfl_engine_keeper *keeper;
+    void *keeper_context;
     struct sfl_usage usage;
     const struct sfl_limits *limits;
     struct sfl_hash_secret secret;
@@ -60,6 +62,8 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
     engine->on_earlier_tick = options->on_earlier_tick;
     engine->tick_context = options->tick_context;
     engine->coordinator = options->coordinator;
+    engine->keeper = options->keeper;
+    engine->keeper_context = options->keeper_context;
     engine->limits = options->limits;
     engine->shard_count = options->shards;
     engine->started_at_ms = sfl_clock_now_ms();
@@ -179,9 +183,15 @@ static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
         engine->coordinator->ops->release_home(
             engine->coordinator, sfl_flight_group(effect->flight), sfl_flight_key(effect->flight));
         break;
-    case SFL_EFFECT_SETTLED: // fetched once the lock is released
     case SFL_EFFECT_RETAIN:
+        if (engine->keeper != NULL)
+            engine->keeper->retain(engine->keeper_context, effect->flight);
+        break;
     case SFL_EFFECT_DROP:
+        if (engine->keeper != NULL)
+            engine->keeper->drop(engine->keeper_context, effect->flight->token);
+        break;
+    case SFL_EFFECT_SETTLED: // fetched once the lock is released
         break;
     }
 }
@@ -339,6 +349,30 @@ uint64_t sfl_engine_tick(struct sfl_engine *engine)
         pthread_mutex_unlock(&shard->lock);
     }
     return next_ms;
+}
+
+bool sfl_engine_restore(struct sfl_engine *engine, const struct sfl_join *join,
+                        const struct sfl_outcome_parts *parts, uint32_t callers, uint64_t age_ms,
+                        uint64_t left_ms)
+{
+    struct sfl_outcome *outcome;
+    if (sfl_limits_check_key(engine->limits, join->group, join->key).reason != SFL_REASON_NONE)
+        return false;
+    if (sfl_outcome_restore(&sfl_heap, &engine->usage, engine->limits, parts, &outcome) !=
+        SFL_REASON_NONE)
+        return false;
+    outcome->retain_ms = left_ms;
+    uint64_t hash = sfl_hash(&engine->secret, join->group, join->key);
+    struct sfl_shard *shard = shard_of(engine, hash);
+    uint64_t now_ms = sfl_clock_now_ms();
+    pthread_mutex_lock(&shard->lock);
+    // The difference is what counts, so it does no harm when the machine has not been up that long.
+    bool restored = sfl_table_restore(&shard->table, join, hash, outcome, callers, now_ms - age_ms,
+                                      now_ms + left_ms, now_ms);
+    pthread_mutex_unlock(&shard->lock);
+    if (!restored)
+        sfl_outcome_unref(outcome);
+    return restored;
 }
 
 static void run_everywhere(struct sfl_engine *engine, enum sfl_event_type type)

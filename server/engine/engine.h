@@ -42,12 +42,21 @@ struct sfl_engine_sink {
     void (*settled)(void *context, const struct sfl_settled *settled);
 };
 
+// Where retained outcomes are kept beyond this process. Called under a shard's lock: queues and
+// returns. The flight is borrowed for the call.
+struct sfl_engine_keeper {
+    void (*retain)(void *context, const struct sfl_flight *flight);
+    void (*drop)(void *context, uint64_t token);
+};
+
 struct sfl_engine_options {
     unsigned shards;                     // a power of two
     const struct sfl_limits *limits;     // borrowed
     struct sfl_coordinator *coordinator; // borrowed; the engine sets its on_answer
     const struct sfl_engine_sink *sink;  // borrowed
     void *sink_context;
+    const struct sfl_engine_keeper *keeper; // borrowed; NULL: nothing is kept
+    void *keeper_context;
     // An earlier tick is wanted than sfl_engine_tick last said. Any thread, under a shard's lock.
     void (*on_earlier_tick)(void *context);
     void *tick_context;
@@ -88,6 +97,12 @@ struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct s
 // Carries out what is due now. Returns when to call it next, in ms of the monotonic clock;
 // UINT64_MAX for never. One thread only (the loop's).
 uint64_t sfl_engine_tick(struct sfl_engine *engine);
+
+// Puts in a retained outcome that was kept elsewhere. `join` gives group, key and fingerprint.
+// False when it is out of bounds, there is no room, or a newer one is there.
+bool sfl_engine_restore(struct sfl_engine *engine, const struct sfl_join *join,
+                        const struct sfl_outcome_parts *parts, uint32_t callers, uint64_t age_ms,
+                        uint64_t left_ms);
 
 // From now on new callers are refused; resumes, retained outcomes and Forget are served.
 void sfl_engine_drain(struct sfl_engine *engine);

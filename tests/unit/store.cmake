@@ -1,0 +1,1 @@
+sfl_add_unit_test(store_test sfl_store sfl_engine)
