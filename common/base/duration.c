@@ -22,15 +22,19 @@ struct quantity {
 };
 
 static const struct unit duration_units[] = {
-    {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 3600 * 1000}, {"d", 24 * 3600 * 1000},
+    {"ms", 1},
+    {"s", UINT64_C(1000)},
+    {"m", UINT64_C(60) * 1000},
+    {"h", UINT64_C(3600) * 1000},
+    {"d", UINT64_C(24) * 3600 * 1000},
 };
 
 static const struct unit size_units[] = {
     {"B", 1},
-    {"KiB", (uint64_t)1 << 10},
-    {"MiB", (uint64_t)1 << 20},
-    {"GiB", (uint64_t)1 << 30},
-    {"TiB", (uint64_t)1 << 40},
+    {"KiB", UINT64_C(1) << 10},
+    {"MiB", UINT64_C(1) << 20},
+    {"GiB", UINT64_C(1) << 30},
+    {"TiB", UINT64_C(1) << 40},
 };
 
 static const struct quantity duration = {

@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KIB ((uint64_t)1 << 10)
@@ -64,9 +65,7 @@ static const char *check_address(const char *text)
     size_t digits = strspn(port, "0123456789");
     if (digits == 0 || digits > 5 || port[digits] != '\0')
         return wanted;
-    unsigned number = 0;
-    sscanf(port, "%u", &number);
-    return number > 65535 ? wanted : NULL;
+    return strtoul(port, NULL, 10) > 65535 ? wanted : NULL;
 }
 
 // sockaddr_un holds 108 bytes with the NUL.

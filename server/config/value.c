@@ -14,7 +14,8 @@ static void string_list_clear(struct sfl_string_list *list)
     for (size_t i = 0; i < list->count; i++)
         free(list->items[i]);
     free(list->items);
-    *list = (struct sfl_string_list){NULL, 0};
+    list->items = NULL;
+    list->count = 0;
 }
 
 static enum sfl_status string_list_append(struct sfl_string_list *list, const char *text,
@@ -263,5 +264,8 @@ void sfl_setting_value_print(const struct sfl_setting_value *value,
 void sfl_setting_value_deinit(struct sfl_setting_value *value)
 {
     string_list_clear(&value->texts);
-    *value = (struct sfl_setting_value){.source = SFL_SOURCE_DEFAULT};
+    value->number = 0;
+    value->source = SFL_SOURCE_DEFAULT;
+    value->line = 0;
+    value->given = 0;
 }
