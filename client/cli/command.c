@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command.h"
+
+#include "cli/exec_child.h"
+#include "cli/memory.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// Nothing tells when the last process of a group has ended, so it is looked at so often.
+#define GROUP_POLL_MS 20
+
+// A zombie that nobody collects keeps its group alive for ever; it does no harm, so it is not
+// waited for longer than this after SIGKILL.
+#define ZOMBIE_WAIT_MS 1000
+
+#define VARIABLES 3
+
+extern char **environ;
+
+void sfl_cli_command_init(struct sfl_cli_command *command, uv_loop_t *loop,
+                          const struct sfl_cli_command_events *events, void *context)
+{
+    command->loop = loop;
+    command->events = events;
+    command->context = context;
+    command->group = 0;
+}
+
+bool sfl_cli_command_runs(const struct sfl_cli_command *command)
+{
+    return command->group != 0;
+}
+
+static bool group_is_gone(const struct sfl_cli_command *command)
+{
+    return kill(-command->group, 0) != 0 && errno == ESRCH;
+}
+
+static void on_close(uv_handle_t *handle)
+{
+    struct sfl_cli_command *command = handle->data;
+    if (--command->open_handles != 0)
+        return;
+    command->group = 0;
+    command->events->on_over(command->context);
+}
+
+static void close_handle(uv_handle_t *handle)
+{
+    if (!uv_is_closing(handle))
+        uv_close(handle, on_close);
+}
+
+static void close_all(struct sfl_cli_command *command)
+{
+    close_handle((uv_handle_t *)&command->process);
+    close_handle((uv_handle_t *)&command->pipe);
+    close_handle((uv_handle_t *)&command->timer);
+}
+
+static void end_if_over(struct sfl_cli_command *command)
+{
+    if (!command->exited)
+        return;
+    if (command->ending ? group_is_gone(command) : command->closed)
+        close_all(command);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct sfl_cli_command *command = timer->data;
+    uint64_t now_ms = uv_now(command->loop);
+    if (now_ms >= command->kill_at_ms)
+        sfl_cli_command_signal(command, SIGKILL);
+    if (command->exited && now_ms >= command->kill_at_ms + ZOMBIE_WAIT_MS)
+        close_all(command);
+    else
+        end_if_over(command);
+}
+
+static void on_process_exit(uv_process_t *process, int64_t exit_status, int term_signal)
+{
+    struct sfl_cli_command *command = process->data;
+    command->exited = true;
+    command->exit_status = exit_status;
+    command->term_signal = term_signal;
+    end_if_over(command);
+}
+
+static void on_allocate(uv_handle_t *handle, size_t suggested_bytes, uv_buf_t *buffer)
+{
+    (void)suggested_bytes;
+    struct sfl_cli_command *command = handle->data;
+    *buffer = uv_buf_init(command->read_buffer, sizeof(command->read_buffer));
+}
+
+static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
+{
+    struct sfl_cli_command *command = stream->data;
+    if (bytes > 0) {
+        command->events->on_output(command->context, buffer->base, (size_t)bytes);
+    } else if (bytes < 0) {
+        uv_read_stop(stream);
+        command->closed = true;
+        end_if_over(command);
+    }
+}
+
+// The environment of this process, and the three variables before it. `owned_out` gets the three
+// texts; all is to be freed.
+static char **make_environment(const struct sfl_cli_command_variables *variables,
+                               char *owned_out[VARIABLES])
+{
+    static const char *const names[VARIABLES] = {
+        "SINGLEFLIGHT_TOKEN=", "SINGLEFLIGHT_ATTEMPT=", "SINGLEFLIGHT_KEY="};
+    size_t count = 0;
+    while (environ[count] != NULL)
+        count++;
+    char **environment = sfl_cli_allocate((count + VARIABLES + 1) * sizeof(*environment));
+    size_t room = strlen(variables->key) + 64;
+    for (size_t i = 0; i < VARIABLES; i++)
+        owned_out[i] = environment[i] = sfl_cli_allocate(room);
+    snprintf(owned_out[0], room, "%s%" PRIu64, names[0], variables->token);
+    snprintf(owned_out[1], room, "%s%" PRIu32, names[1], variables->attempt);
+    snprintf(owned_out[2], room, "%s%s", names[2], variables->key);
+    size_t used = VARIABLES;
+    for (size_t i = 0; i < count; i++) {
+        size_t name = 0;
+        while (name < VARIABLES && strncmp(environ[i], names[name], strlen(names[name])) != 0)
+            name++;
+        if (name == VARIABLES)
+            environment[used++] = environ[i];
+    }
+    return environment;
+}
+
+// What leads to the command through sfl_cli_exec_child(); to be freed.
+static char **make_arguments(char *const argv[], char *parent, char *report)
+{
+    size_t count = 0;
+    while (argv[count] != NULL)
+        count++;
+    char **arguments = sfl_cli_allocate((count + 5) * sizeof(*arguments));
+    arguments[0] = "singleflight";
+    arguments[1] = SFL_CLI_EXEC_CHILD_WORD;
+    arguments[2] = parent;
+    arguments[3] = report;
+    memcpy(arguments + 4, argv, count * sizeof(*arguments));
+    return arguments;
+}
+
+// The two pipes between us and the command: its standard output, and the errno of its exec.
+struct pipes {
+    uv_file output[2];
+    uv_file report[2];
+};
+
+static int open_pipes(struct pipes *pipes)
+{
+    int error = uv_pipe(pipes->output, UV_NONBLOCK_PIPE, 0);
+    if (error != 0)
+        return error;
+    error = uv_pipe(pipes->report, 0, 0);
+    if (error != 0) {
+        close(pipes->output[0]);
+        close(pipes->output[1]);
+        return error;
+    }
+    // This one must live through the first exec; the second one closes it.
+    fcntl(pipes->report[1], F_SETFD, 0);
+    return 0;
+}
+
+// The standard output is a pipe of ours and not one of libuv's, which are sockets: a socket cannot
+// be opened as /dev/stdout.
+static int spawn(struct sfl_cli_command *command, char *const argv[], char **environment,
+                 const struct pipes *pipes)
+{
+    char parent[24];
+    char report[16];
+    snprintf(parent, sizeof(parent), "%ld", (long)getpid());
+    snprintf(report, sizeof(report), "%d", pipes->report[1]);
+    char **arguments = make_arguments(argv, parent, report);
+    // A terminal belongs to this process: the command, in a group of its own, would be stopped when
+    // it reads from it.
+    bool inherits = !isatty(STDIN_FILENO);
+    uv_stdio_container_t stdio[] = {
+        {.flags = inherits ? UV_INHERIT_FD : UV_IGNORE, .data.fd = STDIN_FILENO},
+        {.flags = UV_INHERIT_FD, .data.fd = pipes->output[1]},
+        {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
+    };
+    uv_process_options_t options = {
+        .exit_cb = on_process_exit,
+        .file = "/proc/self/exe",
+        .args = arguments,
+        .env = environment,
+        .stdio = stdio,
+        .stdio_count = 3,
+    };
+    int error = uv_spawn(command->loop, &command->process, &options);
+    free(arguments);
+    return error;
+}
+
+// Waits, for less than a millisecond, until the child has become the command or has failed to.
+static int read_report(int report)
+{
+    int error = 0;
+    ssize_t bytes;
+    do {
+        bytes = read(report, &error, sizeof(error));
+    } while (bytes < 0 && errno == EINTR);
+    return bytes == (ssize_t)sizeof(error) ? -error : 0;
+}
+
+static void open_handle(struct sfl_cli_command *command, uv_handle_t *handle)
+{
+    handle->data = command;
+    command->open_handles++;
+}
+
+static void open_handles(struct sfl_cli_command *command, uv_file output)
+{
+    uv_pipe_init(command->loop, &command->pipe, 0);
+    int error = uv_pipe_open(&command->pipe, output);
+    assert(error == 0); // it is a pipe
+    (void)error;
+    uv_timer_init(command->loop, &command->timer);
+    open_handle(command, (uv_handle_t *)&command->process);
+    open_handle(command, (uv_handle_t *)&command->pipe);
+    open_handle(command, (uv_handle_t *)&command->timer);
+    uv_read_start((uv_stream_t *)&command->pipe, on_allocate, on_read);
+}
+
+static void reset(struct sfl_cli_command *command)
+{
+    command->exited = false;
+    command->closed = false;
+    command->paused = false;
+    command->ending = false;
+}
+
+int sfl_cli_command_start(struct sfl_cli_command *command, char *const argv[],
+                          const struct sfl_cli_command_variables *variables)
+{
+    assert(!sfl_cli_command_runs(command));
+    struct pipes pipes;
+    int error = open_pipes(&pipes);
+    if (error != 0)
+        return error;
+    reset(command);
+    char *owned[VARIABLES];
+    char **environment = make_environment(variables, owned);
+    error = spawn(command, argv, environment, &pipes);
+    close(pipes.output[1]);
+    close(pipes.report[1]);
+    if (error == 0)
+        error = read_report(pipes.report[0]);
+    close(pipes.report[0]);
+    if (error == 0) {
+        command->group = command->process.pid;
+        open_handles(command, pipes.output[0]);
+    } else {
+        uv_close((uv_handle_t *)&command->process, NULL);
+        close(pipes.output[0]);
+    }
+    for (size_t i = 0; i < VARIABLES; i++)
+        free(owned[i]);
+    free(environment);
+    return error;
+}
+
+void sfl_cli_command_pause(struct sfl_cli_command *command)
+{
+    if (!sfl_cli_command_runs(command) || command->closed || command->paused || command->ending)
+        return;
+    command->paused = true;
+    uv_read_stop((uv_stream_t *)&command->pipe);
+}
+
+void sfl_cli_command_resume(struct sfl_cli_command *command)
+{
+    if (!sfl_cli_command_runs(command) || !command->paused)
+        return;
+    command->paused = false;
+    uv_read_start((uv_stream_t *)&command->pipe, on_allocate, on_read);
+}
+
+void sfl_cli_command_signal(struct sfl_cli_command *command, int number)
+{
+    if (sfl_cli_command_runs(command))
+        kill(-command->group, number);
+}
+
+void sfl_cli_command_end(struct sfl_cli_command *command, uint64_t kill_after_ms)
+{
+    if (!sfl_cli_command_runs(command) || command->ending)
+        return;
+    sfl_cli_command_resume(command); // its last words must not block it
+    command->ending = true;
+    command->kill_at_ms = uv_now(command->loop) + kill_after_ms;
+    sfl_cli_command_signal(command, SIGTERM);
+    sfl_cli_command_signal(command, SIGCONT);
+    uv_timer_start(&command->timer, on_timer, 0, GROUP_POLL_MS);
+}

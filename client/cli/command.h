@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The user's command: a child process in a group of its own, its standard output a pipe to us.
+#ifndef SFL_CLI_COMMAND_H
+#define SFL_CLI_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#define SFL_CLI_READ_BYTES 65536
+
+struct sfl_cli_command_events {
+    // Bytes of the standard output, borrowed.
+    void (*on_output)(void *context, const char *data, size_t data_bytes);
+    // The command is over: it has ended, and its standard output is closed; or, after
+    // sfl_cli_command_end(), it and all of its group have ended.
+    void (*on_over)(void *context);
+};
+
+struct sfl_cli_command {
+    uv_loop_t *loop;
+    const struct sfl_cli_command_events *events;
+    void *context;
+
+    uv_process_t process;
+    uv_pipe_t pipe;
+    uv_timer_t timer;
+    unsigned open_handles;
+    pid_t group; // the process group; 0 while there is no command
+
+    bool exited;
+    bool closed; // the pipe has come to its end
+    bool paused;
+    bool ending;         // sfl_cli_command_end() was called
+    uint64_t kill_at_ms; // when the group gets SIGKILL, on the loop's clock
+    int64_t exit_status; // when `exited`
+    int term_signal;     // when `exited`: 0, or what ended it
+    char read_buffer[SFL_CLI_READ_BYTES];
+};
+
+// What the command finds in its environment.
+struct sfl_cli_command_variables {
+    uint64_t token;
+    uint32_t attempt;
+    const char *key;
+};
+
+// No command runs yet. `events` are borrowed, and called on the loop's thread.
+void sfl_cli_command_init(struct sfl_cli_command *command, uv_loop_t *loop,
+                          const struct sfl_cli_command_events *events, void *context);
+
+// Whether a command runs, from a successful start to on_over.
+bool sfl_cli_command_runs(const struct sfl_cli_command *command);
+
+// Starts argv[0], looked up in PATH. A negative errno when it could not be started; then no
+// callback comes. Not while a command runs.
+__attribute__((warn_unused_result)) int
+sfl_cli_command_start(struct sfl_cli_command *command, char *const argv[],
+                      const struct sfl_cli_command_variables *variables);
+
+// Stops and goes on reading the output.
+void sfl_cli_command_pause(struct sfl_cli_command *command);
+void sfl_cli_command_resume(struct sfl_cli_command *command);
+
+// Sends a signal to the whole group.
+void sfl_cli_command_signal(struct sfl_cli_command *command, int number);
+
+// Ends the whole group: SIGTERM now, SIGKILL after `kill_after_ms`. on_over follows. Calls after
+// the first have no effect.
+void sfl_cli_command_end(struct sfl_cli_command *command, uint64_t kill_after_ms);
+
+#endif

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/connect.h"
+
+#include "cli/exit_code.h"
+
+int sfl_cli_complain(const struct sfl_cli_options *options, enum singleflight_status status)
+{
+    if (!options->quiet)
+        fprintf(stderr, "singleflight: %s\n", singleflight_last_error());
+    return sfl_cli_exit_of_status(status);
+}
+
+struct singleflight_client *sfl_cli_connect(const struct sfl_cli_options *options,
+                                            int *exit_code_out)
+{
+    struct singleflight_client_options client_options = SINGLEFLIGHT_CLIENT_OPTIONS_INIT;
+    if (options->address_count != 0) {
+        client_options.addresses = options->addresses;
+        client_options.address_count = options->address_count;
+    }
+    client_options.connect_timeout_ms = options->connect_timeout_ms;
+    client_options.unsent_bytes_max = SFL_CLI_UNSENT_BYTES_MAX;
+    client_options.result_bytes_max = options->result_bytes_max;
+    struct singleflight_client *client = NULL;
+    enum singleflight_status status = singleflight_client_create(&client_options, &client);
+    if (status == SINGLEFLIGHT_OK)
+        return client;
+    *exit_code_out = status == SINGLEFLIGHT_RESOURCE_EXHAUSTED ? SFL_CLI_EXIT_OS_ERROR
+                                                               : sfl_cli_exit_of_status(status);
+    if (!options->quiet)
+        fprintf(stderr, "singleflight: %s\n", singleflight_last_error());
+    return NULL;
+}

@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: Apache-2.0
+// singleflight do: one call to the service, and whenever it leads, one command.
+//
+// Everything here runs on the loop's thread. The library talks through the mailbox:
+//
+//     follow --chunks--> output                               done --> exit
+//       |  restart: output starts over                          ^
+//       v                                                       |
+//     lead --> command --bytes--> output and leader --over--> finish
+//                 |
+//                lost: end the command, then finish, then follow whoever leads now
+//
+// The lead is given back (singleflight_leader_finish) only when the command and its whole group
+// have ended, so this tool can never lead again while an old command of it still runs.
+#include "cli/command.h"
+#include "cli/connect.h"
+#include "cli/exit_code.h"
+#include "cli/mailbox.h"
+#include "cli/memory.h"
+#include "cli/output.h"
+#include "cli/subcommands.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// Those that end a program, unless it handles them; then those that do not.
+static const int signal_numbers[] = {SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM, SIGUSR1,
+                                     SIGUSR2, SIGTSTP, SIGWINCH, SIGCONT};
+#define SIGNALS (sizeof(signal_numbers) / sizeof(signal_numbers[0]))
+
+struct run {
+    const struct sfl_cli_options *options;
+    uv_loop_t loop;
+    uv_signal_t signals[SIGNALS];
+    struct singleflight_client *client;
+    struct singleflight_call *call;
+    struct sfl_cli_mailbox mailbox;
+    struct sfl_cli_output output;
+    struct sfl_cli_command command;
+
+    struct singleflight_leader *leader; // while this call leads and the command is not over
+    bool led;                           // this call has led
+    bool lost;                          // the lead is lost; set before the command is ended
+    bool too_large;                     // the command wrote more than the service takes
+    bool follows_again;                 // this call is the one after the lead was lost
+    bool leaving;                       // the call was cancelled
+    bool concluded;                     // the call is over; only the output is still written
+    int leaving_signal;                 // what made us leave; 0: none
+    int passed_signal;                  // the last one that the command got from us; 0: none
+    char *why_lost;
+    uint64_t begun_ms; // on the loop's clock
+    int exit_code;
+};
+
+__attribute__((format(printf, 2, 3))) static void say(const struct run *run, const char *format,
+                                                      ...)
+{
+    if (run->options->quiet)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("singleflight: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+}
+
+// ---- leading ----
+
+static void finish(struct run *run, enum singleflight_outcome outcome)
+{
+    struct singleflight_leader *leader = run->leader;
+    run->leader = NULL;
+    singleflight_leader_finish(leader, outcome);
+}
+
+static void set_error(struct run *run, int code, const char *type, const char *message)
+{
+    struct singleflight_error error = SINGLEFLIGHT_ERROR_INIT;
+    error.code = code;
+    error.type = type;
+    error.message = message;
+    // Without memory for the words, the outcome is an error all the same.
+    (void)!singleflight_leader_set_error(run->leader, &error);
+}
+
+// It says nothing about the work that this machine cannot start the command.
+static void finish_not_started(struct run *run, int error)
+{
+    char message[512];
+    snprintf(message, sizeof(message), "cannot run %s: %s", run->options->argv[0],
+             uv_strerror(error));
+    say(run, "%s", message);
+    set_error(run, error == UV_ENOENT ? SFL_CLI_EXIT_NOT_FOUND : SFL_CLI_EXIT_NOT_EXECUTABLE,
+              "exec", message);
+    singleflight_leader_pass_on(run->leader);
+    finish(run, SINGLEFLIGHT_OUTCOME_ERROR);
+}
+
+// A command that failed, or was ended by a signal.
+static void finish_failed(struct run *run)
+{
+    char message[128];
+    int term_signal = run->command.term_signal;
+    int code = (int)run->command.exit_status;
+    if (term_signal != 0) {
+        code = SFL_CLI_EXIT_SIGNAL + term_signal;
+        snprintf(message, sizeof(message), "the command was ended by signal %d (%s)", term_signal,
+                 strsignal(term_signal));
+    } else {
+        snprintf(message, sizeof(message), "the command exited with code %d", code);
+    }
+    set_error(run, code, term_signal != 0 ? "signal" : "exit", message);
+    // A command that dies of a signal that was meant for this tool has not failed: its leader was
+    // killed, and that hands over.
+    bool killed = term_signal != 0 && term_signal == run->passed_signal;
+    if (killed || run->options->pass_on_error)
+        singleflight_leader_pass_on(run->leader);
+    finish(run, SINGLEFLIGHT_OUTCOME_ERROR);
+}
+
+static void give_up_lead(struct run *run)
+{
+    singleflight_leader_pass_on(run->leader);
+    finish(run, SINGLEFLIGHT_OUTCOME_ABANDONED);
+}
+
+static void on_command_over(void *context)
+{
+    struct run *run = context;
+    if (run->too_large) {
+        set_error(run, SFL_CLI_EXIT_TOO_LARGE, "output", "the output is larger than the limit");
+        finish(run, SINGLEFLIGHT_OUTCOME_ERROR);
+    } else if (run->lost) {
+        give_up_lead(run);
+    } else if (run->command.term_signal != 0 || run->command.exit_status != 0) {
+        finish_failed(run);
+    } else {
+        finish(run, SINGLEFLIGHT_OUTCOME_OK);
+    }
+}
+
+// Stops reading from the command while too much of it waits, and goes on.
+static void throttle(struct run *run)
+{
+    if (run->leader == NULL)
+        return;
+    if (singleflight_leader_unsent(run->leader) > SFL_CLI_UNSENT_BYTES_MAX ||
+        sfl_cli_output_pending(&run->output) > SFL_CLI_UNSENT_BYTES_MAX)
+        sfl_cli_command_pause(&run->command);
+    else
+        sfl_cli_command_resume(&run->command);
+}
+
+static void on_command_output(void *context, const char *data, size_t data_bytes)
+{
+    struct run *run = context;
+    if (run->lost || run->too_large)
+        return;
+    if (!run->options->buffer)
+        sfl_cli_output_write(&run->output, data, data_bytes);
+    enum singleflight_status status = singleflight_leader_write(run->leader, data, data_bytes);
+    // Any other failure is that the lead is lost, which a letter tells, too.
+    if (status == SINGLEFLIGHT_RESOURCE_EXHAUSTED) {
+        run->too_large = true;
+        sfl_cli_command_end(&run->command, run->options->kill_after_ms);
+        return;
+    }
+    throttle(run);
+}
+
+static const struct sfl_cli_command_events command_events = {
+    .on_output = on_command_output,
+    .on_over = on_command_over,
+};
+
+static void on_lead(struct run *run, struct singleflight_leader *leader)
+{
+    run->leader = leader;
+    run->led = true;
+    if (run->leaving) {
+        give_up_lead(run);
+        return;
+    }
+    struct sfl_cli_command_variables variables = {
+        .token = singleflight_leader_token(leader),
+        .attempt = singleflight_leader_attempt(leader),
+        .key = run->options->key,
+    };
+    if (run->options->verbose)
+        say(run, "leading: attempt %" PRIu32 ", token %" PRIu64, variables.attempt,
+            variables.token);
+    int error = sfl_cli_command_start(&run->command, run->options->argv, &variables);
+    if (error != 0)
+        finish_not_started(run, error);
+}
+
+static void on_lost(struct run *run, const char *why)
+{
+    run->lost = true;
+    free(run->why_lost);
+    run->why_lost = sfl_cli_copy_text(why);
+    if (run->leader == NULL)
+        return; // it was finished already
+    say(run, "the lead is lost (%s); ending the command", why);
+    sfl_cli_command_end(&run->command, run->options->kill_after_ms);
+}
+
+// ---- the call ----
+
+static void leave(struct run *run)
+{
+    if (run->leaving || run->concluded)
+        return;
+    run->leaving = true;
+    singleflight_call_cancel(run->call);
+}
+
+static enum singleflight_role role_of(const struct run *run)
+{
+    if (run->options->follow_only || run->follows_again)
+        return SINGLEFLIGHT_ROLE_FOLLOW_ONLY;
+    return run->options->skip_if_running ? SINGLEFLIGHT_ROLE_LEAD_ONLY : SINGLEFLIGHT_ROLE_ANY;
+}
+
+// What is left of --timeout for this call, which may be the second one.
+static uint64_t timeout_left_ms(const struct run *run)
+{
+    uint64_t timeout_ms = run->options->timeout_ms;
+    if (timeout_ms == 0)
+        return 0;
+    uint64_t gone_ms = uv_now(&run->loop) - run->begun_ms;
+    return gone_ms < timeout_ms ? timeout_ms - gone_ms : 1;
+}
+
+static enum singleflight_status begin_call(struct run *run)
+{
+    const struct sfl_cli_options *options = run->options;
+    struct singleflight_do_options call = SINGLEFLIGHT_DO_OPTIONS_INIT;
+    call.group = options->group;
+    call.key = options->key;
+    call.key_bytes = strlen(options->key);
+    call.timeout_ms = timeout_left_ms(run);
+    call.retain_ms = options->retain_ms;
+    call.retain_error_ms = options->retain_error_ms;
+    call.max_age_ms = options->max_age_ms;
+    call.lease_ms = options->lease_ms;
+    call.run_limit_ms = options->run_limit_ms;
+    call.on_leader_loss = (enum singleflight_leader_loss)options->on_leader_loss;
+    call.max_attempts = (uint32_t)options->max_attempts;
+    call.role = role_of(run);
+    call.fingerprint = options->fingerprint;
+    call.fingerprint_bytes = options->fingerprint == NULL ? 0 : strlen(options->fingerprint);
+    call.caller = options->caller;
+    call.fail_open = options->fail_open && !options->follow_only;
+    call.no_fail_open = run->follows_again;
+    call.live = !options->buffer;
+    call.no_value = !options->buffer;
+    return singleflight_do_async(run->client, &call, &sfl_cli_mailbox_events, &run->mailbox,
+                                 &run->call);
+}
+
+// The exit code of a call that has no outcome, and the words for it.
+static int explain(struct run *run, const struct singleflight_result *result)
+{
+    bool skipped =
+        run->options->skip_if_running && !run->led && result->status == SINGLEFLIGHT_ABORTED;
+    if (run->leaving_signal != 0)
+        return SFL_CLI_EXIT_SIGNAL + run->leaving_signal;
+    if (run->leaving)
+        return SFL_CLI_EXIT_OUTPUT;
+    if (run->follows_again && result->status == SINGLEFLIGHT_NOT_FOUND) {
+        say(run, "the lead was lost (%s), and there is nobody to follow",
+            run->why_lost == NULL ? "" : run->why_lost);
+        return SFL_CLI_EXIT_TRY_LATER;
+    }
+    say(run, "%s%s", skipped ? "skipped: " : "", result->message);
+    if (skipped)
+        return (int)run->options->skip_code;
+    if (run->led && result->status == SINGLEFLIGHT_RESOURCE_EXHAUSTED)
+        return SFL_CLI_EXIT_TOO_LARGE;
+    return sfl_cli_exit_of_status(result->status);
+}
+
+static void conclude(struct run *run, const struct singleflight_result *result)
+{
+    run->concluded = true;
+    if (result->status == SINGLEFLIGHT_OK) {
+        run->exit_code = sfl_cli_exit_of_outcome(result);
+        if (run->options->buffer)
+            sfl_cli_output_write(&run->output, result->value, result->value_bytes);
+        bool heard_already = result->led && !run->too_large;
+        if (run->exit_code != SFL_CLI_EXIT_OK && !heard_already)
+            say(run, "%s", result->message);
+    } else {
+        run->exit_code = explain(run, result);
+        sfl_cli_output_discard(&run->output);
+    }
+    sfl_cli_output_end(&run->output);
+}
+
+// Whoever lost the lead may still have what the next leader makes.
+static bool should_follow_again(const struct run *run, const struct singleflight_result *result)
+{
+    return run->led && result->status == SINGLEFLIGHT_ABORTED && !run->leaving &&
+           !run->options->skip_if_running &&
+           run->options->on_leader_loss == SINGLEFLIGHT_LEADER_LOSS_PROMOTE;
+}
+
+static void follow_again(struct run *run)
+{
+    sfl_cli_output_restart(&run->output);
+    singleflight_call_release(run->call);
+    run->call = NULL;
+    run->led = false;
+    run->follows_again = true;
+    enum singleflight_status status = begin_call(run);
+    if (status == SINGLEFLIGHT_OK)
+        return;
+    run->concluded = true;
+    run->exit_code = sfl_cli_complain(run->options, status);
+    sfl_cli_output_discard(&run->output);
+    sfl_cli_output_end(&run->output);
+}
+
+static void on_done(struct run *run, struct singleflight_result *result)
+{
+    if (should_follow_again(run, result))
+        follow_again(run);
+    else
+        conclude(run, result);
+    singleflight_result_free(result);
+}
+
+static void on_letter(void *context, struct sfl_cli_letter *letter)
+{
+    struct run *run = context;
+    switch (letter->kind) {
+    case SFL_CLI_LETTER_LEAD:
+        on_lead(run, letter->leader);
+        break;
+    case SFL_CLI_LETTER_FOLLOW:
+        if (run->options->verbose)
+            say(run, "following %s: attempt %" PRIu32 ", for %" PRIu64 " ms", letter->data,
+                letter->attempt, letter->running_ms);
+        break;
+    case SFL_CLI_LETTER_CHUNK:
+        sfl_cli_output_write(&run->output, letter->data, letter->data_bytes);
+        break;
+    case SFL_CLI_LETTER_RESTART:
+        if (run->options->verbose)
+            say(run, "the leader was lost; attempt %" PRIu32 " by %s", letter->attempt,
+                letter->data);
+        sfl_cli_output_restart(&run->output);
+        break;
+    case SFL_CLI_LETTER_DRAINED:
+        throttle(run);
+        break;
+    case SFL_CLI_LETTER_LOST:
+        on_lost(run, letter->data);
+        break;
+    case SFL_CLI_LETTER_DONE:
+        on_done(run, letter->result);
+        break;
+    }
+}
+
+// ---- the output ----
+
+static void on_written(void *context)
+{
+    struct run *run = context;
+    // A leader goes on for the others.
+    if (run->output.error != 0 && run->leader == NULL)
+        leave(run);
+    throttle(run);
+}
+
+static void on_printed_again(void *context)
+{
+    const struct run *run = context;
+    say(run, "what is printed so far is of a leader that was lost; the output begins anew");
+}
+
+static void on_ended(void *context)
+{
+    struct run *run = context;
+    if (run->output.error != 0 && run->leaving_signal == 0) {
+        // A reader that has had enough is no news.
+        if (run->output.error != EPIPE)
+            say(run, "cannot write the output: %s", strerror(run->output.error));
+        run->exit_code = SFL_CLI_EXIT_OUTPUT;
+    }
+    uv_stop(&run->loop);
+}
+
+static const struct sfl_cli_output_events output_events = {
+    .on_written = on_written,
+    .on_printed_again = on_printed_again,
+    .on_ended = on_ended,
+};
+
+// ---- signals ----
+
+static bool ends_programs(int number)
+{
+    return number == SIGHUP || number == SIGINT || number == SIGQUIT || number == SIGTERM;
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct run *run = handle->data;
+    if (sfl_cli_command_runs(&run->command)) {
+        if (number != SIGCONT && number != SIGTSTP && number != SIGWINCH)
+            run->passed_signal = number;
+        sfl_cli_command_signal(&run->command, number);
+    } else if (ends_programs(number)) {
+        // At the second one, or when only a reader keeps us waiting, there is nothing to wait for.
+        if (run->leaving || run->concluded)
+            _exit(SFL_CLI_EXIT_SIGNAL + number);
+        run->leaving_signal = number;
+        leave(run);
+    }
+    if (number == SIGTSTP)
+        raise(SIGSTOP);
+}
+
+// nohup has SIGHUP ignored, and means it.
+static bool is_ignored(int number)
+{
+    struct sigaction action;
+    return number == SIGHUP && sigaction(number, NULL, &action) == 0 &&
+           action.sa_handler == SIG_IGN;
+}
+
+static void listen_to_signals(struct run *run)
+{
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < SIGNALS; i++) {
+        uv_signal_init(&run->loop, &run->signals[i]);
+        run->signals[i].data = run;
+        if (!is_ignored(signal_numbers[i]))
+            uv_signal_start(&run->signals[i], on_signal, signal_numbers[i]);
+    }
+}
+
+// ---- from the beginning to the end ----
+
+static int open_all(struct run *run)
+{
+    int error = uv_loop_init(&run->loop);
+    assert(error == 0);
+    run->begun_ms = uv_now(&run->loop);
+    error = sfl_cli_mailbox_open(&run->mailbox, &run->loop, on_letter, run);
+    assert(error == 0);
+    error = sfl_cli_output_init(&run->output, &run->loop, STDOUT_FILENO, &output_events, run);
+    assert(error == 0);
+    sfl_cli_command_init(&run->command, &run->loop, &command_events, run);
+    listen_to_signals(run);
+    run->client = sfl_cli_connect(run->options, &run->exit_code);
+    if (run->client == NULL)
+        return -1;
+    enum singleflight_status status = begin_call(run);
+    if (status == SINGLEFLIGHT_OK)
+        return 0;
+    run->exit_code = sfl_cli_complain(run->options, status);
+    return -1;
+}
+
+static void close_all(struct run *run)
+{
+    singleflight_call_release(run->call);
+    singleflight_client_destroy(run->client);
+    sfl_cli_mailbox_close(&run->mailbox);
+    for (size_t i = 0; i < SIGNALS; i++)
+        uv_close((uv_handle_t *)&run->signals[i], NULL);
+    uv_run(&run->loop, UV_RUN_DEFAULT);
+    sfl_cli_output_deinit(&run->output);
+    int error = uv_loop_close(&run->loop);
+    assert(error == 0);
+    (void)error;
+    free(run->why_lost);
+}
+
+int sfl_cli_do(const struct sfl_cli_options *options)
+{
+    struct run *run = sfl_cli_allocate(sizeof(*run));
+    run->options = options;
+    if (open_all(run) == 0)
+        uv_run(&run->loop, UV_RUN_DEFAULT);
+    close_all(run);
+    int exit_code = run->exit_code;
+    free(run);
+    return exit_code;
+}

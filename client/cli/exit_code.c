@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/exit_code.h"
+
+int sfl_cli_exit_of_status(enum singleflight_status status)
+{
+    switch (status) {
+    case SINGLEFLIGHT_OK:
+        return SFL_CLI_EXIT_OK;
+    case SINGLEFLIGHT_INVALID_ARGUMENT:
+        return SFL_CLI_EXIT_USAGE;
+    case SINGLEFLIGHT_FAILED_PRECONDITION:
+        return SFL_CLI_EXIT_OTHER_ARGUMENTS;
+    case SINGLEFLIGHT_NOT_FOUND:
+        return SFL_CLI_EXIT_NOTHING_TO_FOLLOW;
+    case SINGLEFLIGHT_UNAVAILABLE:
+        return SFL_CLI_EXIT_UNAVAILABLE;
+    case SINGLEFLIGHT_CANCELLED:
+    case SINGLEFLIGHT_DEADLINE_EXCEEDED:
+    case SINGLEFLIGHT_RESOURCE_EXHAUSTED:
+    case SINGLEFLIGHT_ABORTED:
+        return SFL_CLI_EXIT_TRY_LATER;
+    case SINGLEFLIGHT_PERMISSION_DENIED:
+    case SINGLEFLIGHT_UNAUTHENTICATED:
+        return SFL_CLI_EXIT_NOT_ALLOWED;
+    case SINGLEFLIGHT_UNKNOWN:
+    case SINGLEFLIGHT_UNIMPLEMENTED:
+    case SINGLEFLIGHT_INTERNAL:
+        return SFL_CLI_EXIT_SOFTWARE;
+    }
+    return SFL_CLI_EXIT_SOFTWARE;
+}
+
+int sfl_cli_exit_of_outcome(const struct singleflight_result *result)
+{
+    if (result->outcome == SINGLEFLIGHT_OUTCOME_OK)
+        return SFL_CLI_EXIT_OK;
+    // Other programs may lead, too, and their error codes need not be exit codes.
+    bool is_exit_code = result->code >= 1 && result->code <= 255;
+    return is_exit_code ? result->code : SFL_CLI_EXIT_SOFTWARE;
+}

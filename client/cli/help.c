@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// --help and the man page, both from the tables.
+#include "cli/exit_code.h"
+#include "cli/option_table.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define COLUMNS 80
+#define HELP_INDENT 6
+
+static const struct {
+    int code;
+    const char *text;
+} exit_codes[] = {
+#define EXIT_ROW(name, code, text) {(code), (text)},
+    SFL_CLI_EXIT_LIST(EXIT_ROW)
+#undef EXIT_ROW
+};
+
+static const char exit_intro[] =
+    "singleflight do exits with the exit code of the command, whoever ran it, and with 128 plus "
+    "the number of the signal that ended it. The codes of the tool's own are:";
+
+// Writes words so that no line is longer than COLUMNS; a newline in the text begins a paragraph.
+static void write_wrapped(FILE *out, const char *text, size_t indent)
+{
+    size_t column = 0;
+    while (*text != '\0') {
+        if (*text == '\n') {
+            fputc('\n', out);
+            column = 0;
+            text++;
+            continue;
+        }
+        if (*text == ' ') {
+            text++;
+            continue;
+        }
+        size_t length = strcspn(text, " \n");
+        if (column != 0 && column + 1 + length > COLUMNS) {
+            fputc('\n', out);
+            column = 0;
+        }
+        column +=
+            column == 0 ? (size_t)fprintf(out, "%*s", (int)indent, "") : (size_t)fprintf(out, " ");
+        column += fwrite(text, 1, length, out);
+        text += length;
+    }
+    fputc('\n', out);
+}
+
+static void write_option(FILE *out, const struct sfl_cli_option *option)
+{
+    fprintf(out, "  ");
+    if (option->letter != '\0')
+        fprintf(out, "-%c, ", option->letter);
+    fprintf(out, "--%s%s%s", option->name, option->argument == NULL ? "" : " ",
+            option->argument == NULL ? "" : option->argument);
+    if (option->fallback != NULL && option->fallback[0] != '\0')
+        fprintf(out, "  (default: %s)", option->fallback);
+    fputc('\n', out);
+    write_wrapped(out, option->help, HELP_INDENT);
+}
+
+static void write_usage(FILE *out, const struct sfl_cli_subcommand *subcommand)
+{
+    fprintf(out, "singleflight %s [option...]%s%s", subcommand->name,
+            subcommand->arguments[0] == '\0' ? "" : " ", subcommand->arguments);
+}
+
+static void write_exit_codes(FILE *out)
+{
+    fprintf(out, "\nExit codes:\n");
+    write_wrapped(out, exit_intro, 2);
+    for (size_t i = 0; i < sizeof(exit_codes) / sizeof(exit_codes[0]); i++) {
+        fprintf(out, "  %d\n", exit_codes[i].code);
+        write_wrapped(out, exit_codes[i].text, HELP_INDENT);
+    }
+}
+
+void sfl_cli_write_subcommand_help(FILE *out, const struct sfl_cli_subcommand *subcommand)
+{
+    fprintf(out, "Usage: ");
+    write_usage(out, subcommand);
+    fprintf(out, "\n\n");
+    write_wrapped(out, subcommand->help, 0);
+    fprintf(out, "\nOptions (times as 500ms, 2s, 10m, 1h, 7d; sizes as 4096, 64MiB):\n");
+    for (size_t i = 0; i < sfl_cli_option_count; i++) {
+        if ((sfl_cli_option_table[i].commands & subcommand->bit) != 0)
+            write_option(out, &sfl_cli_option_table[i]);
+    }
+    if (subcommand->bit == SFL_CLI_DO)
+        write_exit_codes(out);
+}
+
+void sfl_cli_write_help(FILE *out)
+{
+    fprintf(out, "Usage: singleflight SUBCOMMAND [option...]\n\n");
+    write_wrapped(out,
+                  "Of many that ask for the same piece of work at the same time, one does it, and "
+                  "all get what it made. Needs a singleflightd to talk to.",
+                  0);
+    fprintf(out, "\nSubcommands (each has its own --help):\n");
+    for (size_t i = 0; i < sfl_cli_subcommand_count; i++)
+        fprintf(out, "  %-8s %s\n", sfl_cli_subcommand_table[i].name,
+                sfl_cli_subcommand_table[i].summary);
+    fprintf(out, "\nOptions:\n  --help            print this help and exit\n"
+                 "  --print-man-page  print the manual page and exit\n"
+                 "  --version         print the version and exit\n");
+    write_exit_codes(out);
+}
+
+// Troff reads "-" as a hyphen, "\\" as a command, and "." or "'" at the start of a line as a macro.
+// Lines are broken at spaces: a source line should not be longer than COLUMNS.
+static void write_troff(FILE *out, const char *text)
+{
+    size_t column = 0;
+    for (; *text != '\0'; text++) {
+        size_t word = *text == ' ' ? strcspn(text + 1, " \n") : 0;
+        bool breaks = *text == '\n' || column + word + 12 > COLUMNS;
+        if (breaks && *text == '\n')
+            fputs("\n.PP", out);
+        if (breaks && (*text == '\n' || *text == ' ')) {
+            fputc('\n', out);
+            column = 0;
+            continue;
+        }
+        if (column == 0 && (*text == '.' || *text == '\''))
+            fputs("\\&", out);
+        if (*text == '-')
+            fputs("\\-", out);
+        else if (*text == '\\')
+            fputs("\\e", out);
+        else
+            fputc(*text, out);
+        column++;
+    }
+}
+
+static void write_man_option(FILE *out, const struct sfl_cli_option *option)
+{
+    fprintf(out, ".TP\n");
+    if (option->letter != '\0')
+        fprintf(out, "\\fB\\-%c\\fR, ", option->letter);
+    fprintf(out, "\\fB\\-\\-");
+    write_troff(out, option->name);
+    fprintf(out, "\\fR");
+    if (option->argument != NULL) {
+        fprintf(out, " \\fI");
+        write_troff(out, option->argument);
+        fprintf(out, "\\fR");
+    }
+    fputc('\n', out);
+    write_troff(out, option->help);
+    if (option->fallback != NULL && option->fallback[0] != '\0') {
+        fprintf(out, " Default: ");
+        write_troff(out, option->fallback);
+        fputc('.', out);
+    }
+    fputc('\n', out);
+}
+
+static void write_man_subcommand(FILE *out, const struct sfl_cli_subcommand *subcommand,
+                                 unsigned commands_left_out)
+{
+    fprintf(out, ".SS singleflight %s\n", subcommand->name);
+    write_troff(out, subcommand->help);
+    fputc('\n', out);
+    for (size_t i = 0; i < sfl_cli_option_count; i++) {
+        const struct sfl_cli_option *option = &sfl_cli_option_table[i];
+        bool is_common = (option->commands & commands_left_out) == commands_left_out;
+        if ((option->commands & subcommand->bit) != 0 && !is_common)
+            write_man_option(out, option);
+    }
+}
+
+static void write_man_synopsis(FILE *out)
+{
+    fprintf(out, ".SH SYNOPSIS\n");
+    for (size_t i = 0; i < sfl_cli_subcommand_count; i++) {
+        const struct sfl_cli_subcommand *subcommand = &sfl_cli_subcommand_table[i];
+        fprintf(out, "%s\\fBsingleflight %s\\fR [\\fIoption\\fR...]", i == 0 ? "" : ".br\n",
+                subcommand->name);
+        if (subcommand->arguments[0] != '\0')
+            fputc(' ', out);
+        write_troff(out, subcommand->arguments);
+        fputc('\n', out);
+    }
+}
+
+void sfl_cli_write_man_page(FILE *out)
+{
+    fprintf(out,
+            ".\\\" Made from the option table in client/cli; do not edit.\n"
+            ".TH SINGLEFLIGHT 1 2026-11-23 \"singleflight %s\" \"User Commands\"\n"
+            ".SH NAME\nsingleflight \\- run a command once, however many ask for it\n",
+            singleflight_version());
+    write_man_synopsis(out);
+    fprintf(out, ".SH DESCRIPTION\nTimes are written as 500ms, 2s, 10m, 1h or 7d, sizes as 4096 or "
+                 "64MiB.\n");
+    unsigned all = 0;
+    for (size_t i = 0; i < sfl_cli_subcommand_count; i++)
+        all |= sfl_cli_subcommand_table[i].bit;
+    for (size_t i = 0; i < sfl_cli_subcommand_count; i++)
+        write_man_subcommand(out, &sfl_cli_subcommand_table[i], all);
+    fprintf(out, ".SS Options of every subcommand\n");
+    for (size_t i = 0; i < sfl_cli_option_count; i++) {
+        if ((sfl_cli_option_table[i].commands & all) == all)
+            write_man_option(out, &sfl_cli_option_table[i]);
+    }
+    fprintf(out, ".SH EXIT STATUS\n");
+    write_troff(out, exit_intro);
+    fputc('\n', out);
+    for (size_t i = 0; i < sizeof(exit_codes) / sizeof(exit_codes[0]); i++) {
+        fprintf(out, ".TP\n\\fB%d\\fR\n", exit_codes[i].code);
+        write_troff(out, exit_codes[i].text);
+        fputc('\n', out);
+    }
+    fprintf(out, ".SH ENVIRONMENT\n.TP\n\\fBSINGLEFLIGHT_ADDRESS\\fR\n"
+                 "Servers, comma separated, when there is no \\fB\\-\\-address\\fR.\n"
+                 ".SH SEE ALSO\n\\fBsingleflightd\\fR(8)\n");
+}

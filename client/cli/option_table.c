@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/option_table.h"
+
+#define SECOND ((uint64_t)1000)
+#define DAY (24 * 3600 * SECOND)
+
+#define ALL (SFL_CLI_DO | SFL_CLI_FORGET | SFL_CLI_LIST | SFL_CLI_TOP | SFL_CLI_STATS)
+#define VIEWS (SFL_CLI_LIST | SFL_CLI_TOP | SFL_CLI_STATS)
+
+#define FIELD(name) .offset = offsetof(struct sfl_cli_options, name)
+
+// Bounds that are settings of the server (how long to retain, leases) are the server's to check.
+const struct sfl_cli_option sfl_cli_option_table[] = {
+    {.name = "retain",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(retain_ms),
+     .argument = "TIME",
+     .fallback = "0",
+     .help = "Keep the outcome of a command that succeeded for so long: whoever comes within that "
+             "time gets it at once, and nothing is run."},
+    {.name = "retain-error",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(retain_error_ms),
+     .argument = "TIME",
+     .fallback = "0",
+     .help = "The same for a command that failed."},
+    {.name = "max-age",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(max_age_ms),
+     .argument = "TIME",
+     .fallback = "0",
+     .help = "Take a retained outcome only if it is not older. 0: any age."},
+    {.name = "lease",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(lease_ms),
+     .argument = "TIME",
+     .fallback = "5s",
+     .help = "How long the leader may be out of reach before somebody else takes over: a broken "
+             "connection that is back within this time does not end the command, and a leader "
+             "that is killed is replaced after it. 0: the leader is lost with its connection."},
+    {.name = "run-limit",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(run_limit_ms),
+     .argument = "TIME",
+     .fallback = "0",
+     .help = "A leader whose command takes longer loses the lead, and its command is ended. "
+             "0: the server's limit."},
+    {.name = "max-attempts",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_NUMBER,
+     FIELD(max_attempts),
+     .argument = "NUMBER",
+     .fallback = "0",
+     .max = UINT32_MAX,
+     .help = "How many leaders may try, one after the other. 0: no limit."},
+    {.name = "on-leader-loss",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_LOSS,
+     FIELD(on_leader_loss),
+     .argument = "promote|fail",
+     .fallback = "promote",
+     .help = "When the leader is lost: the one that waits longest runs the command anew, or "
+             "everybody ends with code 75."},
+    {.name = "pass-on-error",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_FLAG,
+     FIELD(pass_on_error),
+     .help = "When this invocation leads and its command fails, let the next one try. The last "
+             "failure is the outcome for whoever is left."},
+    {.name = "skip-if-running",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_FLAG,
+     FIELD(skip_if_running),
+     .help = "Do not wait: when somebody else runs it, exit at once (see --skip-code)."},
+    {.name = "skip-code",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_NUMBER,
+     FIELD(skip_code),
+     .argument = "CODE",
+     .fallback = "75",
+     .max = 255,
+     .help = "What --skip-if-running exits with when it skips."},
+    {.name = "follow-only",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_FLAG,
+     FIELD(follow_only),
+     .help = "Never run anything: follow what runs, or take what is retained. Needs no command."},
+    {.name = "fingerprint",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_TEXT,
+     FIELD(fingerprint),
+     .argument = "TEXT",
+     .fallback = "",
+     .help = "At most 64 bytes that stand for the command's arguments: the same key with another "
+             "fingerprint is refused (code 65)."},
+    {.name = "timeout",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(timeout_ms),
+     .argument = "TIME",
+     .fallback = "0",
+     .help = "Give up after so long (code 75). A leader gives up the lead and ends its command. "
+             "0: never."},
+    {.name = "fail-open",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_FLAG,
+     FIELD(fail_open),
+     .help = "When no server can be reached, run the command here, alone (SINGLEFLIGHT_TOKEN is "
+             "0 then), instead of exiting with code 69."},
+    {.name = "buffer",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_FLAG,
+     FIELD(buffer),
+     .help = "Print nothing before the outcome is known, so that no output of a leader that was "
+             "lost can ever be printed."},
+    {.name = "kill-after",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(kill_after_ms),
+     .argument = "TIME",
+     .fallback = "10s",
+     .max = DAY,
+     .help = "The command of a leader that lost the lead gets SIGTERM, and SIGKILL when it still "
+             "runs after so long."},
+    {.name = "result-limit",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_SIZE,
+     FIELD(result_bytes_max),
+     .argument = "SIZE",
+     .fallback = "64MiB",
+     .min = 1,
+     .max = (uint64_t)1 << 40,
+     .help = "The largest output that is given or taken. The server has a limit of its own."},
+    {.name = "caller",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_TEXT,
+     FIELD(caller),
+     .argument = "NAME",
+     .fallback = "",
+     .help = "The name of this invocation in listings. Otherwise: program@host:process."},
+    {.name = "verbose",
+     .letter = 'v',
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_FLAG,
+     FIELD(verbose),
+     .help = "Say on standard error who leads."},
+
+    {.name = "if-unshared",
+     .commands = SFL_CLI_FORGET,
+     .type = SFL_CLI_OPTION_FLAG,
+     FIELD(if_unshared),
+     .help = "Forget the flight only if nobody follows it."},
+    {.name = "prefix",
+     .commands = SFL_CLI_LIST | SFL_CLI_TOP,
+     .type = SFL_CLI_OPTION_TEXT,
+     FIELD(prefix),
+     .argument = "TEXT",
+     .fallback = "",
+     .help = "Only keys that begin so."},
+    {.name = "limit",
+     .commands = SFL_CLI_LIST | SFL_CLI_TOP,
+     .type = SFL_CLI_OPTION_NUMBER,
+     FIELD(limit),
+     .argument = "NUMBER",
+     .fallback = "1000",
+     .min = 1,
+     .max = UINT32_MAX,
+     .help = "At most so many rows from each server."},
+    {.name = "interval",
+     .commands = SFL_CLI_TOP,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(interval_ms),
+     .argument = "TIME",
+     .fallback = "1s",
+     .min = 50,
+     .max = DAY,
+     .help = "The time between two looks."},
+    {.name = "count",
+     .commands = SFL_CLI_TOP,
+     .type = SFL_CLI_OPTION_NUMBER,
+     FIELD(count),
+     .argument = "NUMBER",
+     .fallback = "0",
+     .max = UINT32_MAX,
+     .help = "End after so many looks. 0: on q or Ctrl-C; without a terminal, after one look."},
+    {.name = "json",
+     .commands = VIEWS | SFL_CLI_FORGET,
+     .type = SFL_CLI_OPTION_FLAG,
+     FIELD(json),
+     .help = "Print one line of JSON for each row. In JSON a key that is not UTF-8 has \"?\" for "
+             "the bytes that are none; key_hex is exact."},
+
+    {.name = "group",
+     .letter = 'g',
+     .commands = ALL,
+     .type = SFL_CLI_OPTION_TEXT,
+     FIELD(group),
+     .argument = "NAME",
+     .fallback = "",
+     .help = "The namespace of the key; for list, top and stats: only this group."},
+    {.name = "address",
+     .letter = 'a',
+     .commands = ALL,
+     .type = SFL_CLI_OPTION_ADDRESS,
+     .argument = "HOST:PORT",
+     .fallback = "",
+     .help = "The server, or unix:/path. May be given several times: each key has one home among "
+             "the addresses. Otherwise SINGLEFLIGHT_ADDRESS counts (comma separated), and without "
+             "it 127.0.0.1:7433."},
+    {.name = "connect-timeout",
+     .commands = ALL,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(connect_timeout_ms),
+     .argument = "TIME",
+     .fallback = "5s",
+     .min = 1,
+     .max = DAY,
+     .help = "How long to look for a server, at first and after a connection broke."},
+    {.name = "quiet",
+     .letter = 'q',
+     .commands = ALL,
+     .type = SFL_CLI_OPTION_FLAG,
+     FIELD(quiet),
+     .help = "Say nothing on standard error; the exit code tells."},
+    {.name = "help",
+     .letter = 'h',
+     .commands = ALL,
+     .type = SFL_CLI_OPTION_HELP,
+     .help = "Print this help and exit."},
+};
+
+const size_t sfl_cli_option_count = sizeof(sfl_cli_option_table) / sizeof(sfl_cli_option_table[0]);
+
+const struct sfl_cli_subcommand sfl_cli_subcommand_table[] = {
+    {.name = "do",
+     .bit = SFL_CLI_DO,
+     .arguments = "KEY -- COMMAND [ARG...]",
+     .summary = "run a command once, however many ask for it",
+     .help =
+         "Of all invocations with the same key, on any machine, that run at the same time, one "
+         "leads: it runs the command. Its standard output goes to all of them while it runs, and "
+         "all exit with its exit code. Signals that this tool gets go to the command. A leader "
+         "that is killed, or out of reach for longer than --lease, is replaced by the one that "
+         "waits longest, whose command starts from the beginning.\n"
+         "The command finds SINGLEFLIGHT_TOKEN, SINGLEFLIGHT_KEY and SINGLEFLIGHT_ATTEMPT in its "
+         "environment. The token is greater than that of every leader before: what the command "
+         "writes to should refuse a smaller token, because nobody can keep a machine that was "
+         "paused from going on later. The command runs in a process group of its own, and reads "
+         "standard input unless that is a terminal. It is over when it has ended and its standard "
+         "output is closed. A command that ends by a signal which this tool passed on to it counts "
+         "as killed: it is replaced.\n"
+         "When a leader is lost whose output was printed already, the output of the next one is "
+         "compared with it: what is the same is not printed twice. Where it differs, a regular "
+         "file is cut back to where this tool began to write; to anything else the output is "
+         "printed again from its beginning, with a note on standard error (see --buffer)."},
+    {.name = "forget",
+     .bit = SFL_CLI_FORGET,
+     .arguments = "KEY",
+     .summary = "let the next caller of a key start anew",
+     .help = "Those who wait for the key already get their outcome as usual, but whoever comes "
+             "from now on starts another flight. A retained outcome is dropped."},
+    {.name = "list",
+     .bit = SFL_CLI_LIST,
+     .arguments = "",
+     .summary = "show what runs and what is retained",
+     .help = "One row for each flight and each retained outcome."},
+    {.name = "top",
+     .bit = SFL_CLI_TOP,
+     .arguments = "",
+     .summary = "the same and the counters, refreshed",
+     .help = "Shows the counters of each server and the flights, those with the most callers "
+             "first."},
+    {.name = "stats",
+     .bit = SFL_CLI_STATS,
+     .arguments = "",
+     .summary = "show the counters of each server",
+     .help = "Counters since the start of the server, and what is there now."},
+};
+
+const size_t sfl_cli_subcommand_count =
+    sizeof(sfl_cli_subcommand_table) / sizeof(sfl_cli_subcommand_table[0]);

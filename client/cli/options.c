@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/options.h"
+
+#include "base/duration.h"
+#include "base/version.h"
+#include "cli/exit_code.h"
+#include "cli/option_table.h"
+
+#include <assert.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPTIONS_MAX 64
+
+// getopt_long returns this plus the row's place.
+#define LONG_OPTION 256
+
+struct parser {
+    const struct sfl_cli_subcommand *subcommand;
+    struct sfl_cli_options *options;
+    FILE *out;
+    FILE *err;
+    int exit_code; // when there is nothing more to do
+};
+
+static bool complain(struct parser *parser, const char *what, const char *name, const char *why)
+{
+    fprintf(parser->err, "singleflight %s: %s%s %s; see singleflight %s --help\n",
+            parser->subcommand->name, what, name, why, parser->subcommand->name);
+    parser->exit_code = SFL_CLI_EXIT_USAGE;
+    return false;
+}
+
+static const char *parse_number(const char *text, uint64_t *number_out)
+{
+    if (text[0] == '\0' || strspn(text, "0123456789") != strlen(text) || strlen(text) > 18)
+        return "must be a whole number";
+    *number_out = strtoull(text, NULL, 10);
+    return NULL;
+}
+
+static const char *parse_loss(const char *text, uint64_t *loss_out)
+{
+    if (strcmp(text, "promote") == 0)
+        *loss_out = SINGLEFLIGHT_LEADER_LOSS_PROMOTE;
+    else if (strcmp(text, "fail") == 0)
+        *loss_out = SINGLEFLIGHT_LEADER_LOSS_FAIL;
+    else
+        return "must be promote or fail";
+    return NULL;
+}
+
+// The problem with the value, or NULL when it was stored.
+static const char *store_number(const struct sfl_cli_option *option, const char *text,
+                                uint64_t *field)
+{
+    uint64_t number = 0;
+    const char *problem = NULL;
+    if (option->type == SFL_CLI_OPTION_DURATION) {
+        if (sfl_duration_parse(text, &number, &problem) != SFL_OK)
+            return problem;
+    } else if (option->type == SFL_CLI_OPTION_SIZE) {
+        if (sfl_size_parse(text, &number, &problem) != SFL_OK)
+            return problem;
+    } else if (option->type == SFL_CLI_OPTION_LOSS) {
+        problem = parse_loss(text, &number);
+    } else {
+        problem = parse_number(text, &number);
+    }
+    if (problem != NULL)
+        return problem;
+    if (option->max != 0 && number > option->max)
+        return "is too large";
+    if (number < option->min)
+        return "is too small";
+    *field = number;
+    return NULL;
+}
+
+static const char *store_address(struct sfl_cli_options *options, const char *text)
+{
+    if (text[0] == '\0')
+        return "must not be empty";
+    if (options->address_count == SFL_CLI_ADDRESSES_MAX)
+        return "is given too often";
+    options->addresses[options->address_count++] = text;
+    return NULL;
+}
+
+// `text` is NULL for a flag. Returns the problem, or NULL.
+static const char *store(struct sfl_cli_options *options, const struct sfl_cli_option *option,
+                         const char *text)
+{
+    char *field = (char *)options + option->offset;
+    switch (option->type) {
+    case SFL_CLI_OPTION_FLAG:
+        *(bool *)field = true;
+        return NULL;
+    case SFL_CLI_OPTION_TEXT:
+        *(const char **)field = text;
+        return NULL;
+    case SFL_CLI_OPTION_ADDRESS:
+        return store_address(options, text);
+    case SFL_CLI_OPTION_DURATION:
+    case SFL_CLI_OPTION_SIZE:
+    case SFL_CLI_OPTION_NUMBER:
+    case SFL_CLI_OPTION_LOSS:
+        return store_number(option, text, (uint64_t *)field);
+    case SFL_CLI_OPTION_HELP:
+        return NULL;
+    }
+    return NULL;
+}
+
+static bool belongs(const struct sfl_cli_option *option,
+                    const struct sfl_cli_subcommand *subcommand)
+{
+    return (option->commands & subcommand->bit) != 0;
+}
+
+static void set_defaults(const struct sfl_cli_subcommand *subcommand,
+                         struct sfl_cli_options *options)
+{
+    memset(options, 0, sizeof(*options));
+    options->command = subcommand->bit;
+    for (size_t i = 0; i < sfl_cli_option_count; i++) {
+        const struct sfl_cli_option *option = &sfl_cli_option_table[i];
+        if (option->fallback == NULL || option->fallback[0] == '\0')
+            continue;
+        const char *problem = store(options, option, option->fallback);
+        assert(problem == NULL);
+        (void)problem;
+    }
+}
+
+// The tables that getopt_long wants, out of ours.
+struct getopt_tables {
+    struct option longs[OPTIONS_MAX + 1];
+    char shorts[2 * OPTIONS_MAX + 2];
+};
+
+static void make_getopt_tables(const struct sfl_cli_subcommand *subcommand,
+                               struct getopt_tables *tables)
+{
+    assert(sfl_cli_option_count <= OPTIONS_MAX);
+    memset(tables, 0, sizeof(*tables));
+    size_t longs = 0;
+    size_t shorts = 0;
+    tables->shorts[shorts++] = ':'; // errors are ours to tell
+    for (size_t i = 0; i < sfl_cli_option_count; i++) {
+        const struct sfl_cli_option *option = &sfl_cli_option_table[i];
+        if (!belongs(option, subcommand))
+            continue;
+        int has_argument = option->argument == NULL ? no_argument : required_argument;
+        tables->longs[longs++] =
+            (struct option){option->name, has_argument, NULL, LONG_OPTION + (int)i};
+        if (option->letter == '\0')
+            continue;
+        tables->shorts[shorts++] = option->letter;
+        if (option->argument != NULL)
+            tables->shorts[shorts++] = ':';
+    }
+}
+
+static const struct sfl_cli_option *find_by_letter(int letter)
+{
+    for (size_t i = 0; i < sfl_cli_option_count; i++) {
+        if (sfl_cli_option_table[i].letter == (char)letter)
+            return &sfl_cli_option_table[i];
+    }
+    return NULL;
+}
+
+// The options of argv[1] to argv[argc - 1]. False: nothing more to do.
+static bool parse_options(struct parser *parser, int argc, char *argv[])
+{
+    struct getopt_tables tables;
+    make_getopt_tables(parser->subcommand, &tables);
+    opterr = 0;
+    optind = 0; // start anew, also after an earlier use
+    for (;;) {
+        int found = getopt_long(argc, argv, tables.shorts, tables.longs, NULL);
+        if (found == -1)
+            return true;
+        const char *given = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+        if (found == '?')
+            return complain(parser, "", given, "is not an option here");
+        if (found == ':')
+            return complain(parser, "", given, "needs a value");
+        const struct sfl_cli_option *option = found >= LONG_OPTION
+                                                  ? &sfl_cli_option_table[found - LONG_OPTION]
+                                                  : find_by_letter(found);
+        assert(option != NULL);
+        if (option->type == SFL_CLI_OPTION_HELP) {
+            sfl_cli_write_subcommand_help(parser->out, parser->subcommand);
+            parser->exit_code = SFL_CLI_EXIT_OK;
+            return false;
+        }
+        const char *problem = store(parser->options, option, optarg);
+        if (problem != NULL)
+            return complain(parser, "--", option->name, problem);
+    }
+}
+
+static bool check(struct parser *parser)
+{
+    struct sfl_cli_options *options = parser->options;
+    if (options->command == SFL_CLI_DO && options->argv == NULL && !options->follow_only)
+        return complain(parser, "", "the command", "is missing (KEY -- COMMAND)");
+    if (options->follow_only && options->skip_if_running)
+        return complain(parser, "", "--follow-only and --skip-if-running", "contradict each other");
+    if (options->fingerprint != NULL && strlen(options->fingerprint) > 64)
+        return complain(parser, "", "--fingerprint", "is longer than 64 bytes");
+    return true;
+}
+
+static bool takes_key(const struct sfl_cli_subcommand *subcommand)
+{
+    return subcommand->bit == SFL_CLI_DO || subcommand->bit == SFL_CLI_FORGET;
+}
+
+// What stands between the options: the key, or nothing.
+static bool take_key(struct parser *parser, int count, char *const words[])
+{
+    if (!takes_key(parser->subcommand)) {
+        return count == 0 || complain(parser, "", words[0], "is too much");
+    }
+    if (count == 0 || words[0][0] == '\0')
+        return complain(parser, "", "the key", "is missing");
+    if (count > 1)
+        return complain(parser, "", words[1],
+                        parser->subcommand->bit == SFL_CLI_DO
+                            ? "is too much: \"--\" goes before the command"
+                            : "is too much");
+    parser->options->key = words[0];
+    return true;
+}
+
+// `argv[0]` is the subcommand's name.
+static bool parse_subcommand(struct parser *parser, int argc, char *argv[])
+{
+    int end = argc;
+    if (parser->subcommand->bit == SFL_CLI_DO) {
+        end = 1;
+        while (end < argc && strcmp(argv[end], "--") != 0)
+            end++;
+    }
+    set_defaults(parser->subcommand, parser->options);
+    if (!parse_options(parser, end, argv))
+        return false;
+    if (!take_key(parser, end - optind, argv + optind))
+        return false;
+    if (end + 1 < argc)
+        parser->options->argv = argv + end + 1;
+    return check(parser);
+}
+
+static const struct sfl_cli_subcommand *find_subcommand(const char *name)
+{
+    for (size_t i = 0; i < sfl_cli_subcommand_count; i++) {
+        if (strcmp(sfl_cli_subcommand_table[i].name, name) == 0)
+            return &sfl_cli_subcommand_table[i];
+    }
+    return NULL;
+}
+
+bool sfl_cli_parse(int argc, char *argv[], FILE *out, FILE *err,
+                   struct sfl_cli_options *options_out, int *exit_code_out)
+{
+    const char *word = argc < 2 ? "" : argv[1];
+    if (strcmp(word, "--version") == 0) {
+        fprintf(out, "singleflight %s (%s)\n", singleflight_version(), sfl_revision());
+        *exit_code_out = SFL_CLI_EXIT_OK;
+        return false;
+    }
+    if (strcmp(word, "--print-man-page") == 0) {
+        sfl_cli_write_man_page(out);
+        *exit_code_out = SFL_CLI_EXIT_OK;
+        return false;
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+        sfl_cli_write_help(out);
+        *exit_code_out = SFL_CLI_EXIT_OK;
+        return false;
+    }
+    const struct sfl_cli_subcommand *subcommand = find_subcommand(word);
+    if (subcommand == NULL) {
+        fprintf(err, "singleflight: %s%s; see singleflight --help\n",
+                argc < 2 ? "say what to do, such as do" : "there is no subcommand ", word);
+        *exit_code_out = SFL_CLI_EXIT_USAGE;
+        return false;
+    }
+    struct parser parser = {
+        .subcommand = subcommand, .options = options_out, .out = out, .err = err};
+    if (parse_subcommand(&parser, argc - 1, argv + 1))
+        return true;
+    *exit_code_out = parser.exit_code;
+    return false;
+}

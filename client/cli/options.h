@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line: one table of options, from which parsing, --help and the man page come.
+#ifndef SFL_CLI_OPTIONS_H
+#define SFL_CLI_OPTIONS_H
+
+#include "singleflight.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+// The subcommands are bits, so that a row of the table says to which it belongs.
+enum sfl_cli_command_bit {
+    SFL_CLI_DO = 1 << 0,
+    SFL_CLI_FORGET = 1 << 1,
+    SFL_CLI_LIST = 1 << 2,
+    SFL_CLI_TOP = 1 << 3,
+    SFL_CLI_STATS = 1 << 4,
+};
+
+#define SFL_CLI_ADDRESSES_MAX 64
+
+// What the command line asks for. The texts are borrowed from argv.
+struct sfl_cli_options {
+    enum sfl_cli_command_bit command;
+
+    const char *addresses[SFL_CLI_ADDRESSES_MAX];
+    size_t address_count;
+    uint64_t connect_timeout_ms;
+    const char *group; // NULL: the default group (do, forget), all groups (the others)
+    bool quiet;
+
+    // do
+    uint64_t retain_ms;
+    uint64_t retain_error_ms;
+    uint64_t max_age_ms;
+    uint64_t lease_ms;
+    uint64_t run_limit_ms;
+    uint64_t timeout_ms;
+    uint64_t kill_after_ms;
+    uint64_t result_bytes_max;
+    uint64_t max_attempts;
+    uint64_t skip_code;
+    uint64_t on_leader_loss; // enum singleflight_leader_loss
+    const char *fingerprint;
+    const char *caller;
+    bool skip_if_running;
+    bool follow_only;
+    bool fail_open;
+    bool pass_on_error;
+    bool buffer;
+    bool verbose;
+
+    // forget, list, top, stats
+    const char *prefix;
+    uint64_t limit;
+    uint64_t interval_ms;
+    uint64_t count;
+    bool if_unshared;
+    bool json;
+
+    const char *key;
+    char *const *argv; // of the command to run, ended by NULL; NULL when there is none
+};
+
+// True: *options_out says what to do. False: there is nothing more to do; what there was to say was
+// written (help to `out`, errors to `err`), and *exit_code_out is the code to exit with. Changes
+// the order of `argv`. Not thread-safe (getopt_long).
+__attribute__((warn_unused_result)) bool sfl_cli_parse(int argc, char *argv[], FILE *out, FILE *err,
+                                                       struct sfl_cli_options *options_out,
+                                                       int *exit_code_out);
+
+// The manual page, in troff with the man macros.
+void sfl_cli_write_man_page(FILE *out);
+
+#endif

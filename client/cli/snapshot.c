@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/snapshot.h"
+
+#include "cli/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// Room for one more item of an array.
+static void *grow(void *items, size_t count, size_t *room, size_t item_bytes)
+{
+    if (count < *room)
+        return items;
+    *room = *room == 0 ? 16 : *room * 2;
+    return sfl_cli_reallocate(items, *room * item_bytes);
+}
+
+static void on_flight(void *context, const struct singleflight_flight *flight)
+{
+    struct sfl_cli_snapshot *snapshot = context;
+    snapshot->flights = grow(snapshot->flights, snapshot->flight_count, &snapshot->flight_room,
+                             sizeof(*snapshot->flights));
+    struct singleflight_flight *copy = &snapshot->flights[snapshot->flight_count++];
+    *copy = *flight;
+    copy->address = sfl_cli_copy_text(flight->address);
+    copy->group = sfl_cli_copy_text(flight->group);
+    copy->leader = sfl_cli_copy_text(flight->leader);
+    copy->home = sfl_cli_copy_text(flight->home);
+    copy->key = sfl_cli_allocate(flight->key_bytes + 1);
+    memcpy((char *)copy->key, flight->key, flight->key_bytes);
+}
+
+static void on_stats(void *context, const struct singleflight_stats *stats)
+{
+    struct sfl_cli_snapshot *snapshot = context;
+    snapshot->stats = grow(snapshot->stats, snapshot->stats_count, &snapshot->stats_room,
+                           sizeof(*snapshot->stats));
+    struct singleflight_stats *copy = &snapshot->stats[snapshot->stats_count++];
+    *copy = *stats;
+    copy->address = sfl_cli_copy_text(stats->address);
+}
+
+enum singleflight_status sfl_cli_snapshot_flights(struct sfl_cli_snapshot *snapshot,
+                                                  struct singleflight_client *client,
+                                                  const struct sfl_cli_options *options)
+{
+    size_t prefix_bytes = options->prefix == NULL ? 0 : strlen(options->prefix);
+    return singleflight_list_flights(client, options->group, options->prefix, prefix_bytes,
+                                     (uint32_t)options->limit, options->connect_timeout_ms,
+                                     on_flight, snapshot);
+}
+
+enum singleflight_status sfl_cli_snapshot_stats(struct sfl_cli_snapshot *snapshot,
+                                                struct singleflight_client *client,
+                                                const struct sfl_cli_options *options)
+{
+    return singleflight_get_stats(client, options->group, options->connect_timeout_ms, on_stats,
+                                  snapshot);
+}
+
+void sfl_cli_snapshot_deinit(struct sfl_cli_snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->flight_count; i++) {
+        struct singleflight_flight *flight = &snapshot->flights[i];
+        free((char *)flight->address);
+        free((char *)flight->group);
+        free((char *)flight->leader);
+        free((char *)flight->home);
+        free((char *)flight->key);
+    }
+    for (size_t i = 0; i < snapshot->stats_count; i++)
+        free((char *)snapshot->stats[i].address);
+    free(snapshot->flights);
+    free(snapshot->stats);
+    *snapshot = (struct sfl_cli_snapshot){0};
+}
+
+static int compare(const void *left, const void *right)
+{
+    const struct singleflight_flight *a = left;
+    const struct singleflight_flight *b = right;
+    if (a->callers != b->callers)
+        return a->callers > b->callers ? -1 : 1;
+    if (a->running_ms != b->running_ms)
+        return a->running_ms > b->running_ms ? -1 : 1;
+    size_t common = a->key_bytes < b->key_bytes ? a->key_bytes : b->key_bytes;
+    int order = memcmp(a->key, b->key, common);
+    return order != 0 ? order : (a->key_bytes > b->key_bytes) - (a->key_bytes < b->key_bytes);
+}
+
+void sfl_cli_snapshot_sort(struct sfl_cli_snapshot *snapshot)
+{
+    if (snapshot->flight_count > 1)
+        qsort(snapshot->flights, snapshot->flight_count, sizeof(*snapshot->flights), compare);
+}

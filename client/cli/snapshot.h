@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the servers tell at one moment, copied: the flights and the counters.
+#ifndef SFL_CLI_SNAPSHOT_H
+#define SFL_CLI_SNAPSHOT_H
+
+#include "cli/options.h"
+
+#include <stdio.h>
+
+struct sfl_cli_snapshot {
+    struct singleflight_flight *flights; // their texts and keys are owned
+    size_t flight_count;
+    size_t flight_room;
+    struct singleflight_stats *stats; // their addresses are owned
+    size_t stats_count;
+    size_t stats_room;
+};
+
+// Appends what the servers tell to a snapshot that starts as {0}. When some servers cannot be
+// reached, the answers of the others are there all the same, and the status is that of the first
+// failure. Blocks. To be released by sfl_cli_snapshot_deinit().
+enum singleflight_status sfl_cli_snapshot_flights(struct sfl_cli_snapshot *snapshot,
+                                                  struct singleflight_client *client,
+                                                  const struct sfl_cli_options *options);
+enum singleflight_status sfl_cli_snapshot_stats(struct sfl_cli_snapshot *snapshot,
+                                                struct singleflight_client *client,
+                                                const struct sfl_cli_options *options);
+void sfl_cli_snapshot_deinit(struct sfl_cli_snapshot *snapshot);
+
+// Those with the most callers first; among equals, those that run longest.
+void sfl_cli_snapshot_sort(struct sfl_cli_snapshot *snapshot);
+
+// As a table for people; at most `rows_max` flights (SIZE_MAX: all), no line longer than
+// `columns_max`.
+void sfl_cli_print_flights(FILE *out, const struct sfl_cli_snapshot *snapshot, size_t rows_max,
+                           size_t columns_max);
+void sfl_cli_print_stats(FILE *out, const struct sfl_cli_snapshot *snapshot);
+
+// The same as JSON, one object on each line.
+void sfl_cli_print_flights_json(FILE *out, const struct sfl_cli_snapshot *snapshot);
+void sfl_cli_print_stats_json(FILE *out, const struct sfl_cli_snapshot *snapshot);
+
+// "finding-home", "led", "orphaned", "retained".
+const char *sfl_cli_state_name(enum singleflight_flight_state state);
+
+#endif

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// The subcommands that ask once: forget, list, stats.
+#include "cli/connect.h"
+#include "cli/exit_code.h"
+#include "cli/snapshot.h"
+#include "cli/subcommands.h"
+
+#include <stdint.h>
+#include <string.h>
+
+static int close_output(int exit_code)
+{
+    if (fflush(stdout) == 0)
+        return exit_code;
+    return exit_code == SFL_CLI_EXIT_OK ? SFL_CLI_EXIT_OUTPUT : exit_code;
+}
+
+static void print_forgotten(const struct sfl_cli_options *options,
+                            const struct singleflight_forgotten *forgotten)
+{
+    if (options->json)
+        printf("{\"flight\":%s,\"retained\":%s}\n", forgotten->flight ? "true" : "false",
+               forgotten->retained ? "true" : "false");
+    else if (forgotten->flight || forgotten->retained)
+        printf("forgotten:%s%s%s\n", forgotten->flight ? " the flight" : "",
+               forgotten->flight && forgotten->retained ? " and" : "",
+               forgotten->retained ? " the retained outcome" : "");
+    else
+        printf("nothing forgotten\n");
+}
+
+int sfl_cli_forget(const struct sfl_cli_options *options)
+{
+    int exit_code = SFL_CLI_EXIT_OK;
+    struct singleflight_client *client = sfl_cli_connect(options, &exit_code);
+    if (client == NULL)
+        return exit_code;
+    struct singleflight_forgotten forgotten;
+    enum singleflight_status status =
+        singleflight_forget(client, options->group, options->key, strlen(options->key),
+                            options->if_unshared, options->connect_timeout_ms, &forgotten);
+    if (status != SINGLEFLIGHT_OK)
+        exit_code = sfl_cli_complain(options, status);
+    else if (!options->quiet)
+        print_forgotten(options, &forgotten);
+    singleflight_client_destroy(client);
+    return close_output(exit_code);
+}
+
+int sfl_cli_list(const struct sfl_cli_options *options)
+{
+    int exit_code = SFL_CLI_EXIT_OK;
+    struct singleflight_client *client = sfl_cli_connect(options, &exit_code);
+    if (client == NULL)
+        return exit_code;
+    struct sfl_cli_snapshot snapshot = {0};
+    enum singleflight_status status = sfl_cli_snapshot_flights(&snapshot, client, options);
+    if (status != SINGLEFLIGHT_OK)
+        exit_code = sfl_cli_complain(options, status);
+    if (options->json)
+        sfl_cli_print_flights_json(stdout, &snapshot);
+    else if (status == SINGLEFLIGHT_OK || snapshot.flight_count != 0)
+        sfl_cli_print_flights(stdout, &snapshot, SIZE_MAX, SIZE_MAX);
+    sfl_cli_snapshot_deinit(&snapshot);
+    singleflight_client_destroy(client);
+    return close_output(exit_code);
+}
+
+int sfl_cli_stats(const struct sfl_cli_options *options)
+{
+    int exit_code = SFL_CLI_EXIT_OK;
+    struct singleflight_client *client = sfl_cli_connect(options, &exit_code);
+    if (client == NULL)
+        return exit_code;
+    struct sfl_cli_snapshot snapshot = {0};
+    enum singleflight_status status = sfl_cli_snapshot_stats(&snapshot, client, options);
+    if (status != SINGLEFLIGHT_OK)
+        exit_code = sfl_cli_complain(options, status);
+    if (options->json)
+        sfl_cli_print_stats_json(stdout, &snapshot);
+    else
+        sfl_cli_print_stats(stdout, &snapshot);
+    sfl_cli_snapshot_deinit(&snapshot);
+    singleflight_client_destroy(client);
+    return close_output(exit_code);
+}
