@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place that waits. Every wait is for an event and has a bound."""
+
+import threading
+import time
+
+# How long anything may take that ought to take no time at all. Generous: sanitizer builds on two busy cores.
+BOUND = 20.0
+
+# How long a caller is watched when a test says that nothing must come.
+QUIET = 0.3
+
+
+def until(condition, what, bound=BOUND, every=0.01):
+    """Asks `condition` until it answers something true, and returns that."""
+    deadline = time.monotonic() + bound
+    pause = threading.Event()
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {bound} s still not: {what}")
+        pause.wait(every)
+
+
+def milliseconds():
+    """Monotonic time in milliseconds."""
+    return time.monotonic() * 1000.0
