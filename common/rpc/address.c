@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/address.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -143,8 +142,9 @@ static enum sfl_status make_room(const char *path, char problem_out[static 300])
 }
 
 // Locks the directory of `path`, so that of two servers that start at once one does not take the
-// other's new socket for a stale one. A directory that may not be read is not locked.
-static int lock_directory(const char *path)
+// other's new socket for a stale one. -1 for a directory that may be written but not read: no lock.
+static enum sfl_status lock_directory(const char *path, int *directory_out,
+                                      char problem_out[static 300])
 {
     const char *slash = strrchr(path, '/');
     char directory[sizeof(((struct sockaddr_un *)NULL)->sun_path)] = ".";
@@ -152,61 +152,42 @@ static int lock_directory(const char *path)
         strcpy(directory, "/");
     else if (slash != NULL)
         snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path), path);
+    if (access(directory, W_OK | X_OK) != 0)
+        return unavailable(path, errno, problem_out);
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno != EACCES)
+        return unavailable(path, errno, problem_out);
     if (fd >= 0)
         flock(fd, LOCK_EX);
-    return fd;
-}
-
-enum sfl_status sfl_unix_socket_claim(const char *path, struct sfl_unix_socket **socket_out,
-                                      char problem_out[static 300])
-{
-    size_t size = strlen(path) + 1;
-    size_t size_max = sizeof(((struct sockaddr_un *)NULL)->sun_path);
-    if (size == 1 || size > size_max) {
-        snprintf(problem_out, PROBLEM_MAX, "%.200s: a socket's path has 1 to %zu bytes", path,
-                 size_max - 1);
-        return SFL_INVALID_ARGUMENT;
-    }
-    struct sfl_unix_socket *claimed = malloc(sizeof(*claimed) + size);
-    if (claimed == NULL)
-        return unavailable(path, ENOMEM, problem_out);
-    claimed->next = NULL;
-    memcpy(claimed->path, path, size);
-    claimed->directory = lock_directory(path);
-    enum sfl_status status = make_room(path, problem_out);
-    if (status != SFL_OK) {
-        sfl_unix_socket_give_up(claimed);
-        return status;
-    }
-    *socket_out = claimed;
+    *directory_out = fd;
     return SFL_OK;
 }
 
-void sfl_unix_socket_settle(struct sfl_unix_socket *socket)
+enum sfl_status sfl_unix_socket_claim(const char *path, int *claim_out,
+                                      char problem_out[static 300])
 {
-    struct stat file;
-    bool is_there = lstat(socket->path, &file) == 0;
-    socket->device = is_there ? file.st_dev : 0;
-    socket->inode = is_there ? file.st_ino : 0;
-    if (socket->directory >= 0)
-        close(socket->directory);
-    socket->directory = -1;
+    size_t size = strlen(path);
+    size_t size_max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+    if (size == 0 || size > size_max) {
+        snprintf(problem_out, PROBLEM_MAX, "%.200s: a socket's path has 1 to %zu bytes", path,
+                 size_max);
+        return SFL_INVALID_ARGUMENT;
+    }
+    int directory;
+    enum sfl_status status = lock_directory(path, &directory, problem_out);
+    if (status != SFL_OK)
+        return status;
+    status = make_room(path, problem_out);
+    if (status != SFL_OK) {
+        sfl_unix_socket_settle(directory);
+        return status;
+    }
+    *claim_out = directory;
+    return SFL_OK;
 }
 
-void sfl_unix_socket_give_up(struct sfl_unix_socket *socket)
+void sfl_unix_socket_settle(int claim)
 {
-    if (socket->directory >= 0)
-        close(socket->directory);
-    free(socket);
-}
-
-void sfl_unix_socket_remove(struct sfl_unix_socket *socket)
-{
-    struct stat file;
-    assert(socket->directory == -1);
-    if (lstat(socket->path, &file) == 0 && file.st_dev == socket->device &&
-        file.st_ino == socket->inode)
-        unlink(socket->path);
-    free(socket);
+    if (claim >= 0)
+        close(claim); // and so unlocks
 }

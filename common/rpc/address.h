@@ -6,9 +6,6 @@
 
 #include "base/status.h"
 
-#include <stddef.h>
-#include <sys/types.h>
-
 struct sfl_address {
     char host_as_written[260]; // with the brackets of an IPv6 address
     char host[256];            // without
@@ -21,28 +18,14 @@ struct sfl_address {
 enum sfl_status sfl_address_check(const char *text, struct sfl_address *address_out,
                                   char problem_out[static 300]) SFL_MUST_USE;
 
-// A unix socket's place in the file system that is ours.
-struct sfl_unix_socket {
-    struct sfl_unix_socket *next;
-    int directory; // locked until the socket is settled; -1: not at all
-    dev_t device;
-    ino_t inode;
-    char path[];
-};
-
-// Makes room for a socket at `path`: fails when something lives there, removes a stale socket, and
-// keeps other processes that ask in the same way out until settle or give_up.
+// Makes room for a unix socket at `path`: fails when something lives there, removes a stale socket,
+// and keeps other processes that ask in the same way out until sfl_unix_socket_settle. gRPC removes
+// the file itself when it closes the listener.
 // SFL_INVALID_ARGUMENT: too long, or a file of another kind. SFL_UNAVAILABLE: taken, no access.
-enum sfl_status sfl_unix_socket_claim(const char *path, struct sfl_unix_socket **socket_out,
+enum sfl_status sfl_unix_socket_claim(const char *path, int *claim_out,
                                       char problem_out[static 300]) SFL_MUST_USE;
 
-// The socket is bound: remembers which file it is, lets others ask.
-void sfl_unix_socket_settle(struct sfl_unix_socket *socket);
-
-// The socket could not be bound. Frees `socket`.
-void sfl_unix_socket_give_up(struct sfl_unix_socket *socket);
-
-// Removes the file if it is still the one that was bound. Frees `socket`.
-void sfl_unix_socket_remove(struct sfl_unix_socket *socket);
+// The socket is bound, or is not going to be: lets others ask.
+void sfl_unix_socket_settle(int claim);
 
 #endif

@@ -22,6 +22,9 @@
 #define REQUESTS_PER_METHOD 96
 #define REQUESTS_UNKNOWN 16
 
+// How long the connections get to be closed once no RPC is open: first in good order, then not.
+#define FAREWELL_MS 1000
+
 // One method and gRPC's handle of it; the row after the last stands for all other methods.
 struct method_row {
     struct sfl_method method;
@@ -46,7 +49,7 @@ struct sfl_rpc_server {
     grpc_server *server;
     struct sfl_pumps *pumps;
     struct sfl_operation shutdown;
-    struct sfl_unix_socket *sockets;
+    bool is_shutting_down; // whoever owns the server
 
     struct request *requests;
     size_t request_count;
@@ -56,7 +59,7 @@ struct sfl_rpc_server {
     pthread_cond_t changed; // a count fell to zero, or the shutdown is done
     size_t requests_open;
     size_t streams_open;
-    bool is_shutdown;
+    bool is_shutdown; // as gRPC tells it: the connections are closed
 
     size_t method_count;
     struct method_row rows[]; // method_count and one more
@@ -323,21 +326,19 @@ enum sfl_status sfl_rpc_server_listen(struct sfl_rpc_server *server, const char 
 enum sfl_status sfl_rpc_server_listen_unix(struct sfl_rpc_server *server, const char *path,
                                            char bound_out[static 300])
 {
-    struct sfl_unix_socket *socket;
-    enum sfl_status status = sfl_unix_socket_claim(path, &socket, bound_out);
+    int claim;
+    enum sfl_status status = sfl_unix_socket_claim(path, &claim, bound_out);
     if (status != SFL_OK)
         return status;
     char address[300];
     int port;
     snprintf(address, sizeof(address), "unix:%s", path);
-    if (!add_port(server, address, &port)) {
-        sfl_unix_socket_give_up(socket);
-        snprintf(bound_out, 300, "cannot listen on unix:%.200s", path);
+    bool is_added = add_port(server, address, &port);
+    sfl_unix_socket_settle(claim);
+    if (!is_added) {
+        snprintf(bound_out, 300, "cannot listen on %.200s", address);
         return SFL_UNAVAILABLE;
     }
-    sfl_unix_socket_settle(socket);
-    socket->next = server->sockets;
-    server->sockets = socket;
     snprintf(bound_out, 300, "%s", address);
     return SFL_OK;
 }
@@ -354,55 +355,70 @@ void sfl_rpc_server_start(struct sfl_rpc_server *server)
         take_up(&server->requests[i]);
 }
 
+// No RPC is open and none can come: every standing request was handed back.
+static bool has_no_rpc(const struct sfl_rpc_server *server)
+{
+    return server->requests_open == 0 && server->streams_open == 0;
+}
+
+// The connections are closed, too.
 static bool has_ended(const struct sfl_rpc_server *server)
 {
-    return server->is_shutdown && server->requests_open == 0 && server->streams_open == 0;
+    return server->is_shutdown && has_no_rpc(server);
 }
 
-static struct timespec time_after(uint64_t ms)
+// Returns whether it was met in time.
+static bool wait_until(struct sfl_rpc_server *server,
+                       bool (*is_met)(const struct sfl_rpc_server *server), uint64_t end_ms)
 {
-    uint64_t now_ns = sfl_clock_now_ns();
-    uint64_t at_ns = ms > (UINT64_MAX - now_ns) / 1000000 ? UINT64_MAX : now_ns + ms * 1000000;
-    return (struct timespec){.tv_sec = (time_t)(at_ns / 1000000000),
-                             .tv_nsec = (long)(at_ns % 1000000000)};
+    struct timespec end = {.tv_sec = (time_t)(end_ms / 1000),
+                           .tv_nsec = (long)(end_ms % 1000 * 1000000)};
+    int waited = 0;
+    pthread_mutex_lock(&server->lock);
+    while (!is_met(server) && waited == 0) {
+        if (end_ms == UINT64_MAX)
+            waited = pthread_cond_wait(&server->changed, &server->lock);
+        else
+            waited = pthread_cond_timedwait(&server->changed, &server->lock, &end);
+    }
+    bool was_met = is_met(server);
+    pthread_mutex_unlock(&server->lock);
+    return was_met;
 }
 
-void sfl_rpc_server_shutdown(struct sfl_rpc_server *server, uint64_t grace_ms)
+static uint64_t ms_after(uint64_t now_ms, uint64_t ms)
+{
+    return ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + ms;
+}
+
+bool sfl_rpc_server_shutdown(struct sfl_rpc_server *server, uint64_t grace_ms)
 {
     assert(!sfl_pump_is_current());
-    struct timespec grace_end = time_after(grace_ms);
+    uint64_t grace_end_ms = ms_after(sfl_clock_now_ms(), grace_ms);
     grpc_completion_queue *queue = sfl_pump_queue(sfl_pumps_get(server->pumps, 0));
+    server->is_shutting_down = true;
     grpc_server_shutdown_and_notify(server->server, queue, &server->shutdown);
 
-    pthread_mutex_lock(&server->lock);
-    int waited = 0;
-    while (!has_ended(server) && waited == 0)
-        waited = pthread_cond_timedwait(&server->changed, &server->lock, &grace_end);
-    bool is_late = !has_ended(server);
-    pthread_mutex_unlock(&server->lock);
-    if (!is_late)
-        return;
-
+    wait_until(server, has_no_rpc, grace_end_ms);
+    // Now gRPC says good-bye to each connection and waits for the answer, so that the last statuses
+    // arrive; a client that is frozen or silent does not answer (gRPC would wait for 20 s).
+    uint64_t farewell_end_ms = ms_after(sfl_clock_now_ms(), FAREWELL_MS);
+    if (wait_until(server, has_ended,
+                   farewell_end_ms < grace_end_ms ? farewell_end_ms : grace_end_ms))
+        return true;
+    // Ends the calls at once, and closes the connections; but gRPC closes none to which a write is
+    // under way, and it is to a client that does not read.
     grpc_server_cancel_all_calls(server->server);
-    pthread_mutex_lock(&server->lock);
-    while (!has_ended(server))
-        pthread_cond_wait(&server->changed, &server->lock);
-    pthread_mutex_unlock(&server->lock);
+    wait_until(server, has_no_rpc, UINT64_MAX);
+    return wait_until(server, has_ended, ms_after(sfl_clock_now_ms(), FAREWELL_MS));
 }
 
 void sfl_rpc_server_destroy(struct sfl_rpc_server *server)
 {
-    pthread_mutex_lock(&server->lock);
-    bool is_shutdown = server->is_shutdown;
-    pthread_mutex_unlock(&server->lock);
-    if (!is_shutdown)
+    if (!server->is_shutting_down)
         sfl_rpc_server_shutdown(server, 0);
+    wait_until(server, has_ended, UINT64_MAX);
     grpc_server_destroy(server->server);
-    while (server->sockets != NULL) {
-        struct sfl_unix_socket *socket = server->sockets;
-        server->sockets = socket->next;
-        sfl_unix_socket_remove(socket);
-    }
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->lock);
     free(server->requests);

@@ -6,6 +6,10 @@
 #include "rpc/pump.h"
 #include "rpc/stream.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 struct sfl_rpc_server;
 
 struct sfl_rpc_server_options {
@@ -43,7 +47,7 @@ enum sfl_status sfl_rpc_server_listen(struct sfl_rpc_server *server, const char 
                                       char bound_out[static 300]) SFL_MUST_USE;
 
 // The same for a unix socket. A live socket of another process is an error; a stale file is
-// replaced; a path that is no socket is an error. The file is removed when the server is destroyed.
+// replaced; a path that is no socket is an error. The file is removed when the listeners close.
 enum sfl_status sfl_rpc_server_listen_unix(struct sfl_rpc_server *server, const char *path,
                                            char bound_out[static 300]) SFL_MUST_USE;
 
@@ -52,10 +56,16 @@ void sfl_rpc_server_start(struct sfl_rpc_server *server);
 
 // Ends in order: closes the listeners, refuses new RPCs, waits at most `grace_ms` for the open ones
 // to end by themselves, then cancels what is left, and returns when no RPC is open any more and
-// every on_closed has returned. Once. Not from a pump thread.
-void sfl_rpc_server_shutdown(struct sfl_rpc_server *server, uint64_t grace_ms);
+// every on_closed has returned. Statuses that were given just before need some grace to arrive (up
+// to a second of it is used for that, no more). New RPCs end with UNAVAILABLE, but with CANCELLED
+// when they were on the wire at that moment. Once. Not from a pump thread.
+// False when a connection is still open, because its client does not read what was sent to it: then
+// destroying the server would wait until gRPC gives it up (keepalive_timeout_ms), and a program that
+// is about to end may as well exit without it.
+bool sfl_rpc_server_shutdown(struct sfl_rpc_server *server, uint64_t grace_ms);
 
-// After shutdown (or instead of start). Frees it. Streams may still be referred to.
+// After shutdown (or instead of start). Waits for the last connection, and frees the server. Streams
+// may still be referred to.
 void sfl_rpc_server_destroy(struct sfl_rpc_server *server);
 
 #endif

@@ -19,6 +19,16 @@
 
 // --- the count of batches under way ---
 
+static bool is_over(struct sfl_stream *stream)
+{
+    return (atomic_load_explicit(&stream->state, memory_order_acquire) & STATE_OVER) != 0;
+}
+
+static bool is_finished(struct sfl_stream *stream)
+{
+    return (atomic_load_explicit(&stream->state, memory_order_acquire) & STATE_FINISHED) != 0;
+}
+
 // Counts one more batch and sets `flag`, unless the stream is over. Publishes to the pump thread
 // what this thread wrote before.
 static bool begin_batch(struct sfl_stream *stream, unsigned flag)
@@ -43,45 +53,68 @@ static void start_batch(struct sfl_stream *stream, const grpc_op *ops, size_t co
     (void)error;
 }
 
-static void close_stream(struct sfl_stream *stream)
-{
-    const struct sfl_stream_events *events = stream->events;
-    if (events->on_closed != NULL) {
-        if (stream->is_server) {
-            events->on_closed(stream->context, stream->cancelled ? GRPC_STATUS_CANCELLED : 0, "");
-        } else {
-            char *text = grpc_slice_to_c_string(stream->text);
-            events->on_closed(stream->context, (int)stream->code, text);
-            gpr_free(text);
-        }
-    }
-    const struct sfl_stream_owner *owner_calls = stream->owner_calls;
-    void *owner = stream->owner;
-    sfl_stream_unref(stream);
-    if (owner_calls->on_over != NULL)
-        owner_calls->on_over(owner);
-}
-
 static void end_batch(struct sfl_stream *stream)
 {
     unsigned before = atomic_fetch_sub_explicit(&stream->state, 1, memory_order_acq_rel);
     assert((before & STATE_COUNT) > 0);
-    if ((before & STATE_OVER) && (before & STATE_COUNT) == 1)
-        close_stream(stream);
+    // Zero is reached only after the end: until then `close` is under way.
+    if ((before & STATE_COUNT) == 1)
+        sfl_stream_unref(stream);
+}
+
+// --- the end ---
+
+static void tell_closed(struct sfl_stream *stream)
+{
+    const struct sfl_stream_events *events = stream->events;
+    if (events->on_closed == NULL)
+        return;
+    if (stream->is_server) {
+        int code = stream->cancelled ? GRPC_STATUS_CANCELLED : GRPC_STATUS_OK;
+        events->on_closed(stream->context, code, "");
+        return;
+    }
+    char *text = grpc_slice_to_c_string(stream->text);
+    events->on_closed(stream->context, (int)stream->code, text);
+    gpr_free(text);
+}
+
+// Comes after each of the two batches whose end on_closed waits for; the batch is still counted.
+static void close_if_ended(struct sfl_stream *stream)
+{
+    if (!stream->has_ended || stream->is_reading)
+        return;
+    tell_closed(stream);
+    if (stream->owner_calls->on_over != NULL)
+        stream->owner_calls->on_over(stream->owner);
+}
+
+static void on_close(struct sfl_operation *operation, bool ok)
+{
+    struct sfl_stream *stream = SFL_CONTAINER_OF(operation, struct sfl_stream, close);
+    (void)ok; // it always succeeds; what counts is in the fields that it filled
+    atomic_fetch_or_explicit(&stream->state, STATE_OVER, memory_order_acq_rel);
+    stream->has_ended = true;
+    close_if_ended(stream);
+    end_batch(stream);
+}
+
+void sfl_stream_cancel(struct sfl_stream *stream, int code, const char *text)
+{
+    assert(code != GRPC_STATUS_OK);
+    if (is_over(stream))
+        return;
+    grpc_call_cancel_with_status(stream->call, (grpc_status_code)code, text, NULL);
 }
 
 // --- reading ---
 
 static void start_read(struct sfl_stream *stream)
 {
+    stream->is_reading = true;
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE,
                   .data.recv_message.recv_message = &stream->incoming};
     start_batch(stream, &op, 1, &stream->read);
-}
-
-static bool is_finished(struct sfl_stream *stream)
-{
-    return (atomic_load_explicit(&stream->state, memory_order_acquire) & STATE_FINISHED) != 0;
 }
 
 // Hands a message to the callee. Takes `buffer`.
@@ -104,6 +137,7 @@ static void on_read(struct sfl_operation *operation, bool ok)
     unsigned state = atomic_load_explicit(&stream->state, memory_order_acquire);
     grpc_byte_buffer *buffer = stream->incoming;
     stream->incoming = NULL;
+    stream->is_reading = false;
     if (buffer != NULL) {
         deliver(stream, buffer);
         // What comes after our status is nobody's concern. A client reads on to the end: gRPC holds
@@ -117,6 +151,7 @@ static void on_read(struct sfl_operation *operation, bool ok)
         if (stream->events->on_half_close != NULL)
             stream->events->on_half_close(stream->context);
     }
+    close_if_ended(stream);
     end_batch(stream);
 }
 
@@ -155,11 +190,6 @@ static size_t add_message(struct sfl_stream *stream, grpc_op *ops, size_t count)
     ops[count] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE,
                            .data.send_message.send_message = stream->outgoing};
     return count + 1;
-}
-
-static bool is_over(struct sfl_stream *stream)
-{
-    return (atomic_load_explicit(&stream->state, memory_order_acquire) & STATE_OVER) != 0;
 }
 
 enum sfl_status sfl_stream_send(struct sfl_stream *stream, const struct sfl_piece *pieces,
@@ -230,25 +260,14 @@ void sfl_stream_half_close(struct sfl_stream *stream)
     start_batch(stream, &op, 1, &stream->half_close);
 }
 
-// --- the end ---
+// --- life ---
 
-static void on_close(struct sfl_operation *operation, bool ok)
+static void on_begun(struct sfl_operation *operation, bool ok)
 {
-    struct sfl_stream *stream = SFL_CONTAINER_OF(operation, struct sfl_stream, close);
-    (void)ok; // it always succeeds; what counts is in the fields that it filled
-    atomic_fetch_or_explicit(&stream->state, STATE_OVER, memory_order_acq_rel);
+    struct sfl_stream *stream = SFL_CONTAINER_OF(operation, struct sfl_stream, begin);
+    (void)ok; // when it failed the status is on its way
     end_batch(stream);
 }
-
-void sfl_stream_cancel(struct sfl_stream *stream, int code, const char *text)
-{
-    assert(code != GRPC_STATUS_OK);
-    if (is_over(stream))
-        return;
-    grpc_call_cancel_with_status(stream->call, (grpc_status_code)code, text, NULL);
-}
-
-// --- life ---
 
 static struct sfl_stream *create(grpc_call *call, unsigned batches,
                                  const struct sfl_stream_owner *owner_calls, void *owner)
@@ -261,6 +280,7 @@ static struct sfl_stream *create(grpc_call *call, unsigned batches,
     stream->call = call;
     stream->owner_calls = owner_calls;
     stream->owner = owner;
+    stream->begin.on_done = on_begun;
     stream->read.on_done = on_read;
     stream->write.on_done = on_write;
     stream->half_close.on_done = on_half_close_sent;
@@ -302,7 +322,7 @@ struct sfl_stream *sfl_stream_begin(grpc_call *call, uint64_t deadline_ms,
                                     const struct sfl_stream_events *events, void *context,
                                     const struct sfl_stream_owner *owner_calls, void *owner)
 {
-    struct sfl_stream *stream = create(call, 2, owner_calls, owner);
+    struct sfl_stream *stream = create(call, 3, owner_calls, owner);
     if (stream == NULL) {
         grpc_call_unref(call);
         return NULL;
@@ -312,21 +332,26 @@ struct sfl_stream *sfl_stream_begin(grpc_call *call, uint64_t deadline_ms,
     stream->context = context;
     grpc_metadata_array_init(&stream->initial_metadata);
     grpc_metadata_array_init(&stream->trailing_metadata);
-    // Publishes the fields to the pump thread, which gets to know of them through gRPC.
-    atomic_store_explicit(&stream->state, 2, memory_order_release);
-    // All that lasts until the end is one batch. (Without the initial metadata there would be no
-    // status: GRPC_CORE.md.)
-    grpc_op ops[] = {
+    stream->is_reading = true;
+    // Publishes the fields to the pump thread, which gets to know of them through gRPC. All three
+    // batches are counted before the first one is started.
+    atomic_store_explicit(&stream->state, 3, memory_order_release);
+    // The status needs the initial metadata to be asked for (GRPC_CORE.md), but not in its own batch,
+    // which would make it wait until the socket takes what is sent.
+    grpc_op begin[] = {
         {.op = GRPC_OP_SEND_INITIAL_METADATA},
         {.op = GRPC_OP_RECV_INITIAL_METADATA,
          .data.recv_initial_metadata.recv_initial_metadata = &stream->initial_metadata},
-        {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
-         .data.recv_status_on_client = {.trailing_metadata = &stream->trailing_metadata,
-                                        .status = &stream->code,
-                                        .status_details = &stream->text}},
     };
-    start_batch(stream, ops, sizeof(ops) / sizeof(ops[0]), &stream->close);
-    start_read(stream);
+    grpc_op close = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+                     .data.recv_status_on_client = {.trailing_metadata = &stream->trailing_metadata,
+                                                    .status = &stream->code,
+                                                    .status_details = &stream->text}};
+    grpc_op read = {.op = GRPC_OP_RECV_MESSAGE,
+                    .data.recv_message.recv_message = &stream->incoming};
+    start_batch(stream, begin, 2, &stream->begin);
+    start_batch(stream, &close, 1, &stream->close);
+    start_batch(stream, &read, 1, &stream->read);
     return stream;
 }
 

@@ -21,11 +21,15 @@ struct sfl_stream_owner {
 // `state` counts the batches under way and carries two flags. All batches are done on the pump
 // thread; they are started there or, for what is sent, by whoever sends. A batch may be started
 // only while the stream is not over, which one compare-and-swap sees to; so once the stream is over
-// the count only falls, and whoever brings it to zero (the pump thread) calls on_closed.
+// the count only falls.
 //
-// Lifetime: one reference is the RPC's own, from its beginning until on_closed has returned, the
-// others are the callers'. The gRPC call lives as long as the stream, so that a late cancel or
-// question for the peer is harmless.
+// on_closed is called when `close` and the last `read` are done. It does not wait for what is being
+// sent: gRPC gives that back only when the write to the socket returns, which it does not while the
+// peer's machine is frozen.
+//
+// Lifetime: one reference is the RPC's own, from its beginning until every batch is done, the others
+// are the callers'. The gRPC call lives as long as the stream, so that a late cancel or question for
+// the peer is harmless.
 struct sfl_stream {
     atomic_uint references;
     atomic_uint state;
@@ -36,11 +40,14 @@ struct sfl_stream {
     // Pump thread only, once the RPC has begun.
     const struct sfl_stream_events *events;
     void *context;
+    bool is_reading; // `read` is under way
+    bool has_ended;  // `close` is done
 
     const struct sfl_stream_owner *owner_calls;
     void *owner;
     uint64_t deadline_ms;
 
+    struct sfl_operation begin;      // client: SEND_ and RECV_INITIAL_METADATA
     struct sfl_operation read;       // RECV_MESSAGE
     struct sfl_operation write;      // SEND_MESSAGE, and the status of a server
     struct sfl_operation half_close; // SEND_CLOSE_FROM_CLIENT
@@ -49,10 +56,10 @@ struct sfl_stream {
     grpc_byte_buffer *outgoing;      // held for `write`
 
     // What `close` fills in.
-    int cancelled; // server
+    int cancelled;         // server
     grpc_status_code code; // client, and what follows
     grpc_slice text;
-    grpc_metadata_array initial_metadata;
+    grpc_metadata_array initial_metadata; // (by `begin`)
     grpc_metadata_array trailing_metadata;
 };
 

@@ -286,6 +286,11 @@ static void first_on_message(void *context, struct sfl_span message)
     sfl_stream_finish(context, pieces, 2, 0, "");
 }
 
+static void first_on_half_close(void *context)
+{
+    sfl_stream_finish(context, NULL, 0, 3, "a message is needed");
+}
+
 static void first_on_closed(void *context, int code, const char *text)
 {
     (void)code;
@@ -295,6 +300,7 @@ static void first_on_closed(void *context, int code, const char *text)
 
 static const struct sfl_stream_events first_events = {
     .on_message = first_on_message,
+    .on_half_close = first_on_half_close,
     .on_closed = first_on_closed,
 };
 
@@ -303,6 +309,19 @@ static void first_on_call(void *context, struct sfl_stream *stream,
 {
     (void)context;
     *events_out = &first_events;
+    *stream_context_out = stream;
+}
+
+// --- the method that refuses ---
+
+static const struct sfl_stream_events refuse_events = {.on_closed = first_on_closed};
+
+static void refuse_on_call(void *context, struct sfl_stream *stream,
+                           const struct sfl_stream_events **events_out, void **stream_context_out)
+{
+    (void)context;
+    sfl_stream_finish(stream, NULL, 0, 5, "nothing \"here\", sorry: 100%");
+    *events_out = &refuse_events;
     *stream_context_out = stream;
 }
 
@@ -360,9 +379,10 @@ static struct harness *create_idle(const struct harness_options *options)
     struct sfl_method methods[] = {
         {.path = ECHO_PATH, .on_call = echo_on_call},
         {.path = FIRST_PATH, .reads_first = true, .on_call = first_on_call},
+        {.path = REFUSE_PATH, .on_call = refuse_on_call},
         {.path = HOLD_PATH, .on_call = hold_on_call, .context = harness},
     };
-    assert_int_equal(sfl_rpc_server_create(&server_options, methods, 3, &harness->server), SFL_OK);
+    assert_int_equal(sfl_rpc_server_create(&server_options, methods, 4, &harness->server), SFL_OK);
     return harness;
 }
 
@@ -383,20 +403,31 @@ struct harness *harness_create_unix(const char *path)
     return harness;
 }
 
+void harness_stop(struct harness *harness, uint64_t grace_ms)
+{
+    sfl_rpc_server_shutdown(harness->server, grace_ms);
+    sfl_rpc_server_destroy(harness->server);
+    harness->server = NULL;
+}
+
 void harness_destroy(struct harness *harness)
 {
-    if (harness->server != NULL) {
-        sfl_rpc_server_shutdown(harness->server, 0);
-        sfl_rpc_server_destroy(harness->server);
-    }
+    if (harness->server != NULL)
+        harness_stop(harness, 0);
     assert_null(harness->held);
-    sfl_pumps_destroy(harness->pumps);
+    if (harness->pumps != NULL)
+        sfl_pumps_destroy(harness->pumps);
     pthread_cond_destroy(&harness->changed);
     pthread_mutex_destroy(&harness->lock);
     free(harness);
 }
 
 struct sfl_channel *harness_channel(struct harness *harness)
+{
+    return harness_channel_to(harness, harness->address);
+}
+
+struct sfl_channel *harness_channel_to(struct harness *harness, const char *target)
 {
     struct sfl_channel_options options = {
         .pump = sfl_pumps_get(harness->pumps, 0),
@@ -405,6 +436,6 @@ struct sfl_channel *harness_channel(struct harness *harness)
         .own_connection = true,
     };
     struct sfl_channel *channel;
-    assert_int_equal(sfl_channel_create(harness->address, &options, &channel), SFL_OK);
+    assert_int_equal(sfl_channel_create(target, &options, &channel), SFL_OK);
     return channel;
 }

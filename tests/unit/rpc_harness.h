@@ -17,6 +17,7 @@
 
 #define ECHO_PATH "/test.Rpc/Echo"   // sends every message back; ends OK after the half-close
 #define FIRST_PATH "/test.Rpc/First" // reads first; answers with message and status in one
+#define REFUSE_PATH "/test.Rpc/Refuse" // ends NOT_FOUND before it has read anything
 #define HOLD_PATH "/test.Rpc/Hold"   // does nothing: the test acts by harness_take
 
 #define LAST_MESSAGE_MAX 4096
@@ -46,7 +47,7 @@ struct harness_options {
 };
 
 struct harness {
-    struct sfl_pumps *pumps;
+    struct sfl_pumps *pumps;       // NULL once a test has destroyed them
     struct sfl_rpc_server *server; // NULL once it is destroyed
     char address[300];
     pthread_mutex_t lock;
@@ -61,8 +62,12 @@ struct harness *harness_create_unix(const char *path);
 // Shuts down what still runs, with no grace, and frees everything.
 void harness_destroy(struct harness *harness);
 
-// A channel with a connection of its own.
+// A channel with a connection of its own, to the server or to another target.
 struct sfl_channel *harness_channel(struct harness *harness);
+struct sfl_channel *harness_channel_to(struct harness *harness, const char *target);
+
+// Shuts the server down and destroys it, before harness_destroy does.
+void harness_stop(struct harness *harness, uint64_t grace_ms);
 
 // The server's end of the oldest stream of HOLD_PATH not yet taken; waits for it.
 struct peer *harness_take(struct harness *harness);
