@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+// Forget, and the listings: requests that a thread waits for.
+#include "base/clock.h"
+#include "src/error.h"
+#include "src/rendezvous.h"
+#include "src/seat.h"
+#include "src/server.h"
+#include "src/unary.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define FORGET_PATH "/singleflight.v1.SingleFlight/Forget"
+#define LIST_PATH "/singleflight.v1.Admin/ListFlights"
+#define STATS_PATH "/singleflight.v1.Admin/GetStats"
+#define MESSAGE_SIZE 512
+
+// An answer's message, copied.
+struct answer {
+    struct sfl_link link;
+    size_t size;
+    uint8_t data[];
+};
+
+// One request to one server, on the stack of the thread that waits for it.
+struct request {
+    struct sfl_command start;
+    struct sfl_unary unary;
+    size_t server; // its place; SERVER_OF_KEY: the home of the key
+    bool forgets;
+    struct sfl_span group;
+    struct sfl_span key;
+    struct sfl_list answers;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool done;
+    int code;
+    char message[MESSAGE_SIZE];
+};
+
+#define SERVER_OF_KEY SIZE_MAX
+
+// ---- on the client's thread ----
+
+static void on_message(struct sfl_unary *unary, struct sfl_span message)
+{
+    struct request *request = unary->context;
+    struct answer *answer = malloc(sizeof(*answer) + message.size);
+    if (answer == NULL) {
+        sfl_unary_cancel(unary);
+        return;
+    }
+    answer->size = message.size;
+    if (message.size > 0)
+        memcpy(answer->data, message.data, message.size);
+    sfl_list_append(&request->answers, &answer->link);
+}
+
+static void on_done(struct sfl_unary *unary, int code, const char *text)
+{
+    struct request *request = unary->context;
+    if (request->forgets) // calls that come from now on start anew
+        sfl_seat_stop_merging(unary->client, request->group, request->key);
+    pthread_mutex_lock(&request->lock);
+    request->code = code;
+    if (code != SINGLEFLIGHT_OK)
+        snprintf(request->message, sizeof(request->message), "%s: %s", unary->server->address,
+                 text);
+    request->done = true;
+    pthread_cond_signal(&request->changed);
+    pthread_mutex_unlock(&request->lock);
+}
+
+// The key's home, or what stands in for it.
+static struct sfl_server *server_of_key(struct singleflight_client *client,
+                                        const struct request *request)
+{
+    uint8_t order[SFL_SERVERS_MAX];
+    sfl_server_order(client, request->group, request->key, order);
+    for (size_t i = 0; i < client->server_count; i++)
+        if (!client->servers[order[i]].down)
+            return &client->servers[order[i]];
+    return &client->servers[order[0]];
+}
+
+static void run_start(struct sfl_command *command)
+{
+    struct request *request = SFL_CONTAINER_OF(command, struct request, start);
+    struct singleflight_client *client = request->unary.client;
+    request->unary.server = request->server == SERVER_OF_KEY ? server_of_key(client, request)
+                                                             : &client->servers[request->server];
+    sfl_unary_start(&request->unary);
+}
+
+// ---- on the thread that waits ----
+
+static void request_init(struct request *request, struct singleflight_client *client,
+                         const char *path, uint64_t timeout_ms, struct sfl_span bytes)
+{
+    *request = (struct request){
+        .start.run = run_start,
+        .unary =
+            {
+                .client = client,
+                .path = path,
+                .request = bytes,
+                .retries = true,
+                .on_message = on_message,
+                .on_done = on_done,
+                .context = request,
+            },
+        .server = SERVER_OF_KEY,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .changed = PTHREAD_COND_INITIALIZER,
+    };
+    sfl_list_init(&request->answers);
+    uint64_t wait_ms = timeout_ms == 0 ? client->settings.connect_timeout_ms : timeout_ms;
+    request->unary.deadline_ms =
+        wait_ms > UINT64_MAX / 4 ? UINT64_MAX : sfl_clock_now_ms() + wait_ms;
+}
+
+static void request_deinit(struct request *request)
+{
+    struct sfl_link *link;
+    while ((link = sfl_list_pop(&request->answers)) != NULL)
+        free(SFL_CONTAINER_OF(link, struct answer, link));
+    pthread_cond_destroy(&request->changed);
+    pthread_mutex_destroy(&request->lock);
+}
+
+static enum singleflight_status request_run(struct request *request)
+{
+    if (!sfl_client_post(request->unary.client, &request->start))
+        return sfl_error_set(SINGLEFLIGHT_CANCELLED, "the client was destroyed");
+    pthread_mutex_lock(&request->lock);
+    while (!request->done)
+        pthread_cond_wait(&request->changed, &request->lock);
+    pthread_mutex_unlock(&request->lock);
+    return sfl_error_set(sfl_error_of_code(request->code), request->message);
+}
+
+static enum singleflight_status refuse_in_callback(void)
+{
+    return sfl_error_set(SINGLEFLIGHT_FAILED_PRECONDITION, "a callback may not block");
+}
+
+static enum singleflight_status no_memory(void)
+{
+    return sfl_error_set(SINGLEFLIGHT_RESOURCE_EXHAUSTED, "there is no memory left");
+}
+
+// ---------------------------------------------------------------------------------------- forget
+
+static enum singleflight_status read_forgotten(const struct request *request,
+                                               struct singleflight_forgotten *forgotten_out)
+{
+    struct sfl_link *first = sfl_list_first(&request->answers);
+    struct answer *answer = first == NULL ? NULL : SFL_CONTAINER_OF(first, struct answer, link);
+    Singleflight__V1__ForgetResponse *response =
+        answer == NULL
+            ? NULL
+            : singleflight__v1__forget_response__unpack(NULL, answer->size, answer->data);
+    if (response == NULL)
+        return sfl_error_set(SINGLEFLIGHT_INTERNAL, "the server's answer cannot be read");
+    if (forgotten_out != NULL)
+        *forgotten_out = (struct singleflight_forgotten){response->flight, response->retained};
+    singleflight__v1__forget_response__free_unpacked(response, NULL);
+    return SINGLEFLIGHT_OK;
+}
+
+enum singleflight_status singleflight_forget(struct singleflight_client *client, const char *group,
+                                             const void *key, size_t key_bytes, bool if_unshared,
+                                             uint64_t timeout_ms,
+                                             struct singleflight_forgotten *forgotten_out)
+{
+    if (sfl_pump_is_current())
+        return refuse_in_callback();
+    if (key == NULL || key_bytes == 0)
+        return sfl_error_set(SINGLEFLIGHT_INVALID_ARGUMENT, "key is missing");
+    Singleflight__V1__ForgetRequest forget = SINGLEFLIGHT__V1__FORGET_REQUEST__INIT;
+    forget.group = (char *)(group == NULL ? "" : group);
+    forget.key = (ProtobufCBinaryData){key_bytes, (uint8_t *)key};
+    forget.if_unshared = if_unshared;
+    size_t size = singleflight__v1__forget_request__get_packed_size(&forget);
+    uint8_t *bytes = malloc(size);
+    if (bytes == NULL)
+        return no_memory();
+    singleflight__v1__forget_request__pack(&forget, bytes);
+
+    struct request request;
+    request_init(&request, client, FORGET_PATH, timeout_ms, sfl_span_of(bytes, size));
+    request.forgets = true;
+    request.group = sfl_span_of_text(forget.group);
+    request.key = sfl_span_of(key, key_bytes);
+    enum singleflight_status status = request_run(&request);
+    if (status == SINGLEFLIGHT_OK)
+        status = read_forgotten(&request, forgotten_out);
+    request_deinit(&request);
+    free(bytes);
+    return status;
+}
+
+// -------------------------------------------------------------------------------------- listings
+
+// Asks every server in turn, and hands each message of the answers to `on_answer`. The status is
+// that of the first failure.
+static enum singleflight_status ask_all(struct singleflight_client *client, const char *path,
+                                        uint64_t timeout_ms, struct sfl_span bytes,
+                                        void (*on_answer)(void *context, const char *address,
+                                                          const struct answer *answer),
+                                        void *context)
+{
+    enum singleflight_status first_failure = SINGLEFLIGHT_OK;
+    char message[MESSAGE_SIZE] = "";
+    for (size_t i = 0; i < client->settings.address_count; i++) {
+        struct request request;
+        request_init(&request, client, path, timeout_ms, bytes);
+        request.server = i;
+        enum singleflight_status status = request_run(&request);
+        for (struct sfl_link *at = sfl_list_first(&request.answers); at != NULL;
+             at = sfl_list_next(&request.answers, at))
+            on_answer(context, client->settings.addresses[i],
+                      SFL_CONTAINER_OF(at, struct answer, link));
+        if (first_failure == SINGLEFLIGHT_OK && status != SINGLEFLIGHT_OK) {
+            first_failure = status;
+            snprintf(message, sizeof(message), "%s", request.message);
+        }
+        request_deinit(&request);
+    }
+    return sfl_error_set(first_failure, message);
+}
+
+struct flight_reader {
+    void (*on_flight)(void *context, const struct singleflight_flight *flight);
+    void *context;
+};
+
+static void read_flight(void *context, const char *address, const struct answer *answer)
+{
+    struct flight_reader *reader = context;
+    Singleflight__V1__Flight *wire =
+        singleflight__v1__flight__unpack(NULL, answer->size, answer->data);
+    if (wire == NULL)
+        return;
+    const struct singleflight_flight flight = {
+        .address = address,
+        .group = wire->group,
+        .key = wire->key.data,
+        .key_bytes = wire->key.len,
+        .state = (enum singleflight_flight_state)wire->state,
+        .token = wire->token,
+        .attempt = wire->attempt,
+        .leader = wire->leader,
+        .callers = wire->callers,
+        .running_ms = wire->running_ms,
+        .value_bytes = wire->value_bytes,
+        .expires_ms = wire->expires_ms,
+        .home = wire->home,
+        .forgotten = wire->forgotten,
+    };
+    reader->on_flight(reader->context, &flight);
+    singleflight__v1__flight__free_unpacked(wire, NULL);
+}
+
+enum singleflight_status singleflight_list_flights(
+    struct singleflight_client *client, const char *group, const void *key_prefix,
+    size_t key_prefix_bytes, uint32_t limit, uint64_t timeout_ms,
+    void (*on_flight)(void *context, const struct singleflight_flight *flight), void *context)
+{
+    if (sfl_pump_is_current())
+        return refuse_in_callback();
+    Singleflight__V1__ListFlightsRequest list = SINGLEFLIGHT__V1__LIST_FLIGHTS_REQUEST__INIT;
+    list.group = (char *)(group == NULL ? "" : group);
+    list.key_prefix = (ProtobufCBinaryData){key_prefix_bytes, (uint8_t *)key_prefix};
+    list.limit = limit;
+    size_t size = singleflight__v1__list_flights_request__get_packed_size(&list);
+    uint8_t *bytes = malloc(size + 1);
+    if (bytes == NULL)
+        return no_memory();
+    singleflight__v1__list_flights_request__pack(&list, bytes);
+    struct flight_reader reader = {on_flight, context};
+    enum singleflight_status status =
+        ask_all(client, LIST_PATH, timeout_ms, sfl_span_of(bytes, size), read_flight, &reader);
+    free(bytes);
+    return status;
+}
+
+struct stats_reader {
+    void (*on_stats)(void *context, const struct singleflight_stats *stats);
+    void *context;
+};
+
+static void read_stats(void *context, const char *address, const struct answer *answer)
+{
+    struct stats_reader *reader = context;
+    Singleflight__V1__Stats *wire =
+        singleflight__v1__stats__unpack(NULL, answer->size, answer->data);
+    if (wire == NULL)
+        return;
+    const struct singleflight_stats stats = {
+        .address = address,
+        .calls = wire->calls,
+        .executions = wire->executions,
+        .executions_saved = wire->executions_saved,
+        .retained_hits = wire->retained_hits,
+        .leaders_lost = wire->leaders_lost,
+        .fenced = wire->fenced,
+        .forgets = wire->forgets,
+        .refused = wire->refused,
+        .flights_now = wire->flights_now,
+        .callers_now = wire->callers_now,
+        .retained_now = wire->retained_now,
+        .bytes_now = wire->bytes_now,
+        .uptime_ms = wire->uptime_ms,
+    };
+    reader->on_stats(reader->context, &stats);
+    singleflight__v1__stats__free_unpacked(wire, NULL);
+}
+
+enum singleflight_status
+singleflight_get_stats(struct singleflight_client *client, const char *group, uint64_t timeout_ms,
+                       void (*on_stats)(void *context, const struct singleflight_stats *stats),
+                       void *context)
+{
+    if (sfl_pump_is_current())
+        return refuse_in_callback();
+    Singleflight__V1__GetStatsRequest get = SINGLEFLIGHT__V1__GET_STATS_REQUEST__INIT;
+    get.group = (char *)(group == NULL ? "" : group);
+    size_t size = singleflight__v1__get_stats_request__get_packed_size(&get);
+    uint8_t *bytes = malloc(size + 1);
+    if (bytes == NULL)
+        return no_memory();
+    singleflight__v1__get_stats_request__pack(&get, bytes);
+    struct stats_reader reader = {on_stats, context};
+    enum singleflight_status status =
+        ask_all(client, STATS_PATH, timeout_ms, sfl_span_of(bytes, size), read_stats, &reader);
+    free(bytes);
+    return status;
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/call.h"
+
+#include "base/clock.h"
+#include "src/error.h"
+#include "src/leader.h"
+#include "src/outcome.h"
+#include "src/seat.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+// -------------------------------------------------------------------------------- on their thread
+
+static void deliver(struct singleflight_call *call, struct singleflight_result *result)
+{
+    assert(!call->ended);
+    call->ended = true;
+    sfl_timers_disarm(&call->client->timers, &call->deadline_timer);
+    sfl_link_remove(&call->client_link);
+    if (call->events.on_done != NULL)
+        call->events.on_done(call->context, result);
+    else
+        singleflight_result_free(result);
+    sfl_call_unref(call);
+}
+
+void sfl_call_end(struct singleflight_call *call, struct singleflight_result *result)
+{
+    sfl_link_remove(&call->seat_link);
+    call->seat = NULL;
+    if (call->ended || call->pending != NULL)
+        singleflight_result_free(result);
+    else if (call->leader != NULL)
+        call->pending = result;
+    else
+        deliver(call, result);
+}
+
+void sfl_call_abort(struct singleflight_call *call)
+{
+    sfl_link_remove(&call->seat_link);
+    call->seat = NULL;
+    struct singleflight_result *result = call->pending;
+    call->pending = NULL;
+    if (result == NULL)
+        result = sfl_result_of_status(SINGLEFLIGHT_CANCELLED, "the client was destroyed");
+    deliver(call, result);
+}
+
+void sfl_call_lead(struct singleflight_call *call, struct singleflight_leader *leader)
+{
+    call->leader = leader;
+    call->events.on_lead(call->context, leader);
+}
+
+void sfl_call_lose(struct singleflight_call *call, struct singleflight_leader *leader,
+                   enum singleflight_status status, const char *why)
+{
+    sfl_leader_lose(leader, status);
+    if (call->leader == leader && call->events.on_lost != NULL)
+        call->events.on_lost(call->context, leader, status, why);
+}
+
+void sfl_call_on_function_ended(struct singleflight_call *call, struct singleflight_leader *leader)
+{
+    if (call->leader != leader)
+        return;
+    call->leader = NULL;
+    if (call->pending == NULL || call->ended)
+        return;
+    struct singleflight_result *result = call->pending;
+    call->pending = NULL;
+    deliver(call, result);
+}
+
+static void leave(struct singleflight_call *call, enum singleflight_status status, const char *why)
+{
+    if (call->ended || call->pending != NULL)
+        return;
+    struct sfl_seat *seat = call->seat;
+    sfl_call_end(call, sfl_result_of_status(status, why));
+    if (seat != NULL)
+        sfl_seat_on_call_left(seat, status, why);
+}
+
+static void on_deadline(struct sfl_timer *timer)
+{
+    struct singleflight_call *call =
+        SFL_CONTAINER_OF(timer, struct singleflight_call, deadline_timer);
+    char why[64];
+    snprintf(why, sizeof(why), "the timeout of %llu ms is over",
+             (unsigned long long)call->join->options.timeout_ms);
+    leave(call, SINGLEFLIGHT_DEADLINE_EXCEEDED, why);
+}
+
+static void run_cancel(struct sfl_command *command)
+{
+    struct singleflight_call *call = SFL_CONTAINER_OF(command, struct singleflight_call, cancel);
+    leave(call, SINGLEFLIGHT_CANCELLED, "the call was cancelled by its own program");
+    sfl_call_unref(call);
+}
+
+static void run_start(struct sfl_command *command)
+{
+    struct singleflight_call *call = SFL_CONTAINER_OF(command, struct singleflight_call, start);
+    struct singleflight_client *client = call->client;
+    sfl_list_append(&client->calls, &call->client_link); // with the command's reference
+    if (client->closing) {
+        sfl_call_abort(call);
+        return;
+    }
+    if (call->deadline_ms != UINT64_MAX)
+        sfl_timers_arm(&client->timers, &call->deadline_timer, call->deadline_ms);
+    sfl_seat_take(call);
+}
+
+// ------------------------------------------------------------------------------------- any thread
+
+enum sfl_status sfl_call_create(struct singleflight_client *client,
+                                const struct singleflight_do_options *options,
+                                const struct singleflight_call_events *events, void *context,
+                                bool blocking, struct singleflight_call **call_out,
+                                const char **problem_out)
+{
+    struct sfl_join *join = NULL;
+    enum sfl_status status = sfl_join_create(options, &client->settings.join, &join, problem_out);
+    if (status != SFL_OK)
+        return status;
+    if (events->on_lead == NULL && join->options.role != SINGLEFLIGHT_ROLE_FOLLOW_ONLY) {
+        sfl_join_unref(join);
+        *problem_out = "the function is missing: only FOLLOW_ONLY calls can do without one";
+        return SFL_INVALID_ARGUMENT;
+    }
+    struct singleflight_call *call = calloc(1, sizeof(*call));
+    if (call == NULL) {
+        sfl_join_unref(join);
+        *problem_out = "there is no memory left";
+        return SFL_NO_MEMORY;
+    }
+    atomic_init(&call->references, 1);
+    call->client = sfl_client_ref(client);
+    call->join = join;
+    call->events = *events;
+    call->context = context;
+    call->blocking = blocking;
+    uint64_t timeout_ms = join->options.timeout_ms;
+    uint64_t now_ms = sfl_clock_now_ms();
+    bool is_endless = timeout_ms == 0 || timeout_ms > UINT64_MAX / 4;
+    call->deadline_ms = is_endless ? UINT64_MAX : now_ms + timeout_ms;
+    call->deadline_timer.fire = on_deadline;
+    call->start.run = run_start;
+    call->cancel.run = run_cancel;
+    *call_out = call;
+    return SFL_OK;
+}
+
+// Posts a command, which holds a reference until it has run.
+static void post(struct singleflight_call *call, struct sfl_command *command)
+{
+    sfl_call_ref(call);
+    if (!sfl_client_post(call->client, command))
+        sfl_call_unref(call);
+}
+
+void sfl_call_start(struct singleflight_call *call)
+{
+    post(call, &call->start);
+}
+
+struct singleflight_call *sfl_call_ref(struct singleflight_call *call)
+{
+    atomic_fetch_add_explicit(&call->references, 1, memory_order_relaxed);
+    return call;
+}
+
+void sfl_call_unref(struct singleflight_call *call)
+{
+    if (atomic_fetch_sub_explicit(&call->references, 1, memory_order_acq_rel) != 1)
+        return;
+    struct singleflight_client *client = call->client;
+    singleflight_result_free(call->pending);
+    sfl_join_unref(call->join);
+    free(call);
+    sfl_client_unref(client);
+}
+
+// ---------------------------------------------------------------------------- what programs call
+
+enum singleflight_status singleflight_do_async(struct singleflight_client *client,
+                                               const struct singleflight_do_options *options,
+                                               const struct singleflight_call_events *given,
+                                               void *context, struct singleflight_call **call_out)
+{
+    struct singleflight_call_events events = {0};
+    size_t known = given->struct_bytes < sizeof(events) ? given->struct_bytes : sizeof(events);
+    memcpy(&events, given, known);
+
+    struct singleflight_call *call = NULL;
+    const char *problem = NULL;
+    enum sfl_status status =
+        sfl_call_create(client, options, &events, context, false, &call, &problem);
+    if (status != SFL_OK)
+        return sfl_error_set(sfl_error_of(status), problem);
+    if (call_out != NULL)
+        *call_out = sfl_call_ref(call);
+    sfl_call_start(call);
+    sfl_call_unref(call);
+    return SINGLEFLIGHT_OK;
+}
+
+void singleflight_call_cancel(struct singleflight_call *call)
+{
+    post(call, &call->cancel);
+}
+
+void singleflight_call_release(struct singleflight_call *call)
+{
+    if (call != NULL)
+        sfl_call_unref(call);
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// One Do of the program. It takes a place on a seat, perhaps beside others, until its end.
+#ifndef SFL_CLIENT_CALL_H
+#define SFL_CLIENT_CALL_H
+
+#include "src/client.h"
+#include "src/join.h"
+
+struct sfl_seat;
+
+struct singleflight_call {
+    // The program's handle, one until it has ended, one per leader of it, one per queued command.
+    atomic_uint references;
+    struct singleflight_client *client; // a reference
+    struct sfl_join *join;              // a reference
+    struct singleflight_call_events events;
+    void *context;
+    bool blocking;
+    uint64_t deadline_ms; // of the monotonic clock; UINT64_MAX: none
+    struct sfl_command start;
+    struct sfl_command cancel;
+
+    // The client's thread only.
+    struct sfl_link client_link; // in the client's calls, until it has ended
+    struct sfl_link seat_link;   // in its seat's calls
+    struct sfl_seat *seat;       // NULL: has left, or is not started yet
+    struct sfl_timer deadline_timer;
+    struct singleflight_leader *leader;  // while its function runs; not a reference
+    struct singleflight_result *pending; // the end, that waits for the function's end; owned
+    bool ended;                          // on_done has been called
+};
+
+// Makes a call with one reference, the program's. Any thread. SFL_INVALID_ARGUMENT and
+// SFL_NO_MEMORY: *problem_out (static) says what is wrong.
+enum sfl_status sfl_call_create(struct singleflight_client *client,
+                                const struct singleflight_do_options *options,
+                                const struct singleflight_call_events *events, void *context,
+                                bool blocking, struct singleflight_call **call_out,
+                                const char **problem_out) SFL_MUST_USE;
+
+// Has it begin, soon. Any thread.
+void sfl_call_start(struct singleflight_call *call);
+
+struct singleflight_call *sfl_call_ref(struct singleflight_call *call);
+void sfl_call_unref(struct singleflight_call *call);
+
+// All below: the client's thread only.
+
+// Its function is to run.
+void sfl_call_lead(struct singleflight_call *call, struct singleflight_leader *leader);
+
+// The lead is lost; nothing happens when the function has ended already.
+void sfl_call_lose(struct singleflight_call *call, struct singleflight_leader *leader,
+                   enum singleflight_status status, const char *why);
+
+// The program has finished `leader`.
+void sfl_call_on_function_ended(struct singleflight_call *call, struct singleflight_leader *leader);
+
+// Takes it off its seat, and ends it with `result` (taken): at once, or when its function has
+// ended. Of several ends the first one counts.
+void sfl_call_end(struct singleflight_call *call, struct singleflight_result *result);
+
+// Ends it at once, whatever runs.
+void sfl_call_abort(struct singleflight_call *call);
+
+#endif

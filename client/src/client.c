@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/client.h"
+
+#include "base/clock.h"
+#include "base/entropy.h"
+#include "src/call.h"
+#include "src/error.h"
+#include "src/frames.h"
+#include "src/seat.h"
+#include "src/server.h"
+#include "src/unary.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+// How long destroying a client waits for its last frames to go out.
+#define CLOSE_TIME_MS 500
+
+// --------------------------------------------------------------------------------- the pump's
+// hooks
+
+static uint64_t next_tick_ms(void *context)
+{
+    struct singleflight_client *client = context;
+    return sfl_timers_next_ms(&client->timers);
+}
+
+static void run_commands(struct singleflight_client *client)
+{
+    pthread_mutex_lock(&client->lock);
+    struct sfl_link *link;
+    while ((link = sfl_list_pop(&client->commands)) != NULL) {
+        pthread_mutex_unlock(&client->lock);
+        struct sfl_command *command = SFL_CONTAINER_OF(link, struct sfl_command, link);
+        command->run(command);
+        pthread_mutex_lock(&client->lock);
+    }
+    pthread_mutex_unlock(&client->lock);
+}
+
+static void on_tick(void *context)
+{
+    struct singleflight_client *client = context;
+    run_commands(client);
+    sfl_timers_fire(&client->timers, sfl_clock_now_ms());
+}
+
+bool sfl_client_post(struct singleflight_client *client, struct sfl_command *command)
+{
+    pthread_mutex_lock(&client->lock);
+    bool queues = !client->closed && !sfl_link_is_linked(&command->link);
+    // Whoever finds the list not empty relies on the wake of who filled it.
+    bool wakes = queues && sfl_list_is_empty(&client->commands);
+    if (queues)
+        sfl_list_append(&client->commands, &command->link);
+    if (wakes)
+        sfl_pump_wake(client->pump);
+    pthread_mutex_unlock(&client->lock);
+    return queues;
+}
+
+// --------------------------------------------------------------------------------------- closing
+
+// When the last stream is over the client's thread takes no more commands, and has nothing to do.
+static void close_if_done(struct singleflight_client *client)
+{
+    if (!client->closing || client->streams_open > 0 || !sfl_list_is_empty(&client->unaries))
+        return;
+    pthread_mutex_lock(&client->lock);
+    client->closed = true;
+    pthread_cond_broadcast(&client->changed);
+    pthread_mutex_unlock(&client->lock);
+}
+
+void sfl_client_on_something_ended(struct singleflight_client *client)
+{
+    if (!client->closing)
+        return;
+    close_if_done(client);
+}
+
+static void on_close_timer(struct sfl_timer *timer)
+{
+    struct singleflight_client *client =
+        SFL_CONTAINER_OF(timer, struct singleflight_client, close_timer);
+    for (size_t i = 0; i < client->server_count; i++)
+        sfl_server_cut(&client->servers[i]);
+}
+
+// Calls end at once. What is left goes out in its time: leaves, and outcomes of ended functions.
+static void run_close(struct sfl_command *command)
+{
+    struct singleflight_client *client =
+        SFL_CONTAINER_OF(command, struct singleflight_client, close);
+    struct sfl_link *next = NULL;
+    for (struct sfl_link *at = sfl_list_first(&client->seats); at != NULL; at = next) {
+        next = sfl_list_next(&client->seats, at);
+        sfl_seat_close(SFL_CONTAINER_OF(at, struct sfl_seat, client_link));
+    }
+    struct sfl_link *link;
+    while ((link = sfl_list_first(&client->calls)) != NULL)
+        sfl_call_abort(SFL_CONTAINER_OF(link, struct singleflight_call, client_link));
+    while ((link = sfl_list_first(&client->unaries)) != NULL) {
+        sfl_link_remove(link); // cancelling may or may not take it out
+        sfl_unary_cancel(SFL_CONTAINER_OF(link, struct sfl_unary, link));
+    }
+    client->closing = true;
+    for (size_t i = 0; i < client->server_count; i++)
+        sfl_server_close(&client->servers[i]);
+    sfl_timers_arm(&client->timers, &client->close_timer, sfl_clock_now_ms() + CLOSE_TIME_MS);
+    close_if_done(client);
+}
+
+// Drops what was posted too late. The client's thread has ended.
+static void drop_commands(struct singleflight_client *client)
+{
+    client->closing = true;
+    run_commands(client);
+}
+
+void singleflight_client_destroy(struct singleflight_client *client)
+{
+    if (client == NULL)
+        return;
+    assert(!sfl_pump_is_current());
+    (void)sfl_client_post(client, &client->close);
+    pthread_mutex_lock(&client->lock);
+    while (!client->closed)
+        pthread_cond_wait(&client->changed, &client->lock);
+    pthread_mutex_unlock(&client->lock);
+
+    for (size_t i = 0; i < client->server_count; i++)
+        sfl_server_deinit(&client->servers[i]);
+    sfl_pumps_destroy(client->pumps);
+    client->pumps = NULL;
+    drop_commands(client);
+    struct sfl_link *link;
+    while ((link = sfl_list_first(&client->seats)) != NULL)
+        sfl_seat_destroy(SFL_CONTAINER_OF(link, struct sfl_seat, client_link));
+    sfl_client_unref(client);
+}
+
+// ------------------------------------------------------------------------------------------ life
+
+struct singleflight_client *sfl_client_ref(struct singleflight_client *client)
+{
+    atomic_fetch_add_explicit(&client->references, 1, memory_order_relaxed);
+    return client;
+}
+
+void sfl_client_unref(struct singleflight_client *client)
+{
+    if (atomic_fetch_sub_explicit(&client->references, 1, memory_order_acq_rel) != 1)
+        return;
+    sfl_map_deinit(&client->merging);
+    free(client->servers);
+    free(client->scratch);
+    sfl_settings_deinit(&client->settings);
+    pthread_cond_destroy(&client->changed);
+    pthread_mutex_destroy(&client->lock);
+    free(client);
+}
+
+static void init(struct singleflight_client *client)
+{
+    atomic_init(&client->references, 1);
+    pthread_mutex_init(&client->lock, NULL);
+    pthread_cond_init(&client->changed, NULL);
+    sfl_list_init(&client->commands);
+    sfl_list_init(&client->calls);
+    sfl_list_init(&client->seats);
+    sfl_list_init(&client->unaries);
+    sfl_map_init(&client->merging);
+    client->merging_seed = sfl_entropy_u64();
+    client->close.run = run_close;
+    client->close_timer.fire = on_close_timer;
+}
+
+// Starts the thread, and makes the channels. On failure what was made is undone.
+static enum sfl_status start(struct singleflight_client *client, const char **problem_out)
+{
+    client->scratch = malloc(SFL_FRAMES_CHUNK_BYTES_MAX);
+    client->servers = calloc(client->settings.address_count, sizeof(struct sfl_server));
+    if (client->scratch == NULL || client->servers == NULL)
+        return SFL_NO_MEMORY;
+    const struct sfl_pump_hooks hooks = {
+        .next_tick_ms = next_tick_ms,
+        .on_tick = on_tick,
+        .context = client,
+    };
+    *problem_out = "the client's thread could not be started";
+    enum sfl_status status = sfl_pumps_create(1, &hooks, &client->pumps);
+    if (status != SFL_OK)
+        return status;
+    client->pump = sfl_pumps_get(client->pumps, 0);
+    for (size_t i = 0; i < client->settings.address_count && status == SFL_OK; i++) {
+        status = sfl_server_init(&client->servers[i], client, client->settings.addresses[i]);
+        client->server_count++;
+    }
+    if (status == SFL_OK)
+        return SFL_OK;
+    *problem_out = "an address cannot be read: \"host:port\" or \"unix:/path\" is wanted";
+    for (size_t i = 0; i < client->server_count; i++)
+        sfl_server_deinit(&client->servers[i]);
+    sfl_pumps_destroy(client->pumps);
+    return status;
+}
+
+enum singleflight_status
+singleflight_client_create(const struct singleflight_client_options *options,
+                           struct singleflight_client **client_out)
+{
+    const char *problem = "there is no memory left";
+    struct singleflight_client *client = calloc(1, sizeof(*client));
+    if (client == NULL)
+        return sfl_error_set(SINGLEFLIGHT_RESOURCE_EXHAUSTED, problem);
+    init(client);
+    enum sfl_status status = sfl_settings_init(&client->settings, options, &problem);
+    if (status == SFL_OK)
+        status = start(client, &problem);
+    if (status != SFL_OK) {
+        sfl_client_unref(client);
+        return sfl_error_set(sfl_error_of(status), problem);
+    }
+    *client_out = client;
+    return SINGLEFLIGHT_OK;
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The client: what all its parts share.
+//
+// Who is who, from the program down to the network:
+//   call     one Do of the program, blocking or not (struct singleflight_call)
+//   seat     one call on a session: the place in the flight that merged calls share
+//   leader   what a seat hands to one of its calls when the server tells it to lead
+//   session  one Session stream; seats are spread over it
+//   server   one address: its channel, its sessions, and whether it can be reached
+//   unary    one Forget, listing or health check
+//
+// Threads. Calls, seats, sessions and servers live on the client's thread alone (the pump's): no
+// locks. Other threads talk to it by commands, which are structs embedded in what they are about.
+// A leader is the one thing that both sides look at, under its own lock.
+#ifndef SFL_CLIENT_CLIENT_H
+#define SFL_CLIENT_CLIENT_H
+
+#include "base/list.h"
+#include "rpc/pump.h"
+#include "singleflight.h"
+#include "src/join.h"
+#include "src/map.h"
+#include "src/settings.h"
+#include "src/timer.h"
+
+#include <pthread.h>
+
+struct sfl_server;
+
+// Something to do on the client's thread. Queued at most once at a time.
+struct sfl_command {
+    struct sfl_link link;
+    void (*run)(struct sfl_command *command);
+};
+
+struct singleflight_client {
+    atomic_uint references; // the program's own, and one per call and leader
+    struct sfl_settings settings;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct sfl_list commands; // under the lock
+    bool closed;              // under the lock: the client's thread takes no commands any more
+
+    struct sfl_pumps *pumps;
+    struct sfl_pump *pump;
+    struct sfl_command close;
+
+    // The client's thread only.
+    bool closing;
+    struct sfl_timers timers;
+    struct sfl_timer close_timer;
+    struct sfl_list calls;   // those that have not ended
+    struct sfl_list seats;   // all of them
+    struct sfl_list unaries; // those that have not ended
+    struct sfl_map merging;  // seats that more calls may share, by sfl_join_hash()
+    uint64_t merging_seed;
+    struct sfl_server *servers; // one per address, in their order
+    size_t server_count;
+    size_t streams_open;
+    uint8_t *scratch; // room for one chunk
+};
+
+struct singleflight_client *sfl_client_ref(struct singleflight_client *client);
+void sfl_client_unref(struct singleflight_client *client);
+
+// Has `command` run on the client's thread. False when it is queued already, or when the client is
+// closed and it will never run. Any thread.
+bool sfl_client_post(struct singleflight_client *client, struct sfl_command *command);
+
+// On the client's thread, when something has ended that closing may have waited for.
+void sfl_client_on_something_ended(struct singleflight_client *client);
+
+#endif

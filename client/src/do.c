@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// The blocking Do: an asynchronous one whose events wake the thread that waits.
+#include "src/call.h"
+#include "src/error.h"
+#include "src/leader.h"
+#include "src/outcome.h"
+
+#include <pthread.h>
+
+// On the stack of the thread that waits.
+struct waiting {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct singleflight_leader *leader; // its function is to run
+    struct singleflight_result *result;
+    struct singleflight_call *call;
+};
+
+static void on_lead(void *context, struct singleflight_leader *leader)
+{
+    struct waiting *waiting = context;
+    pthread_mutex_lock(&waiting->lock);
+    waiting->leader = leader;
+    pthread_cond_signal(&waiting->changed);
+    pthread_mutex_unlock(&waiting->lock);
+}
+
+static void on_done(void *context, struct singleflight_result *result)
+{
+    struct waiting *waiting = context;
+    pthread_mutex_lock(&waiting->lock);
+    waiting->result = result;
+    pthread_cond_signal(&waiting->changed);
+    pthread_mutex_unlock(&waiting->lock);
+}
+
+static void wait_for_result(struct waiting *waiting)
+{
+    pthread_mutex_lock(&waiting->lock);
+    while (waiting->result == NULL)
+        pthread_cond_wait(&waiting->changed, &waiting->lock);
+    pthread_mutex_unlock(&waiting->lock);
+}
+
+// The function has left by pthread_exit(), cancellation or an exception: nobody takes the result.
+static void abandon(void *context)
+{
+    struct waiting *waiting = context;
+    singleflight_leader_finish(waiting->leader, SINGLEFLIGHT_OUTCOME_ABANDONED);
+    singleflight_call_cancel(waiting->call);
+    wait_for_result(waiting);
+    singleflight_result_free(waiting->result);
+    sfl_call_unref(waiting->call);
+}
+
+static void run(struct waiting *waiting, singleflight_function *function, void *context)
+{
+    struct singleflight_leader *leader = waiting->leader;
+    enum singleflight_outcome outcome = SINGLEFLIGHT_OUTCOME_ABANDONED;
+    pthread_cleanup_push(abandon, waiting);
+    outcome = function(leader, context);
+    pthread_cleanup_pop(0);
+    singleflight_leader_finish(leader, outcome);
+}
+
+// A call leads once at most: one that loses the lead ends.
+static void wait_and_run(struct waiting *waiting, singleflight_function *function, void *context)
+{
+    pthread_mutex_lock(&waiting->lock);
+    while (waiting->leader == NULL && waiting->result == NULL)
+        pthread_cond_wait(&waiting->changed, &waiting->lock);
+    bool leads = waiting->leader != NULL;
+    pthread_mutex_unlock(&waiting->lock);
+    if (leads)
+        run(waiting, function, context);
+    wait_for_result(waiting);
+}
+
+static enum singleflight_status give(struct singleflight_result *result,
+                                     struct singleflight_result **result_out)
+{
+    enum singleflight_status status = sfl_error_set(result->status, result->message);
+    if (result_out != NULL)
+        *result_out = result;
+    else
+        singleflight_result_free(result);
+    return status;
+}
+
+enum singleflight_status singleflight_do(struct singleflight_client *client,
+                                         const struct singleflight_do_options *options,
+                                         singleflight_function *function, void *context,
+                                         struct singleflight_result **result_out)
+{
+    if (sfl_pump_is_current())
+        return give(sfl_result_of_status(SINGLEFLIGHT_FAILED_PRECONDITION,
+                                         "a callback may not block: use singleflight_do_async()"),
+                    result_out);
+    const struct singleflight_call_events events = {
+        .on_lead = function == NULL ? NULL : on_lead,
+        .on_done = on_done,
+    };
+    struct waiting waiting = {
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .changed = PTHREAD_COND_INITIALIZER,
+    };
+    const char *problem = NULL;
+    enum sfl_status status =
+        sfl_call_create(client, options, &events, &waiting, true, &waiting.call, &problem);
+    if (status != SFL_OK)
+        return give(sfl_result_of_status(sfl_error_of(status), problem), result_out);
+    sfl_call_start(waiting.call);
+    wait_and_run(&waiting, function, context);
+    sfl_call_unref(waiting.call);
+    pthread_cond_destroy(&waiting.changed);
+    pthread_mutex_destroy(&waiting.lock);
+    return give(waiting.result, result_out);
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/leader.h"
+
+#include "base/clock.h"
+#include "src/call.h"
+#include "src/error.h"
+#include "src/seat.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+// Sent bytes that are not kept are taken away when there are so many of them.
+#define DROP_BYTES_MIN ((size_t)256 * 1024)
+
+static void run_on_changed(struct sfl_command *command)
+{
+    struct singleflight_leader *leader =
+        SFL_CONTAINER_OF(command, struct singleflight_leader, on_changed);
+    struct sfl_leader_part part = sfl_leader_peek(leader);
+    if (part.finished)
+        sfl_call_on_function_ended(leader->call, leader);
+    if (leader->seat != NULL)
+        sfl_seat_on_leader_changed(leader->seat, part.finished);
+    sfl_leader_unref(leader);
+}
+
+struct singleflight_leader *sfl_leader_create(struct sfl_seat *seat, struct singleflight_call *call,
+                                              const struct sfl_leader_terms *terms)
+{
+    struct singleflight_leader *leader = calloc(1, sizeof(*leader));
+    if (leader == NULL)
+        return NULL;
+    leader->value = sfl_value_create();
+    if (leader->value == NULL) {
+        free(leader);
+        return NULL;
+    }
+    atomic_init(&leader->references, 2);
+    atomic_init(&leader->lost, SINGLEFLIGHT_OK);
+    pthread_mutex_init(&leader->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&leader->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    leader->on_changed.run = run_on_changed;
+    leader->client = sfl_client_ref(seat->client);
+    leader->call = sfl_call_ref(call);
+    leader->terms = *terms;
+    leader->lost_fd = -1;
+    leader->seat = seat;
+    return leader;
+}
+
+struct singleflight_leader *sfl_leader_ref(struct singleflight_leader *leader)
+{
+    atomic_fetch_add_explicit(&leader->references, 1, memory_order_relaxed);
+    return leader;
+}
+
+void sfl_leader_unref(struct singleflight_leader *leader)
+{
+    if (atomic_fetch_sub_explicit(&leader->references, 1, memory_order_acq_rel) != 1)
+        return;
+    if (leader->lost_fd >= 0)
+        close(leader->lost_fd);
+    sfl_value_unref(leader->value);
+    sfl_failure_deinit(&leader->failure);
+    pthread_cond_destroy(&leader->changed);
+    pthread_mutex_destroy(&leader->lock);
+    sfl_call_unref(leader->call);
+    sfl_client_unref(leader->client);
+    free(leader);
+}
+
+// ---------------------------------------------------------------------------- the client's thread
+
+void sfl_leader_lose(struct singleflight_leader *leader, enum singleflight_status status)
+{
+    pthread_mutex_lock(&leader->lock);
+    if (atomic_load(&leader->lost) == SINGLEFLIGHT_OK) {
+        atomic_store(&leader->lost, (int)status);
+        if (leader->lost_fd >= 0)
+            (void)!eventfd_write(leader->lost_fd, 1);
+        pthread_cond_broadcast(&leader->changed);
+    }
+    pthread_mutex_unlock(&leader->lock);
+}
+
+void sfl_leader_set_audience(struct singleflight_leader *leader, uint32_t followers,
+                             uint64_t latest_deadline_ms)
+{
+    pthread_mutex_lock(&leader->lock);
+    leader->has_audience = true;
+    leader->audience = (struct singleflight_audience){followers, latest_deadline_ms};
+    pthread_mutex_unlock(&leader->lock);
+}
+
+static size_t unsent_bytes(const struct singleflight_leader *leader)
+{
+    if (leader->terms.token == 0)
+        return 0;
+    return leader->dropped_bytes + leader->value->size - leader->sent_bytes;
+}
+
+struct sfl_leader_part sfl_leader_peek(struct singleflight_leader *leader)
+{
+    pthread_mutex_lock(&leader->lock);
+    struct sfl_leader_part part = {unsent_bytes(leader), leader->finished};
+    pthread_mutex_unlock(&leader->lock);
+    return part;
+}
+
+bool sfl_leader_take(struct singleflight_leader *leader, uint8_t *to, size_t size)
+{
+    pthread_mutex_lock(&leader->lock);
+    assert(size <= unsent_bytes(leader));
+    size_t at = leader->sent_bytes - leader->dropped_bytes;
+    if (size > 0)
+        memcpy(to, leader->value->data + at, size);
+    leader->sent_bytes += size;
+    if (!leader->terms.keeps_value && at + size >= DROP_BYTES_MIN) {
+        sfl_value_drop(leader->value, at + size);
+        leader->dropped_bytes += at + size;
+    }
+    bool has_room =
+        leader->was_full && unsent_bytes(leader) <= leader->client->settings.unsent_bytes_max / 2;
+    if (has_room) {
+        leader->was_full = false;
+        pthread_cond_broadcast(&leader->changed);
+    }
+    pthread_mutex_unlock(&leader->lock);
+    return has_room;
+}
+
+void sfl_leader_rewind(struct singleflight_leader *leader, size_t arrived_bytes)
+{
+    pthread_mutex_lock(&leader->lock);
+    assert(arrived_bytes >= leader->dropped_bytes);
+    leader->sent_bytes = arrived_bytes;
+    pthread_mutex_unlock(&leader->lock);
+}
+
+struct sfl_outcome *sfl_leader_outcome(struct singleflight_leader *leader)
+{
+    pthread_mutex_lock(&leader->lock);
+    struct sfl_failure failure = leader->failure;
+    leader->failure = (struct sfl_failure){0};
+    struct sfl_value *value = NULL;
+    if (!leader->call->join->options.no_value)
+        value = sfl_value_ref(leader->value);
+    enum singleflight_outcome kind = leader->outcome;
+    pthread_mutex_unlock(&leader->lock);
+    return sfl_outcome_create(kind, &failure, value);
+}
+
+// --------------------------------------------------------------------------- what programs call
+
+uint64_t singleflight_leader_token(const struct singleflight_leader *leader)
+{
+    return leader->terms.token;
+}
+
+uint32_t singleflight_leader_attempt(const struct singleflight_leader *leader)
+{
+    return leader->terms.attempt;
+}
+
+uint64_t singleflight_leader_lease_ms(const struct singleflight_leader *leader)
+{
+    return leader->terms.lease_ms;
+}
+
+uint64_t singleflight_leader_run_limit_ms(const struct singleflight_leader *leader)
+{
+    return leader->terms.run_limit_ms;
+}
+
+enum singleflight_status singleflight_leader_lost(const struct singleflight_leader *leader)
+{
+    return (enum singleflight_status)atomic_load(&leader->lost);
+}
+
+// Tells the client's thread to look. The command holds a reference while it is queued.
+static void post_changed(struct singleflight_leader *leader)
+{
+    sfl_leader_ref(leader);
+    if (!sfl_client_post(leader->client, &leader->on_changed))
+        sfl_leader_unref(leader);
+}
+
+// Appends under the lock.
+static enum singleflight_status append(struct singleflight_leader *leader, struct sfl_span bytes)
+{
+    const struct sfl_settings *settings = &leader->client->settings;
+    size_t size = leader->dropped_bytes + leader->value->size;
+    if (bytes.size > settings->result_bytes_max || size > settings->result_bytes_max - bytes.size) {
+        leader->overflowed = true;
+        return sfl_error_set(SINGLEFLIGHT_RESOURCE_EXHAUSTED,
+                             "the value is larger than result_bytes_max");
+    }
+    if (sfl_value_append(leader->value, bytes) != SFL_OK) {
+        leader->overflowed = true;
+        return sfl_error_set(SINGLEFLIGHT_RESOURCE_EXHAUSTED, "there is no memory for the value");
+    }
+    if (unsent_bytes(leader) > settings->unsent_bytes_max)
+        leader->was_full = true;
+    return SINGLEFLIGHT_OK;
+}
+
+enum singleflight_status singleflight_leader_write(struct singleflight_leader *leader,
+                                                   const void *data, size_t data_bytes)
+{
+    assert(!leader->finished);
+    enum singleflight_status status = singleflight_leader_lost(leader);
+    if (status != SINGLEFLIGHT_OK)
+        return sfl_error_set(status, "the lead is lost");
+    if (data_bytes == 0)
+        return SINGLEFLIGHT_OK;
+    pthread_mutex_lock(&leader->lock);
+    status = append(leader, sfl_span_of(data, data_bytes));
+    pthread_mutex_unlock(&leader->lock);
+    if (status != SINGLEFLIGHT_OK || leader->terms.token == 0)
+        return status;
+    post_changed(leader);
+    if (!leader->call->blocking)
+        return SINGLEFLIGHT_OK;
+
+    pthread_mutex_lock(&leader->lock);
+    while (leader->was_full && singleflight_leader_lost(leader) == SINGLEFLIGHT_OK)
+        pthread_cond_wait(&leader->changed, &leader->lock);
+    pthread_mutex_unlock(&leader->lock);
+    status = singleflight_leader_lost(leader);
+    return sfl_error_set(status, "the lead is lost");
+}
+
+size_t singleflight_leader_unsent(const struct singleflight_leader *leader)
+{
+    pthread_mutex_t *lock = (pthread_mutex_t *)&leader->lock;
+    pthread_mutex_lock(lock);
+    size_t unsent = unsent_bytes(leader);
+    pthread_mutex_unlock(lock);
+    return unsent;
+}
+
+enum singleflight_status singleflight_leader_set_error(struct singleflight_leader *leader,
+                                                       const struct singleflight_error *error)
+{
+    struct sfl_failure failure = {0};
+    enum sfl_status status = sfl_failure_read(error, &failure);
+    if (status == SFL_INVALID_ARGUMENT)
+        return sfl_error_set(SINGLEFLIGHT_INVALID_ARGUMENT, "details are larger than 64 KiB");
+    if (status != SFL_OK)
+        return sfl_error_set(SINGLEFLIGHT_RESOURCE_EXHAUSTED, "there is no memory for the error");
+    pthread_mutex_lock(&leader->lock);
+    struct sfl_failure old = leader->failure;
+    leader->failure = failure;
+    pthread_mutex_unlock(&leader->lock);
+    sfl_failure_deinit(&old);
+    return SINGLEFLIGHT_OK;
+}
+
+enum singleflight_outcome singleflight_leader_error(struct singleflight_leader *leader,
+                                                    int32_t code, const char *message)
+{
+    struct singleflight_error error = SINGLEFLIGHT_ERROR_INIT;
+    error.code = code;
+    error.message = message;
+    (void)singleflight_leader_set_error(leader, &error);
+    return SINGLEFLIGHT_OUTCOME_ERROR;
+}
+
+enum singleflight_outcome singleflight_leader_panic(struct singleflight_leader *leader,
+                                                    const char *message, const char *stack)
+{
+    struct singleflight_error error = SINGLEFLIGHT_ERROR_INIT;
+    error.message = message;
+    error.stack = stack;
+    (void)singleflight_leader_set_error(leader, &error);
+    return SINGLEFLIGHT_OUTCOME_PANIC;
+}
+
+void singleflight_leader_set_retain(struct singleflight_leader *leader, uint64_t retain_ms)
+{
+    pthread_mutex_lock(&leader->lock);
+    leader->has_retain = true;
+    leader->retain_ms = retain_ms;
+    pthread_mutex_unlock(&leader->lock);
+}
+
+void singleflight_leader_pass_on(struct singleflight_leader *leader)
+{
+    pthread_mutex_lock(&leader->lock);
+    leader->passes_on = true;
+    pthread_mutex_unlock(&leader->lock);
+}
+
+bool singleflight_leader_audience(const struct singleflight_leader *leader,
+                                  struct singleflight_audience *audience_out)
+{
+    pthread_mutex_t *lock = (pthread_mutex_t *)&leader->lock;
+    pthread_mutex_lock(lock);
+    bool has_audience = leader->has_audience;
+    if (has_audience)
+        *audience_out = leader->audience;
+    pthread_mutex_unlock(lock);
+    return has_audience;
+}
+
+enum singleflight_status singleflight_leader_wait_lost(struct singleflight_leader *leader,
+                                                       uint64_t timeout_ms)
+{
+    assert(!sfl_pump_is_current());
+    uint64_t now_ms = sfl_clock_now_ms();
+    uint64_t until_ms = timeout_ms > UINT64_MAX / 2 ? UINT64_MAX : now_ms + timeout_ms;
+    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                             .tv_nsec = (long)(until_ms % 1000) * 1000000};
+    pthread_mutex_lock(&leader->lock);
+    while (singleflight_leader_lost(leader) == SINGLEFLIGHT_OK) {
+        int error = 0;
+        if (until_ms == UINT64_MAX)
+            pthread_cond_wait(&leader->changed, &leader->lock);
+        else
+            error = pthread_cond_timedwait(&leader->changed, &leader->lock, &until);
+        if (error == ETIMEDOUT)
+            break;
+    }
+    pthread_mutex_unlock(&leader->lock);
+    return singleflight_leader_lost(leader);
+}
+
+int singleflight_leader_lost_fd(struct singleflight_leader *leader)
+{
+    pthread_mutex_lock(&leader->lock);
+    if (leader->lost_fd < 0) {
+        bool is_lost = singleflight_leader_lost(leader) != SINGLEFLIGHT_OK;
+        leader->lost_fd = eventfd(is_lost ? 1 : 0, EFD_CLOEXEC | EFD_NONBLOCK);
+    }
+    int fd = leader->lost_fd;
+    pthread_mutex_unlock(&leader->lock);
+    return fd;
+}
+
+// A value that is not whole must not look like one.
+static void end_overflowed(struct singleflight_leader *leader)
+{
+    if (!leader->overflowed || leader->outcome != SINGLEFLIGHT_OUTCOME_OK)
+        return;
+    leader->outcome = SINGLEFLIGHT_OUTCOME_ERROR;
+    if (leader->failure.message == NULL)
+        leader->failure.message = strdup("the value is larger than the leader can hold");
+}
+
+void singleflight_leader_finish(struct singleflight_leader *leader,
+                                enum singleflight_outcome outcome)
+{
+    pthread_mutex_lock(&leader->lock);
+    assert(!leader->finished);
+    leader->finished = true;
+    bool is_known = outcome >= SINGLEFLIGHT_OUTCOME_OK && outcome <= SINGLEFLIGHT_OUTCOME_PANIC;
+    leader->outcome = is_known ? outcome : SINGLEFLIGHT_OUTCOME_ABANDONED;
+    end_overflowed(leader);
+    pthread_mutex_unlock(&leader->lock);
+    post_changed(leader);
+    sfl_leader_unref(leader);
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lead of a flight: between the program, which runs the function on any thread, and the seat,
+// which holds the lead on the client's thread.
+#ifndef SFL_CLIENT_LEADER_H
+#define SFL_CLIENT_LEADER_H
+
+#include "src/client.h"
+#include "src/outcome.h"
+#include "src/value.h"
+
+struct sfl_seat;
+
+#define SFL_LEADER_WHY_SIZE 256
+
+// What holds from the beginning.
+struct sfl_leader_terms {
+    uint64_t token; // 0: failed open
+    uint32_t attempt;
+    uint64_t lease_ms;
+    uint64_t run_limit_ms;
+    bool keeps_value; // bytes are kept after they are sent: for the result, or for a resume
+};
+
+struct singleflight_leader {
+    // The program's until it finishes, the seat's, and one while the command is queued.
+    atomic_uint references;
+    struct singleflight_client *client; // a reference
+    struct singleflight_call *call;     // a reference: whose function it is
+    struct sfl_leader_terms terms;
+    struct sfl_command on_changed; // the program has written or finished
+    atomic_int lost;               // enum singleflight_status; OK while it leads
+
+    // The lock is a leaf: nothing is called and no other lock is taken under it.
+    pthread_mutex_t lock;
+    pthread_cond_t changed; // some bytes were sent, or the lead is lost
+    struct sfl_value *value;
+    size_t dropped_bytes; // of the value, in front: sent and not kept
+    size_t sent_bytes;    // of the value, dropped ones included: in a message to the server
+    bool was_full;        // unsent bytes were above the bound, and have not fallen to half of it
+    bool overflowed;      // a write was refused: it cannot end OK
+    struct sfl_failure failure;
+    bool has_retain;
+    uint64_t retain_ms;
+    bool passes_on;
+    bool has_audience;
+    struct singleflight_audience audience;
+    int lost_fd; // an eventfd, made when somebody asks; -1
+    bool finished;
+    enum singleflight_outcome outcome;
+
+    struct sfl_seat *seat; // the client's thread only; NULL once the seat has let go
+};
+
+// A leader with two references, the program's and the seat's; NULL when there is no memory.
+struct singleflight_leader *sfl_leader_create(struct sfl_seat *seat, struct singleflight_call *call,
+                                              const struct sfl_leader_terms *terms);
+struct singleflight_leader *sfl_leader_ref(struct singleflight_leader *leader);
+void sfl_leader_unref(struct singleflight_leader *leader);
+
+// Makes the loss known, once; client's thread. The callback is the caller's to call.
+void sfl_leader_lose(struct singleflight_leader *leader, enum singleflight_status status);
+
+// New figures from the server; client's thread.
+void sfl_leader_set_audience(struct singleflight_leader *leader, uint32_t followers,
+                             uint64_t latest_deadline_ms);
+
+// What is to be sent next. Client's thread; the bytes are valid until the next call of this file.
+struct sfl_leader_part {
+    size_t unsent_bytes;
+    bool finished;
+};
+struct sfl_leader_part sfl_leader_peek(struct singleflight_leader *leader);
+
+// Copies the next `size` unsent bytes, at most sfl_leader_peek().unsent_bytes, to `to`; they count
+// as sent. True when the program should be told that there is room again.
+bool sfl_leader_take(struct singleflight_leader *leader, uint8_t *to, size_t size);
+
+// After a resume: so many bytes of the value have arrived; the rest is unsent again.
+void sfl_leader_rewind(struct singleflight_leader *leader, size_t arrived_bytes);
+
+// The outcome as the function left it, with all of the value that was kept, to be called once it is
+// finished. NULL when there is no memory.
+struct sfl_outcome *sfl_leader_outcome(struct singleflight_leader *leader);
+
+#endif

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/outcome.h"
+
+#include "base/utf8.h"
+#include "src/frames.h"
+
+#include <stdlib.h>
+
+// ------------------------------------------------------------------------------------- failures
+
+// The length of the well-formed UTF-8 character at the start of `text`; 0 when there is none.
+static size_t character_size(const char *text, size_t size)
+{
+    for (size_t length = 1; length <= 4 && length <= size; length++)
+        if (sfl_utf8_is_valid(sfl_span_of(text, length)))
+            return length;
+    return 0;
+}
+
+// How much of a text is kept: no more than the cap, and no torn character.
+static size_t size_kept(const char *text)
+{
+    size_t size = strnlen(text, SFL_FAILURE_TEXT_BYTES_MAX + 1);
+    if (size <= SFL_FAILURE_TEXT_BYTES_MAX)
+        return size;
+    size = SFL_FAILURE_TEXT_BYTES_MAX;
+    while (size > 0 && ((unsigned char)text[size] & 0xC0) == 0x80)
+        size--;
+    return size;
+}
+
+// SFL_NO_MEMORY, or a copy; NULL for an empty text.
+static enum sfl_status copy_text(const char *text, char **copy_out)
+{
+    if (text == NULL || text[0] == 0)
+        return SFL_OK;
+    size_t size = size_kept(text);
+    char *copy = strndup(text, size);
+    if (copy == NULL)
+        return SFL_NO_MEMORY;
+    if (!sfl_utf8_is_valid(sfl_span_of(copy, size))) {
+        for (size_t at = 0; at < size;) {
+            size_t length = character_size(copy + at, size - at);
+            if (length == 0)
+                copy[at] = '?';
+            at += length == 0 ? 1 : length;
+        }
+    }
+    *copy_out = copy;
+    return SFL_OK;
+}
+
+enum sfl_status sfl_failure_read(const struct singleflight_error *given,
+                                 struct sfl_failure *failure_out)
+{
+    struct singleflight_error error = {0};
+    size_t known = given->struct_bytes < sizeof(error) ? given->struct_bytes : sizeof(error);
+    memcpy(&error, given, known);
+    if (error.details_bytes > SFL_FRAMES_DETAILS_BYTES_MAX)
+        return SFL_INVALID_ARGUMENT;
+
+    struct sfl_failure failure = {.code = error.code};
+    enum sfl_status status = copy_text(error.message, &failure.message);
+    if (status == SFL_OK)
+        status = copy_text(error.type, &failure.type);
+    if (status == SFL_OK)
+        status = copy_text(error.stack, &failure.stack);
+    if (status == SFL_OK && error.details_bytes > 0) {
+        failure.details =
+            sfl_bytes_copy(&sfl_heap, sfl_span_of(error.details, error.details_bytes));
+        status = failure.details == NULL ? SFL_NO_MEMORY : SFL_OK;
+    }
+    if (status != SFL_OK) {
+        sfl_failure_deinit(&failure);
+        return status;
+    }
+    *failure_out = failure;
+    return SFL_OK;
+}
+
+void sfl_failure_deinit(struct sfl_failure *failure)
+{
+    free(failure->message);
+    free(failure->type);
+    free(failure->stack);
+    sfl_bytes_unref(failure->details);
+    *failure = (struct sfl_failure){0};
+}
+
+// ------------------------------------------------------------------------------------- outcomes
+
+struct sfl_outcome *sfl_outcome_create(enum singleflight_outcome kind, struct sfl_failure *failure,
+                                       struct sfl_value *value)
+{
+    struct sfl_outcome *outcome = malloc(sizeof(*outcome));
+    if (outcome == NULL) {
+        sfl_failure_deinit(failure);
+        sfl_value_unref(value);
+        return NULL;
+    }
+    atomic_init(&outcome->references, 1);
+    outcome->kind = kind;
+    outcome->failure = *failure;
+    outcome->value = value;
+    *failure = (struct sfl_failure){0};
+    return outcome;
+}
+
+struct sfl_outcome *sfl_outcome_read(const Singleflight__V1__Outcome *wire, struct sfl_value *value)
+{
+    // The server has held them to its own bounds; ours are wide enough for the contract's.
+    struct singleflight_error error = {
+        .struct_bytes = sizeof(error),
+        .code = wire->code,
+        .message = wire->message,
+        .type = wire->type,
+        .stack = wire->stack,
+        .details = wire->details.data,
+        .details_bytes = wire->details.len < SFL_FRAMES_DETAILS_BYTES_MAX
+                             ? wire->details.len
+                             : SFL_FRAMES_DETAILS_BYTES_MAX,
+    };
+    struct sfl_failure failure = {0};
+    if (sfl_failure_read(&error, &failure) != SFL_OK) {
+        sfl_value_unref(value);
+        return NULL;
+    }
+    return sfl_outcome_create((enum singleflight_outcome)wire->kind, &failure, value);
+}
+
+void sfl_outcome_to_wire(enum singleflight_outcome kind, const struct sfl_failure *failure,
+                         Singleflight__V1__Outcome *wire_out)
+{
+    Singleflight__V1__Outcome wire = SINGLEFLIGHT__V1__OUTCOME__INIT;
+    wire.kind = (Singleflight__V1__OutcomeKind)kind;
+    wire.code = failure->code;
+    if (failure->message != NULL)
+        wire.message = failure->message;
+    if (failure->type != NULL)
+        wire.type = failure->type;
+    if (failure->stack != NULL)
+        wire.stack = failure->stack;
+    if (failure->details != NULL)
+        wire.details = (ProtobufCBinaryData){failure->details->size, failure->details->data};
+    *wire_out = wire;
+}
+
+void sfl_outcome_unref(struct sfl_outcome *outcome)
+{
+    if (outcome == NULL)
+        return;
+    if (atomic_fetch_sub_explicit(&outcome->references, 1, memory_order_acq_rel) != 1)
+        return;
+    sfl_failure_deinit(&outcome->failure);
+    sfl_value_unref(outcome->value);
+    free(outcome);
+}
+
+// -------------------------------------------------------------------------------------- results
+
+// What is behind a public result.
+struct sfl_result {
+    struct singleflight_result facts;
+    struct sfl_outcome *outcome; // a reference; NULL without one
+    char message[];
+};
+
+// For the case that there is no memory for a result; never freed.
+static struct sfl_result no_memory = {
+    .facts =
+        {
+            .status = SINGLEFLIGHT_RESOURCE_EXHAUSTED,
+            .message = "there is no memory left for the result",
+            .value = "",
+            .type = "",
+            .stack = "",
+            .details = "",
+        },
+};
+
+struct singleflight_result *sfl_result_of_status(enum singleflight_status status,
+                                                 const char *message)
+{
+    size_t size = strlen(message) + 1;
+    struct sfl_result *result = malloc(sizeof(*result) + size);
+    if (result == NULL)
+        return &no_memory.facts;
+    *result = no_memory;
+    memcpy(result->message, message, size);
+    result->facts.status = status;
+    result->facts.message = result->message;
+    return &result->facts;
+}
+
+static const char *text_or_empty(const char *text)
+{
+    return text == NULL ? "" : text;
+}
+
+struct singleflight_result *sfl_result_of_outcome(struct sfl_outcome *outcome,
+                                                  const struct singleflight_result *facts)
+{
+    struct sfl_result *result = outcome == NULL ? NULL : malloc(sizeof(*result));
+    if (result == NULL)
+        return &no_memory.facts;
+    atomic_fetch_add_explicit(&outcome->references, 1, memory_order_relaxed);
+    result->outcome = outcome;
+    result->facts = *facts;
+    struct singleflight_result *public = &result->facts;
+    public->status = SINGLEFLIGHT_OK;
+    public->outcome = outcome->kind;
+    struct sfl_span value = sfl_value_span(outcome->value);
+    public->value = value.data;
+    public->value_bytes = value.size;
+    const struct sfl_failure *failure = &outcome->failure;
+    public->code = failure->code;
+    public->message = text_or_empty(failure->message);
+    public->type = text_or_empty(failure->type);
+    public->stack = text_or_empty(failure->stack);
+    struct sfl_span details = sfl_bytes_span(failure->details);
+    public->details = details.size == 0 ? (const void *)"" : details.data;
+    public->details_bytes = details.size;
+    return public;
+}
+
+void singleflight_result_free(struct singleflight_result *result)
+{
+    if (result == NULL || result == &no_memory.facts)
+        return;
+    struct sfl_result *whole = (struct sfl_result *)(void *)result;
+    sfl_outcome_unref(whole->outcome);
+    free(whole);
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the server says to a seat.
+#include "src/seat_private.h"
+
+#include <stdio.h>
+
+// --------------------------------------------------------------------------------------- results
+
+static struct singleflight_result facts_of(const Singleflight__V1__Result *result)
+{
+    return (struct singleflight_result){
+        .shared = result->shared,
+        .callers = result->callers,
+        .attempt = result->attempt,
+        .token = result->token,
+        .retained = result->retained,
+        .age_ms = result->age_ms,
+        .retain_ms = result->retain_ms,
+        .retain_refused = result->retain_refused,
+    };
+}
+
+// Ends all calls with one outcome; the merged ones count as callers of their own.
+static void end_all(struct sfl_seat *seat, struct sfl_outcome *outcome,
+                    const Singleflight__V1__Result *result)
+{
+    struct singleflight_result facts = facts_of(result);
+    struct singleflight_call *leading = NULL;
+    if (result->led)
+        leading = seat->leader != NULL ? seat->leader->call : sfl_seat_first_call(seat);
+    size_t count = sfl_seat_call_count(seat);
+    if (!result->retained && count > 1) {
+        facts.callers += (uint32_t)count - 1;
+        facts.shared = true;
+    }
+    struct singleflight_call *call;
+    while ((call = sfl_seat_first_call(seat)) != NULL) {
+        facts.led = call == leading;
+        sfl_call_end(call, sfl_result_of_outcome(outcome, &facts));
+    }
+    sfl_seat_leave(seat);
+}
+
+// Takes bytes of the value: to on_chunk if the calls are live, and to the result if that is wanted.
+// False: the seat is gone.
+static bool take_bytes(struct sfl_seat *seat, struct sfl_span bytes)
+{
+    if (bytes.size == 0)
+        return true;
+    size_t bytes_max = seat->client->settings.result_bytes_max;
+    if (bytes.size > bytes_max || seat->value_bytes > bytes_max - bytes.size) {
+        char why[128];
+        snprintf(why, sizeof(why), "the value is larger than result_bytes_max, which is %zu",
+                 bytes_max);
+        sfl_seat_end(seat, SINGLEFLIGHT_RESOURCE_EXHAUSTED, why);
+        return false;
+    }
+    seat->value_bytes += bytes.size;
+    struct singleflight_call *call = sfl_seat_first_call(seat); // live calls sit alone
+    if (seat->join->options.live && call != NULL && call->events.on_chunk != NULL) {
+        seat->has_told = true;
+        call->events.on_chunk(call->context, bytes.data, bytes.size);
+    }
+    if (seat->join->options.no_value)
+        return true;
+    if (seat->value == NULL)
+        seat->value = sfl_value_create();
+    if (seat->value == NULL || sfl_value_append(seat->value, bytes) != SFL_OK) {
+        sfl_seat_end(seat, SINGLEFLIGHT_RESOURCE_EXHAUSTED, "there is no memory for the value");
+        return false;
+    }
+    return true;
+}
+
+// The server does not send the leader's own value back: its outcome is made of what it has here.
+static void on_own_result(struct sfl_seat *seat, const Singleflight__V1__Result *result)
+{
+    struct sfl_outcome *outcome = sfl_leader_outcome(seat->leader);
+    end_all(seat, outcome, result);
+    sfl_outcome_unref(outcome);
+}
+
+static void on_result(struct sfl_seat *seat, const Singleflight__V1__Result *result)
+{
+    sfl_session_remove(seat->session, seat);
+    if (seat->state == SFL_SEAT_FINISHING && result->led) {
+        on_own_result(seat, result);
+        return;
+    }
+    if (result->outcome == NULL) {
+        sfl_seat_end(seat, SINGLEFLIGHT_INTERNAL, "the server sent a result without an outcome");
+        return;
+    }
+    sfl_seat_tell_restart(seat, result->attempt, "");
+    if (!take_bytes(seat, sfl_span_of(result->outcome->value.data, result->outcome->value.len)))
+        return;
+    if (!result->led && result->value_bytes != seat->value_bytes) {
+        char why[128];
+        snprintf(why, sizeof(why), "%llu bytes of a value of %llu have come",
+                 (unsigned long long)seat->value_bytes, (unsigned long long)result->value_bytes);
+        sfl_seat_end(seat, SINGLEFLIGHT_INTERNAL, why);
+        return;
+    }
+    if (seat->leader != NULL) // settled without us, while our function runs
+        sfl_call_lose(seat->leader->call, seat->leader, SINGLEFLIGHT_ABORTED,
+                      "the flight has ended without this leader");
+    struct sfl_value *value = seat->value;
+    seat->value = NULL;
+    struct sfl_outcome *outcome = sfl_outcome_read(result->outcome, value);
+    end_all(seat, outcome, result);
+    sfl_outcome_unref(outcome);
+}
+
+// ------------------------------------------------------------------------------------------ ends
+
+static void on_end(struct sfl_seat *seat, int code, const char *text)
+{
+    struct sfl_session *session = seat->session;
+    bool was_answered = seat->answered;
+    sfl_session_remove(session, seat);
+    if (code == SINGLEFLIGHT_UNAVAILABLE) {
+        // Draining, or its coordinator is away: as if the stream had broken.
+        if (!was_answered)
+            sfl_server_on_session_refuses(seat->server, session, text);
+        else
+            sfl_session_retire(session);
+        sfl_seat_on_session_over(seat, code, text);
+        return;
+    }
+    sfl_server_on_session_up(seat->server, session);
+    enum singleflight_status status = sfl_error_of_code(code);
+    if (status == SINGLEFLIGHT_OK)
+        status = SINGLEFLIGHT_INTERNAL;
+    if (seat->leader != NULL)
+        sfl_seat_lose(seat, status, text);
+    else
+        sfl_seat_end(seat, status, text);
+}
+
+// ---------------------------------------------------------------------------------------- others
+
+static void on_lead(struct sfl_seat *seat, const Singleflight__V1__Lead *lead)
+{
+    if (seat->leader == NULL) {
+        sfl_seat_set_answered(seat);
+        const struct sfl_leader_terms terms = {
+            .token = lead->token,
+            .attempt = lead->attempt,
+            .lease_ms = lead->lease_ms,
+            .run_limit_ms = lead->run_limit_ms,
+            .keeps_value = !seat->join->options.no_value || lead->lease_ms > 0,
+        };
+        sfl_seat_lead(seat, &terms, lead->next_sequence);
+        return;
+    }
+    if (seat->answered)
+        return; // it leads already
+    if (lead->token == seat->leader->terms.token) {
+        sfl_seat_resumed(seat, lead->next_sequence);
+        return;
+    }
+    sfl_seat_end(seat, SINGLEFLIGHT_INTERNAL, "the server resumed another lead");
+}
+
+static void on_follow(struct sfl_seat *seat, const Singleflight__V1__Follow *follow)
+{
+    if (seat->state != SFL_SEAT_JOINING)
+        return;
+    sfl_seat_set_answered(seat);
+    seat->state = SFL_SEAT_FOLLOWING;
+    sfl_seat_tell_restart(seat, follow->attempt, follow->leader);
+    for (struct sfl_link *at = sfl_list_first(&seat->calls); at != NULL;
+         at = sfl_list_next(&seat->calls, at)) {
+        struct singleflight_call *call = SFL_CONTAINER_OF(at, struct singleflight_call, seat_link);
+        if (call->events.on_follow != NULL)
+            call->events.on_follow(call->context, follow->attempt, follow->leader,
+                                   follow->running_ms);
+    }
+}
+
+static void on_chunk(struct sfl_seat *seat, const Singleflight__V1__Chunk *chunk)
+{
+    if (seat->leader != NULL)
+        return;
+    sfl_seat_set_answered(seat);
+    sfl_seat_tell_restart(seat, chunk->attempt, "");
+    if (chunk->sequence != seat->next_sequence) {
+        sfl_seat_end(seat, SINGLEFLIGHT_INTERNAL, "a chunk of the value is missing");
+        return;
+    }
+    seat->next_sequence++;
+    take_bytes(seat, sfl_span_of(chunk->data.data, chunk->data.len));
+}
+
+static void on_restart(struct sfl_seat *seat, const Singleflight__V1__Restart *restart)
+{
+    if (seat->leader != NULL)
+        return;
+    sfl_seat_clear_value(seat);
+    seat->is_void = seat->join->options.live;
+    sfl_seat_tell_restart(seat, restart->attempt, restart->leader);
+}
+
+static void on_audience(struct sfl_seat *seat, const Singleflight__V1__Audience *audience)
+{
+    seat->has_audience = true;
+    seat->followers = audience->followers;
+    seat->latest_deadline_ms = audience->latest_deadline_ms;
+    sfl_seat_tell_audience(seat);
+}
+
+void sfl_seat_on_frame(struct sfl_seat *seat, const Singleflight__V1__CallResponse *frame)
+{
+    if (seat->state == SFL_SEAT_LEAVING)
+        return;
+    switch (frame->step_case) {
+    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_LEAD:
+        on_lead(seat, frame->lead);
+        return;
+    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_FOLLOW:
+        on_follow(seat, frame->follow);
+        return;
+    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_CHUNK:
+        on_chunk(seat, frame->chunk);
+        return;
+    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_RESTART:
+        on_restart(seat, frame->restart);
+        return;
+    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_AUDIENCE:
+        on_audience(seat, frame->audience);
+        return;
+    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_RESULT:
+        sfl_server_on_session_up(seat->server, seat->session);
+        on_result(seat, frame->result);
+        return;
+    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_END:
+        on_end(seat, frame->end->code, frame->end->message);
+        return;
+    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP__NOT_SET:
+    case _SINGLEFLIGHT__V1__CALL_RESPONSE__STEP__CASE_IS_INT_SIZE:
+        return; // a step of a later server
+    }
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+// The leader's side of a seat: the lead comes, is renewed, resumed, lost, or ends with an outcome.
+#include "src/seat_private.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RENEWALS_PER_LEASE 3
+
+// ---------------------------------------------------------------------------------------- leases
+
+static void arm_lease_timer(struct sfl_seat *seat, uint64_t wait_ms)
+{
+    if (seat->leader->terms.lease_ms > 0)
+        sfl_timers_arm(&seat->client->timers, &seat->lease_timer, seat->renewed_ms + wait_ms);
+}
+
+static void on_lease_timer(struct sfl_timer *timer)
+{
+    struct sfl_seat *seat = SFL_CONTAINER_OF(timer, struct sfl_seat, lease_timer);
+    uint64_t lease_ms = seat->leader->terms.lease_ms;
+    if (!seat->answered) {
+        char why[SFL_SEAT_WHY_SIZE];
+        snprintf(why, sizeof(why),
+                 "the lease of %llu ms ran out before the connection to %s was back",
+                 (unsigned long long)lease_ms, seat->server->address);
+        sfl_seat_lose(seat, SINGLEFLIGHT_ABORTED, why);
+        return;
+    }
+    seat->wants_renew = true;
+    seat->renewed_ms = sfl_clock_now_ms();
+    arm_lease_timer(seat, lease_ms / RENEWALS_PER_LEASE);
+    sfl_session_ready(seat->session, seat);
+}
+
+// ----------------------------------------------------------------------------- the lead comes
+
+void sfl_seat_lead(struct sfl_seat *seat, const struct sfl_leader_terms *terms,
+                   uint64_t next_sequence)
+{
+    assert(seat->leader == NULL);
+    struct singleflight_call *call = sfl_seat_first_call(seat);
+    seat->leader = sfl_leader_create(seat, call, terms);
+    if (seat->leader == NULL) {
+        sfl_seat_end(seat, SINGLEFLIGHT_RESOURCE_EXHAUSTED, "there is no memory left to lead");
+        return;
+    }
+    if (seat->state != SFL_SEAT_ALONE)
+        seat->state = SFL_SEAT_LEADING;
+    seat->is_void = seat->is_void || seat->has_told;
+    sfl_seat_clear_value(seat);
+    seat->first_sequence = next_sequence;
+    seat->lease_timer.fire = on_lease_timer;
+    seat->renewed_ms = sfl_clock_now_ms();
+    arm_lease_timer(seat, terms->lease_ms / RENEWALS_PER_LEASE);
+    sfl_seat_tell_restart(seat, terms->attempt, call->join->options.caller);
+    sfl_seat_tell_audience(seat);
+    sfl_call_lead(call, seat->leader);
+}
+
+void sfl_seat_on_leader_changed(struct sfl_seat *seat, bool finished)
+{
+    if (finished && seat->state == SFL_SEAT_ALONE) {
+        sfl_seat_finish_alone(seat);
+        return;
+    }
+    if (finished && seat->state == SFL_SEAT_LEADING) {
+        struct singleflight_leader *leader = seat->leader;
+        seat->state = SFL_SEAT_FINISHING;
+        sfl_map_remove(&seat->client->merging, &seat->merge_node);
+        sfl_link_remove(&seat->ready_link);
+        bool passes_on = leader->passes_on && leader->outcome != SINGLEFLIGHT_OUTCOME_OK &&
+                         seat->join->options.on_leader_loss != SINGLEFLIGHT_LEADER_LOSS_FAIL;
+        if (passes_on)
+            sfl_seat_split(seat, leader->call); // their join travels before the `finish`
+        seat->wants_finish = true;
+    }
+    if (seat->session != NULL && seat->answered)
+        sfl_session_ready(seat->session, seat);
+}
+
+// The latest deadline of the merged callers that wait beside the leader's own, from now; 0: one of
+// them has none.
+static uint64_t latest_of_merged_ms(const struct sfl_seat *seat, uint64_t now_ms)
+{
+    uint64_t latest_ms = 1;
+    for (struct sfl_link *at = sfl_list_first(&seat->calls); at != NULL;
+         at = sfl_list_next(&seat->calls, at)) {
+        struct singleflight_call *call = SFL_CONTAINER_OF(at, struct singleflight_call, seat_link);
+        if (call == seat->leader->call)
+            continue;
+        if (call->deadline_ms == UINT64_MAX)
+            return 0;
+        if (call->deadline_ms > now_ms + latest_ms)
+            latest_ms = call->deadline_ms - now_ms;
+    }
+    return latest_ms;
+}
+
+void sfl_seat_tell_audience(struct sfl_seat *seat)
+{
+    if (seat->leader == NULL || !seat->join->options.audience)
+        return;
+    uint64_t now_ms = sfl_clock_now_ms();
+    struct singleflight_call *call = seat->leader->call;
+    size_t merged = sfl_seat_call_count(seat) - (call->seat == seat ? 1 : 0);
+    if (merged > 0)
+        seat->has_audience = true; // somebody has waited
+    if (!seat->has_audience)
+        return;
+    uint64_t latest_ms = seat->latest_deadline_ms;
+    if (merged > 0) {
+        uint64_t merged_ms = latest_of_merged_ms(seat, now_ms);
+        bool endless = merged_ms == 0 || (seat->followers > 0 && latest_ms == 0);
+        latest_ms = endless ? 0 : merged_ms > latest_ms ? merged_ms : latest_ms;
+    }
+    sfl_leader_set_audience(seat->leader, seat->followers + (uint32_t)merged, latest_ms);
+    if (call->leader == seat->leader && call->events.on_audience != NULL)
+        call->events.on_audience(call->context, seat->leader);
+}
+
+// ------------------------------------------------------------------------------- broken streams
+
+void sfl_seat_resume(struct sfl_seat *seat)
+{
+    const struct sfl_leader_terms *terms = &seat->leader->terms;
+    if (terms->lease_ms == 0) {
+        sfl_seat_lose(seat, SINGLEFLIGHT_ABORTED,
+                      seat->state == SFL_SEAT_FINISHING
+                          ? "the connection broke before the server confirmed the outcome: it may "
+                            "or may not have reached the followers"
+                          : "the lead is lost: the connection to the server broke, and there is "
+                            "no lease (lease_ms) that would outlive it");
+        return;
+    }
+    seat->answered = false;
+    seat->wants_renew = false;
+    seat->rank = 0;
+    arm_lease_timer(seat, terms->lease_ms);
+    sfl_seat_place(seat);
+}
+
+void sfl_seat_resumed(struct sfl_seat *seat, uint64_t next_sequence)
+{
+    sfl_seat_set_answered(seat);
+    uint64_t sent = seat->first_sequence + seat->chunk_count;
+    if (next_sequence < seat->first_sequence || next_sequence > sent) {
+        sfl_seat_end(seat, SINGLEFLIGHT_INTERNAL,
+                     "the server resumed the lead at a chunk that was never posted");
+        return;
+    }
+    seat->chunk_count = next_sequence - seat->first_sequence;
+    size_t arrived = seat->chunk_count == 0 ? 0 : seat->chunk_ends[seat->chunk_count - 1];
+    sfl_leader_rewind(seat->leader, arrived);
+    seat->wants_finish = seat->state == SFL_SEAT_FINISHING;
+    seat->renewed_ms = sfl_clock_now_ms();
+    arm_lease_timer(seat, seat->leader->terms.lease_ms / RENEWALS_PER_LEASE);
+    sfl_session_ready(seat->session, seat);
+}
+
+void sfl_seat_lose(struct sfl_seat *seat, enum singleflight_status status, const char *why)
+{
+    if (status == SINGLEFLIGHT_ABORTED)
+        sfl_seat_split(seat, seat->leader->call);
+    sfl_seat_end(seat, status, why);
+}
+
+// ------------------------------------------------------------------------------------------ alone
+
+void sfl_seat_finish_alone(struct sfl_seat *seat)
+{
+    struct singleflight_call *leading = seat->leader->call;
+    bool passes_on = seat->leader->passes_on && seat->leader->outcome != SINGLEFLIGHT_OUTCOME_OK;
+    if (passes_on)
+        sfl_seat_split(seat, leading);
+    struct sfl_outcome *outcome = sfl_leader_outcome(seat->leader);
+    struct singleflight_result facts = {.attempt = 1, .failed_open = true};
+    facts.callers = (uint32_t)sfl_seat_call_count(seat);
+    facts.shared = facts.callers > 1;
+    struct singleflight_call *call;
+    while ((call = sfl_seat_first_call(seat)) != NULL) {
+        facts.led = call == leading;
+        sfl_call_end(call, sfl_result_of_outcome(outcome, &facts));
+    }
+    sfl_outcome_unref(outcome);
+    sfl_seat_destroy(seat);
+}
+
+// --------------------------------------------------------------------------------- frames to send
+
+// The space that the next frames are made in; a seat is asked for one at a time.
+static enum sfl_status add_frame(const struct sfl_seat *seat, struct sfl_frames *frames,
+                                 Singleflight__V1__CallRequest *frame)
+{
+    frame->id = seat->id;
+    return sfl_frames_add(frames, frame);
+}
+
+static enum sfl_status add_join(struct sfl_seat *seat, struct sfl_frames *frames)
+{
+    Singleflight__V1__Join join;
+    uint64_t resume_token = seat->leader == NULL ? 0 : seat->leader->terms.token;
+    sfl_join_to_wire(seat->join, resume_token, &join);
+    Singleflight__V1__CallRequest frame = SINGLEFLIGHT__V1__CALL_REQUEST__INIT;
+    frame.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_JOIN;
+    frame.join = &join;
+    if (seat->deadline_ms != UINT64_MAX && resume_token == 0) {
+        uint64_t now_ms = sfl_clock_now_ms();
+        frame.timeout_ms = seat->deadline_ms > now_ms ? seat->deadline_ms - now_ms : 1;
+    }
+    enum sfl_status status = add_frame(seat, frames, &frame);
+    if (status == SFL_OK)
+        seat->wants_join = false;
+    return status;
+}
+
+static enum sfl_status add_renew(struct sfl_seat *seat, struct sfl_frames *frames)
+{
+    Singleflight__V1__Renew renew = SINGLEFLIGHT__V1__RENEW__INIT;
+    Singleflight__V1__CallRequest frame = SINGLEFLIGHT__V1__CALL_REQUEST__INIT;
+    frame.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_RENEW;
+    frame.renew = &renew;
+    seat->wants_renew = false;
+    return add_frame(seat, frames, &frame);
+}
+
+// With a lease the ends of chunks are remembered, for a resume.
+static enum sfl_status note_chunk(struct sfl_seat *seat, size_t size)
+{
+    if (seat->leader->terms.lease_ms == 0) {
+        seat->chunk_count++;
+        return SFL_OK;
+    }
+    if (seat->chunk_count == seat->chunk_capacity) {
+        size_t capacity = seat->chunk_capacity == 0 ? 16 : seat->chunk_capacity * 2;
+        size_t *ends = realloc(seat->chunk_ends, capacity * sizeof(*ends));
+        if (ends == NULL)
+            return SFL_NO_MEMORY;
+        seat->chunk_ends = ends;
+        seat->chunk_capacity = capacity;
+    }
+    size_t before = seat->chunk_count == 0 ? 0 : seat->chunk_ends[seat->chunk_count - 1];
+    seat->chunk_ends[seat->chunk_count++] = before + size;
+    return SFL_OK;
+}
+
+// Takes the next part of the value out of the leader, which learns when there is room again.
+static void take_part(struct sfl_seat *seat, uint8_t *to, size_t size)
+{
+    if (!sfl_leader_take(seat->leader, to, size))
+        return;
+    struct singleflight_call *call = seat->leader->call;
+    if (call->leader == seat->leader && call->events.on_drained != NULL)
+        call->events.on_drained(call->context, seat->leader);
+}
+
+static enum sfl_status add_chunk(struct sfl_seat *seat, struct sfl_frames *frames, size_t unsent)
+{
+    uint8_t *scratch = seat->client->scratch;
+    size_t size = unsent < SFL_FRAMES_CHUNK_BYTES_MAX ? unsent : SFL_FRAMES_CHUNK_BYTES_MAX;
+    Singleflight__V1__Chunk chunk = SINGLEFLIGHT__V1__CHUNK__INIT;
+    chunk.sequence = seat->first_sequence + seat->chunk_count;
+    enum sfl_status status = note_chunk(seat, size);
+    if (status != SFL_OK)
+        return status;
+    take_part(seat, scratch, size);
+    chunk.data = (ProtobufCBinaryData){size, scratch};
+    Singleflight__V1__CallRequest frame = SINGLEFLIGHT__V1__CALL_REQUEST__INIT;
+    frame.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_CHUNK;
+    frame.chunk = &chunk;
+    return add_frame(seat, frames, &frame);
+}
+
+// What is left of the value (at most one chunk) travels with the outcome.
+static enum sfl_status add_finish(struct sfl_seat *seat, struct sfl_frames *frames, size_t unsent)
+{
+    struct singleflight_leader *leader = seat->leader; // finished: the program is done with it
+    Singleflight__V1__Outcome outcome;
+    sfl_outcome_to_wire(leader->outcome, &leader->failure, &outcome);
+    take_part(seat, seat->client->scratch, unsent);
+    outcome.value = (ProtobufCBinaryData){unsent, seat->client->scratch};
+    Singleflight__V1__Retention retention = SINGLEFLIGHT__V1__RETENTION__INIT;
+    retention.retain_ms = leader->retain_ms;
+    Singleflight__V1__Finish finish = SINGLEFLIGHT__V1__FINISH__INIT;
+    finish.outcome = &outcome;
+    finish.retention = leader->has_retain ? &retention : NULL;
+    finish.pass_on = leader->passes_on && leader->outcome != SINGLEFLIGHT_OUTCOME_OK;
+    Singleflight__V1__CallRequest frame = SINGLEFLIGHT__V1__CALL_REQUEST__INIT;
+    frame.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_FINISH;
+    frame.finish = &finish;
+    seat->wants_finish = false;
+    return add_frame(seat, frames, &frame);
+}
+
+// The last frame of a stand-in: a plain leave, or what gives a lease back at once.
+static enum sfl_status add_leave(struct sfl_seat *seat, struct sfl_frames *frames)
+{
+    static const struct sfl_failure failure = {.message = (char *)"the leader left"};
+    Singleflight__V1__Cancel cancel = SINGLEFLIGHT__V1__CANCEL__INIT;
+    Singleflight__V1__Outcome outcome;
+    Singleflight__V1__Finish finish = SINGLEFLIGHT__V1__FINISH__INIT;
+    Singleflight__V1__CallRequest frame = SINGLEFLIGHT__V1__CALL_REQUEST__INIT;
+    if (seat->abandons) {
+        sfl_outcome_to_wire(SINGLEFLIGHT_OUTCOME_ABANDONED, &failure, &outcome);
+        finish.outcome = &outcome;
+        finish.pass_on = true;
+        frame.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_FINISH;
+        frame.finish = &finish;
+    } else {
+        frame.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_CANCEL;
+        frame.cancel = &cancel;
+    }
+    seat->wants_cancel = false;
+    return add_frame(seat, frames, &frame);
+}
+
+enum sfl_status sfl_seat_next_frame(struct sfl_seat *seat, struct sfl_frames *frames,
+                                    bool *more_out)
+{
+    *more_out = false;
+    if (seat->wants_cancel)
+        return add_leave(seat, frames);
+    if (seat->wants_join)
+        return add_join(seat, frames);
+    if (seat->leader == NULL || !seat->answered)
+        return SFL_OK;
+    struct sfl_leader_part part = sfl_leader_peek(seat->leader);
+    *more_out = true;
+    if (seat->wants_renew)
+        return add_renew(seat, frames);
+    if (part.unsent_bytes > 0 &&
+        (!seat->wants_finish || part.unsent_bytes > SFL_FRAMES_CHUNK_BYTES_MAX))
+        return add_chunk(seat, frames, part.unsent_bytes);
+    *more_out = false;
+    return seat->wants_finish ? add_finish(seat, frames, part.unsent_bytes) : SFL_OK;
+}
+
+bool sfl_seat_is_gone(const struct sfl_seat *seat)
+{
+    return seat->state == SFL_SEAT_LEAVING && !seat->wants_cancel;
+}

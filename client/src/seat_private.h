@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Private to seat*.c: seat.c finds places and ends calls, seat_lead.c is the leader's side,
+// seat_frames.c reads what the server says.
+#ifndef SFL_CLIENT_SEAT_PRIVATE_H
+#define SFL_CLIENT_SEAT_PRIVATE_H
+
+#include "src/call.h"
+#include "src/error.h"
+#include "src/seat.h"
+#include "src/server.h"
+#include "src/session.h"
+
+#include "base/clock.h"
+
+#define SFL_SEAT_WHY_SIZE 1024
+
+// ---- seat.c ----
+
+// The oldest call; NULL when all have left.
+struct singleflight_call *sfl_seat_first_call(const struct sfl_seat *seat);
+size_t sfl_seat_call_count(const struct sfl_seat *seat);
+
+// Finds a server and joins (or resumes) there; or gives up, and may be gone after it.
+void sfl_seat_place(struct sfl_seat *seat);
+
+// Ends every call with `status`, loses the lead if its function runs, and leaves.
+void sfl_seat_end(struct sfl_seat *seat, enum singleflight_status status, const char *why);
+
+// Frees the seat, which has no calls any more. The server is told if it is still on a session.
+void sfl_seat_leave(struct sfl_seat *seat);
+
+// Moves all calls but `stays` (which may be NULL) to a seat of their own, which joins as follower,
+// in front of whatever this seat sends next. Nothing happens when there are no others.
+void sfl_seat_split(struct sfl_seat *seat, struct singleflight_call *stays);
+
+// The server has answered the join.
+void sfl_seat_set_answered(struct sfl_seat *seat);
+
+// Live calls learn that what they got is void, if it is and they do not know it.
+void sfl_seat_tell_restart(struct sfl_seat *seat, uint32_t attempt, const char *leader);
+
+// Throws away what has come of the value.
+void sfl_seat_clear_value(struct sfl_seat *seat);
+
+// ---- seat_lead.c ----
+
+// Hands the lead to the oldest call. May be gone after it.
+void sfl_seat_lead(struct sfl_seat *seat, const struct sfl_leader_terms *terms,
+                   uint64_t next_sequence);
+
+// The answer to a resume: that many chunks have arrived. May be gone after it.
+void sfl_seat_resumed(struct sfl_seat *seat, uint64_t next_sequence);
+
+// The lead is lost: its call ends with `status` when its function has ended; the others join anew
+// when the status is ABORTED, or end with it as well. Frees the seat.
+void sfl_seat_lose(struct sfl_seat *seat, enum singleflight_status status, const char *why);
+
+// The stream broke while leading. May be gone after it.
+void sfl_seat_resume(struct sfl_seat *seat);
+
+// The function ended while no server could be reached: ends the calls, frees the seat.
+void sfl_seat_finish_alone(struct sfl_seat *seat);
+
+// Tells the leader who waits, merged calls included.
+void sfl_seat_tell_audience(struct sfl_seat *seat);
+
+#endif

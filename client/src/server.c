@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/server.h"
+
+#include "base/clock.h"
+#include "base/entropy.h"
+#include "grpc/health/v1/health.pb-c.h"
+#include "src/rendezvous.h"
+#include "src/seat.h"
+#include "src/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define HEALTH_PATH "/grpc.health.v1.Health/Check"
+
+// No server of ours sends a larger one.
+#define MESSAGE_BYTES_MAX ((size_t)4 * 1024 * 1024 + 64 * 1024)
+
+static void on_retry_timer(struct sfl_timer *timer);
+static void on_down_timer(struct sfl_timer *timer);
+
+enum sfl_status sfl_server_init(struct sfl_server *server, struct singleflight_client *client,
+                                const char *address)
+{
+    const struct sfl_settings *settings = &client->settings;
+    server->client = client;
+    server->address = address;
+    sfl_list_init(&server->sessions);
+    sfl_list_init(&server->waiting);
+    server->backoff.min_ms = settings->backoff_min_ms;
+    server->backoff.max_ms = settings->backoff_max_ms;
+    server->retry_timer.fire = on_retry_timer;
+    server->down_timer.fire = on_down_timer;
+    const struct sfl_channel_options options = {
+        .pump = client->pump,
+        .message_bytes_max = MESSAGE_BYTES_MAX,
+        .keepalive_time_ms = settings->keepalive_time_ms,
+        .keepalive_timeout_ms = settings->keepalive_timeout_ms,
+        .own_connection = true,
+    };
+    return sfl_channel_create(address, &options, &server->channel);
+}
+
+void sfl_server_deinit(struct sfl_server *server)
+{
+    if (server->channel != NULL)
+        sfl_channel_destroy(server->channel);
+}
+
+void sfl_server_order(const struct singleflight_client *client, struct sfl_span group,
+                      struct sfl_span key, uint8_t *order_out)
+{
+    order_out[0] = 0;
+    if (client->server_count == 1)
+        return;
+    struct sfl_span addresses[SFL_SERVERS_MAX];
+    for (size_t i = 0; i < client->server_count; i++)
+        addresses[i] = sfl_span_of_text(client->servers[i].address);
+    sfl_rendezvous_order(addresses, client->server_count, group, key, order_out);
+}
+
+// ------------------------------------------------------------------------------ reachable or not
+
+static void set_failing(struct sfl_server *server)
+{
+    if (server->failing)
+        return;
+    server->failing = true;
+    sfl_timers_arm(&server->client->timers, &server->down_timer,
+                   sfl_clock_now_ms() + server->client->settings.connect_timeout_ms);
+}
+
+static void set_reachable(struct sfl_server *server)
+{
+    server->failing = false;
+    server->down = false;
+    server->last_error[0] = 0;
+    sfl_timers_disarm(&server->client->timers, &server->down_timer);
+    sfl_backoff_reset(&server->backoff);
+}
+
+// The next try comes after a random while.
+static void back_off(struct sfl_server *server)
+{
+    if (server->client->closing || server->retry_timer.armed)
+        return;
+    uint64_t wait_ms = sfl_backoff_next_ms(&server->backoff, sfl_entropy_u64());
+    sfl_timers_arm(&server->client->timers, &server->retry_timer, sfl_clock_now_ms() + wait_ms);
+}
+
+static void set_error(struct sfl_server *server, const char *text)
+{
+    snprintf(server->last_error, sizeof(server->last_error), "%s", text);
+}
+
+static void on_down_timer(struct sfl_timer *timer)
+{
+    struct sfl_server *server = SFL_CONTAINER_OF(timer, struct sfl_server, down_timer);
+    struct sfl_session *current = server->current;
+    bool is_wanted = !sfl_list_is_empty(&server->waiting) ||
+                     (current != NULL && !sfl_list_is_empty(&current->seats));
+    if (current != NULL)
+        sfl_session_cut(current); // its seats look elsewhere once it is over
+    if (!is_wanted) {             // nobody has asked long enough to know
+        server->failing = false;
+        return;
+    }
+    server->down = true;
+    back_off(server);
+
+    // Those that stay come back to the end of the list.
+    struct sfl_list waiting;
+    sfl_list_init(&waiting);
+    struct sfl_link *link;
+    while ((link = sfl_list_pop(&server->waiting)) != NULL)
+        sfl_list_append(&waiting, link);
+    while ((link = sfl_list_pop(&waiting)) != NULL)
+        sfl_seat_on_server_down(SFL_CONTAINER_OF(link, struct sfl_seat, wait_link));
+}
+
+// -------------------------------------------------------------------------------------- sessions
+
+// Opens a session for all that wait.
+static void open_session(struct sfl_server *server)
+{
+    sfl_channel_reset_backoff(server->channel); // ours counts
+    struct sfl_session *session = sfl_session_open(server);
+    if (session == NULL) {
+        set_error(server, "there is no memory left for a session");
+        back_off(server);
+        return;
+    }
+    server->current = session;
+    set_failing(server); // until it answers
+    struct sfl_link *link;
+    while ((link = sfl_list_pop(&server->waiting)) != NULL)
+        sfl_session_add(session, SFL_CONTAINER_OF(link, struct sfl_seat, wait_link));
+}
+
+void sfl_server_seat(struct sfl_server *server, struct sfl_seat *seat)
+{
+    if (server->current != NULL) {
+        sfl_session_add(server->current, seat);
+        return;
+    }
+    sfl_list_append(&server->waiting, &seat->wait_link);
+    if (!server->down && !server->retry_timer.armed)
+        open_session(server);
+}
+
+void sfl_server_on_session_up(struct sfl_server *server, struct sfl_session *session)
+{
+    if (session->up || session->retired)
+        return;
+    session->up = true;
+    set_reachable(server);
+}
+
+void sfl_server_on_session_refuses(struct sfl_server *server, struct sfl_session *session,
+                                   const char *text)
+{
+    sfl_session_retire(session);
+    set_error(server, text);
+    set_failing(server);
+    back_off(server);
+}
+
+void sfl_server_on_session_over(struct sfl_server *server, struct sfl_session *session, int code,
+                                const char *text)
+{
+    (void)code;
+    bool was_current = server->current == session;
+    if (was_current)
+        server->current = NULL;
+    if (server->client->closing || (!was_current && session->up))
+        return;
+    if (!session->up) {
+        if (text[0] != 0)
+            set_error(server, text);
+        set_failing(server);
+    }
+    back_off(server); // also after a good one: many clients may have lost the same server
+}
+
+// ---------------------------------------------------------------------------------------- probes
+
+static void on_probe_message(struct sfl_unary *unary, struct sfl_span message)
+{
+    Grpc__Health__V1__HealthCheckResponse *response =
+        grpc__health__v1__health_check_response__unpack(NULL, message.size, message.data);
+    if (response == NULL)
+        return;
+    bool *serves = unary->context;
+    *serves = response->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+    grpc__health__v1__health_check_response__free_unpacked(response, NULL);
+}
+
+static void on_probe_done(struct sfl_unary *unary, int code, const char *text)
+{
+    struct sfl_server *server = unary->server;
+    // A server without health checks that says so is there.
+    bool serves = server->probe_serves || code == SINGLEFLIGHT_UNIMPLEMENTED;
+    server->probe = NULL;
+    free(unary);
+    if (server->client->closing)
+        return;
+    if (!serves) {
+        set_error(server, text[0] == 0 ? "the server is there, but not ready to serve" : text);
+        back_off(server);
+        return;
+    }
+    set_reachable(server);
+    if (!sfl_list_is_empty(&server->waiting))
+        open_session(server);
+}
+
+static void probe(struct sfl_server *server)
+{
+    struct sfl_unary *unary = calloc(1, sizeof(*unary));
+    if (unary == NULL) {
+        back_off(server);
+        return;
+    }
+    server->probe = unary;
+    server->probe_serves = false;
+    unary->client = server->client;
+    unary->server = server;
+    unary->path = HEALTH_PATH;
+    unary->deadline_ms = sfl_clock_now_ms() + server->client->settings.connect_timeout_ms;
+    unary->on_message = on_probe_message;
+    unary->on_done = on_probe_done;
+    unary->context = &server->probe_serves;
+    sfl_unary_start(unary);
+}
+
+static void on_retry_timer(struct sfl_timer *timer)
+{
+    struct sfl_server *server = SFL_CONTAINER_OF(timer, struct sfl_server, retry_timer);
+    if (server->down && server->probe == NULL)
+        probe(server);
+    else if (!server->down && server->current == NULL && !sfl_list_is_empty(&server->waiting))
+        open_session(server);
+}
+
+// ------------------------------------------------------------------------------------- the end
+
+void sfl_server_close(struct sfl_server *server)
+{
+    sfl_timers_disarm(&server->client->timers, &server->retry_timer);
+    sfl_timers_disarm(&server->client->timers, &server->down_timer);
+    if (server->probe != NULL)
+        sfl_unary_cancel(server->probe);
+    for (struct sfl_link *at = sfl_list_first(&server->sessions); at != NULL;
+         at = sfl_list_next(&server->sessions, at))
+        sfl_session_retire(SFL_CONTAINER_OF(at, struct sfl_session, link));
+}
+
+void sfl_server_cut(struct sfl_server *server)
+{
+    for (struct sfl_link *at = sfl_list_first(&server->sessions); at != NULL;
+         at = sfl_list_next(&server->sessions, at))
+        sfl_session_cut(SFL_CONTAINER_OF(at, struct sfl_session, link));
+}

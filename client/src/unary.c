@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/unary.h"
+
+#include "base/clock.h"
+#include "base/entropy.h"
+#include "src/server.h"
+
+#include <stdio.h>
+
+static void on_message(void *context, struct sfl_span message)
+{
+    struct sfl_unary *unary = context;
+    unary->answered = true;
+    if (unary->on_message != NULL)
+        unary->on_message(unary, message);
+}
+
+static void on_sent(void *context)
+{
+    struct sfl_unary *unary = context;
+    sfl_stream_half_close(unary->stream);
+}
+
+static void finish(struct sfl_unary *unary, int code, const char *text)
+{
+    struct singleflight_client *client = unary->client;
+    sfl_timers_disarm(&client->timers, &unary->timer);
+    sfl_link_remove(&unary->link);
+    unary->on_done(unary, code, text);
+    sfl_client_on_something_ended(client);
+}
+
+static void on_closed(void *context, int code, const char *text)
+{
+    struct sfl_unary *unary = context;
+    struct singleflight_client *client = unary->client;
+    sfl_stream_unref(unary->stream);
+    unary->stream = NULL;
+    client->streams_open--;
+    uint64_t wait_ms = sfl_backoff_next_ms(&unary->backoff, sfl_entropy_u64());
+    uint64_t retry_at_ms = sfl_clock_now_ms() + wait_ms;
+    bool again = unary->retries && code == SINGLEFLIGHT_UNAVAILABLE && !unary->answered &&
+                 !client->closing && retry_at_ms < unary->deadline_ms;
+    if (again) {
+        sfl_timers_arm(&client->timers, &unary->timer, retry_at_ms);
+        return;
+    }
+    finish(unary, code, text);
+}
+
+static const struct sfl_stream_events events = {
+    .on_message = on_message,
+    .on_sent = on_sent,
+    .on_closed = on_closed,
+};
+
+static void attempt(struct sfl_unary *unary)
+{
+    sfl_channel_reset_backoff(unary->server->channel);
+    unary->stream =
+        sfl_channel_open(unary->server->channel, unary->path, unary->deadline_ms, &events, unary);
+    if (unary->stream == NULL) {
+        finish(unary, SINGLEFLIGHT_RESOURCE_EXHAUSTED, "there is no memory left for a request");
+        return;
+    }
+    unary->client->streams_open++;
+    const struct sfl_piece piece = {.bytes = unary->request};
+    // When it is over already, on_closed tells.
+    (void)!sfl_stream_send(unary->stream, &piece, 1);
+}
+
+static void on_timer(struct sfl_timer *timer)
+{
+    attempt(SFL_CONTAINER_OF(timer, struct sfl_unary, timer));
+}
+
+void sfl_unary_start(struct sfl_unary *unary)
+{
+    struct singleflight_client *client = unary->client;
+    unary->backoff.min_ms = client->settings.backoff_min_ms;
+    unary->backoff.max_ms = client->settings.backoff_max_ms;
+    unary->timer.fire = on_timer;
+    sfl_list_append(&client->unaries, &unary->link);
+    attempt(unary);
+}
+
+void sfl_unary_cancel(struct sfl_unary *unary)
+{
+    if (unary->stream != NULL)
+        sfl_stream_cancel(unary->stream, SINGLEFLIGHT_CANCELLED, "the client was destroyed");
+    else
+        finish(unary, SINGLEFLIGHT_CANCELLED, "the client was destroyed");
+}
