@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/call.h"
+
+#include <assert.h>
+
+// What is pending, in the order in which it is told. Chunks have their place after `restart`.
+enum {
+    PENDING_FOLLOW = 1 << 0,
+    PENDING_RESTART = 1 << 1,
+    PENDING_LEAD = 1 << 2,
+    PENDING_AUDIENCE = 1 << 3,
+    PENDING_RESULT = 1 << 4,
+    PENDING_END = 1 << 5,
+    PENDING_LAST_WORD = PENDING_RESULT | PENDING_END,
+};
+
+enum { SMALL_REPLY_BYTES = 256 };
+
+// --- life ---
+
+void sfl_call_init(struct sfl_call *call, struct sfl_outbox *outbox, uint64_t id,
+                   void (*free)(struct sfl_call *call))
+{
+    *call = (struct sfl_call){.outbox = sfl_outbox_ref(outbox), .free = free, .id = id};
+    sfl_caller_init(&call->member.caller);
+    atomic_init(&call->references, 1);
+    sfl_link_init(&call->in_ready);
+    sfl_link_init(&call->in_stream);
+}
+
+struct sfl_call *sfl_call_ref(struct sfl_call *call)
+{
+    atomic_fetch_add_explicit(&call->references, 1, memory_order_relaxed);
+    return call;
+}
+
+static void drop_reader(struct sfl_call *call)
+{
+    sfl_value_unref(call->reader.value);
+    call->reader = (struct sfl_reader){0};
+}
+
+void sfl_call_unref(struct sfl_call *call)
+{
+    unsigned before = atomic_fetch_sub_explicit(&call->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1)
+        return;
+    drop_reader(call);
+    sfl_bytes_unref(call->follow.leader);
+    sfl_bytes_unref(call->restart.leader);
+    if (call->pending & PENDING_RESULT) {
+        sfl_outcome_unref(call->result.outcome);
+        sfl_bytes_unref(call->shared);
+    } else if (call->pending & PENDING_END) {
+        sfl_reply_end_release(&call->end);
+    }
+    struct sfl_outbox *outbox = call->outbox;
+    call->free(call);
+    sfl_outbox_unref(outbox);
+}
+
+// --- what is to be told ---
+
+static struct sfl_call *call_of(struct sfl_member *member)
+{
+    return SFL_CONTAINER_OF(member, struct sfl_call, member);
+}
+
+static void make_ready_locked(struct sfl_call *call)
+{
+    if (!sfl_link_is_linked(&call->in_ready))
+        sfl_list_append(&call->outbox->ready, &call->in_ready);
+    sfl_outbox_wake_locked(call->outbox);
+}
+
+// Begins to change what is pending. False when nobody is there to be told; the lock is then not
+// held. The last word is said once, and nothing comes after it.
+static bool begin(struct sfl_call *call)
+{
+    sfl_outbox_lock(call->outbox);
+    if (!call->is_detached && !(call->pending & PENDING_LAST_WORD))
+        return true;
+    sfl_outbox_unlock(call->outbox);
+    return false;
+}
+
+static void end(struct sfl_call *call, unsigned pending)
+{
+    call->pending |= pending;
+    make_ready_locked(call);
+    sfl_outbox_unlock(call->outbox);
+}
+
+static void set_end_locked(struct sfl_call *call, const struct sfl_refusal *refusal,
+                           const struct sfl_fault *fault)
+{
+    call->pending &= ~(unsigned)(PENDING_RESTART | PENDING_AUDIENCE);
+    drop_reader(call);
+    call->end = (struct sfl_reply_end){.refusal = *refusal, .fault = *fault};
+    if (refusal->reason != SFL_REASON_NONE)
+        sfl_bytes_ref(call->end.refusal.name);
+}
+
+void sfl_call_refuse(struct sfl_call *call, const struct sfl_refusal *refusal,
+                     const struct sfl_fault *fault)
+{
+    if (!begin(call))
+        return;
+    set_end_locked(call, refusal, fault);
+    end(call, PENDING_END);
+}
+
+static void show_value_locked(struct sfl_call *call, struct sfl_value *value, uint32_t attempt,
+                              uint64_t value_bytes)
+{
+    struct sfl_reader *reader = &call->reader;
+    if (value != reader->value) {
+        drop_reader(call);
+        reader->value = sfl_value_ref(value);
+    }
+    reader->attempt = attempt;
+    reader->visible = value_bytes;
+}
+
+static void on_lead(void *context, struct sfl_member *member, const struct sfl_lead *lead)
+{
+    struct sfl_call *call = call_of(member);
+    (void)context;
+    if (!begin(call))
+        return;
+    // A promoted follower has no use for what it was to read.
+    call->pending &= ~(unsigned)PENDING_RESTART;
+    drop_reader(call);
+    call->lead = *lead;
+    end(call, PENDING_LEAD);
+}
+
+static void on_follow(void *context, struct sfl_member *member, const struct sfl_follow *follow)
+{
+    struct sfl_call *call = call_of(member);
+    (void)context;
+    if (!begin(call))
+        return;
+    sfl_bytes_unref(call->follow.leader);
+    call->follow = (struct sfl_reply_follow){.attempt = follow->attempt,
+                                             .running_ms = follow->running_ms,
+                                             .leader = sfl_bytes_ref(follow->leader)};
+    show_value_locked(call, follow->value, follow->attempt, follow->value_bytes);
+    end(call, PENDING_FOLLOW);
+}
+
+static void on_chunk(void *context, struct sfl_member *member, struct sfl_value *value,
+                     uint64_t value_bytes)
+{
+    struct sfl_call *call = call_of(member);
+    (void)context;
+    if (!begin(call))
+        return;
+    show_value_locked(call, value, call->reader.attempt, value_bytes);
+    end(call, 0);
+}
+
+static void on_restart(void *context, struct sfl_member *member, uint32_t attempt,
+                       const struct sfl_bytes *leader)
+{
+    struct sfl_call *call = call_of(member);
+    (void)context;
+    if (!begin(call))
+        return;
+    drop_reader(call);
+    call->reader.attempt = attempt;
+    sfl_bytes_unref(call->restart.leader);
+    // A reference is taken of bytes that nobody changes.
+    call->restart = (struct sfl_reply_restart){
+        .attempt = attempt, .leader = sfl_bytes_ref((struct sfl_bytes *)(uintptr_t)leader)};
+    end(call, PENDING_RESTART);
+}
+
+static void on_audience(void *context, struct sfl_member *member,
+                        const struct sfl_audience *audience)
+{
+    struct sfl_call *call = call_of(member);
+    (void)context;
+    if (!begin(call))
+        return;
+    call->audience = *audience;
+    end(call, PENDING_AUDIENCE);
+}
+
+static void say_result(struct sfl_call *call, const struct sfl_result *result,
+                       struct sfl_bytes *shared)
+{
+    if (begin(call)) {
+        struct sfl_outcome *outcome = sfl_outcome_ref(result->outcome);
+        if (result->led)
+            drop_reader(call);
+        else
+            show_value_locked(call, outcome->value, outcome->attempt, outcome->value_bytes);
+        call->result = *result;
+        call->shared = sfl_bytes_ref(shared);
+        end(call, PENDING_RESULT);
+    }
+    sfl_call_unref(call);
+}
+
+static void say_refusal(struct sfl_call *call, const struct sfl_refusal *refusal)
+{
+    struct sfl_refusal said = *refusal;
+    if (refusal->reason == SFL_REASON_MALFORMED && call->fault.what != NULL)
+        said.reason = SFL_REASON_NONE;
+    sfl_call_refuse(call, &said, &call->fault);
+    sfl_call_unref(call);
+}
+
+static void on_result(void *context, struct sfl_member *member, const struct sfl_result *result)
+{
+    (void)context;
+    say_result(call_of(member), result, NULL);
+}
+
+static void on_refuse(void *context, struct sfl_member *member, const struct sfl_refusal *refusal)
+{
+    (void)context;
+    say_refusal(call_of(member), refusal);
+}
+
+static void on_settled(void *context, const struct sfl_settled *settled)
+{
+    struct sfl_bytes *shared = NULL;
+    (void)context;
+    // Without memory for the shared copy, each call's own message is made from the outcome.
+    if (!settled->refused && settled->count > 1)
+        shared = sfl_reply_share_result(&settled->result);
+    for (unsigned i = 0; i < settled->count; i++) {
+        struct sfl_call *call = call_of(sfl_member_of_caller(settled->callers[i]));
+        if (settled->refused)
+            say_refusal(call, &settled->refusal);
+        else
+            say_result(call, &settled->result, shared);
+    }
+    sfl_bytes_unref(shared);
+}
+
+const struct sfl_engine_sink sfl_call_sink = {
+    .lead = on_lead,
+    .follow = on_follow,
+    .chunk = on_chunk,
+    .restart = on_restart,
+    .audience = on_audience,
+    .result = on_result,
+    .refuse = on_refuse,
+    .settled = on_settled,
+};
+
+// --- what the caller does ---
+
+void sfl_call_join(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_join *join)
+{
+    sfl_call_ref(call); // the engine's
+    sfl_call_ref(call); // ours: the last word may be said before the engine returns
+    sfl_engine_join(engine, &call->member, join);
+    sfl_call_unref(call);
+}
+
+void sfl_call_fail(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_fault *fault)
+{
+    if (call->fault.what == NULL)
+        call->fault = *fault;
+    sfl_engine_leave(engine, &call->member, SFL_REASON_MALFORMED, false);
+}
+
+static void finish(struct sfl_call *call, struct sfl_engine *engine,
+                   const struct sfl_posted_finish *posted)
+{
+    struct sfl_finish finish = {
+        .kind = posted->outcome.kind,
+        .value = posted->outcome.value,
+        .details_bytes = posted->outcome.details.size,
+        .has_retention = posted->has_retention,
+        .retention_ms = posted->retention_ms,
+        .pass_on = posted->pass_on,
+    };
+    if (!sfl_encode_texts(&posted->outcome, &finish.texts)) {
+        sfl_engine_leave(engine, &call->member, SFL_REASON_NO_MEMORY, false);
+        return;
+    }
+    sfl_engine_finish(engine, &call->member, &finish);
+    sfl_bytes_unref(finish.texts);
+}
+
+void sfl_call_step(struct sfl_call *call, struct sfl_engine *engine,
+                   const struct sfl_request *request)
+{
+    static const struct sfl_fault second_join = {"join", "this caller has joined already"};
+    switch ((enum sfl_request_type)request->type) {
+    case SFL_REQUEST_JOIN:
+        sfl_call_fail(call, engine, &second_join);
+        return;
+    case SFL_REQUEST_CHUNK:
+        sfl_engine_chunk(engine, &call->member, &request->chunk);
+        return;
+    case SFL_REQUEST_RENEW:
+        sfl_engine_renew(engine, &call->member);
+        return;
+    case SFL_REQUEST_FINISH:
+        finish(call, engine, &request->finish);
+        return;
+    case SFL_REQUEST_CANCEL:
+        sfl_engine_leave(engine, &call->member, SFL_REASON_CANCELLED, true);
+        return;
+    case SFL_REQUEST_NONE:
+        return;
+    }
+}
+
+// --- what is told ---
+
+void sfl_call_detach_locked(struct sfl_call *call)
+{
+    call->is_detached = true;
+    sfl_link_remove(&call->in_ready);
+    sfl_link_remove(&call->in_stream);
+}
+
+static bool has_result_with_value(const struct sfl_call *call)
+{
+    return (call->pending & PENDING_RESULT) && sfl_reply_value_is_inline(call->result.outcome);
+}
+
+static bool has_chunk(const struct sfl_call *call)
+{
+    return call->reader.value != NULL && call->reader.cursor.position < call->reader.visible &&
+           !has_result_with_value(call);
+}
+
+static uint64_t left_to_read(const struct sfl_call *call)
+{
+    return call->reader.value == NULL ? 0 : call->reader.visible - call->reader.cursor.position;
+}
+
+uint64_t sfl_call_next_bytes_locked(const struct sfl_call *call, uint64_t chunk_bytes_max)
+{
+    if (call->pending & (PENDING_FOLLOW | PENDING_RESTART))
+        return SMALL_REPLY_BYTES;
+    if (has_chunk(call)) {
+        uint64_t left = left_to_read(call);
+        return SMALL_REPLY_BYTES + (left < chunk_bytes_max ? left : chunk_bytes_max);
+    }
+    if (call->pending & (PENDING_LEAD | PENDING_AUDIENCE))
+        return SMALL_REPLY_BYTES;
+    if (call->pending & PENDING_RESULT)
+        return sfl_reply_texts_bytes(call->result.outcome) + left_to_read(call);
+    return call->pending & PENDING_END ? SFL_STATUS_TEXT_MAX : 0;
+}
+
+static void take_chunk(struct sfl_call *call, uint64_t chunk_bytes_max,
+                       struct sfl_reply_chunk *chunk)
+{
+    struct sfl_reader *reader = &call->reader;
+    *chunk = (struct sfl_reply_chunk){
+        .data = sfl_value_read(reader->value, reader->visible, &reader->cursor,
+                               (size_t)chunk_bytes_max),
+        .sequence = reader->sequence++,
+        .attempt = reader->attempt,
+        .value = sfl_value_ref(reader->value),
+    };
+}
+
+static void take_result(struct sfl_call *call, struct sfl_reply_result *result)
+{
+    *result = (struct sfl_reply_result){
+        .result = call->result,
+        .cursor = call->reader.cursor,
+        .inline_bytes = left_to_read(call),
+    };
+    // A caller that has read a part of a value gets a result of its own, with the rest.
+    if (result->inline_bytes == 0 || result->cursor.position == 0)
+        result->shared = call->shared;
+    else
+        sfl_bytes_unref(call->shared);
+    call->shared = NULL;
+}
+
+static bool take_pending(struct sfl_call *call, unsigned pending)
+{
+    bool was_pending = (call->pending & pending) != 0;
+    call->pending &= ~pending;
+    return was_pending;
+}
+
+void sfl_call_take_locked(struct sfl_call *call, uint64_t chunk_bytes_max,
+                          struct sfl_reply *reply_out)
+{
+    reply_out->id = call->id;
+    if (take_pending(call, PENDING_FOLLOW)) {
+        reply_out->type = SFL_REPLY_FOLLOW;
+        reply_out->follow = call->follow;
+        call->follow.leader = NULL;
+    } else if (take_pending(call, PENDING_RESTART)) {
+        reply_out->type = SFL_REPLY_RESTART;
+        reply_out->restart = call->restart;
+        call->restart.leader = NULL;
+    } else if (has_chunk(call)) {
+        reply_out->type = SFL_REPLY_CHUNK;
+        take_chunk(call, chunk_bytes_max, &reply_out->chunk);
+    } else if (take_pending(call, PENDING_LEAD)) {
+        reply_out->type = SFL_REPLY_LEAD;
+        reply_out->lead = call->lead;
+    } else if (take_pending(call, PENDING_AUDIENCE)) {
+        reply_out->type = SFL_REPLY_AUDIENCE;
+        reply_out->audience = call->audience;
+    } else if (take_pending(call, PENDING_RESULT)) {
+        reply_out->type = SFL_REPLY_RESULT;
+        take_result(call, &reply_out->result);
+    } else {
+        bool was_pending = take_pending(call, PENDING_END);
+        assert(was_pending);
+        (void)was_pending;
+        reply_out->type = SFL_REPLY_END;
+        reply_out->end = call->end;
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// One caller: a Do stream, or one call on a Session.
+//
+// What the caller is still to be told is kept in a form that stays bounded whatever the peer does
+// not read: one slot for each kind of step, of which the newest counts, and a place in the value
+// from which chunks are cut when there is room for them.
+//
+// A call is freed when its last word has been said (the engine's reference) and its stream has let
+// go of it (the stream's reference).
+#ifndef SFL_TRANSPORT_CALL_H
+#define SFL_TRANSPORT_CALL_H
+
+#include "engine/engine.h"
+#include "transport/decode.h"
+#include "transport/outbox.h"
+#include "transport/reply.h"
+
+// Where a follower is in the value of an attempt.
+struct sfl_reader {
+    struct sfl_value *value; // a reference; NULL while there is nothing to read
+    struct sfl_value_cursor cursor;
+    uint64_t visible; // so many bytes may be read
+    uint64_t sequence;
+    uint32_t attempt;
+};
+
+struct sfl_call {
+    struct sfl_member member;
+    struct sfl_outbox *outbox; // of its stream; a reference
+    void (*free)(struct sfl_call *call);
+    atomic_uint references;
+    uint64_t id; // Session only
+
+    // What the transport itself found wrong; set before the engine is told MALFORMED.
+    struct sfl_fault fault;
+
+    // Under the outbox's lock.
+    struct sfl_link in_ready;
+    struct sfl_link in_stream; // Session only: among the calls that have not ended
+    unsigned pending;          // which of the following are to be told
+    bool is_detached;          // the stream has let go of it: nothing is told any more
+    struct sfl_lead lead;
+    struct sfl_reply_follow follow;
+    struct sfl_reply_restart restart;
+    struct sfl_audience audience;
+    struct sfl_reader reader;
+    union {
+        struct {
+            struct sfl_result result; // with a reference to its outcome
+            struct sfl_bytes *shared; // the encoded Result, or NULL
+        };
+        struct sfl_reply_end end;
+    };
+};
+
+// Makes a call with one reference, the stream's. `free` gets it when the last one is gone.
+void sfl_call_init(struct sfl_call *call, struct sfl_outbox *outbox, uint64_t id,
+                   void (*free)(struct sfl_call *call));
+
+struct sfl_call *sfl_call_ref(struct sfl_call *call);
+void sfl_call_unref(struct sfl_call *call);
+
+// Ends a call that the engine does not know (yet). `refusal` is borrowed; reason NONE: the fault.
+void sfl_call_refuse(struct sfl_call *call, const struct sfl_refusal *refusal,
+                     const struct sfl_fault *fault);
+
+// Carries out one step of the caller after its join, which has no fault.
+void sfl_call_step(struct sfl_call *call, struct sfl_engine *engine,
+                   const struct sfl_request *request);
+
+// Joins: from here on the engine has a reference, until it has said the last word.
+void sfl_call_join(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_join *join);
+
+// Ends a call that has joined because of a fault of its own step.
+void sfl_call_fail(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_fault *fault);
+
+// With the outbox's lock held: the stream lets go of the call.
+void sfl_call_detach_locked(struct sfl_call *call);
+
+// With the outbox's lock held: at least the bytes that the next reply takes; 0 when there is none.
+uint64_t sfl_call_next_bytes_locked(const struct sfl_call *call, uint64_t chunk_bytes_max);
+
+// With the outbox's lock held: takes the next reply, which must be there.
+void sfl_call_take_locked(struct sfl_call *call, uint64_t chunk_bytes_max,
+                          struct sfl_reply *reply_out);
+
+static inline bool sfl_reply_is_last(const struct sfl_reply *reply)
+{
+    return reply->type == SFL_REPLY_RESULT || reply->type == SFL_REPLY_END;
+}
+
+// What the engine tells its members, who are calls. The context is not used.
+extern const struct sfl_engine_sink sfl_call_sink;
+
+#endif

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/connection.h"
+
+#include "base/hash.h"
+#include "core/limits.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct sfl_connection {
+    struct sfl_connections *connections;
+    _Atomic uint64_t callers;
+    uint64_t references; // under the lock
+    uint64_t hash;
+    bool is_unix;
+    char peer[];
+};
+
+void sfl_connections_init(struct sfl_connections *connections)
+{
+    pthread_mutex_init(&connections->lock, NULL);
+    sfl_index_init(&connections->index, &sfl_heap);
+}
+
+void sfl_connections_deinit(struct sfl_connections *connections)
+{
+    assert(connections->index.count == 0);
+    sfl_index_deinit(&connections->index);
+    pthread_mutex_destroy(&connections->lock);
+}
+
+bool sfl_peer_is_unix(const char *peer)
+{
+    return strncmp(peer, "unix", 4) == 0;
+}
+
+static struct sfl_connection *create(struct sfl_connections *connections, const char *peer,
+                                     uint64_t hash)
+{
+    size_t size = strlen(peer) + 1;
+    struct sfl_connection *connection = malloc(sizeof(*connection) + size);
+    if (connection == NULL)
+        return NULL;
+    connection->connections = connections;
+    connection->references = 1;
+    connection->hash = hash;
+    connection->is_unix = sfl_peer_is_unix(peer);
+    atomic_init(&connection->callers, 0);
+    memcpy(connection->peer, peer, size);
+    return connection;
+}
+
+// Under the lock.
+static struct sfl_connection *find(struct sfl_connections *connections, const char *peer,
+                                   uint64_t hash)
+{
+    struct sfl_index_walk walk = {0};
+    struct sfl_connection *connection = NULL;
+    while ((connection = sfl_index_next(&connections->index, hash, &walk)) != NULL) {
+        if (strcmp(connection->peer, peer) == 0)
+            return connection;
+    }
+    return NULL;
+}
+
+struct sfl_connection *sfl_connection_open(struct sfl_connections *connections, const char *peer)
+{
+    uint64_t hash = sfl_hash_stable(sfl_span_of_text(peer), 0);
+    if (sfl_peer_is_unix(peer))
+        return create(connections, peer, hash);
+    pthread_mutex_lock(&connections->lock);
+    struct sfl_connection *connection = find(connections, peer, hash);
+    if (connection != NULL) {
+        connection->references++;
+    } else if (sfl_index_reserve(&connections->index)) {
+        connection = create(connections, peer, hash);
+        if (connection != NULL)
+            sfl_index_insert(&connections->index, hash, connection);
+    }
+    pthread_mutex_unlock(&connections->lock);
+    return connection;
+}
+
+void sfl_connection_close(struct sfl_connection *connection)
+{
+    if (connection == NULL)
+        return;
+    struct sfl_connections *connections = connection->connections;
+    pthread_mutex_lock(&connections->lock);
+    bool is_last = --connection->references == 0;
+    if (is_last && !connection->is_unix)
+        sfl_index_remove(&connections->index, connection->hash, connection);
+    pthread_mutex_unlock(&connections->lock);
+    if (!is_last)
+        return;
+    assert(atomic_load(&connection->callers) == 0);
+    free(connection);
+}
+
+bool sfl_connection_take(struct sfl_connection *connection, uint64_t max)
+{
+    return connection == NULL || sfl_usage_take(&connection->callers, 1, max);
+}
+
+void sfl_connection_give(struct sfl_connection *connection)
+{
+    if (connection != NULL)
+        sfl_usage_give(&connection->callers, 1);
+}

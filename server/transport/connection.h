@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// How many callers stand behind each connection, Do streams and Session calls together.
+#ifndef SFL_TRANSPORT_CONNECTION_H
+#define SFL_TRANSPORT_CONNECTION_H
+
+#include "core/index.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct sfl_connection;
+
+struct sfl_connections {
+    pthread_mutex_t lock;
+    struct sfl_index index; // by peer; under the lock
+};
+
+void sfl_connections_init(struct sfl_connections *connections);
+
+// Every connection must have been closed before.
+void sfl_connections_deinit(struct sfl_connections *connections);
+
+// The connection of a peer ("ipv4:127.0.0.1:5000"), made if need be, with one more reference. A
+// peer on a unix socket cannot be told from another, so each call makes one of its own for those.
+// NULL when there is no memory. Any thread.
+struct sfl_connection *sfl_connection_open(struct sfl_connections *connections, const char *peer);
+
+// True for a peer on a unix socket.
+bool sfl_peer_is_unix(const char *peer);
+
+// Drops a reference; its callers must have been given back before. Any thread. NULL is fine.
+void sfl_connection_close(struct sfl_connection *connection);
+
+// Counts one more caller, unless there are `max` already. A NULL connection counts nothing. Any
+// thread.
+bool sfl_connection_take(struct sfl_connection *connection, uint64_t max);
+void sfl_connection_give(struct sfl_connection *connection);
+
+#endif

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// SingleFlight.Do: one stream is one caller.
+#include "base/status.h"
+#include "transport/call.h"
+#include "transport/decode.h"
+#include "transport/transport.h"
+
+#include <stdlib.h>
+
+enum { CHUNK_BYTES_MAX = 256 * 1024 };
+
+struct do_stream {
+    struct sfl_outbox outbox;
+    struct sfl_call call;
+    struct sfl_connection *connection; // NULL on a unix socket
+    bool has_joined;
+    bool is_over; // refused before it joined: what still comes in does not matter
+};
+
+static struct do_stream *stream_of(struct sfl_outbox *outbox)
+{
+    return SFL_CONTAINER_OF(outbox, struct do_stream, outbox);
+}
+
+// --- out ---
+
+static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message)
+{
+    struct sfl_call *call = &stream_of(outbox)->call;
+    struct sfl_reply reply;
+    sfl_outbox_lock(outbox);
+    bool has_reply = !call->is_detached && sfl_call_next_bytes_locked(call, CHUNK_BYTES_MAX) > 0;
+    sfl_link_remove(&call->in_ready);
+    if (has_reply) {
+        sfl_call_take_locked(call, CHUNK_BYTES_MAX, &reply);
+        if (sfl_reply_is_last(&reply))
+            sfl_call_detach_locked(call);
+    }
+    sfl_outbox_unlock(outbox);
+    if (!has_reply)
+        return SFL_FILL_NOTHING;
+    if (reply.type == SFL_REPLY_END) {
+        sfl_reply_end_status(message, &reply.end);
+        return SFL_FILL_FINISH;
+    }
+    sfl_reply_put_do(message, &reply);
+    // The result and the status OK leave together.
+    return reply.type == SFL_REPLY_RESULT ? SFL_FILL_FINISH : SFL_FILL_SEND;
+}
+
+static void free_stream(struct sfl_outbox *outbox)
+{
+    free(stream_of(outbox));
+}
+
+static const struct sfl_outbox_ops outbox_ops = {.fill = fill, .free = free_stream};
+
+// --- in ---
+
+static void refuse(struct do_stream *stream, const struct sfl_refusal *refusal,
+                   const struct sfl_fault *fault)
+{
+    stream->is_over = true;
+    sfl_call_refuse(&stream->call, refusal, fault);
+}
+
+static void fail(struct do_stream *stream, const struct sfl_fault *fault)
+{
+    static const struct sfl_refusal none = {.reason = SFL_REASON_NONE};
+    if (stream->has_joined)
+        sfl_call_fail(&stream->call, stream->outbox.transport->engine, fault);
+    else
+        refuse(stream, &none, fault);
+}
+
+static void join(struct do_stream *stream, struct sfl_join *join)
+{
+    struct sfl_transport *transport = stream->outbox.transport;
+    uint64_t max = transport->connection_callers_max;
+    if (!sfl_connection_take(stream->connection, max)) {
+        struct sfl_refusal refusal = {.reason = SFL_REASON_CONNECTION_LIMIT, .a = max};
+        struct sfl_fault none = {0};
+        sfl_engine_count_refused(transport->engine);
+        refuse(stream, &refusal, &none);
+        return;
+    }
+    stream->has_joined = true;
+    // gRPC ends the stream at its deadline; the core needs to know it for the audience's sake.
+    join->deadline_ms = sfl_stream_deadline_ms(stream->outbox.stream);
+    join->ends_at_deadline = false;
+    sfl_call_join(&stream->call, transport->engine, join);
+}
+
+static void on_message(void *context, struct sfl_span message)
+{
+    static const struct sfl_fault no_join = {"step", "the first one must be join"};
+    struct do_stream *stream = context;
+    struct sfl_request request;
+    if (stream->is_over)
+        return;
+    if (!sfl_decode_do(message, &request) || request.fault.what != NULL)
+        fail(stream, &request.fault);
+    else if (stream->has_joined)
+        sfl_call_step(&stream->call, stream->outbox.transport->engine, &request);
+    else if (request.type == SFL_REQUEST_JOIN)
+        join(stream, &request.join);
+    else
+        fail(stream, &no_join);
+}
+
+static void on_half_close(void *context)
+{
+    static const struct sfl_fault no_join = {"step", "the stream ended without a join"};
+    struct do_stream *stream = context;
+    if (stream->has_joined)
+        sfl_engine_half_close(stream->outbox.transport->engine, &stream->call.member);
+    else if (!stream->is_over)
+        fail(stream, &no_join);
+}
+
+static void on_sent(void *context)
+{
+    struct do_stream *stream = context;
+    sfl_outbox_on_sent(&stream->outbox);
+}
+
+static void on_closed(void *context, int code, const char *text)
+{
+    struct do_stream *stream = context;
+    struct sfl_transport *transport = stream->outbox.transport;
+    (void)code;
+    (void)text;
+    sfl_outbox_lock(&stream->outbox);
+    sfl_call_detach_locked(&stream->call);
+    sfl_outbox_unlock(&stream->outbox);
+    sfl_outbox_on_closed(&stream->outbox);
+    // After the last word this changes nothing.
+    if (stream->has_joined) {
+        sfl_engine_leave(transport->engine, &stream->call.member, SFL_REASON_BROKEN, true);
+        sfl_connection_give(stream->connection);
+    }
+    sfl_connection_close(stream->connection);
+    atomic_fetch_sub_explicit(&transport->calls, 1, memory_order_relaxed);
+    sfl_call_unref(&stream->call);
+    sfl_outbox_unref(&stream->outbox);
+}
+
+static const struct sfl_stream_events events = {
+    .on_message = on_message,
+    .on_half_close = on_half_close,
+    .on_sent = on_sent,
+    .on_closed = on_closed,
+};
+
+// The call is part of the stream's struct, which is freed with the outbox.
+static void free_call(struct sfl_call *call)
+{
+    (void)call;
+}
+
+// False when there is no memory.
+static bool find_connection(struct do_stream *stream, struct sfl_transport *transport)
+{
+    char *peer = sfl_stream_peer(stream->outbox.stream);
+    if (peer == NULL)
+        return false;
+    // Callers on a unix socket cannot be told apart; the limit of all callers bounds them.
+    bool is_counted = !sfl_peer_is_unix(peer);
+    if (is_counted)
+        stream->connection = sfl_connection_open(&transport->connections, peer);
+    free(peer);
+    return !is_counted || stream->connection != NULL;
+}
+
+void sfl_do_on_call(void *context, struct sfl_stream *rpc_stream,
+                    const struct sfl_stream_events **events_out, void **stream_context_out)
+{
+    static const struct sfl_refusal no_memory = {.reason = SFL_REASON_NO_MEMORY};
+    static const struct sfl_fault no_fault = {0};
+    struct sfl_transport *transport = context;
+    struct do_stream *stream = malloc(sizeof(*stream));
+    if (stream == NULL) {
+        sfl_transport_refuse_stream(rpc_stream, events_out, stream_context_out);
+        return;
+    }
+    sfl_outbox_init(&stream->outbox, &outbox_ops, transport, rpc_stream);
+    sfl_call_init(&stream->call, &stream->outbox, 0, free_call);
+    stream->connection = NULL;
+    stream->has_joined = false;
+    stream->is_over = false;
+    atomic_fetch_add_explicit(&transport->calls, 1, memory_order_relaxed);
+    *events_out = &events;
+    *stream_context_out = stream;
+    if (!find_connection(stream, transport))
+        refuse(stream, &no_memory, &no_fault);
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// SingleFlight.Forget.
+#include "transport/decode.h"
+#include "transport/put.h"
+#include "transport/unary.h"
+
+#define FORGET(member) offsetof(struct sfl_forget, member)
+static const struct sfl_field fields[] = {
+    {1, SFL_FIELD_TEXT, FORGET(group), .name = "group"},
+    {2, SFL_FIELD_BYTES, FORGET(key), .name = "key"},
+    {3, SFL_FIELD_BOOL, FORGET(if_unshared), .name = "if_unshared"},
+};
+static const struct sfl_schema schema = {.name = "ForgetRequest", SFL_SCHEMA_FIELDS(fields)};
+
+static void handle(struct sfl_transport *transport, struct sfl_span request,
+                   struct sfl_answer *answer)
+{
+    struct sfl_forget forget = {.if_unshared = false};
+    struct sfl_fault fault = {0};
+    if (!sfl_schema_read(&schema, request, &forget, &fault) || fault.what != NULL) {
+        sfl_answer_fault(answer, &fault);
+        return;
+    }
+    forget.group = sfl_group_or_default(forget.group);
+    struct sfl_refusal refusal = sfl_limits_check_key(transport->limits, forget.group, forget.key);
+    if (refusal.reason != SFL_REASON_NONE) {
+        sfl_answer_refusal(answer, &refusal);
+        return;
+    }
+    struct sfl_forgotten forgotten = sfl_engine_forget(transport->engine, &forget);
+    uint8_t *at = sfl_wire_put_number(answer->message, 1, forgotten.flight);
+    at = sfl_wire_put_number(at, 2, forgotten.retained);
+    answer->size = (size_t)(at - answer->message);
+}
+
+void sfl_forget_on_call(void *context, struct sfl_stream *stream,
+                        const struct sfl_stream_events **events_out, void **stream_context_out)
+{
+    sfl_unary_serve(context, handle, stream, events_out, stream_context_out);
+}

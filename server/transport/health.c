@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// grpc.health.v1.Health.
+#include "base/status.h"
+#include "transport/put.h"
+#include "transport/unary.h"
+
+#include <stdlib.h>
+
+enum serving_status {
+    SERVING = 1,
+    NOT_SERVING = 2,
+    SERVICE_UNKNOWN = 3,
+};
+
+struct request {
+    struct sfl_span service;
+};
+
+static const struct sfl_field fields[] = {
+    {1, SFL_FIELD_TEXT, offsetof(struct request, service), .name = "service"},
+};
+static const struct sfl_schema schema = {.name = "HealthCheckRequest", SFL_SCHEMA_FIELDS(fields)};
+
+// The services whose health is told; "" is the server as a whole.
+static const char *const services[] = {"", "singleflight.v1.SingleFlight", "singleflight.v1.Admin"};
+
+// Reads a request; `known_out` tells whether it names a service of ours.
+static bool read_request(struct sfl_span message, bool *known_out, struct sfl_fault *fault)
+{
+    struct request request = {.service = {NULL, 0}};
+    if (!sfl_schema_read(&schema, message, &request, fault) || fault->what != NULL)
+        return false;
+    *known_out = false;
+    for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++) {
+        if (sfl_span_equal(request.service, sfl_span_of_text(services[i])))
+            *known_out = true;
+    }
+    return true;
+}
+
+static enum serving_status status_now(struct sfl_transport *transport)
+{
+    return sfl_transport_is_draining(transport) ? NOT_SERVING : SERVING;
+}
+
+// --- Check ---
+
+static void handle_check(struct sfl_transport *transport, struct sfl_span message,
+                         struct sfl_answer *answer)
+{
+    struct sfl_fault fault = {0};
+    bool is_known = false;
+    if (!read_request(message, &is_known, &fault)) {
+        sfl_answer_fault(answer, &fault);
+        return;
+    }
+    if (!is_known) {
+        fault = (struct sfl_fault){"service", "there is none of this name here"};
+        sfl_answer_fault(answer, &fault);
+        answer->code = sfl_status_code(SFL_NOT_FOUND);
+        return;
+    }
+    uint8_t *at = sfl_wire_put_number(answer->message, 1, status_now(transport));
+    answer->size = (size_t)(at - answer->message);
+}
+
+void sfl_health_check_on_call(void *context, struct sfl_stream *stream,
+                              const struct sfl_stream_events **events_out,
+                              void **stream_context_out)
+{
+    sfl_unary_serve(context, handle_check, stream, events_out, stream_context_out);
+}
+
+// --- Watch ---
+
+struct watch {
+    struct sfl_outbox outbox;
+    // Under the outbox's lock.
+    bool has_request;
+    bool is_known;
+    // The sender's alone.
+    unsigned told; // the status that was sent last; 0 for none
+};
+
+static struct watch *watch_of(struct sfl_outbox *outbox)
+{
+    return SFL_CONTAINER_OF(outbox, struct watch, outbox);
+}
+
+static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message)
+{
+    struct watch *watch = watch_of(outbox);
+    sfl_outbox_lock(outbox);
+    bool has_request = watch->has_request;
+    bool is_known = watch->is_known;
+    sfl_outbox_unlock(outbox);
+    unsigned status = is_known ? status_now(outbox->transport) : SERVICE_UNKNOWN;
+    if (!has_request || status == watch->told)
+        return SFL_FILL_NOTHING;
+    uint8_t field[16];
+    uint8_t *end = sfl_wire_put_number(field, 1, status);
+    sfl_message_copy(message, field, (size_t)(end - field));
+    watch->told = status;
+    return SFL_FILL_SEND;
+}
+
+static void free_watch(struct sfl_outbox *outbox)
+{
+    free(watch_of(outbox));
+}
+
+static const struct sfl_outbox_ops outbox_ops = {.fill = fill, .free = free_watch};
+
+static void refuse(struct watch *watch, const struct sfl_fault *fault)
+{
+    sfl_outbox_end(&watch->outbox, sfl_status_code(SFL_INVALID_ARGUMENT), fault, true);
+}
+
+static void on_message(void *context, struct sfl_span message)
+{
+    struct watch *watch = context;
+    struct sfl_fault fault = {0};
+    bool is_known = false;
+    if (watch->has_request)
+        return;
+    if (!read_request(message, &is_known, &fault)) {
+        refuse(watch, &fault);
+        return;
+    }
+    sfl_outbox_lock(&watch->outbox);
+    watch->has_request = true;
+    watch->is_known = is_known;
+    sfl_outbox_wake_locked(&watch->outbox);
+    sfl_outbox_unlock(&watch->outbox);
+}
+
+static void on_half_close(void *context)
+{
+    static const struct sfl_fault no_request = {NULL, "the request is missing"};
+    struct watch *watch = context;
+    if (!watch->has_request)
+        refuse(watch, &no_request);
+}
+
+static void on_sent(void *context)
+{
+    struct watch *watch = context;
+    sfl_outbox_on_sent(&watch->outbox);
+}
+
+static void on_closed(void *context, int code, const char *text)
+{
+    struct watch *watch = context;
+    (void)code;
+    (void)text;
+    sfl_outbox_on_closed(&watch->outbox);
+    sfl_transport_remove_resident(watch->outbox.transport, &watch->outbox);
+    sfl_outbox_unref(&watch->outbox);
+}
+
+static const struct sfl_stream_events events = {
+    .on_message = on_message,
+    .on_half_close = on_half_close,
+    .on_sent = on_sent,
+    .on_closed = on_closed,
+};
+
+void sfl_health_watch_on_call(void *context, struct sfl_stream *stream,
+                              const struct sfl_stream_events **events_out,
+                              void **stream_context_out)
+{
+    struct watch *watch = calloc(1, sizeof(*watch));
+    if (watch == NULL) {
+        sfl_transport_refuse_stream(stream, events_out, stream_context_out);
+        return;
+    }
+    sfl_outbox_init(&watch->outbox, &outbox_ops, context, stream);
+    *events_out = &events;
+    *stream_context_out = watch;
+    sfl_transport_add_resident(context, &watch->outbox);
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sending side of one stream. Whoever has something to say wakes the outbox; it asks its owner
+// for the next message as soon as the one before has left. So things to say gather by themselves
+// while a send is under way, and the owner holds them in the form that it likes best.
+//
+// Lock order: a shard's lock, then an outbox's lock. Nothing is sent under either.
+#ifndef SFL_TRANSPORT_OUTBOX_H
+#define SFL_TRANSPORT_OUTBOX_H
+
+#include "base/list.h"
+#include "rpc/pump.h"
+#include "transport/message.h"
+#include "transport/schema.h"
+
+#include <pthread.h>
+
+struct sfl_outbox;
+struct sfl_transport;
+
+enum sfl_fill {
+    SFL_FILL_NOTHING, // there is nothing to say now
+    SFL_FILL_SEND,    // the message is to be sent
+    SFL_FILL_FINISH,  // the stream ends with the message's status, after the message if it has one
+};
+
+struct sfl_outbox_ops {
+    // Builds the next message. Called without the lock, by one thread at a time.
+    enum sfl_fill (*fill)(struct sfl_outbox *outbox, struct sfl_message *message);
+    // The last reference is gone.
+    void (*free)(struct sfl_outbox *outbox);
+};
+
+// Embedded in the owner's own struct.
+struct sfl_outbox {
+    const struct sfl_outbox_ops *ops;
+    struct sfl_transport *transport;
+    struct sfl_stream *stream;
+    struct sfl_pump_work work;
+    atomic_uint references;
+    pthread_mutex_t lock;
+    // Under the lock.
+    struct sfl_list ready; // calls that have something to say (struct sfl_call)
+    bool is_scheduled;     // `work` is on its way
+    bool is_busy;          // a thread is in `fill`, or a message is being sent, or it is over
+    bool is_dirty;         // woken while it was busy
+    bool is_closed;        // the stream is over
+    int end_code;          // above 0: the stream is to end so
+    bool end_is_at_once;   // whatever is left to say
+    struct sfl_fault end_fault;
+    // Under the transport's lock: among the streams that end only when they are told to.
+    struct sfl_link in_residents;
+};
+
+// Makes an outbox with one reference, the stream's own. Takes over the caller's reference to the
+// stream, which is dropped with the last one of the outbox.
+void sfl_outbox_init(struct sfl_outbox *outbox, const struct sfl_outbox_ops *ops,
+                     struct sfl_transport *transport, struct sfl_stream *stream);
+
+struct sfl_outbox *sfl_outbox_ref(struct sfl_outbox *outbox);
+void sfl_outbox_unref(struct sfl_outbox *outbox);
+
+static inline void sfl_outbox_lock(struct sfl_outbox *outbox)
+{
+    pthread_mutex_lock(&outbox->lock);
+}
+
+static inline void sfl_outbox_unlock(struct sfl_outbox *outbox)
+{
+    pthread_mutex_unlock(&outbox->lock);
+}
+
+// There is something to say. With the lock held; also under a shard's lock. The message is built
+// later: on a pump thread when the completions at hand are drained, on any other thread by
+// sfl_outbox_flush_gathered.
+void sfl_outbox_wake_locked(struct sfl_outbox *outbox);
+void sfl_outbox_wake(struct sfl_outbox *outbox);
+
+// The stream is to end with this status: `at_once`, as soon as nothing is being sent, and what has
+// not been said yet is not said any more; otherwise as soon as there is nothing left to say. The
+// first end counts.
+void sfl_outbox_end(struct sfl_outbox *outbox, int code, const struct sfl_fault *fault,
+                    bool at_once);
+
+// The stream's events.
+void sfl_outbox_on_sent(struct sfl_outbox *outbox);
+// The stream is over: nothing is built any more. The stream's reference stays the caller's to drop.
+void sfl_outbox_on_closed(struct sfl_outbox *outbox);
+
+// Sends what was gathered on this thread, which is no pump and holds no lock. To be called after
+// every engine function that the loop thread calls.
+void sfl_outbox_flush_gathered(void);
+
+#endif

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/reply.h"
+
+#include "base/status.h"
+#include "transport/put.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+// The numbers of the steps in DoResponse. In CallResponse each is greater by one, the call's id
+// comes first, and `end` is the step after `result`.
+enum {
+    FIELD_CALLS = 1,
+    FIELD_ID = 1,
+    FIELD_LEAD = 1,
+    FIELD_FOLLOW = 2,
+    FIELD_CHUNK = 3,
+    FIELD_RESTART = 4,
+    FIELD_AUDIENCE = 5,
+    FIELD_RESULT = 6,
+    FIELD_END = 7,
+};
+
+enum {
+    HEAD_MAX = 640,        // the largest head is a status text
+    RESULT_HEAD_MAX = 128, // the numbers of a Result
+    PREFIX_MAX = 64,       // tags, lengths and the id before a head
+    // An inline value comes in blocks that at least double from the first byte to the 64 KiB.
+    PARTS_MAX = 20,
+};
+
+// A step while it is encoded: the head is copied, the parts follow it.
+struct body {
+    unsigned field;
+    size_t head_size;
+    size_t part_count;
+    uint64_t parts_bytes;
+    struct sfl_piece parts[PARTS_MAX];
+    uint8_t head[HEAD_MAX];
+};
+
+static void release_bytes(void *owner)
+{
+    sfl_bytes_unref(owner);
+}
+
+static void release_value(void *owner)
+{
+    sfl_value_unref(owner);
+}
+
+// Takes the reference to `owner`.
+static void add_part(struct body *body, struct sfl_span bytes, void (*release)(void *owner),
+                     void *owner)
+{
+    assert(body->part_count < PARTS_MAX);
+    body->parts[body->part_count++] =
+        (struct sfl_piece){.bytes = bytes, .release = release, .owner = owner};
+    body->parts_bytes += bytes.size;
+}
+
+static void encode_lead(struct body *body, const struct sfl_lead *lead)
+{
+    uint8_t *at = sfl_wire_put_number(body->head, 1, lead->token);
+    at = sfl_wire_put_number(at, 2, lead->attempt);
+    at = sfl_wire_put_number(at, 3, lead->lease_ms);
+    at = sfl_wire_put_number(at, 4, lead->run_limit_ms);
+    at = sfl_wire_put_number(at, 5, lead->next_sequence);
+    body->field = FIELD_LEAD;
+    body->head_size = (size_t)(at - body->head);
+}
+
+static void encode_follow(struct body *body, struct sfl_reply_follow *follow)
+{
+    uint8_t *at = sfl_wire_put_number(body->head, 1, follow->attempt);
+    at = sfl_put_span(at, 2, sfl_bytes_span(follow->leader));
+    at = sfl_wire_put_number(at, 3, follow->running_ms);
+    sfl_bytes_unref(follow->leader);
+    body->field = FIELD_FOLLOW;
+    body->head_size = (size_t)(at - body->head);
+}
+
+static void encode_restart(struct body *body, struct sfl_reply_restart *restart)
+{
+    uint8_t *at = sfl_wire_put_number(body->head, 1, restart->attempt);
+    at = sfl_put_span(at, 2, sfl_bytes_span(restart->leader));
+    sfl_bytes_unref(restart->leader);
+    body->field = FIELD_RESTART;
+    body->head_size = (size_t)(at - body->head);
+}
+
+static void encode_audience(struct body *body, const struct sfl_audience *audience)
+{
+    uint8_t *at = sfl_wire_put_number(body->head, 1, audience->followers);
+    at = sfl_wire_put_number(at, 2, audience->latest_deadline_ms);
+    body->field = FIELD_AUDIENCE;
+    body->head_size = (size_t)(at - body->head);
+}
+
+static void encode_chunk(struct body *body, struct sfl_reply_chunk *chunk)
+{
+    uint8_t *at = sfl_wire_put_number(body->head, 2, chunk->sequence);
+    at = sfl_wire_put_number(at, 3, chunk->attempt);
+    at = sfl_wire_put_length(at, 1, chunk->data.size);
+    add_part(body, chunk->data, release_value, chunk->value);
+    body->field = FIELD_CHUNK;
+    body->head_size = (size_t)(at - body->head);
+}
+
+static size_t texts_size(const struct sfl_outcome *outcome)
+{
+    return outcome->texts == NULL ? 0 : outcome->texts->size;
+}
+
+// Writes a Result up to and including the header of its value; the value's bytes and the texts are
+// to follow. The order of fields does not matter on the wire, and this one keeps large parts last.
+static size_t put_result_head(uint8_t *head, const struct sfl_result *result, uint64_t inline_bytes)
+{
+    const struct sfl_outcome *outcome = result->outcome;
+    uint8_t *at = sfl_wire_put_number(head, 2, result->led);
+    at = sfl_wire_put_number(at, 3, result->shared);
+    at = sfl_wire_put_number(at, 4, result->callers);
+    at = sfl_wire_put_number(at, 5, outcome->attempt);
+    at = sfl_wire_put_number(at, 6, outcome->token);
+    at = sfl_wire_put_number(at, 7, result->retained);
+    at = sfl_wire_put_number(at, 8, result->age_ms);
+    at = sfl_wire_put_number(at, 9, result->retain_ms);
+    at = sfl_wire_put_number(at, 10, outcome->value_bytes);
+    at = sfl_wire_put_number(at, 11, result->retain_refused);
+    uint64_t kind_bytes = 2; // it is never 0
+    at = sfl_wire_put_length(at, 1, kind_bytes + sfl_put_size(inline_bytes) + texts_size(outcome));
+    at = sfl_wire_put_number(at, 1, (uint64_t)outcome->kind);
+    if (inline_bytes > 0)
+        at = sfl_wire_put_length(at, 2, inline_bytes);
+    return (size_t)(at - head);
+}
+
+static void encode_result(struct body *body, struct sfl_reply_result *result)
+{
+    struct sfl_outcome *outcome = result->result.outcome;
+    body->field = FIELD_RESULT;
+    if (result->shared != NULL) {
+        add_part(body, sfl_bytes_span(result->shared), release_bytes, result->shared);
+        sfl_outcome_unref(outcome);
+        return;
+    }
+    body->head_size = put_result_head(body->head, &result->result, result->inline_bytes);
+    uint64_t end = result->cursor.position + result->inline_bytes;
+    while (result->cursor.position < end) {
+        struct sfl_span bytes =
+            sfl_value_read(outcome->value, end, &result->cursor, SFL_INLINE_VALUE_MAX);
+        add_part(body, bytes, release_value, sfl_value_ref(outcome->value));
+    }
+    if (outcome->texts != NULL)
+        add_part(body, sfl_bytes_span(outcome->texts), release_bytes,
+                 sfl_bytes_ref(outcome->texts));
+    sfl_outcome_unref(outcome);
+}
+
+// The status of an END; `text` has room for any of our texts.
+static int describe_end(const struct sfl_reply_end *end, char text[static SFL_REFUSAL_TEXT_MAX])
+{
+    static_assert((int)SFL_FAULT_TEXT_MAX <= (int)SFL_REFUSAL_TEXT_MAX, "one buffer for both");
+    static_assert((int)SFL_REFUSAL_TEXT_MAX + 16 <= (int)HEAD_MAX, "a text fits a head");
+    if (end->refusal.reason == SFL_REASON_NONE) {
+        sfl_fault_text(&end->fault, text);
+        return sfl_status_code(SFL_INVALID_ARGUMENT);
+    }
+    sfl_refusal_text(&end->refusal, text);
+    return sfl_status_code(sfl_reason_status(end->refusal.reason));
+}
+
+void sfl_reply_end_release(struct sfl_reply_end *end)
+{
+    if (end->refusal.reason != SFL_REASON_NONE)
+        sfl_bytes_unref(end->refusal.name);
+    end->refusal.name = NULL;
+}
+
+static void encode_end(struct body *body, struct sfl_reply_end *end)
+{
+    char text[SFL_REFUSAL_TEXT_MAX];
+    int code = describe_end(end, text);
+    uint8_t *at = sfl_wire_put_number(body->head, 1, (uint64_t)code);
+    at = sfl_put_span(at, 2, sfl_span_of_text(text));
+    sfl_reply_end_release(end);
+    body->field = FIELD_END;
+    body->head_size = (size_t)(at - body->head);
+}
+
+void sfl_reply_end_status(struct sfl_message *message, struct sfl_reply_end *end)
+{
+    char text[SFL_REFUSAL_TEXT_MAX];
+    int code = describe_end(end, text);
+    sfl_message_set_status(message, code, text);
+    sfl_reply_end_release(end);
+}
+
+static void encode(struct body *body, struct sfl_reply *reply)
+{
+    body->head_size = 0;
+    body->part_count = 0;
+    body->parts_bytes = 0;
+    switch (reply->type) {
+    case SFL_REPLY_LEAD:
+        encode_lead(body, &reply->lead);
+        break;
+    case SFL_REPLY_FOLLOW:
+        encode_follow(body, &reply->follow);
+        break;
+    case SFL_REPLY_CHUNK:
+        encode_chunk(body, &reply->chunk);
+        break;
+    case SFL_REPLY_RESTART:
+        encode_restart(body, &reply->restart);
+        break;
+    case SFL_REPLY_AUDIENCE:
+        encode_audience(body, &reply->audience);
+        break;
+    case SFL_REPLY_RESULT:
+        encode_result(body, &reply->result);
+        break;
+    case SFL_REPLY_END:
+        encode_end(body, &reply->end);
+        break;
+    }
+}
+
+static void put_body(struct sfl_message *message, const struct body *body)
+{
+    sfl_message_copy(message, body->head, body->head_size);
+    for (size_t i = 0; i < body->part_count; i++) {
+        const struct sfl_piece *part = &body->parts[i];
+        sfl_message_refer(message, part->bytes, part->release, part->owner);
+    }
+}
+
+void sfl_reply_put_do(struct sfl_message *message, struct sfl_reply *reply)
+{
+    assert(reply->type != SFL_REPLY_END);
+    struct body body;
+    uint8_t prefix[PREFIX_MAX];
+    encode(&body, reply);
+    uint8_t *at = sfl_wire_put_length(prefix, body.field, body.head_size + body.parts_bytes);
+    sfl_message_copy(message, prefix, (size_t)(at - prefix));
+    put_body(message, &body);
+}
+
+void sfl_reply_put_session(struct sfl_message *message, struct sfl_reply *reply)
+{
+    struct body body;
+    uint8_t prefix[PREFIX_MAX];
+    uint8_t step[PREFIX_MAX]; // id, and the header of the step
+    encode(&body, reply);
+    uint64_t body_bytes = body.head_size + body.parts_bytes;
+    uint8_t *step_end = sfl_wire_put_number(step, FIELD_ID, reply->id);
+    step_end = sfl_wire_put_length(step_end, body.field + 1, body_bytes);
+    size_t step_size = (size_t)(step_end - step);
+    uint8_t *at = sfl_wire_put_length(prefix, FIELD_CALLS, step_size + body_bytes);
+    sfl_message_copy(message, prefix, (size_t)(at - prefix));
+    sfl_message_copy(message, step, step_size);
+    put_body(message, &body);
+}
+
+uint64_t sfl_reply_texts_bytes(const struct sfl_outcome *outcome)
+{
+    return texts_size(outcome) + RESULT_HEAD_MAX;
+}
+
+bool sfl_reply_value_is_inline(const struct sfl_outcome *outcome)
+{
+    return outcome->value_bytes <= SFL_INLINE_VALUE_MAX &&
+           sfl_reply_texts_bytes(outcome) + PREFIX_MAX + outcome->value_bytes <=
+               SFL_MESSAGE_BYTES_MAX;
+}
+
+struct sfl_bytes *sfl_reply_share_result(const struct sfl_result *result)
+{
+    const struct sfl_outcome *outcome = result->outcome;
+    uint64_t inline_bytes = sfl_reply_value_is_inline(outcome) ? outcome->value_bytes : 0;
+    uint8_t head[HEAD_MAX];
+    size_t head_size = put_result_head(head, result, inline_bytes);
+    struct sfl_bytes *shared =
+        sfl_bytes_create(&sfl_heap, head_size + inline_bytes + texts_size(outcome));
+    if (shared == NULL)
+        return NULL;
+    memcpy(shared->data, head, head_size);
+    uint8_t *at = shared->data + head_size;
+    struct sfl_value_cursor cursor = {0};
+    while (cursor.position < inline_bytes) {
+        struct sfl_span bytes =
+            sfl_value_read(outcome->value, inline_bytes, &cursor, SFL_INLINE_VALUE_MAX);
+        memcpy(at, bytes.data, bytes.size);
+        at += bytes.size;
+    }
+    if (outcome->texts != NULL)
+        memcpy(at, outcome->texts->data, outcome->texts->size);
+    return shared;
+}

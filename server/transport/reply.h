@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// One step of the server for one caller, and how it is encoded.
+#ifndef SFL_TRANSPORT_REPLY_H
+#define SFL_TRANSPORT_REPLY_H
+
+#include "core/effect.h"
+#include "transport/message.h"
+#include "transport/schema.h"
+
+enum sfl_reply_type {
+    SFL_REPLY_LEAD,
+    SFL_REPLY_FOLLOW,
+    SFL_REPLY_CHUNK,
+    SFL_REPLY_RESTART,
+    SFL_REPLY_AUDIENCE,
+    SFL_REPLY_RESULT, // ends the call
+    SFL_REPLY_END,    // ends the call with a status other than OK
+};
+
+struct sfl_reply_follow {
+    uint32_t attempt;
+    uint64_t running_ms;
+    struct sfl_bytes *leader; // a reference, or NULL
+};
+
+struct sfl_reply_restart {
+    uint32_t attempt;
+    struct sfl_bytes *leader; // a reference, or NULL
+};
+
+struct sfl_reply_chunk {
+    struct sfl_span data;
+    uint64_t sequence;
+    uint32_t attempt;
+    struct sfl_value *value; // a reference, which holds the data
+};
+
+struct sfl_reply_result {
+    struct sfl_result result; // with a reference to its outcome
+    struct sfl_bytes *shared; // a reference to the whole encoded Result, or NULL
+    // Otherwise: the part of the value that travels inside.
+    struct sfl_value_cursor cursor;
+    uint64_t inline_bytes;
+};
+
+// Why a call ends without a result.
+struct sfl_reply_end {
+    struct sfl_refusal refusal; // with a reference to its name; reason NONE when the fault counts
+    struct sfl_fault fault;     // INVALID_ARGUMENT
+};
+
+// References in a reply belong to whoever holds the reply.
+struct sfl_reply {
+    enum sfl_reply_type type;
+    uint64_t id; // Session only
+    union {
+        struct sfl_lead lead;
+        struct sfl_reply_follow follow;
+        struct sfl_reply_chunk chunk;
+        struct sfl_reply_restart restart;
+        struct sfl_audience audience;
+        struct sfl_reply_result result;
+        struct sfl_reply_end end;
+    };
+};
+
+// Appends the reply to the message, as a DoResponse or as one more frame of a SessionResponse, and
+// takes its references. There must be room (sfl_message_has_room), and the whole must stay within
+// SFL_MESSAGE_BYTES_MAX (sfl_reply_result_bytes). An END is not encoded into a DoResponse: it is
+// the stream's status (sfl_reply_end_status).
+void sfl_reply_put_do(struct sfl_message *message, struct sfl_reply *reply);
+void sfl_reply_put_session(struct sfl_message *message, struct sfl_reply *reply);
+
+// Sets the message's status to what an END says, and takes its references.
+void sfl_reply_end_status(struct sfl_message *message, struct sfl_reply_end *end);
+
+// Drops the references of an END.
+void sfl_reply_end_release(struct sfl_reply_end *end);
+
+// True when all of the outcome's value (up to SFL_INLINE_VALUE_MAX) may travel inside `result`.
+bool sfl_reply_value_is_inline(const struct sfl_outcome *outcome);
+
+// At least the bytes that an encoded Result takes beside the value.
+uint64_t sfl_reply_texts_bytes(const struct sfl_outcome *outcome);
+
+// Encodes the Result that all callers of a batch get, an inline value included. NULL when there is
+// no memory.
+struct sfl_bytes *sfl_reply_share_result(const struct sfl_result *result);
+
+#endif

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gRPC services of the daemon: SingleFlight, Admin, Health and ServerReflection. They turn
+// messages into events of the engine, and what the engine tells into messages.
+#ifndef SFL_TRANSPORT_SERVICE_H
+#define SFL_TRANSPORT_SERVICE_H
+
+#include "engine/engine.h"
+#include "rpc/server.h"
+
+struct sfl_transport;
+
+struct sfl_transport_options {
+    struct sfl_engine *engine;       // borrowed; made with sfl_transport_sink
+    const struct sfl_limits *limits; // borrowed
+    uint64_t connection_callers_max;
+};
+
+// What the engine has to be made with. Its context is not used.
+extern const struct sfl_engine_sink *const sfl_transport_sink;
+
+enum sfl_status sfl_transport_create(const struct sfl_transport_options *options,
+                                     struct sfl_transport **transport_out) SFL_MUST_USE;
+
+// After the server that serves its methods has been destroyed.
+void sfl_transport_destroy(struct sfl_transport *transport);
+
+// The methods to serve; the server copies them. They refer to the transport.
+enum { SFL_TRANSPORT_METHODS = 9 };
+void sfl_transport_get_methods(struct sfl_transport *transport,
+                               struct sfl_method methods_out[static SFL_TRANSPORT_METHODS]);
+
+// From now on health says NOT_SERVING, to watchers at once. (The engine is drained on its own.)
+void sfl_transport_drain(struct sfl_transport *transport);
+
+// True when every caller has been told its last word.
+bool sfl_transport_is_idle(const struct sfl_transport *transport);
+
+// Ends the streams that have no end of their own with UNAVAILABLE, once they have nothing left to
+// say.
+void sfl_transport_close(struct sfl_transport *transport);
+
+// Sends what the engine told since the last time on this thread, which is no pump. To be called
+// after engine functions that are called outside of the pumps, with no lock held.
+void sfl_transport_flush(void);
+
+#endif

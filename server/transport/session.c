@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: Apache-2.0
+// SingleFlight.Session: one stream is many callers, each with an id.
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/status.h"
+#include "transport/call.h"
+#include "transport/decode.h"
+#include "transport/stray.h"
+#include "transport/transport.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum {
+    CHUNK_BYTES_MAX = 64 * 1024,      // then it is another call's turn
+    MESSAGE_BYTES_GOAL = 256 * 1024,  // a message that has so much is sent
+    MESSAGE_BYTES_SOFT = 1024 * 1024, // no further large reply beyond this
+    ROUND_MAX = 32,                   // replies that are taken under one lock
+};
+
+struct session {
+    struct sfl_outbox outbox;
+    struct sfl_connection *connection;
+    // The stream's thread alone.
+    struct sfl_ids ids;
+    bool is_over; // a message could not be read
+    // Under the outbox's lock: the calls that have not ended, and answers to ids without a call.
+    struct sfl_index index;
+    struct sfl_list calls;
+    struct sfl_strays strays;
+    bool is_half_closed;
+};
+
+static struct session *session_of(struct sfl_outbox *outbox)
+{
+    return SFL_CONTAINER_OF(outbox, struct session, outbox);
+}
+
+// Ids are the client's choice, so they are hashed with a secret.
+static uint64_t hash_id(const struct session *session, uint64_t id)
+{
+    return sfl_hash_stable(sfl_span_of(&id, sizeof(id)), session->outbox.transport->hash_seed);
+}
+
+static void free_call(struct sfl_call *call)
+{
+    free(call);
+}
+
+// --- the table of calls ---
+
+static struct sfl_call *find_locked(struct session *session, uint64_t id)
+{
+    struct sfl_index_walk walk = {0};
+    uint64_t hash = hash_id(session, id);
+    struct sfl_call *call = NULL;
+    while ((call = sfl_index_next(&session->index, hash, &walk)) != NULL) {
+        if (call->id == id)
+            return call;
+    }
+    return NULL;
+}
+
+// A reference to the call with this id, or NULL when it has none or has ended.
+static struct sfl_call *find_call(struct session *session, uint64_t id)
+{
+    sfl_outbox_lock(&session->outbox);
+    struct sfl_call *call = find_locked(session, id);
+    if (call != NULL)
+        sfl_call_ref(call);
+    sfl_outbox_unlock(&session->outbox);
+    return call;
+}
+
+// A new call in the table, with a reference for the caller; NULL when there is no memory.
+static struct sfl_call *add_call(struct session *session, uint64_t id)
+{
+    struct sfl_call *call = malloc(sizeof(*call));
+    if (call == NULL)
+        return NULL;
+    sfl_call_init(call, &session->outbox, id, free_call);
+    sfl_outbox_lock(&session->outbox);
+    bool has_room = sfl_index_reserve(&session->index);
+    if (has_room) {
+        sfl_index_insert(&session->index, hash_id(session, id), sfl_call_ref(call));
+        sfl_list_append(&session->calls, &call->in_stream);
+    }
+    sfl_outbox_unlock(&session->outbox);
+    if (has_room) {
+        atomic_fetch_add_explicit(&session->outbox.transport->calls, 1, memory_order_relaxed);
+        return call;
+    }
+    sfl_call_unref(call);
+    return NULL;
+}
+
+// The stream lets go of the call: the table's reference is the caller's to give to release_call.
+static void remove_locked(struct session *session, struct sfl_call *call)
+{
+    sfl_index_remove(&session->index, hash_id(session, call->id), call);
+    sfl_call_detach_locked(call);
+}
+
+static void release_call(struct session *session, struct sfl_call *call)
+{
+    sfl_connection_give(session->connection);
+    atomic_fetch_sub_explicit(&session->outbox.transport->calls, 1, memory_order_relaxed);
+    sfl_call_unref(call);
+}
+
+// Every call leaves, for one reason.
+static void leave_all(struct session *session, enum sfl_reason reason, bool broken)
+{
+    for (;;) {
+        struct sfl_call *call = NULL;
+        sfl_outbox_lock(&session->outbox);
+        struct sfl_link *link = sfl_list_first(&session->calls);
+        if (link != NULL) {
+            call = SFL_CONTAINER_OF(link, struct sfl_call, in_stream);
+            remove_locked(session, call);
+        }
+        sfl_outbox_unlock(&session->outbox);
+        if (call == NULL)
+            return;
+        sfl_engine_leave(session->outbox.transport->engine, &call->member, reason, broken);
+        release_call(session, call);
+    }
+}
+
+// --- out ---
+
+// Some replies, taken under one lock, and the calls that they end.
+struct round {
+    unsigned count;
+    unsigned ended_count;
+    uint64_t bytes; // at least what the replies take
+    bool has_more;  // the next one has to wait for the next message
+    bool is_done;   // nothing is left to say, and nothing will be
+    struct sfl_reply replies[ROUND_MAX];
+    struct sfl_call *ended[ROUND_MAX];
+};
+
+static void take_strays_locked(struct session *session, struct round *round)
+{
+    while (round->count < ROUND_MAX && round->bytes < SFL_MESSAGE_ROUND_BYTES &&
+           sfl_strays_take(&session->strays, &round->replies[round->count])) {
+        round->count++;
+        round->bytes += SFL_STATUS_TEXT_MAX;
+    }
+}
+
+// Takes one reply of the call that is first in line, which then goes to the end of the line.
+static void take_reply_locked(struct session *session, struct sfl_call *call, struct round *round)
+{
+    struct sfl_reply *reply = &round->replies[round->count++];
+    sfl_call_take_locked(call, CHUNK_BYTES_MAX, reply);
+    sfl_link_remove(&call->in_ready);
+    if (sfl_reply_is_last(reply)) {
+        remove_locked(session, call);
+        round->ended[round->ended_count++] = call;
+    } else if (sfl_call_next_bytes_locked(call, CHUNK_BYTES_MAX) > 0) {
+        sfl_list_append(&session->outbox.ready, &call->in_ready);
+    }
+}
+
+static void take_replies_locked(struct session *session, size_t message_bytes, struct round *round)
+{
+    while (round->count < ROUND_MAX && round->bytes < SFL_MESSAGE_ROUND_BYTES) {
+        struct sfl_link *link = sfl_list_first(&session->outbox.ready);
+        if (link == NULL)
+            return;
+        struct sfl_call *call = SFL_CONTAINER_OF(link, struct sfl_call, in_ready);
+        uint64_t bytes = sfl_call_next_bytes_locked(call, CHUNK_BYTES_MAX);
+        if (bytes == 0) { // what made it ready has been superseded
+            sfl_link_remove(&call->in_ready);
+            continue;
+        }
+        uint64_t before = message_bytes + round->bytes;
+        if (before > 0 && before + bytes > MESSAGE_BYTES_SOFT) {
+            round->has_more = true;
+            return;
+        }
+        take_reply_locked(session, call, round);
+        round->bytes += bytes;
+    }
+}
+
+static void take_round(struct session *session, size_t message_bytes, struct round *round)
+{
+    round->count = 0;
+    round->ended_count = 0;
+    round->bytes = 0;
+    round->has_more = false;
+    sfl_outbox_lock(&session->outbox);
+    take_strays_locked(session, round);
+    take_replies_locked(session, message_bytes, round);
+    round->is_done =
+        session->is_half_closed && session->index.count == 0 && session->strays.count == 0;
+    sfl_outbox_unlock(&session->outbox);
+}
+
+static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message)
+{
+    struct session *session = session_of(outbox);
+    struct round round;
+    do {
+        take_round(session, message->bytes, &round);
+        for (unsigned i = 0; i < round.count; i++)
+            sfl_reply_put_session(message, &round.replies[i]);
+        for (unsigned i = 0; i < round.ended_count; i++)
+            release_call(session, round.ended[i]);
+    } while (round.count > 0 && !round.has_more && message->bytes < MESSAGE_BYTES_GOAL &&
+             sfl_message_has_room(message));
+    if (round.is_done)
+        return SFL_FILL_FINISH;
+    return message->is_empty ? SFL_FILL_NOTHING : SFL_FILL_SEND;
+}
+
+static void free_session(struct sfl_outbox *outbox)
+{
+    struct session *session = session_of(outbox);
+    assert(session->index.count == 0);
+    sfl_index_deinit(&session->index);
+    sfl_strays_deinit(&session->strays);
+    sfl_connection_close(session->connection);
+    free(session);
+}
+
+static const struct sfl_outbox_ops outbox_ops = {.fill = fill, .free = free_session};
+
+// --- in ---
+
+// The stream ends, and with it all its calls.
+static void fail_stream(struct session *session, enum sfl_status status,
+                        const struct sfl_fault *fault)
+{
+    session->is_over = true;
+    sfl_outbox_end(&session->outbox, sfl_status_code(status), fault, true);
+    leave_all(session, SFL_REASON_MALFORMED, false);
+}
+
+// Ends an id that has no call.
+static void answer(struct session *session, uint64_t id, const struct sfl_reply_end *end)
+{
+    static const struct sfl_fault too_many = {
+        NULL, "too many answers to steps without a call wait to be read"};
+    bool is_added = false;
+    sfl_outbox_lock(&session->outbox);
+    // A peer that reads gets its answers soon; one that does not cannot have more of them wait than
+    // calls.
+    if (session->strays.count <= session->outbox.transport->connection_callers_max)
+        is_added = sfl_strays_add(&session->strays, id, end);
+    sfl_outbox_wake_locked(&session->outbox);
+    sfl_outbox_unlock(&session->outbox);
+    if (!is_added)
+        fail_stream(session, SFL_RESOURCE_EXHAUSTED, &too_many);
+}
+
+static void answer_fault(struct session *session, uint64_t id, const struct sfl_fault *fault)
+{
+    struct sfl_reply_end end = {.refusal = {.reason = SFL_REASON_NONE}, .fault = *fault};
+    answer(session, id, &end);
+}
+
+static void answer_refusal(struct session *session, uint64_t id, enum sfl_reason reason,
+                           uint64_t limit)
+{
+    struct sfl_reply_end end = {.refusal = {.reason = reason, .a = limit}};
+    sfl_engine_count_refused(session->outbox.transport->engine);
+    answer(session, id, &end);
+}
+
+static uint64_t deadline_of(uint64_t timeout_ms)
+{
+    uint64_t now_ms = sfl_clock_now_ms();
+    if (timeout_ms == 0 || timeout_ms > UINT64_MAX - now_ms)
+        return UINT64_MAX;
+    return now_ms + timeout_ms;
+}
+
+static void join(struct session *session, struct sfl_request *request)
+{
+    static const struct sfl_fault not_growing = {
+        "id", "must be greater than that of every join before it on this stream"};
+    uint64_t max = session->outbox.transport->connection_callers_max;
+    if (!sfl_ids_may_join(&session->ids, request->id)) {
+        answer_fault(session, request->id, &not_growing);
+        return;
+    }
+    sfl_ids_join(&session->ids, request->id);
+    if (request->fault.what != NULL) {
+        answer_fault(session, request->id, &request->fault);
+        return;
+    }
+    if (!sfl_connection_take(session->connection, max)) {
+        answer_refusal(session, request->id, SFL_REASON_CONNECTION_LIMIT, max);
+        return;
+    }
+    struct sfl_call *call = add_call(session, request->id);
+    if (call == NULL) {
+        sfl_connection_give(session->connection);
+        answer_refusal(session, request->id, SFL_REASON_NO_MEMORY, 0);
+        return;
+    }
+    request->join.deadline_ms = deadline_of(request->timeout_ms);
+    request->join.ends_at_deadline = true;
+    sfl_call_join(call, session->outbox.transport->engine, &request->join);
+    sfl_call_unref(call);
+}
+
+static void handle(struct session *session, struct sfl_request *request)
+{
+    static const struct sfl_fault never_joined = {"id", "a step for a call that never joined"};
+    struct sfl_engine *engine = session->outbox.transport->engine;
+    struct sfl_call *call = find_call(session, request->id);
+    if (call != NULL) {
+        if (request->fault.what != NULL)
+            sfl_call_fail(call, engine, &request->fault);
+        else
+            sfl_call_step(call, engine, request);
+        sfl_call_unref(call);
+    } else if (request->type == SFL_REQUEST_JOIN) {
+        join(session, request);
+    } else if (!sfl_ids_have_joined(&session->ids, request->id)) {
+        answer_fault(session, request->id,
+                     request->fault.what != NULL ? &request->fault : &never_joined);
+    }
+}
+
+static void on_message(void *context, struct sfl_span message)
+{
+    struct session *session = context;
+    struct sfl_request request;
+    while (!session->is_over) {
+        if (sfl_decode_session_next(&message, &request)) {
+            handle(session, &request);
+            continue;
+        }
+        if (request.fault.what != NULL)
+            fail_stream(session, SFL_INVALID_ARGUMENT, &request.fault);
+        return;
+    }
+}
+
+// The next call that has not been told of the half-close, with a reference; NULL after the last.
+static struct sfl_call *next_open(struct session *session, struct sfl_list *open)
+{
+    sfl_outbox_lock(&session->outbox);
+    struct sfl_link *link = sfl_list_pop(open);
+    struct sfl_call *call = NULL;
+    if (link != NULL) {
+        call = sfl_call_ref(SFL_CONTAINER_OF(link, struct sfl_call, in_stream));
+        sfl_list_append(&session->calls, link);
+    }
+    sfl_outbox_unlock(&session->outbox);
+    return call;
+}
+
+static void on_half_close(void *context)
+{
+    struct session *session = context;
+    struct sfl_list open;
+    struct sfl_link *link = NULL;
+    struct sfl_call *call = NULL;
+    sfl_list_init(&open);
+    sfl_outbox_lock(&session->outbox);
+    while ((link = sfl_list_pop(&session->calls)) != NULL)
+        sfl_list_append(&open, link);
+    session->is_half_closed = true;
+    sfl_outbox_unlock(&session->outbox);
+    // A call that ends meanwhile takes itself out of whichever list it is in.
+    while ((call = next_open(session, &open)) != NULL) {
+        sfl_engine_half_close(session->outbox.transport->engine, &call->member);
+        sfl_call_unref(call);
+    }
+    sfl_outbox_wake(&session->outbox);
+}
+
+static void on_sent(void *context)
+{
+    struct session *session = context;
+    sfl_outbox_on_sent(&session->outbox);
+}
+
+static void on_closed(void *context, int code, const char *text)
+{
+    struct session *session = context;
+    (void)code;
+    (void)text;
+    sfl_outbox_on_closed(&session->outbox);
+    leave_all(session, SFL_REASON_BROKEN, true);
+    sfl_transport_remove_resident(session->outbox.transport, &session->outbox);
+    sfl_outbox_unref(&session->outbox);
+}
+
+static const struct sfl_stream_events events = {
+    .on_message = on_message,
+    .on_half_close = on_half_close,
+    .on_sent = on_sent,
+    .on_closed = on_closed,
+};
+
+static struct sfl_connection *open_connection(struct sfl_transport *transport,
+                                              struct sfl_stream *stream)
+{
+    char *peer = sfl_stream_peer(stream);
+    if (peer == NULL)
+        return NULL;
+    struct sfl_connection *connection = sfl_connection_open(&transport->connections, peer);
+    free(peer);
+    return connection;
+}
+
+void sfl_session_on_call(void *context, struct sfl_stream *stream,
+                         const struct sfl_stream_events **events_out, void **stream_context_out)
+{
+    struct sfl_transport *transport = context;
+    struct session *session = calloc(1, sizeof(*session));
+    struct sfl_connection *connection = session == NULL ? NULL : open_connection(transport, stream);
+    if (connection == NULL) {
+        free(session);
+        sfl_transport_refuse_stream(stream, events_out, stream_context_out);
+        return;
+    }
+    session->connection = connection;
+    sfl_index_init(&session->index, &sfl_heap);
+    sfl_list_init(&session->calls);
+    sfl_strays_init(&session->strays);
+    sfl_outbox_init(&session->outbox, &outbox_ops, transport, stream);
+    *events_out = &events;
+    *stream_context_out = session;
+    sfl_transport_add_resident(transport, &session->outbox);
+}

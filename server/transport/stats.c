@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Admin.GetStats.
+#include "transport/put.h"
+#include "transport/unary.h"
+
+struct request {
+    struct sfl_span group;
+};
+
+static const struct sfl_field fields[] = {
+    {1, SFL_FIELD_TEXT, offsetof(struct request, group), .name = "group"},
+};
+static const struct sfl_schema schema = {.name = "GetStatsRequest", SFL_SCHEMA_FIELDS(fields)};
+
+static size_t encode(const struct sfl_stats *stats, uint64_t uptime_ms,
+                     uint8_t message[static SFL_ANSWER_BYTES_MAX])
+{
+    // In the order of the field numbers, from 1.
+    const uint64_t numbers[] = {
+        stats->calls,        stats->executions,  stats->executions_saved, stats->retained_hits,
+        stats->leaders_lost, stats->fenced,      stats->forgets,          stats->refused,
+        stats->flights_now,  stats->callers_now, stats->retained_now,     stats->bytes_now,
+        uptime_ms,
+    };
+    uint8_t *at = message;
+    for (uint32_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        at = sfl_wire_put_number(at, i + 1, numbers[i]);
+    return (size_t)(at - message);
+}
+
+static void handle(struct sfl_transport *transport, struct sfl_span message,
+                   struct sfl_answer *answer)
+{
+    struct request request = {.group = {NULL, 0}};
+    struct sfl_fault fault = {0};
+    if (!sfl_schema_read(&schema, message, &request, &fault) || fault.what != NULL) {
+        sfl_answer_fault(answer, &fault);
+        return;
+    }
+    struct sfl_refusal refusal =
+        sfl_limits_check_key(transport->limits, request.group, sfl_span_of_text("any"));
+    if (refusal.reason != SFL_REASON_NONE) {
+        sfl_answer_refusal(answer, &refusal);
+        return;
+    }
+    struct sfl_stats stats = sfl_engine_stats(transport->engine, request.group);
+    answer->size = encode(&stats, sfl_engine_uptime_ms(transport->engine), answer->message);
+}
+
+void sfl_get_stats_on_call(void *context, struct sfl_stream *stream,
+                           const struct sfl_stream_events **events_out, void **stream_context_out)
+{
+    sfl_unary_serve(context, handle, stream, events_out, stream_context_out);
+}

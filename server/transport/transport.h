@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the services share. Private to this folder; others use service.h.
+#ifndef SFL_TRANSPORT_TRANSPORT_H
+#define SFL_TRANSPORT_TRANSPORT_H
+
+#include "engine/engine.h"
+#include "rpc/server.h"
+#include "transport/connection.h"
+#include "transport/outbox.h"
+
+struct sfl_transport {
+    struct sfl_engine *engine;
+    const struct sfl_limits *limits;
+    uint64_t connection_callers_max;
+    struct sfl_connections connections;
+    uint64_t hash_seed;
+    struct sfl_descriptors *descriptors;
+    _Atomic uint64_t calls; // whose last word has not been sent
+
+    pthread_mutex_t lock;
+    // Streams without an end of their own (Session, Watch, reflection); under the lock.
+    struct sfl_list residents;
+    bool is_draining;
+    bool is_closing;
+};
+
+// Adds a stream to those that sfl_transport_close ends. If that has happened already, it is ended.
+void sfl_transport_add_resident(struct sfl_transport *transport, struct sfl_outbox *outbox);
+void sfl_transport_remove_resident(struct sfl_transport *transport, struct sfl_outbox *outbox);
+
+// True from sfl_transport_drain on.
+bool sfl_transport_is_draining(struct sfl_transport *transport);
+
+// For an RPC that cannot be served for want of memory: fills in what on_call has to, and ends it.
+void sfl_transport_refuse_stream(struct sfl_stream *stream,
+                                 const struct sfl_stream_events **events_out,
+                                 void **stream_context_out);
+
+// The services, as on_call of their methods; context is the transport.
+void sfl_do_on_call(void *context, struct sfl_stream *stream,
+                    const struct sfl_stream_events **events_out, void **stream_context_out);
+void sfl_session_on_call(void *context, struct sfl_stream *stream,
+                         const struct sfl_stream_events **events_out, void **stream_context_out);
+void sfl_list_flights_on_call(void *context, struct sfl_stream *stream,
+                              const struct sfl_stream_events **events_out,
+                              void **stream_context_out);
+void sfl_health_watch_on_call(void *context, struct sfl_stream *stream,
+                              const struct sfl_stream_events **events_out,
+                              void **stream_context_out);
+void sfl_reflection_on_call(void *context, struct sfl_stream *stream,
+                            const struct sfl_stream_events **events_out, void **stream_context_out);
+
+#endif
