@@ -132,6 +132,24 @@ static void refuse_other_leads(struct sfl_step *step, const struct sfl_flight *f
     sfl_step_refuse(step, caller, &refusal);
 }
 
+void sfl_flight_admit_opener(struct sfl_step *step, struct sfl_flight *flight)
+{
+    struct sfl_link *first = sfl_list_first(&flight->followers);
+    if (first == NULL)
+        return;
+    struct sfl_caller *opener = SFL_CONTAINER_OF(first, struct sfl_caller, in_followers);
+    if (opener->admitted)
+        return;
+    if (opener->role == SFL_ROLE_LEAD_ONLY) {
+        sfl_caller_detach(step->table, opener);
+        refuse_other_leads(step, flight, opener);
+        return;
+    }
+    opener->admitted = true;
+    SFL_COUNT(step->table, flight->group, calls, 1);
+    push_follow(step, flight, opener);
+}
+
 static void join_running(struct sfl_step *step, struct sfl_flight *flight,
                          struct sfl_caller *caller, const struct sfl_join *join)
 {

@@ -52,11 +52,26 @@ static bool attempts_are_used(const struct sfl_flight *flight)
     return flight->max_attempts > 0 && flight->attempt >= flight->max_attempts;
 }
 
+// Live followers may have read of a later attempt than the kept outcome's: that is void.
+static void settle_with_kept(struct sfl_step *step, struct sfl_flight *flight)
+{
+    struct sfl_outcome *kept = flight->kept;
+    if (kept->attempt != flight->attempt) {
+        sfl_bytes_unref(flight->leader_name);
+        flight->leader_name = NULL;
+        if (!sfl_list_is_empty(&flight->live)) {
+            struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RESTART);
+            effect->flight = flight;
+        }
+    }
+    sfl_flight_settle(step, flight, kept, NULL);
+}
+
 // Nobody is left to try: a leader's error that was passed on is the outcome, or there is none.
 static void give_up(struct sfl_step *step, struct sfl_flight *flight, enum sfl_reason reason)
 {
     if (flight->kept != NULL) {
-        sfl_flight_settle(step, flight, flight->kept, NULL);
+        settle_with_kept(step, flight);
         return;
     }
     struct sfl_refusal refusal = {
@@ -180,6 +195,7 @@ void sfl_step_home_found(struct sfl_step *step, const struct sfl_event *event)
     tell_fenced(step, flight, event->home.token);
     begin_attempt(step, flight, candidate, event->home.token);
     push_lead(step, flight);
+    sfl_flight_admit_opener(step, flight);
     if (flight->attempt > 1 && !sfl_list_is_empty(&flight->live)) {
         struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RESTART);
         effect->flight = flight;
@@ -386,9 +402,9 @@ void sfl_step_half_close(struct sfl_step *step, const struct sfl_event *event)
         fence_leader(step, flight, SFL_LOSS_LEFT);
         return;
     }
-    struct sfl_refusal refusal = {.reason = SFL_REASON_LEASE_BROKEN,
-                                  .a = flight->token,
-                                  .b = flight->lease_until_ms - step->now_ms};
+    struct sfl_refusal refusal = {.reason = SFL_REASON_LEASE_BROKEN, .a = flight->token};
+    if (flight->lease_until_ms > step->now_ms)
+        refusal.b = flight->lease_until_ms - step->now_ms;
     orphan(step, flight);
     sfl_step_refuse(step, caller, &refusal);
 }

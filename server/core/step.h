@@ -83,6 +83,10 @@ void sfl_step_join(struct sfl_step *step, const struct sfl_event *event);
 struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_join *join,
                                      uint64_t hash);
 
+// Tells the opener of a flight that somebody else leads after all: it half-closed before the home
+// was found. It is the oldest follower then.
+void sfl_flight_admit_opener(struct sfl_step *step, struct sfl_flight *flight);
+
 // lead.c
 
 void sfl_step_home_found(struct sfl_step *step, const struct sfl_event *event);
