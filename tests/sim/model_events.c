@@ -1,0 +1,566 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model: what each event means.
+#include "model.h"
+
+#include <assert.h>
+#include <string.h>
+
+static int new_flight(struct model *model, int opener, const struct wish *wish)
+{
+    int f = 0;
+    while (f < MODEL_FLIGHTS && model->flight[f].state != MODEL_UNUSED)
+        f++;
+    assert(f < MODEL_FLIGHTS);
+    if (f >= model->flights_top)
+        model->flights_top = f + 1;
+    struct model_flight *flight = &model->flight[f];
+    memset(flight, 0, sizeof(*flight));
+    flight->state = MODEL_FINDING;
+    flight->key = wish->key;
+    flight->wish = *wish;
+    flight->home_owed = true;
+    flight->leader = flight->fenced = NOBODY;
+    flight->lease_until_ms = flight->run_until_ms = UINT64_MAX;
+    flight->audience_differs_ms = UINT64_MAX;
+    flight->followers[0] = opener;
+    flight->follower_count = 1;
+    model->flights++;
+    model_group_stats(model, wish->key)->flights_now++;
+    return f;
+}
+
+static void attach(struct model *model, int c, int f, const struct wish *wish)
+{
+    struct model_caller *caller = &model->caller[c];
+    caller->flight = f;
+    caller->live = wish->live;
+    caller->audience = wish->audience;
+    caller->half_closed = false;
+    caller->admitted = false;
+    caller->named = wish->named;
+    caller->role = wish->role;
+    caller->deadline_ms = wish->deadline_ms;
+    caller->ends_at_deadline = wish->ends_at_deadline && wish->deadline_ms != UINT64_MAX;
+    model->callers++;
+}
+
+static bool fingerprints_differ(uint32_t a, uint32_t b)
+{
+    return a != 0 && b != 0 && a != b;
+}
+
+static uint32_t name_of(const struct model *model, int c)
+{
+    return model->caller[c].named ? (uint32_t)c + 1 : 0;
+}
+
+// The limits that a join runs into. True: the caller is refused.
+static bool denied_by_limits(struct model *model, int c, const struct wish *wish, bool opens)
+{
+    if (model->denied == SFL_REASON_NO_MEMORY && model->memory_failed) {
+        model_refuse(model, c, SFL_REASON_NO_MEMORY, 0, 0);
+        return true;
+    }
+    bool too_many_flights = opens && model->flights >= model->limits->flights_max;
+    bool too_many_callers = model->callers >= model->limits->callers_max;
+    if (too_many_flights)
+        model_refuse(model, c, SFL_REASON_FLIGHTS_LIMIT, model->limits->flights_max, 0);
+    else if (too_many_callers)
+        model_refuse(model, c, SFL_REASON_CALLERS_LIMIT, model->limits->callers_max, 0);
+    if (too_many_flights || too_many_callers)
+        model_group_stats(model, wish->key)->refused++;
+    return too_many_flights || too_many_callers;
+}
+
+static void tell_follow(struct model *model, int c, int f)
+{
+    const struct model_flight *flight = &model->flight[f];
+    struct word word = {.told = TOLD_FOLLOW, .attempt = flight->attempt};
+    if (flight->state == MODEL_FINDING) {
+        word.attempt++;
+    } else {
+        word.name = flight->leader_name;
+        word.a = model->now_ms - flight->led_since_ms;
+        if (model->caller[c].live) {
+            word.bytes = flight->bytes;
+            model->caller[c].salt = flight->salt;
+        }
+    }
+    model->caller[c].admitted = true;
+    model_group_stats(model, flight->key)->calls++;
+    model_expect(model, c, &word);
+}
+
+static void refuse_other_leads(struct model *model, int c, int f)
+{
+    const struct model_flight *flight = &model->flight[f];
+    struct word word = {.told = TOLD_REFUSE, .reason = SFL_REASON_OTHER_LEADS};
+    if (flight->state != MODEL_FINDING) {
+        word.a = model->now_ms - flight->led_since_ms;
+        word.name = flight->leader_name;
+    }
+    model_expect(model, c, &word);
+}
+
+static void join_running(struct model *model, int c, int f, const struct wish *wish)
+{
+    struct model_flight *flight = &model->flight[f];
+    if (fingerprints_differ(flight->wish.fingerprint, wish->fingerprint)) {
+        model_refuse(model, c, SFL_REASON_OTHER_ARGUMENTS, 0, 0);
+        return;
+    }
+    if (wish->role == SFL_ROLE_LEAD_ONLY) {
+        refuse_other_leads(model, c, f);
+        return;
+    }
+    if (denied_by_limits(model, c, wish, false))
+        return;
+    attach(model, c, f, wish);
+    flight->followers[flight->follower_count++] = c;
+    tell_follow(model, c, f);
+    model_audience_changed(model, f);
+}
+
+static void open_flight(struct model *model, int c, const struct wish *wish)
+{
+    if (wish->role == SFL_ROLE_FOLLOW_ONLY) {
+        model_refuse(model, c, SFL_REASON_NOTHING_TO_FOLLOW, 0, 0);
+        return;
+    }
+    if (denied_by_limits(model, c, wish, true))
+        return;
+    int f = new_flight(model, c, wish);
+    attach(model, c, f, wish);
+    model_expect_notice(model, SFL_EFFECT_FIND_HOME, NULL); // whose object is known then
+}
+
+static void serve_retained(struct model *model, int c, unsigned key, bool led)
+{
+    const struct model_retained *retained = &model->kept_for[key];
+    struct word word = {
+        .told = TOLD_RESULT,
+        .flags = WORD_RETAINED,
+        .attempt = retained->outcome.attempt,
+        .callers = retained->callers,
+        .kind = retained->outcome.kind,
+        .token = retained->outcome.token,
+        .bytes = retained->outcome.bytes,
+        .texts_bytes = retained->outcome.texts_bytes,
+        .age_ms = model->now_ms - retained->ended_at_ms,
+        .retain_ms = retained->until_ms - model->now_ms,
+    };
+    if (led)
+        word.flags |= WORD_LED;
+    if (!led || retained->callers > 1)
+        word.flags |= WORD_SHARED;
+    model->caller[c].salt = retained->outcome.salt;
+    model_expect(model, c, &word);
+}
+
+struct word model_lead_word(const struct model *model, int f)
+{
+    const struct model_flight *flight = &model->flight[f];
+    uint64_t run_limit_ms = flight->wish.run_limit_ms;
+    return (struct word){
+        .told = TOLD_LEAD,
+        .attempt = flight->attempt,
+        .token = flight->token,
+        .a = flight->wish.lease_ms,
+        .b = run_limit_ms == 0 ? model->limits->run_limit_ms_max : run_limit_ms,
+        .bytes = flight->next_sequence,
+    };
+}
+
+static void take_over(struct model *model, int c, int f, const struct wish *wish)
+{
+    struct model_flight *flight = &model->flight[f];
+    if (denied_by_limits(model, c, wish, false))
+        return;
+    attach(model, c, f, wish);
+    int older = flight->leader;
+    if (older != NOBODY) {
+        model_detach(model, older);
+        model_group_stats(model, flight->key)->fenced++;
+        model_refuse(model, older, SFL_REASON_FENCED, flight->token, flight->token);
+    }
+    flight->leader = c;
+    flight->state = MODEL_LED;
+    model->caller[c].admitted = true;
+    if (wish->named)
+        flight->leader_name = name_of(model, c);
+    if (flight->wish.lease_ms > 0)
+        flight->lease_until_ms = model->now_ms + flight->wish.lease_ms;
+    struct word word = model_lead_word(model, f);
+    model_expect(model, c, &word);
+    model_new_stream(model, f);
+}
+
+static void resume(struct model *model, int c, const struct wish *wish)
+{
+    uint64_t token = wish->resume_token;
+    for (int f = 0; f < model->flights_top; f++) {
+        struct model_flight *flight = &model->flight[f];
+        bool is_led = flight->state == MODEL_LED || flight->state == MODEL_ORPHANED;
+        bool is_found = !flight->perhaps_lost || model->denied != SFL_REASON_FENCED;
+        if (is_led && flight->key == wish->key && flight->token == token && is_found) {
+            take_over(model, c, f, wish);
+            return;
+        }
+    }
+    const struct model_retained *retained = &model->kept_for[wish->key];
+    if (retained->present && retained->outcome.token == token &&
+        model->now_ms < retained->until_ms) {
+        serve_retained(model, c, wish->key, true);
+        return;
+    }
+    uint64_t newer = 0;
+    int running = model_running(model, wish->key);
+    if (running != NOBODY)
+        newer = model->flight[running].token;
+    else if (retained->present)
+        newer = retained->outcome.token;
+    model_group_stats(model, wish->key)->fenced++;
+    model_refuse(model, c, SFL_REASON_FENCED, token, newer > token ? newer : 0);
+}
+
+void model_join(struct model *model, int c, const struct wish *wish)
+{
+    if (wish->resume_token > 0) {
+        resume(model, c, wish);
+        return;
+    }
+    const struct model_retained *retained = &model->kept_for[wish->key];
+    bool is_young = retained->present && model->now_ms < retained->until_ms &&
+                    (wish->max_age_ms == 0 ||
+                     model->now_ms - retained->ended_at_ms <= wish->max_age_ms);
+    if (is_young && fingerprints_differ(retained->fingerprint, wish->fingerprint)) {
+        model_refuse(model, c, SFL_REASON_OTHER_ARGUMENTS, 0, 0);
+        return;
+    }
+    if (is_young) {
+        struct sfl_stats *stats = model_group_stats(model, wish->key);
+        stats->calls++;
+        stats->retained_hits++;
+        stats->executions_saved++;
+        serve_retained(model, c, wish->key, false);
+        return;
+    }
+    if (model->draining) {
+        model_refuse(model, c, SFL_REASON_DRAINING, 0, 0);
+        return;
+    }
+    int f = model_running(model, wish->key);
+    if (f != NOBODY)
+        join_running(model, c, f, wish);
+    else
+        open_flight(model, c, wish);
+}
+
+void model_join_malformed(struct model *model, int c, enum sfl_reason reason, uint64_t a,
+                          uint64_t b)
+{
+    model_refuse(model, c, reason, a, b);
+}
+
+static void begin_attempt(struct model *model, int f, int leader, uint64_t token)
+{
+    struct model_flight *flight = &model->flight[f];
+    uint64_t run_limit_ms = flight->wish.run_limit_ms;
+    if (token <= model->last_token[flight->key])
+        model_fail(model, "the token %llu of key %u does not grow", (unsigned long long)token,
+                   flight->key);
+    model->last_token[flight->key] = token;
+    // A leader is no follower: taken out of their order, it stays a participant.
+    model_detach(model, leader);
+    model->caller[leader].flight = f;
+    model->callers++;
+    flight->leader = leader;
+    flight->leader_name = name_of(model, leader);
+    flight->state = MODEL_LED;
+    flight->attempt++;
+    flight->token = token;
+    flight->salt = ++model->salts;
+    flight->bytes = 0;
+    flight->next_sequence = 0;
+    flight->led_since_ms = model->now_ms;
+    flight->run_until_ms =
+        model->now_ms + (run_limit_ms == 0 ? model->limits->run_limit_ms_max : run_limit_ms);
+    if (flight->wish.lease_ms > 0)
+        flight->lease_until_ms = model->now_ms + flight->wish.lease_ms;
+    struct sfl_stats *stats = model_group_stats(model, flight->key);
+    stats->executions++;
+    if (!model->caller[leader].admitted)
+        stats->calls++;
+    model->caller[leader].admitted = true;
+}
+
+// An opener that does not lead after all hears so now.
+static void admit_opener(struct model *model, int f)
+{
+    struct model_flight *flight = &model->flight[f];
+    for (unsigned i = 0; i < flight->follower_count; i++) {
+        int c = flight->followers[i];
+        if (model->caller[c].admitted)
+            continue;
+        if (model->caller[c].role == SFL_ROLE_LEAD_ONLY) {
+            model_detach(model, c);
+            refuse_other_leads(model, c, f);
+        } else {
+            tell_follow(model, c, f);
+        }
+        return;
+    }
+}
+
+void model_home_found(struct model *model, int f, bool found, uint64_t token)
+{
+    struct model_flight *flight = &model->flight[f];
+    flight->home_owed = false;
+    if (flight->state == MODEL_ENDED) {
+        model_free_if_done(model, f);
+        return;
+    }
+    if (flight->state != MODEL_FINDING)
+        model_fail(model, "flight %d asked for a home while it was led", f);
+    if (!found) {
+        model_abort(model, f, SFL_REASON_HOME_UNREACHABLE);
+        return;
+    }
+    int leader = model_candidate(model, f);
+    if (leader == NOBODY) {
+        model_give_up(model, f, SFL_REASON_NOBODY_LEADS);
+        return;
+    }
+    if (flight->fenced != NOBODY) {
+        int fenced = flight->fenced;
+        model_detach(model, fenced);
+        model_group_stats(model, flight->key)->fenced++;
+        model_refuse(model, fenced, SFL_REASON_FENCED, flight->token, token);
+    }
+    begin_attempt(model, f, leader, token);
+    struct word word = model_lead_word(model, f);
+    model_expect(model, leader, &word);
+    admit_opener(model, f);
+    for (unsigned i = 0; flight->attempt > 1 && i < flight->follower_count; i++) {
+        int c = flight->followers[i];
+        if (!model->caller[c].live)
+            continue;
+        model->caller[c].salt = flight->salt;
+        model_expect(model, c,
+                     &(struct word){.told = TOLD_RESTART,
+                                    .attempt = flight->attempt,
+                                    .name = flight->leader_name});
+    }
+    model_new_stream(model, f);
+}
+
+// A caller that does not lead takes a leader's step. True: that is dealt with.
+static bool is_out_of_order(struct model *model, int c)
+{
+    int f = model->caller[c].flight;
+    if (f == NOBODY || model->flight[f].state == MODEL_ENDED)
+        return true; // its last word has been said, or is on its way
+    if (model->flight[f].leader == c)
+        return false;
+    if (model->flight[f].fenced == c) {
+        model_detach(model, c);
+        model_group_stats(model, model->flight[f].key)->fenced++;
+        model_refuse(model, c, SFL_REASON_FENCED, model->flight[f].token, 0);
+    } else {
+        model_leave(model, c, SFL_REASON_NOT_LEADING, false);
+    }
+    return true;
+}
+
+// The leader's own stream ends with an error: lost, with or without a lease.
+static void fail_leader(struct model *model, int c, enum sfl_reason reason, uint64_t a, uint64_t b)
+{
+    int f = model->caller[c].flight;
+    bool is_limit = reason == SFL_REASON_VALUE_LIMIT || reason == SFL_REASON_HELD_LIMIT ||
+                    reason == SFL_REASON_TEXTS_LIMIT;
+    if (is_limit)
+        model_group_stats(model, model->flight[f].key)->refused++;
+    model_detach(model, c);
+    model_refuse(model, c, reason, a, b);
+    model_lose(model, f, SFL_LOSS_FAILED);
+}
+
+// Bytes that do not fit. True: the leader has failed with them.
+static bool is_too_much(struct model *model, int c, uint64_t bytes)
+{
+    const struct model_flight *flight = &model->flight[model->caller[c].flight];
+    uint64_t max = model->limits->value_bytes_max;
+    if (model->denied == SFL_REASON_NO_MEMORY && model->memory_failed)
+        fail_leader(model, c, SFL_REASON_NO_MEMORY, 0, 0);
+    else if (bytes > 0 && flight->bytes + bytes > max)
+        fail_leader(model, c, SFL_REASON_VALUE_LIMIT, max, 0);
+    else if (model->denied == SFL_REASON_HELD_LIMIT && model->held_is_full)
+        fail_leader(model, c, SFL_REASON_HELD_LIMIT, model->limits->held_bytes_max, 0);
+    else
+        return false;
+    return true;
+}
+
+void model_chunk(struct model *model, int c, uint64_t sequence, uint64_t bytes)
+{
+    if (is_out_of_order(model, c))
+        return;
+    struct model_flight *flight = &model->flight[model->caller[c].flight];
+    if (sequence != flight->next_sequence) {
+        fail_leader(model, c, SFL_REASON_SEQUENCE, sequence, flight->next_sequence);
+        return;
+    }
+    if (is_too_much(model, c, bytes))
+        return;
+    flight->next_sequence++;
+    flight->bytes += bytes;
+    for (unsigned i = 0; bytes > 0 && i < flight->follower_count; i++) {
+        int follower = flight->followers[i];
+        if (!model->caller[follower].live)
+            continue;
+        model->caller[follower].salt = flight->salt;
+        model_expect(model, follower, &(struct word){.told = TOLD_CHUNK, .bytes = flight->bytes});
+    }
+}
+
+void model_renew(struct model *model, int c)
+{
+    if (is_out_of_order(model, c))
+        return;
+    struct model_flight *flight = &model->flight[model->caller[c].flight];
+    if (flight->wish.lease_ms > 0)
+        flight->lease_until_ms = model->now_ms + flight->wish.lease_ms;
+}
+
+void model_finish_malformed(struct model *model, int c, enum sfl_reason reason, uint64_t a,
+                            uint64_t b)
+{
+    if (!is_out_of_order(model, c))
+        fail_leader(model, c, reason, a, b);
+}
+
+static void tell_own_error(struct model *model, int c, const struct model_outcome *outcome)
+{
+    model_expect(model, c,
+                 &(struct word){.told = TOLD_RESULT,
+                                .flags = WORD_LED,
+                                .attempt = outcome->attempt,
+                                .callers = 1,
+                                .kind = outcome->kind,
+                                .token = outcome->token,
+                                .bytes = outcome->bytes,
+                                .texts_bytes = outcome->texts_bytes});
+}
+
+void model_finish(struct model *model, int c, const struct model_finish *finish)
+{
+    if (is_out_of_order(model, c))
+        return;
+    int f = model->caller[c].flight;
+    struct model_flight *flight = &model->flight[f];
+    if (finish->texts_bytes > model->limits->texts_bytes_max) {
+        fail_leader(model, c, SFL_REASON_TEXTS_LIMIT, model->limits->texts_bytes_max, 0);
+        return;
+    }
+    if (is_too_much(model, c, finish->bytes))
+        return;
+    struct model_outcome outcome = {
+        .kind = finish->kind,
+        .attempt = flight->attempt,
+        .token = flight->token,
+        .bytes = flight->bytes + finish->bytes,
+        .texts_bytes = finish->texts_bytes,
+        .retain_ms = finish->kind == SFL_OUTCOME_OK ? flight->wish.retain_ms
+                                                    : flight->wish.retain_error_ms,
+        .salt = flight->salt,
+    };
+    if (finish->has_retention)
+        outcome.retain_ms = finish->retention_ms;
+    model_detach(model, c);
+    bool is_last = flight->wish.max_attempts > 0 && flight->attempt == flight->wish.max_attempts;
+    if (finish->pass_on && flight->wish.on_leader_loss == SFL_LEADER_LOSS_PROMOTE && !is_last &&
+        model_candidate(model, f) != NOBODY) {
+        flight->has_kept = true;
+        flight->kept = outcome;
+        tell_own_error(model, c, &outcome);
+        model_lose(model, f, SFL_LOSS_PASSED_ON);
+    } else {
+        model_settle(model, f, &outcome, c);
+    }
+}
+
+static void orphan(struct model *model, int c)
+{
+    struct model_flight *flight = &model->flight[model->caller[c].flight];
+    model_detach(model, c);
+    flight->state = MODEL_ORPHANED;
+    flight->audience_differs_ms = UINT64_MAX;
+}
+
+void model_half_close(struct model *model, int c)
+{
+    int f = model->caller[c].flight;
+    if (f == NOBODY)
+        return;
+    struct model_flight *flight = &model->flight[f];
+    model->caller[c].half_closed = true;
+    if (flight->leader != c)
+        return;
+    if (flight->wish.lease_ms == 0) {
+        flight->fenced = c;
+        flight->leader = NOBODY;
+        model_lose(model, f, SFL_LOSS_LEFT);
+        return;
+    }
+    uint64_t left_ms = flight->lease_until_ms > model->now_ms
+                           ? flight->lease_until_ms - model->now_ms
+                           : 0;
+    orphan(model, c);
+    model_refuse(model, c, SFL_REASON_LEASE_BROKEN, flight->token, left_ms);
+}
+
+void model_leave(struct model *model, int c, enum sfl_reason reason, bool broken)
+{
+    int f = model->caller[c].flight;
+    if (f == NOBODY)
+        return;
+    struct model_flight *flight = &model->flight[f];
+    bool led = flight->leader == c;
+    if (led && broken && flight->wish.lease_ms > 0) {
+        orphan(model, c);
+        model_refuse(model, c, reason, 0, 0);
+        return;
+    }
+    model_detach(model, c);
+    model_refuse(model, c, reason, 0, 0);
+    if (led)
+        model_lose(model, f, broken ? SFL_LOSS_LEFT : SFL_LOSS_FAILED);
+    else if (flight->state == MODEL_LED)
+        model_audience_changed(model, f);
+    model_free_if_done(model, f);
+}
+
+struct sfl_forgotten model_forget(struct model *model, unsigned key, bool if_unshared)
+{
+    struct sfl_forgotten forgotten = {0};
+    int f = model_running(model, key);
+    if (f != NOBODY && !(if_unshared && model->flight[f].follower_count > 0)) {
+        struct model_flight *flight = &model->flight[f];
+        flight->forgotten = true;
+        flight->perhaps_lost = model->memory_failed;
+        model_expect_notice(model, SFL_EFFECT_RELEASE_HOME, flight->core);
+        forgotten.flight = true;
+    }
+    if (model->kept_for[key].present) {
+        model_drop(model, key);
+        forgotten.retained = true;
+    }
+    if (forgotten.flight || forgotten.retained)
+        model_group_stats(model, key)->forgets++;
+    return forgotten;
+}
+
+void model_shut_one(struct model *model, int f)
+{
+    model_abort(model, f, SFL_REASON_DRAINED);
+}

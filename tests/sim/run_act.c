@@ -1,0 +1,740 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the callers of a run do, and the faults that befall them.
+#include "run.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static uint32_t below(struct run *run, uint32_t limit)
+{
+    return choice_below(&run->choice, limit);
+}
+
+static bool one_in(struct run *run, uint32_t n)
+{
+    return n > 0 && choice_one_in(&run->choice, n);
+}
+
+static uint64_t hash_of(unsigned key)
+{
+    return key * UINT64_C(0x9e3779b97f4a7c15) >> 60; // some keys collide
+}
+
+static struct sfl_span group_of(unsigned key)
+{
+    return sfl_span_of_text(key % MODEL_GROUPS == 0 ? "g0" : "g1");
+}
+
+static struct sfl_span span_of_key(unsigned key)
+{
+    static const char names[] = "abcdefgh";
+    return sfl_span_of(names + key, 1);
+}
+
+static struct sfl_span span_of_fingerprint(uint32_t fingerprint)
+{
+    static const char prints[] = "pqr";
+    return sfl_span_of(prints + fingerprint, fingerprint == 0 ? 0 : 1);
+}
+
+static uint64_t some_ms(struct run *run)
+{
+    static const uint32_t spans[] = {3, 30, 300, 3000, 30000};
+    return 1 + below(run, spans[below(run, 5)]);
+}
+
+static struct wish some_wish(struct run *run)
+{
+    struct wish wish = {.key = below(run, run->climate.keys), .deadline_ms = UINT64_MAX};
+    wish.named = !one_in(run, 4);
+    wish.live = one_in(run, run->climate.live_one_in);
+    wish.audience = one_in(run, 3);
+    if (one_in(run, 8))
+        wish.fingerprint = 1 + below(run, 2);
+    if (one_in(run, 4))
+        wish.role = one_in(run, 3) ? SFL_ROLE_LEAD_ONLY : SFL_ROLE_FOLLOW_ONLY;
+    if (one_in(run, 10))
+        wish.on_leader_loss = SFL_LEADER_LOSS_FAIL;
+    if (one_in(run, 4))
+        wish.max_attempts = 1 + below(run, 4);
+    if (one_in(run, 3))
+        wish.retain_ms = some_ms(run);
+    if (one_in(run, 4))
+        wish.retain_error_ms = some_ms(run);
+    if (one_in(run, 4))
+        wish.max_age_ms = 1 + below(run, 500);
+    if (one_in(run, run->climate.lease_one_in))
+        wish.lease_ms = 1000 + some_ms(run);
+    if (one_in(run, 5))
+        wish.run_limit_ms = some_ms(run);
+    if (one_in(run, 3)) {
+        wish.deadline_ms = run->now_ms + some_ms(run);
+        wish.ends_at_deadline = !one_in(run, 4);
+    }
+    return wish;
+}
+
+static struct sfl_join join_of(const struct wish *wish, const uint16_t *name)
+{
+    return (struct sfl_join){
+        .group = group_of(wish->key),
+        .key = span_of_key(wish->key),
+        .fingerprint = span_of_fingerprint(wish->fingerprint),
+        .name = sfl_span_of(name, wish->named ? sizeof(*name) : 0),
+        .role = wish->role,
+        .on_leader_loss = wish->on_leader_loss,
+        .live = wish->live,
+        .audience = wish->audience,
+        .max_attempts = wish->max_attempts,
+        .retain_ms = wish->retain_ms,
+        .retain_error_ms = wish->retain_error_ms,
+        .max_age_ms = wish->max_age_ms,
+        .lease_ms = wish->lease_ms,
+        .run_limit_ms = wish->run_limit_ms,
+        .resume_token = wish->resume_token,
+        .deadline_ms = wish->deadline_ms,
+        .ends_at_deadline = wish->ends_at_deadline,
+    };
+}
+
+// Breaks one bound of a join. Says which.
+static struct sfl_refusal spoil(struct run *run, struct sfl_join *join)
+{
+    const struct sfl_limits *limits = &run->limits;
+    switch (below(run, 6)) {
+    case 0:
+        join->key.size = 0;
+        return (struct sfl_refusal){.reason = SFL_REASON_KEY_SIZE, .b = limits->key_bytes_max};
+    case 1:
+        join->group = sfl_span_of_text("no blanks");
+        return (struct sfl_refusal){.reason = SFL_REASON_GROUP_BYTES};
+    case 2:
+        join->retain_ms = limits->retain_ms_max + 1;
+        return (struct sfl_refusal){
+            .reason = SFL_REASON_RETAIN, .a = join->retain_ms, .b = limits->retain_ms_max};
+    case 3:
+        join->lease_ms = limits->lease_ms_min - 1;
+        return (struct sfl_refusal){
+            .reason = SFL_REASON_LEASE_SHORT, .a = join->lease_ms, .b = limits->lease_ms_min};
+    case 4:
+        join->lease_ms = limits->lease_ms_max + 1;
+        return (struct sfl_refusal){
+            .reason = SFL_REASON_LEASE_LONG, .a = join->lease_ms, .b = limits->lease_ms_max};
+    default:
+        join->run_limit_ms = limits->run_limit_ms_max + 1;
+        return (struct sfl_refusal){.reason = SFL_REASON_RUN_LIMIT_LONG,
+                                    .a = join->run_limit_ms,
+                                    .b = limits->run_limit_ms_max};
+    }
+}
+
+static void play_join(struct run *run, struct wish wish, bool is_spoilt)
+{
+    if (run->actors_used == (int)run->climate.callers)
+        return;
+    int c = run->actors_used++;
+    struct actor *actor = &run->actors[c];
+    sfl_caller_init(&actor->caller);
+    actor->wish = wish;
+    actor->reader.is_slow = one_in(run, run->climate.slow_one_in);
+    uint16_t name = (uint16_t)(c + 1);
+    struct sfl_join join = join_of(&wish, &name);
+    struct sfl_refusal refusal = {.reason = SFL_REASON_NONE};
+    if (is_spoilt)
+        refusal = spoil(run, &join);
+    run_trace(run, "caller %d joins key %u role=%d lease=%" PRIu64 " run_limit=%" PRIu64
+                   " max_attempts=%u resume=%" PRIu64 "%s%s%s", c, wish.key, (int)wish.role,
+              wish.lease_ms, wish.run_limit_ms, wish.max_attempts, wish.resume_token,
+              wish.live ? " live" : "", wish.on_leader_loss ? " FAIL" : "",
+              is_spoilt ? " (malformed)" : "");
+    struct sfl_event event = {.type = SFL_EVENT_JOIN,
+                              .now_ms = run->now_ms,
+                              .caller = &actor->caller,
+                              .hash = hash_of(wish.key),
+                              .join = &join};
+    struct sfl_effects effects;
+    run_observe(run, &event, &effects);
+    if (is_spoilt)
+        model_join_malformed(&run->model, c, refusal.reason, refusal.a, refusal.b);
+    else
+        model_join(&run->model, c, &wish);
+    run_compare(run);
+}
+
+static void act_join(struct run *run)
+{
+    play_join(run, some_wish(run), one_in(run, 60));
+}
+
+// With a token that somebody was once told, or that nobody was.
+static void act_resume(struct run *run)
+{
+    if (run->actors_used == 0)
+        return;
+    struct wish wish = some_wish(run);
+    const struct actor *actor = &run->actors[below(run, (uint32_t)run->actors_used)];
+    for (unsigned tries = 0; tries < 8 && actor->token == 0; tries++)
+        actor = &run->actors[below(run, (uint32_t)run->actors_used)];
+    wish.key = actor->wish.key;
+    wish.resume_token = actor->token;
+    if (one_in(run, 20))
+        wish.resume_token = 1 + below(run, 1000);
+    if (wish.resume_token > 0)
+        play_join(run, wish, false);
+}
+
+// A caller to act: any, or one that leads now and is awake; NOBODY if the dice find none.
+static int some_caller(struct run *run)
+{
+    return run->actors_used == 0 ? NOBODY : (int)below(run, (uint32_t)run->actors_used);
+}
+
+static int some_joined(struct run *run)
+{
+    for (unsigned tries = 0; tries < 6; tries++) {
+        int c = some_caller(run);
+        if (c != NOBODY && run->model.caller[c].flight != NOBODY)
+            return c;
+    }
+    return NOBODY;
+}
+
+static int some_leader(struct run *run)
+{
+    if (run->model.flights_top == 0)
+        return NOBODY;
+    for (unsigned tries = 0; tries < 6; tries++) {
+        int f = (int)below(run, (uint32_t)run->model.flights_top);
+        int c = run->model.flight[f].state == MODEL_LED ? run->model.flight[f].leader : NOBODY;
+        if (c != NOBODY && run->actors[c].thaws_ms <= run->now_ms)
+            return c;
+    }
+    return NOBODY;
+}
+
+// Somebody who led once and does not know yet that it is over; or knows, and does not care.
+static int some_ghost(struct run *run)
+{
+    for (unsigned tries = 0; tries < 12; tries++) {
+        int c = some_caller(run);
+        if (c != NOBODY && run->actors[c].token > 0 && !model_is_led_by(&run->model, c))
+            return c;
+    }
+    return NOBODY;
+}
+
+static uint64_t some_size(struct run *run)
+{
+    if (one_in(run, 10))
+        return 0;
+    if (one_in(run, 150))
+        return below(run, RUN_VALUE_MAX / 2);
+    return below(run, 1 + below(run, 400));
+}
+
+static uint32_t salt_of(const struct run *run, int c)
+{
+    int f = run->model.caller[c].flight;
+    return f != NOBODY && run->model.flight[f].leader == c ? run->model.flight[f].salt : 54321;
+}
+
+static uint64_t bytes_so_far(const struct run *run, int c)
+{
+    int f = run->model.caller[c].flight;
+    return f != NOBODY && run->model.flight[f].leader == c ? run->model.flight[f].bytes : 0;
+}
+
+// The next bytes of what `c` posts; a value never grows past what the pattern holds.
+static struct sfl_span next_bytes(struct run *run, int c, uint64_t size)
+{
+    uint64_t position = bytes_so_far(run, c);
+    if (size > RUN_VALUE_MAX - position)
+        size = RUN_VALUE_MAX - position;
+    return sfl_span_of(run_bytes(salt_of(run, c), position), size);
+}
+
+static void play_chunk(struct run *run, int c)
+{
+    struct actor *actor = &run->actors[c];
+    struct sfl_chunk chunk = {.data = next_bytes(run, c, some_size(run)),
+                              .sequence = actor->sequence};
+    if (one_in(run, 40))
+        chunk.sequence = below(run, 6);
+    run_trace(run, "caller %d posts chunk %" PRIu64 " of %zu bytes", c, chunk.sequence,
+              chunk.data.size);
+    struct sfl_event event = {.type = SFL_EVENT_CHUNK,
+                              .now_ms = run->now_ms,
+                              .caller = &actor->caller,
+                              .chunk = chunk};
+    struct sfl_effects effects;
+    run_observe(run, &event, &effects);
+    model_chunk(&run->model, c, chunk.sequence, chunk.data.size);
+    actor->sequence++;
+    run_compare(run);
+}
+
+static void play_renew(struct run *run, int c)
+{
+    run_trace(run, "caller %d renews", c);
+    struct sfl_event event = {
+        .type = SFL_EVENT_RENEW, .now_ms = run->now_ms, .caller = &run->actors[c].caller};
+    struct sfl_effects effects;
+    run_observe(run, &event, &effects);
+    model_renew(&run->model, c);
+    run_compare(run);
+}
+
+static void play_spoilt_finish(struct run *run, int c)
+{
+    struct sfl_finish finish = {.kind = SFL_OUTCOME_OK};
+    enum sfl_reason reason = SFL_REASON_OUTCOME_KIND;
+    uint64_t a = 0;
+    uint64_t b = 0;
+    if (one_in(run, 2)) {
+        finish.kind = one_in(run, 2) ? 0 : 5;
+    } else if (one_in(run, 2)) {
+        finish.pass_on = true;
+        reason = SFL_REASON_PASS_ON_OK;
+    } else {
+        finish.has_retention = true;
+        finish.retention_ms = a = run->limits.retain_ms_max + 1;
+        reason = SFL_REASON_RETENTION;
+        b = run->limits.retain_ms_max;
+    }
+    run_trace(run, "caller %d finishes, malformed", c);
+    struct sfl_event event = {.type = SFL_EVENT_FINISH,
+                              .now_ms = run->now_ms,
+                              .caller = &run->actors[c].caller,
+                              .finish = finish};
+    struct sfl_effects effects;
+    run_observe(run, &event, &effects);
+    model_finish_malformed(&run->model, c, reason, a, b);
+    run_compare(run);
+}
+
+static struct model_finish some_finish(struct run *run, bool pass_on)
+{
+    struct model_finish finish = {.kind = SFL_OUTCOME_OK, .pass_on = pass_on};
+    if (pass_on || one_in(run, 3))
+        finish.kind = (enum sfl_outcome_kind)(SFL_OUTCOME_ERROR + (int)below(run, 3));
+    if (one_in(run, 4))
+        finish.texts_bytes = below(run, 300);
+    if (one_in(run, 6)) {
+        finish.has_retention = true;
+        finish.retention_ms = one_in(run, 3) ? 0 : some_ms(run);
+    }
+    return finish;
+}
+
+static void play_finish(struct run *run, int c, bool pass_on)
+{
+    static const struct sfl_allocator *const heap = &sfl_heap;
+    struct model_finish finish = some_finish(run, pass_on);
+    struct sfl_span value = next_bytes(run, c, some_size(run));
+    struct sfl_bytes *texts = NULL;
+    finish.bytes = value.size;
+    if (finish.texts_bytes > 0)
+        texts = sfl_bytes_create(heap, finish.texts_bytes);
+    run_trace(run, "caller %d finishes, kind %d, %zu bytes%s", c, (int)finish.kind, value.size,
+              pass_on ? ", passes on" : "");
+    struct sfl_event event = {.type = SFL_EVENT_FINISH,
+                              .now_ms = run->now_ms,
+                              .caller = &run->actors[c].caller,
+                              .finish = {.kind = finish.kind,
+                                         .value = value,
+                                         .texts = texts,
+                                         .has_retention = finish.has_retention,
+                                         .retention_ms = finish.retention_ms,
+                                         .pass_on = pass_on}};
+    struct sfl_effects effects;
+    run_observe(run, &event, &effects);
+    sfl_bytes_unref(texts);
+    model_finish(&run->model, c, &finish);
+    run_compare(run);
+}
+
+static void play_half_close(struct run *run, int c)
+{
+    run_trace(run, "caller %d half-closes", c);
+    struct sfl_event event = {
+        .type = SFL_EVENT_HALF_CLOSE, .now_ms = run->now_ms, .caller = &run->actors[c].caller};
+    struct sfl_effects effects;
+    run_observe(run, &event, &effects);
+    model_half_close(&run->model, c);
+    run_compare(run);
+}
+
+static void play_leave(struct run *run, int c, enum sfl_reason reason, bool broken)
+{
+    run_trace(run, "caller %d leaves, %s", c, broken ? "its stream broke" : "with an error");
+    struct sfl_event event = {.type = SFL_EVENT_LEAVE,
+                              .now_ms = run->now_ms,
+                              .caller = &run->actors[c].caller,
+                              .leave = {.refusal = {.reason = reason}, .broken = broken}};
+    struct sfl_effects effects;
+    run_observe(run, &event, &effects);
+    model_leave(&run->model, c, reason, broken);
+    run_compare(run);
+}
+
+static void step_of_leader(struct run *run, int c)
+{
+    uint32_t dice = below(run, 100);
+    if (dice < 52)
+        play_chunk(run, c);
+    else if (dice < 66)
+        play_finish(run, c, false);
+    else if (dice < 76)
+        play_finish(run, c, true);
+    else if (dice < 84)
+        play_renew(run, c);
+    else if (dice < 86)
+        play_spoilt_finish(run, c);
+    else if (dice < 89)
+        play_half_close(run, c);
+    else if (dice < 94)
+        run->actors[c].thaws_ms = run->now_ms + some_ms(run);
+    else
+        play_leave(run, c, one_in(run, 3) ? SFL_REASON_MALFORMED : SFL_REASON_BROKEN,
+                   !one_in(run, 3));
+}
+
+static void act_lead(struct run *run)
+{
+    int c = some_leader(run);
+    if (c != NOBODY)
+        step_of_leader(run, c);
+}
+
+// Whoever is not the leader, or is not any more, takes a leader's step.
+static void act_out_of_turn(struct run *run)
+{
+    int c = one_in(run, 4) ? some_joined(run) : some_ghost(run);
+    if (c == NOBODY)
+        return;
+    switch (below(run, 4)) {
+    case 0:
+        play_chunk(run, c);
+        break;
+    case 1:
+        play_finish(run, c, one_in(run, 2));
+        break;
+    case 2:
+        play_renew(run, c);
+        break;
+    default:
+        play_half_close(run, c);
+        break;
+    }
+}
+
+static void act_leave(struct run *run)
+{
+    int c = some_joined(run);
+    if (c == NOBODY)
+        return;
+    if (one_in(run, 6))
+        play_half_close(run, c);
+    else
+        play_leave(run, c, one_in(run, 2) ? SFL_REASON_CANCELLED : SFL_REASON_BROKEN,
+                   !one_in(run, 5));
+}
+
+static void act_forget(struct run *run)
+{
+    unsigned key = below(run, run->climate.keys);
+    bool if_unshared = one_in(run, 3);
+    run_trace(run, "key %u is forgotten%s", key, if_unshared ? " if unshared" : "");
+    struct sfl_event event = {.type = SFL_EVENT_FORGET,
+                              .now_ms = run->now_ms,
+                              .hash = hash_of(key),
+                              .forget = {.group = group_of(key),
+                                         .key = span_of_key(key),
+                                         .if_unshared = if_unshared}};
+    struct sfl_effects effects;
+    run_observe(run, &event, &effects);
+    struct sfl_forgotten right = model_forget(&run->model, key, if_unshared);
+    if (right.flight != run->forgotten.flight || right.retained != run->forgotten.retained)
+        model_fail(&run->model, "forgotten: flight %d retained %d, but the answer is %d, %d",
+                   right.flight, right.retained, run->forgotten.flight, run->forgotten.retained);
+    run_compare(run);
+}
+
+static void pass(struct run *run, uint64_t ms)
+{
+    run->now_ms += ms;
+    run->model.now_ms = run->now_ms;
+}
+
+// To the next deadline, a little on, or a jump.
+static void act_time(struct run *run)
+{
+    uint64_t due_ms = model_next_due_ms(&run->model);
+    uint64_t next_ms = sfl_table_next_deadline_ms(&run->table);
+    if (next_ms > due_ms && next_ms > run->now_ms)
+        model_fail(&run->model, "a tick is due at %" PRIu64 ", but wanted only at %" PRIu64,
+                   due_ms, next_ms);
+    uint32_t dice = below(run, 10);
+    if (dice < 4 && next_ms != UINT64_MAX && next_ms > run->now_ms &&
+        next_ms < run->now_ms + 60000)
+        pass(run, next_ms - run->now_ms);
+    else if (dice < 9)
+        pass(run, below(run, 60));
+    else
+        pass(run, some_ms(run));
+    if (run->climate.late_ticks && one_in(run, 4))
+        return;
+    run_trace(run, "a tick");
+    run_tick(run);
+}
+
+static void act_home(struct run *run)
+{
+    if (run->home_count > 0)
+        run_answer_home(run, below(run, run->home_count),
+                        !(run->climate.homes_fail && one_in(run, 10)));
+}
+
+static void act_read(struct run *run)
+{
+    int c = some_caller(run);
+    if (c == NOBODY)
+        return;
+    run_read(run, c);
+    if (run->model.caller[c].has_ended)
+        run_reader_reset(&run->actors[c].reader);
+}
+
+void run_act(struct run *run)
+{
+    uint32_t dice = below(run, 100);
+    if (run->climate.memory_fails && one_in(run, 12))
+        memory_fail(&run->memory, 1 + below(run, 6), 1 + below(run, 2));
+    if (dice < run->climate.join_weight)
+        act_join(run);
+    else if (dice < 62)
+        act_lead(run);
+    else if (dice < 70)
+        act_leave(run);
+    else if (dice < 75)
+        act_out_of_turn(run);
+    else if (dice < 78)
+        act_forget(run);
+    else if (dice < 82)
+        act_resume(run);
+    else if (dice < 94)
+        act_time(run);
+    else if (dice < 97)
+        act_home(run);
+    else
+        act_read(run);
+    if (!run->climate.settled_late || one_in(run, 8))
+        run_take_settled(run);
+}
+
+static struct climate some_climate(struct run *run)
+{
+    struct climate climate = {
+        .keys = 1 + below(run, MODEL_KEYS),
+        .callers = 60 + below(run, MODEL_CALLERS - 60),
+        .steps = 600 + below(run, 2000),
+        .homes_late = one_in(run, 2),
+        .homes_fail = one_in(run, 4),
+        .memory_fails = one_in(run, 4),
+        .late_ticks = one_in(run, 3),
+        .settled_late = one_in(run, 2),
+        .slow_one_in = one_in(run, 2) ? 4 : 0,
+        .lease_one_in = 1 + below(run, 8),
+        .live_one_in = 1 + below(run, 4),
+        .join_weight = 15 + below(run, 35),
+        .drains = one_in(run, 4),
+        .shuts = one_in(run, 2),
+    };
+    if (one_in(run, 5))
+        run->limits.value_bytes_max = 200 + below(run, 2000);
+    if (one_in(run, 6))
+        run->limits.held_bytes_max = 500 + below(run, 20000);
+    if (one_in(run, 6))
+        run->limits.retained_bytes_max = below(run, 2000);
+    if (one_in(run, 6))
+        run->limits.callers_max = 3 + below(run, 60);
+    if (one_in(run, 6))
+        run->limits.flights_max = 1 + below(run, 5);
+    if (one_in(run, 6))
+        run->limits.texts_bytes_max = below(run, 300);
+    return climate;
+}
+
+static void drain(struct run *run)
+{
+    run_trace(run, "the drain begins");
+    struct sfl_event event = {.type = SFL_EVENT_DRAIN, .now_ms = run->now_ms};
+    struct sfl_effects effects;
+    run_observe(run, &event, &effects);
+    run->model.draining = true;
+    run_compare(run);
+}
+
+// The model ends the flight that the core has ended; which one comes first is its own affair.
+static void shut(struct run *run)
+{
+    struct sfl_event event = {.type = SFL_EVENT_SHUT, .now_ms = run->now_ms};
+    struct sfl_effects effects;
+    run_trace(run, "the drain time is over");
+    do {
+        uint64_t before = run->usage.flights;
+        run_observe(run, &event, &effects);
+        if (before == run->usage.flights)
+            break;
+        int f = NOBODY;
+        for (unsigned i = 0; i < run->heard_count && f == NOBODY; i++)
+            f = run->heard[i].what == HEARD_NOTICE
+                    ? model_flight_of_core(&run->model, run->heard[i].flight)
+                    : run->model.caller[run->heard[i].c].flight;
+        for (int g = 0; f == NOBODY && g < run->model.flights_top; g++) {
+            // Nobody heard of it: a forgotten flight without callers.
+            const struct model_flight *flight = &run->model.flight[g];
+            bool runs = flight->state != MODEL_UNUSED && flight->state != MODEL_ENDED;
+            if (runs && flight->forgotten && flight->leader == NOBODY &&
+                flight->fenced == NOBODY && flight->follower_count == 0)
+                f = g;
+        }
+        if (f == NOBODY)
+            model_fail(&run->model, "a flight was shut that does not run");
+        model_shut_one(&run->model, f);
+        for (unsigned i = 0; i < run->heard_count; i++) {
+            if (run->heard[i].what == HEARD_NOTICE)
+                model_notice(&run->model, run->heard[i].type, run->heard[i].flight);
+            else
+                model_hear(&run->model, run->heard[i].c, &run->heard[i].word);
+        }
+        run_drop_heard(run);
+        model_check_heard(&run->model);
+    } while (effects.more);
+    if (run->model.flights != 0)
+        model_fail(&run->model, "%" PRIu64 " flights were not shut", run->model.flights);
+    run_check(run);
+}
+
+static void let_all_end(struct run *run)
+{
+    memory_fail_never(&run->memory);
+    for (int c = 0; c < run->actors_used; c++) {
+        if (one_in(run, 4) && model_is_led_by(&run->model, c))
+            play_finish(run, c, one_in(run, 2));
+        while (run->home_count > 0)
+            run_answer_home(run, 0, true);
+    }
+    if (run->climate.shuts)
+        shut(run);
+    for (int c = 0; c < run->actors_used; c++)
+        if (run->model.caller[c].flight != NOBODY && !one_in(run, 3))
+            play_leave(run, c, SFL_REASON_CANCELLED, true);
+    for (int c = 0; c < run->actors_used; c++)
+        if (run->model.caller[c].flight != NOBODY &&
+            run->model.flight[run->model.caller[c].flight].state != MODEL_ENDED)
+            play_leave(run, c, SFL_REASON_CANCELLED, false);
+    while (run->home_count > 0)
+        run_answer_home(run, 0, true);
+    // What is orphaned ends with its lease.
+    for (unsigned n = 0; run->model.flights > 0 && n < MODEL_FLIGHTS; n++) {
+        uint64_t due_ms = model_next_due_ms(&run->model);
+        if (due_ms > run->now_ms)
+            pass(run, due_ms - run->now_ms);
+        run_tick(run);
+        while (run->home_count > 0)
+            run_answer_home(run, 0, true);
+    }
+    for (unsigned n = 0; n < MODEL_FLIGHTS; n++)
+        run_take_settled(run);
+    run_tick(run); // the dead are freed with the next step
+}
+
+static bool same_counters(const struct sfl_stats *a, const struct sfl_stats *b)
+{
+    return a->calls == b->calls && a->executions == b->executions &&
+           a->executions_saved == b->executions_saved && a->retained_hits == b->retained_hits &&
+           a->leaders_lost == b->leaders_lost && a->fenced == b->fenced &&
+           a->forgets == b->forgets && a->refused == b->refused &&
+           a->retain_refused == b->retain_refused && a->retained_now == b->retained_now &&
+           a->flights_now == b->flights_now;
+}
+
+static void check_stats(struct run *run)
+{
+    struct sfl_stats all = model_stats(&run->model);
+    struct sfl_stats core = sfl_table_stats(&run->table, sfl_span_of(NULL, 0));
+    if (!same_counters(&all, &core))
+        model_fail(&run->model,
+                   "the statistics are wrong: calls %" PRIu64 "/%" PRIu64 " executions %" PRIu64
+                   "/%" PRIu64 " saved %" PRIu64 "/%" PRIu64 " hits %" PRIu64 "/%" PRIu64
+                   " lost %" PRIu64 "/%" PRIu64 " fenced %" PRIu64 "/%" PRIu64 " forgets %" PRIu64
+                   "/%" PRIu64 " refused %" PRIu64 "/%" PRIu64 " not retained %" PRIu64 "/%" PRIu64,
+                   all.calls, core.calls, all.executions, core.executions, all.executions_saved,
+                   core.executions_saved, all.retained_hits, core.retained_hits, all.leaders_lost,
+                   core.leaders_lost, all.fenced, core.fenced, all.forgets, core.forgets,
+                   all.refused, core.refused, all.retain_refused, core.retain_refused);
+    uint64_t held = 0;
+    for (unsigned key = 0; key < MODEL_KEYS; key++) {
+        const struct model_retained *retained = &run->model.kept_for[key];
+        if (retained->present)
+            held += retained->outcome.bytes + retained->outcome.texts_bytes;
+    }
+    if (core.bytes_now != held)
+        model_fail(&run->model, "the statistics count %" PRIu64 " bytes, and %" PRIu64 " are held",
+                   core.bytes_now, held);
+}
+
+static void check_nobody_hangs(struct run *run)
+{
+    for (int c = 0; c < run->actors_used; c++) {
+        if (!run->model.caller[c].has_ended)
+            model_fail(&run->model, "caller %d never hears a last word", c);
+        if (sfl_caller_is_joined(&run->actors[c].caller))
+            model_fail(&run->model, "caller %d is joined after its last word", c);
+        run_read(run, c);
+        run_reader_reset(&run->actors[c].reader);
+    }
+    if (run->model.flights != 0)
+        model_fail(&run->model, "%" PRIu64 " flights never end", run->model.flights);
+}
+
+void run_end(struct run *run)
+{
+    let_all_end(run);
+    check_nobody_hangs(run);
+    check_stats(run);
+    if (run->usage.held_bytes != run->table.stats.bytes_now)
+        model_fail(&run->model, "%" PRIu64 " bytes stay charged that nobody holds",
+                   (uint64_t)run->usage.held_bytes - run->table.stats.bytes_now);
+}
+
+void run_close(struct run *run)
+{
+    sfl_table_deinit(&run->table);
+    if (run->memory.blocks != 0)
+        model_fail(&run->model, "%" PRIu64 " blocks of memory are left", run->memory.blocks);
+    if (run->usage.flights + run->usage.callers + run->usage.retained + run->usage.held_bytes +
+            run->usage.retained_bytes != 0)
+        model_fail(&run->model, "usage is left: flights %" PRIu64 " callers %" PRIu64
+                                " retained %" PRIu64 " bytes %" PRIu64 " retained bytes %" PRIu64,
+                   (uint64_t)run->usage.flights, (uint64_t)run->usage.callers,
+                   (uint64_t)run->usage.retained, (uint64_t)run->usage.held_bytes,
+                   (uint64_t)run->usage.retained_bytes);
+}
+
+void run_play(struct run *run, struct choice choice, unsigned steps)
+{
+    run_open(run);
+    run->choice = choice;
+    run->climate = some_climate(run);
+    if (steps == 0)
+        steps = run->climate.steps;
+    for (run->step = 0; run->step < steps && !choice_is_used_up(&run->choice); run->step++) {
+        if (run->climate.drains && run->step == steps - steps / 8)
+            drain(run);
+        run_act(run);
+    }
+    run_end(run);
+    run_close(run);
+}
