@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+// singleflightd: what it is made of, put together in order and taken apart in the opposite one.
+//
+// The main thread is the loop thread: it ticks the engine when a deadline passes, and carries out
+// the drain when a signal asks for it. The pumps do all the rest.
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "config/settings.h"
+#include "coordinator/coordinator.h"
+#include "engine/engine.h"
+#include "rpc/server.h"
+#include "transport/service.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <uv.h>
+
+enum {
+    EXIT_CANNOT_START = 1,
+    ADDRESS_MAX = 300,
+    DRAIN_POLL_MS = 20,
+    // What is left after the drain has so long to reach its callers.
+    STOP_GRACE_MS = 2000,
+};
+
+extern char **environ;
+
+struct daemon {
+    struct sfl_settings settings;
+    struct sfl_limits limits;
+    struct sfl_pumps *pumps;
+    struct sfl_coordinator *coordinator;
+    struct sfl_engine *engine;
+    struct sfl_transport *transport;
+    struct sfl_rpc_server *server;
+
+    uv_loop_t loop;
+    uv_async_t earlier_tick;
+    uv_timer_t tick;
+    uv_timer_t drain_poll;
+    uv_signal_t sigterm;
+    uv_signal_t sigint;
+    uint64_t drain_until_ms; // 0: not draining
+};
+
+// --- the process ---
+
+static void prepare_process(const struct sfl_settings *settings)
+{
+    struct sfl_log_options log = sfl_log_defaults();
+    log.level = settings->log_level;
+    log.format = settings->log_format;
+    sfl_log_configure(&log);
+
+    // A peer that goes while it is written to is the business of whoever writes.
+    signal(SIGPIPE, SIG_IGN);
+
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+        sfl_log(SFL_LOG_WARN, "file_limit_not_raised", SFL_U64("limit", files.rlim_max));
+}
+
+static struct sfl_limits limits_of(const struct sfl_settings *settings)
+{
+    struct sfl_limits limits = sfl_limits_default;
+    limits.value_bytes_max = settings->result_bytes_max;
+    limits.held_bytes_max = settings->held_bytes_max;
+    limits.retained_bytes_max = settings->retained_bytes_max;
+    limits.flights_max = settings->flights_max;
+    limits.callers_max = settings->callers_max;
+    limits.key_bytes_max = settings->key_bytes_max;
+    limits.group_bytes_max = settings->group_bytes_max;
+    limits.retain_ms_max = settings->retain_ms_max;
+    limits.lease_ms_min = settings->lease_ms_min;
+    limits.lease_ms_max = settings->lease_ms_max;
+    limits.run_limit_ms_max = settings->run_ms_max;
+    return limits;
+}
+
+// --- the loop ---
+
+// Called by pumps.
+static void on_earlier_tick(void *context)
+{
+    struct daemon *daemon = context;
+    uv_async_send(&daemon->earlier_tick);
+}
+
+static void on_tick_due(uv_timer_t *timer);
+
+static void tick(struct daemon *daemon)
+{
+    uint64_t next_ms = sfl_engine_tick(daemon->engine);
+    sfl_transport_flush();
+    uv_timer_stop(&daemon->tick);
+    if (next_ms == UINT64_MAX)
+        return;
+    uint64_t now_ms = sfl_clock_now_ms();
+    uv_update_time(&daemon->loop);
+    uv_timer_start(&daemon->tick, on_tick_due, next_ms > now_ms ? next_ms - now_ms : 0, 0);
+}
+
+static void on_tick_due(uv_timer_t *timer)
+{
+    tick(timer->data);
+}
+
+static void on_earlier_tick_here(uv_async_t *async)
+{
+    tick(async->data);
+}
+
+static void on_drain_poll(uv_timer_t *timer)
+{
+    struct daemon *daemon = timer->data;
+    bool is_idle = sfl_engine_is_idle(daemon->engine) && sfl_transport_is_idle(daemon->transport);
+    if (!is_idle && sfl_clock_now_ms() < daemon->drain_until_ms)
+        return;
+    sfl_log(SFL_LOG_INFO, "drained", SFL_BOOL("in_time", is_idle));
+    uv_stop(&daemon->loop);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct daemon *daemon = handle->data;
+    if (daemon->drain_until_ms != 0) {
+        sfl_log(SFL_LOG_WARN, "stopping_at_once", SFL_I64("signal", number));
+        uv_stop(&daemon->loop);
+        return;
+    }
+    sfl_log(SFL_LOG_INFO, "draining", SFL_I64("signal", number),
+            SFL_U64("drain_time_ms", daemon->settings.drain_time_ms));
+    daemon->drain_until_ms = sfl_clock_now_ms() + daemon->settings.drain_time_ms;
+    sfl_transport_drain(daemon->transport);
+    sfl_engine_drain(daemon->engine);
+    sfl_transport_flush();
+    uv_timer_start(&daemon->drain_poll, on_drain_poll, 0, DRAIN_POLL_MS);
+}
+
+// libuv fails here only for want of file descriptors or memory.
+static bool open_loop(struct daemon *daemon)
+{
+    if (uv_loop_init(&daemon->loop) != 0)
+        return false;
+    bool is_open = uv_async_init(&daemon->loop, &daemon->earlier_tick, on_earlier_tick_here) == 0 &&
+                   uv_timer_init(&daemon->loop, &daemon->tick) == 0 &&
+                   uv_timer_init(&daemon->loop, &daemon->drain_poll) == 0 &&
+                   uv_signal_init(&daemon->loop, &daemon->sigterm) == 0 &&
+                   uv_signal_init(&daemon->loop, &daemon->sigint) == 0 &&
+                   uv_signal_start(&daemon->sigterm, on_signal, SIGTERM) == 0 &&
+                   uv_signal_start(&daemon->sigint, on_signal, SIGINT) == 0;
+    daemon->earlier_tick.data = daemon;
+    daemon->tick.data = daemon;
+    daemon->drain_poll.data = daemon;
+    daemon->sigterm.data = daemon;
+    daemon->sigint.data = daemon;
+    return is_open;
+}
+
+static void close_handle(uv_handle_t *handle, void *argument)
+{
+    (void)argument;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void close_loop(struct daemon *daemon)
+{
+    uv_walk(&daemon->loop, close_handle, NULL);
+    while (uv_run(&daemon->loop, UV_RUN_DEFAULT) != 0)
+        ;
+    int error = uv_loop_close(&daemon->loop);
+    assert(error == 0);
+    (void)error;
+}
+
+// --- the parts, from the bottom up ---
+
+static bool create_parts(struct daemon *daemon)
+{
+    const struct sfl_settings *settings = &daemon->settings;
+    if (sfl_pumps_create(settings->pumps, NULL, &daemon->pumps) != SFL_OK)
+        return false;
+    // Tokens start from the wall clock, so that they grow over a restart.
+    if (sfl_standalone_create(sfl_clock_wall_us(), NULL, NULL, &daemon->coordinator) != SFL_OK)
+        return false;
+    const struct sfl_engine_options engine = {
+        .shards = settings->shards,
+        .limits = &daemon->limits,
+        .coordinator = daemon->coordinator,
+        .sink = sfl_transport_sink,
+        .on_earlier_tick = on_earlier_tick,
+        .tick_context = daemon,
+    };
+    if (sfl_engine_create(&engine, &daemon->engine) != SFL_OK)
+        return false;
+    const struct sfl_transport_options transport = {
+        .engine = daemon->engine,
+        .limits = &daemon->limits,
+        .connection_callers_max = settings->connection_callers_max,
+    };
+    if (sfl_transport_create(&transport, &daemon->transport) != SFL_OK)
+        return false;
+    const struct sfl_rpc_server_options server = {
+        .pumps = daemon->pumps,
+        .message_bytes_max = settings->message_bytes_max,
+        .keepalive_time_ms = settings->keepalive_time_ms,
+        .keepalive_timeout_ms = settings->keepalive_timeout_ms,
+    };
+    struct sfl_method methods[SFL_TRANSPORT_METHODS];
+    sfl_transport_get_methods(daemon->transport, methods);
+    return sfl_rpc_server_create(&server, methods, SFL_TRANSPORT_METHODS, &daemon->server) ==
+           SFL_OK;
+}
+
+// In the opposite order; parts that were not made are NULL.
+static void destroy_parts(struct daemon *daemon)
+{
+    if (daemon->server != NULL)
+        sfl_rpc_server_destroy(daemon->server);
+    if (daemon->transport != NULL)
+        sfl_transport_destroy(daemon->transport);
+    if (daemon->engine != NULL)
+        sfl_engine_destroy(daemon->engine);
+    if (daemon->coordinator != NULL)
+        daemon->coordinator->ops->destroy(daemon->coordinator);
+    if (daemon->pumps != NULL)
+        sfl_pumps_destroy(daemon->pumps);
+}
+
+// --- listening ---
+
+typedef char address_text[ADDRESS_MAX];
+
+static bool note_listener(enum sfl_status status, const char *asked, const char *bound)
+{
+    if (status == SFL_OK)
+        return true;
+    fprintf(stderr, "singleflightd: cannot listen on %s: %s\n", asked, bound);
+    sfl_log(SFL_LOG_ERROR, "cannot_listen", SFL_STR("address", asked), SFL_STR("reason", bound));
+    return false;
+}
+
+// Takes every address. `bound` has room for one more than the TCP addresses.
+static bool take_addresses(struct daemon *daemon, address_text *bound, size_t *count_out)
+{
+    const struct sfl_settings *settings = &daemon->settings;
+    size_t count = 0;
+    for (; count < settings->listen.count; count++) {
+        const char *asked = settings->listen.items[count];
+        enum sfl_status status = sfl_rpc_server_listen(daemon->server, asked, bound[count]);
+        if (!note_listener(status, asked, bound[count]))
+            return false;
+    }
+    if (settings->unix_socket != NULL) {
+        const char *asked = settings->unix_socket;
+        address_text path;
+        enum sfl_status status = sfl_rpc_server_listen_unix(daemon->server, asked, path);
+        if (!note_listener(status, asked, path))
+            return false;
+        snprintf(bound[count++], ADDRESS_MAX, "unix:%s", asked);
+    }
+    *count_out = count;
+    return true;
+}
+
+// Says where it listens, on standard output, for whoever started it with port 0.
+static void announce(address_text *bound, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        printf("singleflightd listening on %s\n", bound[i]);
+        sfl_log(SFL_LOG_INFO, "listening", SFL_STR("address", bound[i]),
+                SFL_STR("version", sfl_version()), SFL_STR("revision", sfl_revision()));
+    }
+    fflush(stdout);
+}
+
+static bool start(struct daemon *daemon)
+{
+    address_text *bound = calloc(daemon->settings.listen.count + 1, sizeof(*bound));
+    size_t count = 0;
+    if (bound == NULL)
+        return false;
+    bool is_started = take_addresses(daemon, bound, &count);
+    if (is_started) {
+        sfl_rpc_server_start(daemon->server);
+        announce(bound, count);
+    }
+    free(bound);
+    return is_started;
+}
+
+// --- the end ---
+
+static void stop(struct daemon *daemon)
+{
+    sfl_engine_shut(daemon->engine);
+    sfl_transport_flush();
+    sfl_transport_close(daemon->transport);
+    sfl_rpc_server_shutdown(daemon->server, STOP_GRACE_MS);
+}
+
+static int run(struct daemon *daemon)
+{
+    int exit_code = EXIT_CANNOT_START;
+    if (!open_loop(daemon) || !create_parts(daemon)) {
+        fprintf(stderr, "singleflightd: cannot start: too little memory or too few files\n");
+        goto out;
+    }
+    if (!start(daemon))
+        goto out;
+    tick(daemon);
+    uv_run(&daemon->loop, UV_RUN_DEFAULT);
+    stop(daemon);
+    exit_code = EXIT_SUCCESS;
+out:
+    destroy_parts(daemon);
+    close_loop(daemon);
+    sfl_log_flush(true);
+    return exit_code;
+}
+
+int main(int argc, char *argv[])
+{
+    static struct daemon daemon;
+    int exit_code = EXIT_SUCCESS;
+    if (!sfl_settings_load(argc, argv, environ, stdout, stderr, &daemon.settings, &exit_code))
+        return exit_code;
+    prepare_process(&daemon.settings);
+    daemon.limits = limits_of(&daemon.settings);
+    exit_code = run(&daemon);
+    sfl_settings_deinit(&daemon.settings);
+    return exit_code;
+}
