@@ -12,14 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 // Nothing tells when the last process of a group has ended, so it is looked at so often.
 #define GROUP_POLL_MS 20
-
-// A zombie that nobody collects keeps its group alive for ever; it does no harm, so it is not
-// waited for longer than this after SIGKILL.
-#define ZOMBIE_WAIT_MS 1000
 
 #define VARIABLES 3
 
@@ -32,6 +30,7 @@ void sfl_cli_command_init(struct sfl_cli_command *command, uv_loop_t *loop,
     command->events = events;
     command->context = context;
     command->group = 0;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
 bool sfl_cli_command_runs(const struct sfl_cli_command *command)
@@ -39,8 +38,13 @@ bool sfl_cli_command_runs(const struct sfl_cli_command *command)
     return command->group != 0;
 }
 
+// Only after the command itself has ended: that one is libuv's to wait for. What it has started
+// and not waited for became our children then (sfl_cli_command_init), and would keep the group
+// alive as zombies.
 static bool group_is_gone(const struct sfl_cli_command *command)
 {
+    while (waitpid(-command->group, NULL, WNOHANG) > 0)
+        continue;
     return kill(-command->group, 0) != 0 && errno == ESRCH;
 }
 
@@ -77,13 +81,9 @@ static void end_if_over(struct sfl_cli_command *command)
 static void on_timer(uv_timer_t *timer)
 {
     struct sfl_cli_command *command = timer->data;
-    uint64_t now_ms = uv_now(command->loop);
-    if (now_ms >= command->kill_at_ms)
+    if (uv_now(command->loop) >= command->kill_at_ms)
         sfl_cli_command_signal(command, SIGKILL);
-    if (command->exited && now_ms >= command->kill_at_ms + ZOMBIE_WAIT_MS)
-        close_all(command);
-    else
-        end_if_over(command);
+    end_if_over(command);
 }
 
 static void on_process_exit(uv_process_t *process, int64_t exit_status, int term_signal)

@@ -47,7 +47,8 @@ struct sfl_cli_command_variables {
     const char *key;
 };
 
-// No command runs yet. `events` are borrowed, and called on the loop's thread.
+// No command runs yet. `events` are borrowed, and called on the loop's thread. Makes this process
+// the one that orphans among its descendants come to.
 void sfl_cli_command_init(struct sfl_cli_command *command, uv_loop_t *loop,
                           const struct sfl_cli_command_events *events, void *context);
 

@@ -48,6 +48,7 @@ struct run {
     bool led;                           // this call has led
     bool lost;                          // the lead is lost; set before the command is ended
     bool too_large;                     // the command wrote more than the service takes
+    bool unwanted;                      // nobody reads the output, here or elsewhere
     bool follows_again;                 // this call is the one after the lead was lost
     bool leaving;                       // the call was cancelled
     bool concluded;                     // the call is over; only the output is still written
@@ -137,7 +138,7 @@ static void on_command_over(void *context)
     if (run->too_large) {
         set_error(run, SFL_CLI_EXIT_TOO_LARGE, "output", "the output is larger than the limit");
         finish(run, SINGLEFLIGHT_OUTCOME_ERROR);
-    } else if (run->lost) {
+    } else if (run->lost || run->unwanted) {
         give_up_lead(run);
     } else if (run->command.term_signal != 0 || run->command.exit_status != 0) {
         finish_failed(run);
@@ -158,10 +159,23 @@ static void throttle(struct run *run)
         sfl_cli_command_resume(&run->command);
 }
 
+// A command whose output nobody takes any more would get SIGPIPE without this tool; so it is ended
+// here, too, unless there are followers, or later callers to retain the outcome for.
+static void end_if_unwanted(struct run *run)
+{
+    if (run->leader == NULL || run->output.error == 0 || run->options->retain_ms != 0)
+        return;
+    struct singleflight_audience audience = {0};
+    if (singleflight_leader_audience(run->leader, &audience) && audience.followers != 0)
+        return;
+    run->unwanted = true;
+    sfl_cli_command_end(&run->command, run->options->kill_after_ms);
+}
+
 static void on_command_output(void *context, const char *data, size_t data_bytes)
 {
     struct run *run = context;
-    if (run->lost || run->too_large)
+    if (run->lost || run->too_large || run->unwanted)
         return;
     if (!run->options->buffer)
         sfl_cli_output_write(&run->output, data, data_bytes);
@@ -260,6 +274,7 @@ static enum singleflight_status begin_call(struct run *run)
     call.caller = options->caller;
     call.fail_open = options->fail_open && !options->follow_only;
     call.no_fail_open = run->follows_again;
+    call.audience = true;
     call.live = !options->buffer;
     call.no_value = !options->buffer;
     return singleflight_do_async(run->client, &call, &sfl_cli_mailbox_events, &run->mailbox,
@@ -359,6 +374,9 @@ static void on_letter(void *context, struct sfl_cli_letter *letter)
                 letter->data);
         sfl_cli_output_restart(&run->output);
         break;
+    case SFL_CLI_LETTER_AUDIENCE:
+        end_if_unwanted(run);
+        break;
     case SFL_CLI_LETTER_DRAINED:
         throttle(run);
         break;
@@ -376,9 +394,9 @@ static void on_letter(void *context, struct sfl_cli_letter *letter)
 static void on_written(void *context)
 {
     struct run *run = context;
-    // A leader goes on for the others.
     if (run->output.error != 0 && run->leader == NULL)
         leave(run);
+    end_if_unwanted(run);
     throttle(run);
 }
 

@@ -154,7 +154,7 @@ static void write_man_option(FILE *out, const struct sfl_cli_option *option)
     fputc('\n', out);
     write_troff(out, option->help);
     if (option->fallback != NULL && option->fallback[0] != '\0') {
-        fprintf(out, " Default: ");
+        fprintf(out, "\nDefault: ");
         write_troff(out, option->fallback);
         fputc('.', out);
     }

@@ -69,6 +69,12 @@ static void on_restart(void *context, uint32_t attempt, const char *leader)
     put(context, letter);
 }
 
+static void on_audience(void *context, struct singleflight_leader *leader)
+{
+    (void)leader;
+    put(context, letter_create(SFL_CLI_LETTER_AUDIENCE, NULL, 0));
+}
+
 static void on_drained(void *context, struct singleflight_leader *leader)
 {
     (void)leader;
@@ -97,6 +103,7 @@ const struct singleflight_call_events sfl_cli_mailbox_events = {
     .on_follow = on_follow,
     .on_chunk = on_chunk,
     .on_restart = on_restart,
+    .on_audience = on_audience,
     .on_drained = on_drained,
     .on_lost = on_lost,
     .on_done = on_done,

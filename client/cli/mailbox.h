@@ -15,6 +15,7 @@ enum sfl_cli_letter_kind {
     SFL_CLI_LETTER_FOLLOW,  // attempt, text: the leader's name, running_ms
     SFL_CLI_LETTER_CHUNK,   // data, data_bytes
     SFL_CLI_LETTER_RESTART, // attempt, text: the leader's name
+    SFL_CLI_LETTER_AUDIENCE,
     SFL_CLI_LETTER_DRAINED,
     SFL_CLI_LETTER_LOST, // status, text: why
     SFL_CLI_LETTER_DONE, // result, which the receiver frees
