@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# cmake -DINPUT=file -DOUTPUT=file.c -P embed.cmake: a file becomes sfl_descriptor_set of proto/descriptors.h.
+# cmake -DINPUT=file -DOUTPUT=file.c -P embed.cmake: a file becomes sfl_descriptor_set of
+# proto/descriptors.h.
 file(READ ${INPUT} bytes HEX)
 string(LENGTH "${bytes}" digits)
 math(EXPR size "${digits} / 2")

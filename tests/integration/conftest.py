@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: a daemon that a module shares or a test has for itself, and what tests hold in their hands."""
+"""Fixtures: a daemon that a module shares or a test has for itself, and what tests hold in their
+hands.
+"""
 
 import pytest
 
@@ -13,7 +15,9 @@ from support.net import Net  # noqa: E402
 
 @pytest.fixture(scope="module")
 def daemon(request):
-    """One daemon for the module, with the module's DAEMON_FLAGS; it must live through every test of it."""
+    """One daemon for the module, with the module's DAEMON_FLAGS; it must live through every test of
+    it.
+    """
     with Daemon(*getattr(request.module, "DAEMON_FLAGS", ())) as running:
         yield running
 
@@ -55,7 +59,7 @@ def net(daemon):
 
 @pytest.fixture
 def private():
-    """Starts daemons for this test alone: private("--flag", "value") answers a Net towards a new one.
+    """Starts daemons for this test alone: private("--flag", "value") is a Net towards a new one.
 
     Each is ended in order when the test has passed, and its end must be orderly.
     """

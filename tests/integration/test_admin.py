@@ -20,7 +20,9 @@ def test_nothing_is_listed_when_nothing_runs(net):
 
 
 def test_every_field_of_a_flight_that_runs(rpc):
-    """Flight: group, key, state, token, attempt, leader, callers, running_ms, value_bytes, home, forgotten."""
+    """Flight: group, key, state, token, attempt, leader, callers, running_ms, value_bytes, home,
+    forgotten.
+    """
     leader = rpc.lead(caller="boss")
     rpc.follow(caller="worker")
     leader.chunk(b"12345")
@@ -58,7 +60,7 @@ def test_the_lease_of_a_flight_expires(rpc):
     """Flight.expires_ms: of the lease, from now; renewed by `renew`."""
     leader = rpc.lead(lease_ms=MINUTE)
     assert 50_000 < rpc.flight().expires_ms <= MINUTE
-    low = rpc.flight_where(lambda f: f.expires_ms < MINUTE - 200, "200 ms of the lease are over").expires_ms
+    low = rpc.flight_where(lambda f: f.expires_ms < MINUTE - 200, "200 ms are over").expires_ms
     leader.renew()
     rpc.flight_where(lambda f: f.expires_ms > low, "the lease is renewed")
 
@@ -150,7 +152,9 @@ def test_stats_begin_with_nothing(net):
 
 
 def test_calls_executions_and_what_was_saved(rpc):
-    """Section 9: `calls` are admitted joins, `executions` are `lead`s, `executions_saved` outcomes without leading."""
+    """Section 9: `calls` are admitted joins, `executions` are `lead`s, `executions_saved` outcomes
+    without leading.
+    """
     leader = rpc.lead()
     followers = [rpc.follow() for _ in range(4)]
     now = rpc.stats()
@@ -177,7 +181,9 @@ def test_a_promotion_is_an_execution_and_a_lost_leader(rpc):
 
 
 def test_a_resume_is_no_execution(rpc):
-    """Section 9: `executions`: times somebody was told to lead: a resume goes on with the same one."""
+    """Section 9: `executions`: times somebody was told to lead: a resume goes on with the
+    same one.
+    """
     leader = rpc.lead(alone=True, lease_ms=MINUTE)
     leader.break_stream()
     rpc.flight_where(lambda f: f.state == ORPHANED, "the flight is orphaned")

@@ -64,7 +64,9 @@ def test_the_flight_goes_on_when_the_last_follower_left(rpc):
 
 
 def test_a_follower_whose_deadline_passes_is_no_audience_any_more(rpc):
-    """Section 9: audience is sent after every change of either figure, also when a deadline passes."""
+    """Section 9: audience is sent after every change of either figure, also when a deadline
+    passes.
+    """
     leader = rpc.lead(audience=True)
     rpc.follow(timeout_s=0.5)
     leader.audience_of(1)
@@ -104,7 +106,9 @@ def test_a_change_of_the_latest_deadline_alone_is_told(rpc):
 
 
 def test_audience_is_each_callers_own(rpc):
-    """Section 9: each caller has its own audience: the heir that asked is told, though the opener did not ask."""
+    """Section 9: each caller has its own audience: the heir that asked is told, though the opener
+    did not ask.
+    """
     leader, heir = rpc.lead(), rpc.follow(audience=True)
     rpc.follow()
     leader.cancel()
@@ -147,7 +151,9 @@ def test_an_audience_does_not_come_after_result(rpc):
 
 
 def test_a_resumed_leader_learns_its_audience(each):
-    """Section 2: `Audience` tells who waits now, to a leader that asked; asked for anew with the resume."""
+    """Section 2: `Audience` tells who waits now, to a leader that asked; asked for anew with the
+    resume.
+    """
     leader = each.lead(alone=True, lease_ms=60_000, audience=True)
     leader.break_stream()
     each.flight_where(lambda f: f.state == pb.Flight.STATE_ORPHANED, "the flight is orphaned")

@@ -42,7 +42,9 @@ def test_an_idle_daemon_exits_0(private, number):
 
 @KINDS
 def test_an_idle_daemon_with_open_connections_exits_0(private, kind):
-    """Row: an open channel or an idle Session stream is no flight: it does not hold up the end for 60 s."""
+    """Row: an open channel or an idle Session stream is no flight: it does not hold up the end for
+    60 s.
+    """
     net = private(drain_time="60s", kind=kind)
     net.key_is_free()
     stream = net.session() if kind == "session" else None
@@ -178,7 +180,9 @@ def test_a_watch_does_not_hold_up_the_end(private):
 
 @pytest.mark.slow
 def test_drain_under_load(private):
-    """Row: with 200 flights of 5 callers each under way, everybody gets the outcome or UNAVAILABLE, nobody hangs."""
+    """Row: with 200 flights of 5 callers each under way, everybody gets the outcome or UNAVAILABLE,
+    nobody hangs.
+    """
     net = private(drain_time="20s", kind="session")
     flights = []
     for number in range(200):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real processes that are killed and frozen, with clients that are not ours: rows 8 to 12 of section 3 as they
-happen, and the traps of frozen clients."""
+"""Real processes that are killed and frozen, with clients that are not ours: the rows of section 3
+on lost leaders and leaving callers as they happen, and the traps of frozen clients.
+"""
 
 import random
 
@@ -32,7 +33,9 @@ def children():
 
 @KINDS
 def test_a_killed_leader_is_replaced(net, children, kind):
-    """Row "the leader leaves without `finish`": SIGKILL; exactly one other leads, with a greater token."""
+    """Row "the leader leaves without `finish`": SIGKILL; exactly one other leads, with a greater
+    token.
+    """
     leader = children(net, kind)
     leader.join(net)
     lost = leader.expect("a", "lead")
@@ -62,7 +65,9 @@ def test_a_killed_follower_is_gone(net, children, kind):
 
 @KINDS
 def test_a_killed_leader_with_a_lease_keeps_the_lead_until_it_runs_out(net, children, kind):
-    """Row "the leader's stream breaks with lease above 0": then the lease runs out, and the oldest follower leads."""
+    """Row "the leader's stream breaks with lease above 0": then the lease runs out, and the oldest
+    follower leads.
+    """
     leader = children(net, kind)
     leader.join(net, lease_ms=2000)
     leader.expect("a", "lead")
@@ -75,38 +80,25 @@ def test_a_killed_leader_with_a_lease_keeps_the_lead_until_it_runs_out(net, chil
 
 @KINDS
 def test_leaders_killed_one_after_the_other(net, children, kind):
-    """Rows of the lost leader, ten times over: tokens grow, no bytes of the dead reach the outcome."""
-    watcher = None
-    processes = children(net, kind, count=4)
-    tokens = []
-    for number in range(10):
-        leader = processes[number % 4]
-        if number == 0:
-            leader.join(net, name="0")
-            watcher = net.join(role=pb.ROLE_FOLLOW_ONLY, live=True)
-            leader.expect("0", "lead")
-            watcher.follows()
-            net_flight = net.flight()
-            tokens.append(net_flight.token)
-            continue
-        heir = processes[number % 4]
-        heir.join(net, name=str(number))
-        heir.expect(str(number), "follow")
-        dead = processes[(number - 1) % 4]
-        dead.chunk(b"of the dead", name=str(number - 1))
-        dead.kill()
-        lead = heir.expect(str(number), "lead")
-        tokens.append(lead["token"])
-        processes[(number - 1) % 4] = children(net, kind)
-    last = processes[9 % 4]
-    last.finish(b"of the living", name="9")
-    while True:
-        step, message = watcher.next()
-        if step == "result":
-            break
-        assert step in ("chunk", "restart")
-    assert message.outcome.value == b"of the living" and message.attempt == 10
-    assert tokens == sorted(set(tokens)) and message.token == tokens[-1]
+    """Rows of the lost leader, ten times over: tokens grow, no bytes of the dead reach the
+    outcome.
+    """
+    leader = children(net, kind)
+    leader.join(net)
+    tokens = [leader.expect("a", "lead")["token"]]
+    watcher = net.follow(role=pb.ROLE_FOLLOW_ONLY, live=True)
+    for _ in range(9):
+        heir = children(net, kind)
+        heir.join(net)
+        heir.expect("a", "follow")
+        leader.chunk(b"of the dead")
+        leader.kill()
+        tokens.append(heir.expect("a", "lead")["token"])
+        leader = heir
+    leader.finish(b"of the living")
+    got = watcher.delivery()
+    assert got.value == b"of the living" and got.attempt == 10 and len(got.restarts) == 9
+    assert tokens == sorted(set(tokens)) and got.token == tokens[-1]
 
 
 @KINDS
@@ -130,7 +122,9 @@ def test_a_frozen_follower_holds_up_nobody(net, children, kind):
 
 @KINDS
 def test_a_frozen_leader_with_a_lease_is_fenced_when_it_wakes(net, children, kind):
-    """Rows "its lease runs out" and "a lost leader still posts": SIGSTOP, SIGCONT, and a late finish."""
+    """Rows "its lease runs out" and "a lost leader still posts": SIGSTOP, SIGCONT, and a late
+    finish.
+    """
     leader = children(net, kind)
     leader.join(net, lease_ms=1000)
     old = leader.expect("a", "lead")
@@ -206,7 +200,9 @@ def test_clients_may_ping_while_they_wait(net):
 
 
 def test_a_half_dead_flight_ends_for_everybody(net, children):
-    """Row "the leader is lost, and nobody may lead": all that may lead are killed; the watcher is told ABORTED."""
+    """Row "the leader is lost, and nobody may lead": all that may lead are killed; the watcher is
+    told ABORTED.
+    """
     first, second = children(net, count=2)
     first.join(net)
     first.expect("a", "lead")

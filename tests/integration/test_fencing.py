@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Row "a lost leader still posts" and section 9 "Losing the lead": nothing of a lost leader reaches anyone."""
+"""Row "a lost leader still posts" and section 9 "Losing the lead": nothing of a lost leader reaches
+anyone.
+"""
 
 import grpc
 import pytest
@@ -12,7 +14,9 @@ ABORTED = grpc.StatusCode.ABORTED
 
 @pytest.fixture
 def fenced(rpc):
-    """A leader that has lost the lead by run_limit but may not know it yet, and its heir, which has as long."""
+    """A leader that has lost the lead by run_limit but may not know it yet, and its heir, which has
+    as long.
+    """
     leader, heir = rpc.lead(run_limit_ms=2000), rpc.follow()
     live = rpc.follow(live=True)
     heir.leads()
@@ -60,7 +64,9 @@ def test_posting_after_nobody_was_left_ends_with_now_0(each):
 
 
 def test_a_lost_leader_does_not_touch_the_flight_that_came_after(each):
-    """Section 3: a flight that began later on the same key is none of the lost leader's business."""
+    """Section 3: a flight that began later on the same key is none of the lost leader's
+    business.
+    """
     leader = each.lead(run_limit_ms=200)
     leader.ended(ABORTED, "fenced")
     second = each.lead()
@@ -92,7 +98,9 @@ def test_fenced_leaders_are_counted(each):
     """Section 9: `fenced` counts leaders ended so."""
     leader = each.lead(run_limit_ms=200)
     leader.ended(ABORTED, "fenced")
-    stats = until(lambda: each.stats() if each.stats().fenced else None, "the fenced leader is counted")
+    stats = until(
+        lambda: each.stats() if each.stats().fenced else None, "the fenced leader is counted"
+    )
     assert stats.fenced == 1 and stats.leaders_lost == 1
 
 

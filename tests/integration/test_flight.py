@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Section 3, first rows: a flight begins, is followed, ends; section 9 "Values" for what its callers are handed."""
+"""Section 3, first rows: a flight begins, is followed, ends; section 9 "Values" for what its
+callers are handed.
+"""
 
 import random
 
@@ -14,7 +16,9 @@ DAY_MS = 24 * 3600 * 1000
 
 
 def test_join_with_nothing_known_leads_at_once(rpc):
-    """Row "join, nothing known": lead, attempt 1, a new token; the lease and run_limit that hold."""
+    """Row "join, nothing known": lead, attempt 1, a new token; the lease and run_limit that
+    hold.
+    """
     lead = rpc.join().leads()
     assert lead.attempt == 1
     assert lead.token > 0
@@ -31,7 +35,9 @@ def test_lead_tells_the_lease_and_run_limit_asked_for(rpc):
 
 
 def test_join_while_a_flight_runs_follows(rpc):
-    """Row "join, a flight runs": follow at once, with attempt, leader's name and how long it has run."""
+    """Row "join, a flight runs": follow at once, with attempt, leader's name and how long it has
+    run.
+    """
     started = milliseconds()
     rpc.lead(caller="worker-1")
     follow = rpc.join(caller="worker-2").follows()
@@ -43,8 +49,8 @@ def test_join_while_a_flight_runs_follows(rpc):
 def test_running_ms_grows(each):
     """Section 2: `Follow` tells how long the leader has run."""
     each.lead()
-    leader_ran = each.flight_where(lambda f: f.running_ms >= 50, "the leader ran for 50 ms").running_ms
-    assert each.join().follows().running_ms >= leader_ran
+    flight = each.flight_where(lambda f: f.running_ms >= 50, "the leader ran for 50 ms")
+    assert each.join().follows().running_ms >= flight.running_ms
 
 
 def test_a_waiting_follower_hears_nothing_before_the_end(rpc):
@@ -58,7 +64,9 @@ def test_a_waiting_follower_hears_nothing_before_the_end(rpc):
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_every_kind_of_outcome_reaches_everybody_whole(rpc, kind):
-    """Row "leader finishes, any kind of outcome": every follower gets `result`, the leader without the value."""
+    """Row "leader finishes, any kind of outcome": every follower gets `result`, the leader without
+    the value.
+    """
     outcome = dict(code=-7, message="größer", type="my.Error", stack="a\nb", details=b"\x00\xff")
     leader = rpc.lead()
     followers = [rpc.follow(), rpc.follow(live=True)]
@@ -138,7 +146,9 @@ def test_a_value_of_up_to_64_kib_comes_inside_the_result(rpc, size, chunked):
     ids=str,
 )
 def test_a_larger_value_comes_as_chunks_then_result(rpc, size, chunk_size):
-    """Section 2: a larger one as chunks, then `result`; section 9: the value is the chunks followed by the rest."""
+    """Section 2: a larger one as chunks, then `result`; section 9: the value is the chunks followed
+    by the rest.
+    """
     value = random.Random(size).randbytes(size)
     leader, follower, live = rpc.lead(), rpc.follow(), rpc.follow(live=True)
     if chunk_size is None:
@@ -154,7 +164,9 @@ def test_a_larger_value_comes_as_chunks_then_result(rpc, size, chunk_size):
 
 
 def test_one_message_to_a_client_holds_at_most_4_mib(each):
-    """Section 9: no message to a client exceeds 4 MiB; also for a chunk of nearly 4 MiB, handed on live."""
+    """Section 9: no message to a client exceeds 4 MiB; also for a chunk of nearly 4 MiB, handed on
+    live.
+    """
     value = random.Random(1).randbytes(4 * MIB - 100)
     leader, live, late = each.lead(), each.follow(live=True), each.follow()
     leader.chunk(value)
@@ -175,7 +187,9 @@ def test_many_empty_chunks_make_an_empty_value(rpc):
 
 
 def test_the_value_is_chunks_then_the_value_of_finish(rpc):
-    """Section 9: for every kind of outcome the value is the chunks followed by result.outcome.value."""
+    """Section 9: for every kind of outcome the value is the chunks followed by
+    result.outcome.value.
+    """
     leader, follower = rpc.lead(), rpc.follow()
     leader.chunk(b"one,")
     leader.chunk(b"two,")
@@ -196,7 +210,9 @@ def test_a_key_is_any_bytes(rpc, key):
 
 
 def test_keys_that_begin_alike_are_different_keys(rpc):
-    """Section 1: a key is the identity of one unit of work: neither prefixes nor zero bytes blur it."""
+    """Section 1: a key is the identity of one unit of work: neither prefixes nor zero bytes blur
+    it.
+    """
     leaders = {key: rpc.lead(key=key) for key in (b"a", b"a\x00", b"a\x00b", b"A", b"aa")}
     for key, leader in leaders.items():
         rpc.follow(key=key)
@@ -229,7 +245,9 @@ def test_tokens_of_a_key_only_grow(rpc):
 
 
 def test_a_leader_may_send_everything_without_waiting_for_lead(each):
-    """Section 2: the steps are join, chunks, finish, in this order; nobody has to wait in between."""
+    """Section 2: the steps are join, chunks, finish, in this order; nobody has to wait in
+    between.
+    """
     leader = each.join()
     leader.chunk(b"early ")
     leader.finish(b"bird")
@@ -247,7 +265,9 @@ def test_the_stream_ends_with_ok_after_result(net):
 
 
 def test_do_and_session_callers_meet_in_one_flight(daemon):
-    """Section 2: a Session call means exactly what the same Do call means: the two share flights."""
+    """Section 2: a Session call means exactly what the same Do call means: the two share
+    flights.
+    """
     from support.net import Net
 
     both = Net(daemon)

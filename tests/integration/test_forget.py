@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows "forget", "forget if_unshared", "a value is forgotten while it is being produced"; section 9 "Forget"."""
+"""Rows "forget", "forget if_unshared", "a value is forgotten while it is being produced"; section 9
+"Forget".
+"""
 
 import grpc
 import pytest
@@ -17,7 +19,9 @@ def test_forgetting_nothing_says_so(net):
 
 
 def test_new_callers_start_another_flight(rpc):
-    """Row "forget": the flight keeps its callers and ends as usual, but new callers start another."""
+    """Row "forget": the flight keeps its callers and ends as usual, but new callers start
+    another.
+    """
     old, old_follower = rpc.lead(), rpc.follow()
     answer = rpc.forget()
     assert answer.flight and not answer.retained
@@ -68,7 +72,9 @@ def test_forgetting_a_forgotten_flight_says_no(rpc):
 
 
 def test_a_key_may_have_several_forgotten_flights(rpc):
-    """Section 9: after Forget a key may have several flights, and tokens of all of them grow together."""
+    """Section 9: after Forget a key may have several flights, and tokens of all of them grow
+    together.
+    """
     flights = []
     for _ in range(4):
         flights.append((rpc.lead(), rpc.follow()))

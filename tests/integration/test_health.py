@@ -44,10 +44,16 @@ def test_check_of_an_unknown_service_is_not_found(net):
 
 @pytest.mark.parametrize(
     "service, wanted",
-    [("", SERVING), ("singleflight.v1.SingleFlight", SERVING), ("no.such.Service", SERVICE_UNKNOWN)],
+    [
+        ("", SERVING),
+        ("singleflight.v1.SingleFlight", SERVING),
+        ("no.such.Service", SERVICE_UNKNOWN),
+    ],
 )
 def test_watch_says_the_status_at_once_and_stays_open(net, service, wanted):
-    """grpc.health.v1: Watch sends the status now; an unknown service is SERVICE_UNKNOWN and the stream goes on."""
+    """grpc.health.v1: Watch sends the status now; an unknown service is SERVICE_UNKNOWN and the
+    stream goes on.
+    """
     stub = health_pb2_grpc.HealthStub(net.channel)
     watch = stub.Watch(health_pb2.HealthCheckRequest(service=service), timeout=30)
     assert next(watch).status == wanted
@@ -154,7 +160,9 @@ def test_reflection_says_what_it_does_not_know(net, version):
 
 @VERSIONS
 def test_reflection_knows_that_there_are_no_extensions(net, version):
-    """ServerReflection: all_extension_numbers_of_type: none for a type, NOT_FOUND for what is none."""
+    """ServerReflection: all_extension_numbers_of_type: none for a type, NOT_FOUND for what
+    is none.
+    """
     known, unknown = ask(
         net,
         version,
@@ -168,7 +176,9 @@ def test_reflection_knows_that_there_are_no_extensions(net, version):
 
 @VERSIONS
 def test_reflection_answers_an_empty_request(net, version):
-    """ServerReflection: a request that asks for nothing is INVALID_ARGUMENT, as an answer or as the status."""
+    """ServerReflection: a request that asks for nothing is INVALID_ARGUMENT, as an answer or as the
+    status.
+    """
     try:
         (answer,) = ask(net, version, Ask())
         code = answer.error_response.error_code

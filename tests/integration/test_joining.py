@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows "join LEAD_ONLY", "join FOLLOW_ONLY", "join with another fingerprint", and section 9 "Joining"."""
+"""Rows "join LEAD_ONLY", "join FOLLOW_ONLY", "join with another fingerprint", and section 9
+"Joining".
+"""
 
 import grpc
 import pytest
@@ -135,7 +137,9 @@ def test_after_the_end_another_fingerprint_is_fine(rpc):
 
 
 def test_options_of_later_callers_are_not_looked_at(rpc):
-    """Section 9: of the caller that opens the flight hold: retain, retain_error, lease, run_limit, max_attempts."""
+    """Section 9: of the caller that opens the flight hold: retain, retain_error, lease, run_limit,
+    max_attempts.
+    """
     leader = rpc.lead()
     heir = rpc.follow(lease_ms=1000, run_limit_ms=1, max_attempts=1, retain_ms=1000)
     leader.cancel()
@@ -147,7 +151,9 @@ def test_options_of_later_callers_are_not_looked_at(rpc):
 
 
 def test_one_process_may_follow_itself(rpc):
-    """A caller is a stream or a call, not a process: equal keys on one connection are leader and followers."""
+    """A caller is a stream or a call, not a process: equal keys on one connection are leader and
+    followers.
+    """
     leader = rpc.lead()
     followers = [rpc.follow() for _ in range(20)]
     leader.finish(b"v")

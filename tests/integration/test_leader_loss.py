@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows "the leader leaves without finish" and "the leader is lost, and ...", and section 9 "Losing the lead"."""
+"""Rows "the leader leaves without finish" and "the leader is lost, and ...", and section 9 "Losing
+the lead".
+"""
 
 import grpc
 import pytest
@@ -13,7 +15,9 @@ ABORTED = grpc.StatusCode.ABORTED
 
 
 def test_the_oldest_follower_is_promoted(rpc):
-    """Row: the oldest follower that may lead gets `lead` with the next attempt and a greater token."""
+    """Row: the oldest follower that may lead gets `lead` with the next attempt and a
+    greater token.
+    """
     leader = rpc.lead(alone=True)
     followers = [rpc.follow() for _ in range(3)]
     leader.cancel()
@@ -40,7 +44,9 @@ def test_a_chain_of_losses_promotes_by_age(rpc):
 
 
 def test_a_broken_stream_loses_the_lead(rpc):
-    """Row "the leader leaves without `finish` (lease 0)": leadership lives as long as the stream."""
+    """Row "the leader leaves without `finish` (lease 0)": leadership lives as long as the
+    stream.
+    """
     leader, heir = rpc.lead(alone=True), rpc.follow()
     leader.break_stream()
     assert heir.leads().attempt == 2
@@ -56,7 +62,9 @@ def test_a_closed_connection_loses_the_lead(rpc):
 
 
 def test_every_live_follower_that_stays_one_gets_restart(rpc):
-    """Section 9: every live follower that stays one gets `restart`; the promoted one gets only `lead`."""
+    """Section 9: every live follower that stays one gets `restart`; the promoted one gets only
+    `lead`.
+    """
     leader, heir = rpc.lead(), rpc.follow(live=True, caller="heir")
     live, calm = rpc.follow(live=True), rpc.follow()
     leader.cancel()
@@ -79,7 +87,9 @@ def test_restart_comes_even_when_nothing_was_produced(rpc):
 
 
 def test_what_came_before_a_restart_is_void(rpc):
-    """Row "the leader leaves": live followers restart, and the outcome has the bytes of the last attempt only."""
+    """Row "the leader leaves": live followers restart, and the outcome has the bytes of the last
+    attempt only.
+    """
     leader, heir = rpc.lead(), rpc.follow(live=True)
     live, calm = rpc.follow(live=True), rpc.follow()
     leader.chunk(b"void " * 20_000)
@@ -98,7 +108,9 @@ def test_what_came_before_a_restart_is_void(rpc):
 
 
 def test_a_late_live_joiner_gets_only_the_current_attempt(rpc):
-    """Section 9: the value is the chunks of the result's attempt; a late joiner never hears of void ones."""
+    """Section 9: the value is the chunks of the result's attempt; a late joiner never hears of void
+    ones.
+    """
     leader, heir = rpc.lead(), rpc.follow()
     leader.chunk(b"void")
     leader.cancel()
@@ -112,7 +124,9 @@ def test_a_late_live_joiner_gets_only_the_current_attempt(rpc):
 
 
 def test_a_follower_without_live_never_sees_a_restart(rpc):
-    """`live`: without it a follower gets bytes only after the flight has succeeded, so it never sees `restart`."""
+    """`live`: without it a follower gets bytes only after the flight has succeeded, so it never
+    sees `restart`.
+    """
     leader, heir, calm = rpc.lead(), rpc.follow(), rpc.follow()
     leader.chunk(b"x" * (200 * KIB))
     leader.cancel()
@@ -143,7 +157,9 @@ def test_a_follow_only_caller_is_never_promoted(rpc):
 
 
 def test_nobody_may_lead_ends_the_followers_with_aborted(rpc):
-    """Row "the leader is lost, and nobody may lead": every follower ends with ABORTED, naming the reason."""
+    """Row "the leader is lost, and nobody may lead": every follower ends with ABORTED, naming the
+    reason.
+    """
     leader = rpc.lead()
     watchers = [rpc.follow(role=pb.ROLE_FOLLOW_ONLY) for _ in range(3)]
     leader.cancel()
@@ -178,7 +194,9 @@ def test_on_leader_loss_fail_does_not_touch_an_ordinary_end(rpc):
 
 @pytest.mark.parametrize("attempts", [1, 2, 3])
 def test_attempts_are_used_up(rpc, attempts):
-    """Row "... or attempts are used up": ABORTED naming the reason; section 9: attempts count `lead`s."""
+    """Row "... or attempts are used up": ABORTED naming the reason; section 9: attempts count
+    `lead`s.
+    """
     callers = [rpc.lead(max_attempts=attempts)]
     callers += [rpc.follow() for _ in range(attempts)]
     for attempt in range(1, attempts):
@@ -190,7 +208,9 @@ def test_attempts_are_used_up(rpc, attempts):
 
 
 def test_max_attempts_of_the_opener_holds(rpc):
-    """Section 9: of the caller that opens the flight hold: max_attempts, also for leaders that come later."""
+    """Section 9: of the caller that opens the flight hold: max_attempts, also for leaders that come
+    later.
+    """
     leader, heir, last = rpc.lead(), rpc.follow(max_attempts=1), rpc.follow()
     leader.cancel()
     heir.leads()
@@ -217,7 +237,9 @@ def test_a_leader_that_leaves_alone_frees_the_key(rpc):
 
 
 def test_run_limit_loses_the_lead(rpc):
-    """Row "... or its lease or run_limit runs out": the leader is lost, the oldest follower leads."""
+    """Row "... or its lease or run_limit runs out": the leader is lost, the oldest follower
+    leads.
+    """
     leader, heir, live = rpc.lead(run_limit_ms=300), rpc.follow(), rpc.follow(live=True)
     lead = heir.leads()
     assert lead.attempt == 2 and lead.token > leader.token
@@ -262,7 +284,9 @@ def test_finishing_in_time_beats_the_run_limit(rpc):
 
 
 def test_a_leader_whose_step_is_wrong_is_lost_and_its_followers_go_on(rpc):
-    """Section 9: a leader whose stream ends with any status is lost (a step error, a limit); its followers go on."""
+    """Section 9: a leader whose stream ends with any status is lost (a step error, a limit); its
+    followers go on.
+    """
     leader, heir = rpc.lead(), rpc.follow()
     leader.chunk(b"x", sequence=5)
     leader.ended(grpc.StatusCode.INVALID_ARGUMENT)
@@ -272,7 +296,9 @@ def test_a_leader_whose_step_is_wrong_is_lost_and_its_followers_go_on(rpc):
 
 
 def test_callers_and_shared_count_the_last_attempt_only(rpc):
-    """Section 9: `callers` counts those that the outcome goes to; lost leaders are not among them."""
+    """Section 9: `callers` counts those that the outcome goes to; lost leaders are not
+    among them.
+    """
     leader, heir = rpc.lead(), rpc.follow()
     leader.cancel()
     heir.leads()
@@ -282,7 +308,9 @@ def test_callers_and_shared_count_the_last_attempt_only(rpc):
 
 
 def test_a_caller_that_comes_after_the_last_follower_left_joins_the_flight(rpc):
-    """Row "the last follower leaves": a caller that comes later joins as long as the leader still leads."""
+    """Row "the last follower leaves": a caller that comes later joins as long as the leader still
+    leads.
+    """
     leader, gone = rpc.lead(), rpc.follow()
     gone.cancel()
     rpc.flight_where(lambda f: f.callers == 1, "the last follower has left")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Leases: rows "lease runs out" and "the leader's stream breaks with lease above 0", and section 9 "Leases"."""
+"""Leases: rows "lease runs out" and "the leader's stream breaks with lease above 0", and section 9
+"Leases".
+"""
 
 import grpc
 import pytest
@@ -64,7 +66,9 @@ def test_renew_without_a_lease_does_nothing(rpc):
 
 
 def test_a_broken_stream_does_not_lose_a_leased_lead(rpc):
-    """Row "the leader's stream breaks with lease above 0": it may come back until the lease runs out."""
+    """Row "the leader's stream breaks with lease above 0": it may come back until the lease runs
+    out.
+    """
     leader = rpc.lead(alone=True, lease_ms=LONG)
     follower = rpc.follow()
     leader.break_stream()
@@ -73,7 +77,9 @@ def test_a_broken_stream_does_not_lose_a_leased_lead(rpc):
 
 
 def test_resume_on_a_new_stream(rpc):
-    """Row: it may come back with `resume_token`; the same token and attempt, chunks already posted stay valid."""
+    """Row: it may come back with `resume_token`; the same token and attempt, chunks already posted
+    stay valid.
+    """
     leader, follower = rpc.lead(alone=True, lease_ms=LONG), rpc.follow()
     leader.chunk(b"one ")
     leader.chunk(b"")
@@ -107,7 +113,9 @@ def test_a_live_follower_does_not_notice_a_resume(rpc):
 
 
 def test_resume_needs_group_key_and_token_only(rpc):
-    """Section 9: a resume needs group, key and resume_token only: not the fingerprint, not the lease."""
+    """Section 9: a resume needs group, key and resume_token only: not the fingerprint, not the
+    lease.
+    """
     leader = orphan(rpc, fingerprint=b"f", caller="me")
     lead = rpc.resume(leader.token).leads()
     assert lead.lease_ms == LONG and lead.token == leader.token
@@ -166,7 +174,9 @@ def test_resume_with_nothing_known_is_fenced(rpc):
 
 
 def test_resume_after_the_lease_ran_out_is_fenced(rpc):
-    """Row: until the lease runs out; then the oldest follower leads, and the old token is fenced."""
+    """Row: until the lease runs out; then the oldest follower leads, and the old token is
+    fenced.
+    """
     leader, heir = rpc.lead(alone=True, lease_ms=1000), rpc.follow()
     leader.break_stream()
     lead = heir.leads()
@@ -288,14 +298,18 @@ def test_finish_that_arrived_before_the_stream_broke_counts(each):
 
 
 def test_the_lease_of_the_opener_holds(rpc):
-    """Section 9: of the caller that opens the flight hold: lease; also for leaders that come later."""
+    """Section 9: of the caller that opens the flight hold: lease; also for leaders that
+    come later.
+    """
     leader, heir = rpc.lead(), rpc.follow(lease_ms=LONG)
     leader.cancel()
     assert heir.leads().lease_ms == 0
 
 
 def test_a_promoted_leader_has_a_lease_of_its_own(rpc):
-    """Section 9: the flight's lease holds for each leader, counted from its own `lead`, and each may resume."""
+    """Section 9: the flight's lease holds for each leader, counted from its own `lead`, and each
+    may resume.
+    """
     first, second = rpc.lead(lease_ms=1000), rpc.follow(alone=True)
     last = rpc.follow()
     second.leads()

@@ -112,7 +112,9 @@ def test_a_timeout_in_the_far_future_is_no_hurry(net, timeout_ms):
 
 
 def test_the_deadline_of_a_session_stream_ends_all_its_calls(net):
-    """Section 2: a Session call means what the Do call means: the stream's own deadline ends it with its stream."""
+    """Section 2: a Session call means what the Do call means: the stream's own deadline ends it
+    with its stream.
+    """
     stream = net.session(timeout_s=1)
     leader = stream.open_call()
     leader.send("join", net.join_message())
@@ -242,7 +244,9 @@ def test_a_session_with_nothing_to_wait_for_ends_ok(net):
 
 
 def test_a_session_that_half_closes_with_a_leader_loses_it(net):
-    """Section 9: a leader without `finish` leaves; the stream ends when nobody on it waits any more."""
+    """Section 9: a leader without `finish` leaves; the stream ends when nobody on it waits any
+    more.
+    """
     stream = net.session()
     leader, follower = stream.open_call(), stream.open_call()
     leader.send("join", net.join_message(key=b"led"))

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Section 5: every limit, lowered by its setting, reached and passed. Over a limit: RESOURCE_EXHAUSTED for that
-caller, naming the limit and its value, and no other caller notices."""
+"""Section 5: every limit, lowered by its setting, reached and passed.
+
+Over a limit: RESOURCE_EXHAUSTED for that caller, naming the limit and its value, and no other
+caller notices.
+"""
 
 import re
 
@@ -70,7 +73,9 @@ def test_bytes_held_in_all(private, kind):
 
 
 def test_what_has_no_room_is_not_retained(private):
-    """Section 5: what cannot be retained for want of room is not retained, the leader's `result` says so."""
+    """Section 5: what cannot be retained for want of room is not retained, the leader's `result`
+    says so.
+    """
     rpc = private("--retained-limit", "1MiB")
     first = rpc.retained(b"x" * (700 * KIB), key=b"first")
     assert first.retain_ms > 0 and not first.retain_refused

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Live chunks: section 2 (`live`, `Chunk`, `Restart`), row "join, a flight runs", section 9 "Values"."""
+"""Live chunks: section 2 (`live`, `Chunk`, `Restart`), row "join, a flight runs", section 9
+"Values".
+"""
 
 import random
 
@@ -100,7 +102,9 @@ def test_ten_thousand_small_chunks_arrive_in_order(each):
 
 
 def test_chunks_name_their_attempt(rpc):
-    """Chunk.attempt is set by the server; section 9: after a restart the chunks are of the new attempt, from 0."""
+    """Chunk.attempt is set by the server; section 9: after a restart the chunks are of the new
+    attempt, from 0.
+    """
     first, heir, live = rpc.lead(alone=True), rpc.follow(), rpc.follow(live=True)
     first.chunk(b"void")
     collect(live, b"void")

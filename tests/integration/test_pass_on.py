@@ -13,7 +13,9 @@ NOT_OK = {"error": ERROR, "panic": PANIC, "abandoned": ABANDONED}
 
 @pytest.mark.parametrize("kind", NOT_OK.values(), ids=NOT_OK)
 def test_the_next_caller_tries(rpc, kind):
-    """Row: as if the leader were lost: the oldest follower leads; the one that passes on gets its own error."""
+    """Row: as if the leader were lost: the oldest follower leads; the one that passes on gets its
+    own error.
+    """
     leader, heir, follower = rpc.lead(), rpc.follow(), rpc.follow()
     leader.finish(kind=kind, message="not me", code=3, pass_on=True)
     mine = leader.delivery()
@@ -52,7 +54,9 @@ def test_the_last_error_is_the_outcome_when_nobody_is_left(rpc):
 
 
 def test_alone_the_error_is_the_outcome(rpc):
-    """Row: nobody is left to try from the beginning: the leader gets its own error, the key is free."""
+    """Row: nobody is left to try from the beginning: the leader gets its own error, the key is
+    free.
+    """
     leader = rpc.lead()
     leader.finish(kind=ERROR, message="mine", pass_on=True)
     got = leader.delivery()
@@ -62,7 +66,9 @@ def test_alone_the_error_is_the_outcome(rpc):
 
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_when_attempts_are_used_up_the_last_error_is_the_outcome(rpc, attempts):
-    """Section 2: when attempts are used up the last error is the outcome, for those that might still try, too."""
+    """Section 2: when attempts are used up the last error is the outcome, for those that might
+    still try, too.
+    """
     callers = [rpc.lead(max_attempts=attempts)] + [rpc.follow() for _ in range(attempts + 1)]
     for attempt in range(attempts):
         if attempt:
@@ -107,7 +113,9 @@ def test_a_later_outcome_replaces_a_kept_error(rpc):
 
 
 def test_chunks_of_an_attempt_that_is_passed_on_are_void(rpc):
-    """Row: as if it were lost: live followers get `restart`, and the next attempt begins with nothing."""
+    """Row: as if it were lost: live followers get `restart`, and the next attempt begins with
+    nothing.
+    """
     leader, heir = rpc.lead(), rpc.follow()
     live, calm = rpc.follow(live=True), rpc.follow()
     leader.chunk(b"void" * (30 * KIB))
@@ -121,7 +129,9 @@ def test_chunks_of_an_attempt_that_is_passed_on_are_void(rpc):
 
 @pytest.mark.parametrize("size", [0, 10, 200 * KIB], ids=str)
 def test_a_kept_error_has_its_value(rpc, size):
-    """Section 9: the value is always the chunks of the result's attempt and the rest, for every kind of outcome."""
+    """Section 9: the value is always the chunks of the result's attempt and the rest, for every
+    kind of outcome.
+    """
     first, second = rpc.lead(), rpc.follow()
     watcher = rpc.follow(role=FOLLOW_ONLY)
     first.chunk(b"a" * size)
@@ -135,7 +145,9 @@ def test_a_kept_error_has_its_value(rpc, size):
 
 
 def test_pass_on_with_ok_is_refused(rpc):
-    """Section 9: `pass_on` with OK is INVALID_ARGUMENT; its leader is lost, and the followers go on."""
+    """Section 9: `pass_on` with OK is INVALID_ARGUMENT; its leader is lost, and the followers go
+    on.
+    """
     leader, heir = rpc.lead(), rpc.follow()
     leader.finish(b"v", kind=OK, pass_on=True)
     leader.ended(grpc.StatusCode.INVALID_ARGUMENT, "pass_on")

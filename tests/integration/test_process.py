@@ -53,7 +53,9 @@ def test_it_listens_on_a_unix_socket(socket_path):
 
 
 def test_a_port_that_is_taken_is_a_clear_error():
-    """Issue: a port that is taken is a clear error at start, and the first daemon does not notice."""
+    """Issue: a port that is taken is a clear error at start, and the first daemon does not
+    notice.
+    """
     with Daemon() as daemon:
         second = run_to_end("--listen", daemon.address)
         assert second.returncode != 0
@@ -73,7 +75,9 @@ def test_a_port_that_another_program_has_is_a_clear_error():
 
 
 def test_a_unix_socket_that_is_taken_is_a_clear_error(socket_path):
-    """Issue: a socket that is taken is a clear error; it must not be stolen from a daemon that lives."""
+    """Issue: a socket that is taken is a clear error; it must not be stolen from a daemon that
+    lives.
+    """
     with Daemon("--unix-socket", socket_path) as daemon:
         second = run_to_end("--listen", "127.0.0.1:0", "--unix-socket", socket_path)
         assert second.returncode != 0
@@ -179,7 +183,9 @@ def test_tokens_start_from_the_wall_clock():
 
 
 def test_tokens_grow_over_a_restart():
-    """Section 1: greater than every token granted before for that key, ever: across restarts, too."""
+    """Section 1: greater than every token granted before for that key, ever: across
+    restarts, too.
+    """
     tokens = []
     for _ in range(3):
         with Daemon() as daemon:
@@ -214,7 +220,9 @@ def test_callers_of_a_killed_daemon_see_unavailable():
 
 
 def test_it_needs_no_stdin_and_no_terminal():
-    """It runs under any supervisor: stdin closed, output to pipes; the log goes to stderr, not to stdout."""
+    """It runs under any supervisor: stdin closed, output to pipes; the log goes to stderr, not to
+    stdout.
+    """
     with Daemon() as daemon:
         net = over(daemon, daemon.address)
         net.key_is_free()

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Row "join, an outcome is retained and young enough", and section 9 "Joining" and "Results" on retention."""
+"""Row "join, an outcome is retained and young enough", and section 9 "Joining" and "Results" on
+retention.
+"""
 
 import random
 
@@ -236,7 +238,9 @@ def test_a_retained_outcome_is_listed(rpc):
 
 @pytest.mark.parametrize("field", ["retain_ms", "retain_error_ms"])
 def test_retain_is_at_most_7_days(rpc, field):
-    """Section 5: retain at most 7 days; section 4: a field outside its bounds is INVALID_ARGUMENT."""
+    """Section 5: retain at most 7 days; section 4: a field outside its bounds is
+    INVALID_ARGUMENT.
+    """
     rpc.join(**{field: WEEK + 1}).ended(grpc.StatusCode.INVALID_ARGUMENT, field)
     rpc.join(**{field: WEEK}).leads()
 

@@ -61,7 +61,9 @@ def test_200_callers_on_one_key(rpc):
 
 
 def test_200_callers_in_8_processes(each):
-    """Issue: many real processes ask for one piece of work, one of them does it, all of them get the result."""
+    """Issue: many real processes ask for one piece of work, one of them does it, all of them get
+    the result.
+    """
     children = [Child(each.daemon.address, each.kind) for _ in range(8)]
     try:
         names = [str(i) for i in range(25)]
@@ -121,7 +123,9 @@ def test_10_000_callers_lose_their_leader(net):
 
 
 def test_10_000_keys(net):
-    """Issue: 10,000 keys, each with a leader and a follower: nobody gets what belongs to another."""
+    """Issue: 10,000 keys, each with a leader and a follower: nobody gets what belongs to
+    another.
+    """
     leading, following = net.session(), net.session(net.open_channel())
     leaders = [leading.open_call() for _ in range(10_000)]
     followers = [following.open_call() for _ in range(10_000)]
@@ -182,7 +186,9 @@ class Reader(threading.Thread):
 
 
 def test_64_mib_to_50_followers_of_which_one_does_not_read(private):
-    """Issue: a 64 MiB result to 50 followers of which one does not read: memory stays bounded, nobody waits for it."""
+    """Issue: a 64 MiB result to 50 followers of which one does not read: memory stays bounded,
+    nobody waits for it.
+    """
     net = private(drain_time="2s")
     size, piece = 64 * MIB, random.Random(7).randbytes(MIB)
     leader = net.lead()
@@ -233,7 +239,9 @@ def test_a_retained_result_of_16_mib_for_many(private):
 
 
 def test_flights_come_and_go_without_growing(private):
-    """Nothing is left behind by a flight: memory after 20,000 of them is what it was after 2,000."""
+    """Nothing is left behind by a flight: memory after 20,000 of them is what it was after
+    2,000.
+    """
     net = private()
     stream = net.session()
 
@@ -260,7 +268,9 @@ def test_flights_come_and_go_without_growing(private):
 
 
 def test_many_callers_come_and_go_on_the_same_keys(rpc):
-    """A race of joins, leaving, forgetting and finishing on 5 keys: every caller ends, one outcome per flight."""
+    """A race of joins, leaving, forgetting and finishing on 5 keys: every caller ends, one outcome
+    per flight.
+    """
     rng = random.Random(9)
     outcomes, failures, lock = {}, [], threading.Lock()
 

@@ -41,7 +41,9 @@ def test_many_calls_share_a_stream(net, stream):
 
 
 def test_many_frames_in_one_message(net, stream):
-    """Section 2: SessionRequest holds a repeated list of frames: joins, chunks and finishes together."""
+    """Section 2: SessionRequest holds a repeated list of frames: joins, chunks and finishes
+    together.
+    """
     leader, follower = stream.open_call(), stream.open_call()
     stream.send(
         leader.frame("join", net.join_message()),
@@ -83,7 +85,9 @@ def test_ids_may_have_gaps_and_any_size(net, stream):
 
 @pytest.mark.parametrize("identity", [10, 9, 1], ids=["same", "smaller", "much-smaller"])
 def test_an_id_that_does_not_grow_is_refused(net, stream, identity):
-    """Section 9: ids grow on a stream; an id that does not is answered with End INVALID_ARGUMENT for that id."""
+    """Section 9: ids grow on a stream; an id that does not is answered with End INVALID_ARGUMENT
+    for that id.
+    """
     first = joined(net, stream, 10, key=b"first")
     first.leads()
     first.finish()
@@ -104,7 +108,9 @@ def test_an_id_that_is_smaller_than_one_that_still_runs_is_refused(net, stream):
 
 @pytest.mark.parametrize("step", ["chunk", "renew", "finish", "cancel"])
 def test_a_step_for_an_id_that_was_never_joined_is_refused(net, stream, step):
-    """Section 9: a step for an id that was never joined is answered with End INVALID_ARGUMENT for that id."""
+    """Section 9: a step for an id that was never joined is answered with End INVALID_ARGUMENT for
+    that id.
+    """
     messages = dict(
         chunk=pb.Chunk(data=b"x"),
         renew=pb.Renew(),
@@ -217,7 +223,9 @@ def test_a_message_that_is_too_large_ends_the_stream(net, stream):
     assert heir.leads().attempt == 2
 
 
-@pytest.mark.parametrize("encoded", [b"", wire.field(14, b"what"), wire.field(200, b"")], ids=["none", "14", "200"])
+@pytest.mark.parametrize(
+    "encoded", [b"", wire.field(14, b"what"), wire.field(200, b"")], ids=["none", "14", "200"]
+)
 def test_an_unknown_step_ends_its_call_only(net, stream, encoded):
     """Wire file: unknown steps are INVALID_ARGUMENT: for that call."""
     leader = joined(net, stream)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Callers with one face for Do and Session, so that a scenario is written once and runs on both.
 
-A caller's inbox holds what the server sent, in order, as (name, message). The end of the caller is the pair
-("end", Ended); a Session call that got its result has ended with OK, just as a Do stream has.
+A caller's inbox holds what the server sent, in order, as (name, message). The end of the caller is
+the pair ("end", Ended); a Session call that got its result has ended with OK, just as a Do stream
+has.
 """
 
 import queue
@@ -106,7 +107,9 @@ class Caller:
         return follow
 
     def ended(self, code=None, *words, bound=BOUND):
-        """Expects the end with this status; every word must stand in its message, whatever the case."""
+        """Expects the end with this status; every word must stand in its message, whatever the
+        case.
+        """
         end = self.expect("end", bound)
         if code is not None:
             assert end.code == code, f"expected {code}, got {end}"
@@ -115,7 +118,9 @@ class Caller:
         return end
 
     def delivery(self, bound=BOUND):
-        """Reads up to `result` and the end with OK, and puts the value together from all chunks since the join."""
+        """Reads up to `result` and the end with OK, and puts the value together from all chunks
+        since the join.
+        """
         name = "chunk"
         while name in ("chunk", "restart"):
             name, message = self.next(bound)

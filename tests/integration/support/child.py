@@ -3,8 +3,9 @@
 
     child.py ADDRESS KIND
 
-Reads one JSON command a line from stdin, {"op": "join" | "chunk" | "finish" | "renew" | "cancel", "name": ...}, and
-writes one JSON line for everything that a caller is told: {"name": ..., "step": ..., ...}.
+Reads one JSON command a line from stdin, {"op": "join" | "chunk" | "finish" | "renew" | "cancel",
+"name": ...}, and writes one JSON line for everything that a caller is told: {"name": ..., "step":
+..., ...}.
 """
 
 import json

@@ -15,7 +15,8 @@ from support import stubs
 from support.wait import BOUND
 
 REPORTS = re.compile(
-    r"ERROR: (Address|Leak|Memory)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed"
+    r"ERROR: (Address|Leak|Memory)Sanitizer|WARNING: ThreadSanitizer|runtime error:"
+    r"|Assertion .* failed"
 )
 
 
@@ -39,7 +40,9 @@ def clean_environment(extra=None):
 
 
 def run_to_end(*arguments, env=None, bound=BOUND):
-    """Runs the daemon's binary where it is expected to end by itself, and returns the completed process."""
+    """Runs the daemon's binary where it is expected to end by itself, and returns the completed
+    process.
+    """
     return subprocess.run(
         [str(binary()), *map(str, arguments)],
         env=clean_environment(env),
@@ -54,7 +57,9 @@ def run_to_end(*arguments, env=None, bound=BOUND):
 class Daemon:
     """One running daemon. It has said that it listens when the constructor returns."""
 
-    def __init__(self, *flags, listen=("127.0.0.1:0",), env=None, drain_time="1s", default_flags=True):
+    def __init__(
+        self, *flags, listen=("127.0.0.1:0",), env=None, drain_time="1s", default_flags=True
+    ):
         arguments = [str(binary())]
         for address in listen:
             arguments += ["--listen", address]
@@ -136,7 +141,9 @@ class Daemon:
         self._process.wait(BOUND)
 
     def stop(self):
-        """Ends it in order, and asserts that the end is orderly: exit code 0, nothing that a sanitizer reported."""
+        """Ends it in order, and asserts that the end is orderly: exit code 0, nothing that a
+        sanitizer reported.
+        """
         try:
             if self.alive():
                 self.terminate()

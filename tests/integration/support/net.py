@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a test holds in its hands: joins over one transport or the other, and the daemon's other services."""
+"""What a test holds in its hands: joins over one transport or the other, and the daemon's other
+services.
+"""
 
 import itertools
 import os
@@ -28,7 +30,8 @@ def open_channel(address, options=()):
 class Net:
     """Everything that one test opens towards one daemon; all of it ends with the test.
 
-    `kind` says what join() makes: "do", "session" (calls of one shared stream) or "mixed" (one and the other in turn).
+    `kind` says what join() makes: "do", "session" (calls of one shared stream) or "mixed" (one and
+    the other in turn).
     """
 
     def __init__(self, daemon, kind="do", address=None):

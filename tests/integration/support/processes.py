@@ -46,7 +46,9 @@ class Child:
         try:
             return self._inbox(name).get(timeout=bound)
         except queue.Empty:
-            raise AssertionError(f"the child's caller {name!r} heard nothing in {bound} s") from None
+            raise AssertionError(
+                f"the child's caller {name!r} heard nothing in {bound} s"
+            ) from None
 
     def expect(self, name, step, bound=BOUND):
         event = self.next(name, bound)

@@ -12,7 +12,7 @@ def build_dir():
     """The build folder under test, from SFL_BUILD_DIR."""
     path = os.environ.get("SFL_BUILD_DIR")
     if not path:
-        raise RuntimeError("SFL_BUILD_DIR does not name the build folder; use tests/integration/run")
+        raise RuntimeError("SFL_BUILD_DIR names no build folder; use tests/integration/run")
     return pathlib.Path(path)
 
 
@@ -25,7 +25,9 @@ def prepare():
 
 
 def generate(out):
-    """Runs protoc for singleflight.v1; health and reflection come with their own Python packages."""
+    """Runs protoc for singleflight.v1; health and reflection come with their own Python
+    packages.
+    """
     import grpc_tools.protoc
 
     out.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,8 @@
 import threading
 import time
 
-# How long anything may take that ought to take no time at all. Generous: sanitizer builds on two busy cores.
+# How long anything may take that ought to take no time at all. Generous: sanitizer builds on two
+# busy cores.
 BOUND = 20.0
 
 # How long a caller is watched when a test says that nothing must come.
