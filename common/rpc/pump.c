@@ -87,6 +87,7 @@ void sfl_pump_wake(struct sfl_pump *pump)
     struct waker *waker = &pump->waker;
     if (atomic_exchange(&waker->is_pending, true))
         return;
+    sfl_operation_start(&waker->operation);
     grpc_call_error error = grpc_call_start_batch(waker->call, NULL, 0, &waker->operation, NULL);
     assert(error == GRPC_CALL_OK);
     (void)error;
@@ -152,6 +153,7 @@ static bool drain(struct sfl_pump *pump, gpr_timespec deadline)
         if (event.type == GRPC_QUEUE_TIMEOUT)
             return true;
         struct sfl_operation *operation = event.tag;
+        sfl_operation_end(operation);
         operation->on_done(operation, event.success != 0);
         deadline = gpr_inf_past(GPR_CLOCK_MONOTONIC);
     }

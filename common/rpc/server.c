@@ -113,6 +113,8 @@ static void take_up(struct request *request)
     request->call = NULL;
     request->first = NULL;
     grpc_metadata_array_init(&request->metadata);
+    grpc_call_details_init(&request->details);
+    sfl_operation_start(&request->operation);
     grpc_call_error error;
     if (is_known(request)) {
         grpc_byte_buffer **first = request->row->method.reads_first ? &request->first : NULL;
@@ -120,7 +122,6 @@ static void take_up(struct request *request)
             server->server, request->row->handle, &request->call, &request->deadline,
             &request->metadata, first, queue, queue, &request->operation);
     } else {
-        grpc_call_details_init(&request->details);
         error = grpc_server_request_call(server->server, &request->call, &request->details,
                                          &request->metadata, queue, queue, &request->operation);
     }
@@ -397,6 +398,7 @@ bool sfl_rpc_server_shutdown(struct sfl_rpc_server *server, uint64_t grace_ms)
     uint64_t grace_end_ms = ms_after(sfl_clock_now_ms(), grace_ms);
     grpc_completion_queue *queue = sfl_pump_queue(sfl_pumps_get(server->pumps, 0));
     server->is_shutting_down = true;
+    sfl_operation_start(&server->shutdown);
     grpc_server_shutdown_and_notify(server->server, queue, &server->shutdown);
 
     wait_until(server, has_no_rpc, grace_end_ms);

@@ -29,8 +29,7 @@ static bool is_finished(struct sfl_stream *stream)
     return (atomic_load_explicit(&stream->state, memory_order_acquire) & STATE_FINISHED) != 0;
 }
 
-// Counts one more batch and sets `flag`, unless the stream is over. Publishes to the pump thread
-// what this thread wrote before.
+// Counts one more batch and sets `flag`, unless the stream is over.
 static bool begin_batch(struct sfl_stream *stream, unsigned flag)
 {
     unsigned state = atomic_load_explicit(&stream->state, memory_order_relaxed);
@@ -46,6 +45,7 @@ static bool begin_batch(struct sfl_stream *stream, unsigned flag)
 static void start_batch(struct sfl_stream *stream, const grpc_op *ops, size_t count,
                         struct sfl_operation *operation)
 {
+    sfl_operation_start(operation);
     // Only our own mistakes are refused here: what the peer or the network does comes with the
     // completion.
     grpc_call_error error = grpc_call_start_batch(stream->call, ops, count, operation, NULL);
@@ -322,6 +322,7 @@ struct sfl_stream *sfl_stream_begin(grpc_call *call, uint64_t deadline_ms,
                                     const struct sfl_stream_events *events, void *context,
                                     const struct sfl_stream_owner *owner_calls, void *owner)
 {
+    // All three batches are counted before the first one is started.
     struct sfl_stream *stream = create(call, 3, owner_calls, owner);
     if (stream == NULL) {
         grpc_call_unref(call);
@@ -333,9 +334,6 @@ struct sfl_stream *sfl_stream_begin(grpc_call *call, uint64_t deadline_ms,
     grpc_metadata_array_init(&stream->initial_metadata);
     grpc_metadata_array_init(&stream->trailing_metadata);
     stream->is_reading = true;
-    // Publishes the fields to the pump thread, which gets to know of them through gRPC. All three
-    // batches are counted before the first one is started.
-    atomic_store_explicit(&stream->state, 3, memory_order_release);
     // The status needs the initial metadata to be asked for (GRPC_CORE.md), but not in its own batch,
     // which would make it wait until the socket takes what is sent.
     grpc_op begin[] = {

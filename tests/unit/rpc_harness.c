@@ -410,13 +410,19 @@ void harness_stop(struct harness *harness, uint64_t grace_ms)
     harness->server = NULL;
 }
 
-void harness_destroy(struct harness *harness)
+void harness_end(struct harness *harness)
 {
     if (harness->server != NULL)
         harness_stop(harness, 0);
-    assert_null(harness->held);
+    sfl_pumps_destroy(harness->pumps);
+    harness->pumps = NULL;
+}
+
+void harness_destroy(struct harness *harness)
+{
     if (harness->pumps != NULL)
-        sfl_pumps_destroy(harness->pumps);
+        harness_end(harness);
+    assert_null(harness->held);
     pthread_cond_destroy(&harness->changed);
     pthread_mutex_destroy(&harness->lock);
     free(harness);

@@ -69,6 +69,9 @@ struct sfl_channel *harness_channel_to(struct harness *harness, const char *targ
 // Shuts the server down and destroys it, before harness_destroy does.
 void harness_stop(struct harness *harness, uint64_t grace_ms);
 
+// The same with no grace, and destroys the pumps; every channel must have been destroyed.
+void harness_end(struct harness *harness);
+
 // The server's end of the oldest stream of HOLD_PATH not yet taken; waits for it.
 struct peer *harness_take(struct harness *harness);
 
