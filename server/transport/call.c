@@ -374,8 +374,9 @@ static void take_result(struct sfl_call *call, struct sfl_reply_result *result)
         .cursor = call->reader.cursor,
         .inline_bytes = left_to_read(call),
     };
-    // A caller that has read a part of a value gets a result of its own, with the rest.
-    if (result->inline_bytes == 0 || result->cursor.position == 0)
+    // The shared result holds the whole of a small value: a caller that has read some or all of it
+    // gets one of its own, with the rest.
+    if (result->cursor.position == 0 || !sfl_reply_value_is_inline(call->result.outcome))
         result->shared = call->shared;
     else
         sfl_bytes_unref(call->shared);
