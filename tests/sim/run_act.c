@@ -550,6 +550,11 @@ static struct climate some_climate(struct run *run)
         .drains = one_in(run, 4),
         .shuts = one_in(run, 2),
     };
+    if (one_in(run, 25)) { // a crowd: one key, and more followers than a batch takes
+        climate.keys = 1;
+        climate.callers = MODEL_CALLERS;
+        climate.join_weight = 84;
+    }
     if (one_in(run, 5))
         run->limits.value_bytes_max = 200 + below(run, 2000);
     if (one_in(run, 6))
@@ -619,6 +624,8 @@ static void shut(struct run *run)
 static void let_all_end(struct run *run)
 {
     memory_fail_never(&run->memory);
+    if (run->climate.shuts && one_in(run, 2))
+        shut(run); // while homes are still looked for
     for (int c = 0; c < run->actors_used; c++) {
         if (one_in(run, 4) && model_is_led_by(&run->model, c))
             play_finish(run, c, one_in(run, 2));
