@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/load/histogram.h"
+#include "bench/load/load.h"
+#include "bench/load/process.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct flight {
+    uint64_t begun_ns;
+    uint32_t leader;
+    uint32_t admitted;
+    uint32_t ended;
+};
+
+struct flow {
+    const struct load_plan *plan;
+    struct load_link *link;
+    struct flight *flights;
+    uint32_t *idle; // flights that wait for their turn when there is a rate
+    uint32_t idle_count;
+    uint32_t next_key;
+    uint64_t begun; // flights
+    bool is_counting;
+    bool is_stopping;
+    uint64_t ended; // flights, while counting
+    uint64_t led;   // leads, while counting
+    uint64_t late;  // flights that could not begin in time for want of an idle one
+    struct histogram latency;
+};
+
+static void flight_begin(struct flow *flow, uint32_t index)
+{
+    struct flight *flight = &flow->flights[index];
+    uint32_t per_flight = flow->plan->per_flight;
+    uint32_t key = flow->next_key++;
+    *flight = (struct flight){.begun_ns = load_now_ns()};
+    flow->begun++;
+    for (uint32_t i = 0; i < per_flight; i++)
+        load_join(flow->link, index * per_flight + i, key);
+}
+
+static void flight_end(struct flow *flow, uint32_t index)
+{
+    if (flow->is_counting) {
+        histogram_add(&flow->latency, load_now_ns() - flow->flights[index].begun_ns);
+        flow->ended++;
+    }
+    if (flow->plan->rate > 0)
+        flow->idle[flow->idle_count++] = index;
+    else if (!flow->is_stopping)
+        flight_begin(flow, index);
+}
+
+static void on_admitted(struct flow *flow, uint32_t caller)
+{
+    struct flight *flight = &flow->flights[caller / flow->plan->per_flight];
+    flight->admitted++;
+    if (flight->admitted == flow->plan->per_flight)
+        load_finish(flow->link, flight->leader);
+}
+
+static void on_lead(void *context, uint32_t caller)
+{
+    struct flow *flow = context;
+    flow->flights[caller / flow->plan->per_flight].leader = caller;
+    if (flow->is_counting)
+        flow->led++;
+    on_admitted(flow, caller);
+}
+
+static void on_follow(void *context, uint32_t caller)
+{
+    on_admitted(context, caller);
+}
+
+static void on_result(void *context, uint32_t caller, uint64_t bytes)
+{
+    struct flow *flow = context;
+    uint32_t index = caller / flow->plan->per_flight;
+    struct flight *flight = &flow->flights[index];
+    if (caller != flight->leader && bytes < flow->plan->link.value_bytes)
+        load_die("a follower did not get the whole value");
+    flight->ended++;
+    if (flight->ended == flow->plan->per_flight)
+        flight_end(flow, index);
+}
+
+// Begins the flights that are due, and tells when the next one is.
+static uint64_t keep_rate(struct flow *flow, uint64_t start_ns)
+{
+    double rate = flow->plan->rate;
+    uint64_t due = (uint64_t)((double)(load_now_ns() - start_ns) * rate / 1e9);
+    while (flow->begun + flow->late < due) {
+        if (flow->idle_count == 0)
+            flow->late++;
+        else
+            flight_begin(flow, flow->idle[--flow->idle_count]);
+    }
+    return start_ns + (uint64_t)((double)(due + 1) * 1e9 / rate);
+}
+
+static void run_for(struct flow *flow, double seconds)
+{
+    uint64_t start_ns = load_now_ns();
+    uint64_t end_ns = start_ns + (uint64_t)(seconds * 1e9);
+    uint64_t alive_ns = start_ns;
+    flow->begun = 0;
+    for (uint64_t now_ns = start_ns; now_ns < end_ns; now_ns = load_now_ns()) {
+        uint64_t until_ns = end_ns;
+        if (flow->plan->rate > 0)
+            until_ns = keep_rate(flow, start_ns);
+        if (load_link_poll(flow->link, until_ns < end_ns ? until_ns : end_ns))
+            alive_ns = now_ns;
+        else if (now_ns - alive_ns > 30000000000U)
+            load_die("nothing has happened for 30 s");
+    }
+}
+
+static void report(const struct flow *flow, double seconds, uint64_t server_us, uint64_t own_us)
+{
+    double flights = (double)flow->ended;
+    if (flow->ended == 0)
+        load_die("no flight ended within %.1f s", seconds);
+    printf("{\"flights_per_second\": %.1f, \"callers_per_second\": %.1f, "
+           "\"leads_per_flight\": %.4f, \"late\": %" PRIu64 ", "
+           "\"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, "
+           "\"server_cpu_us_per_flight\": %.4f, \"client_cpu_us_per_flight\": %.4f}\n",
+           flights / seconds, flights * flow->plan->per_flight / seconds,
+           (double)flow->led / flights, flow->late, (double)histogram_at(&flow->latency, 0.5) / 1e3,
+           (double)histogram_at(&flow->latency, 0.99) / 1e3,
+           (double)histogram_at(&flow->latency, 0.999) / 1e3, (double)server_us / flights,
+           (double)own_us / flights);
+}
+
+void load_flow(const struct load_plan *plan)
+{
+    static struct flow flow;
+    struct load_options options = plan->link;
+    flow.plan = plan;
+    options.callers = plan->flights * plan->per_flight;
+    options.events = (struct load_events){on_lead, on_follow, on_result, &flow};
+    flow.flights = load_calloc(plan->flights, sizeof *flow.flights);
+    flow.idle = load_calloc(plan->flights, sizeof *flow.idle);
+    // Two runs against one server do not use the same keys.
+    flow.next_key = (uint32_t)load_now_ns();
+    flow.link = load_link_open(&options);
+    for (uint32_t i = 0; i < plan->flights; i++) {
+        if (plan->rate > 0)
+            flow.idle[flow.idle_count++] = i;
+        else
+            flight_begin(&flow, i);
+    }
+    run_for(&flow, plan->warmup);
+    flow.is_counting = true;
+    flow.late = 0;
+    uint64_t server_us = process_cpu_us(plan->server_pid);
+    uint64_t own_us = process_own_cpu_us();
+    uint64_t start_ns = load_now_ns();
+    run_for(&flow, plan->seconds);
+    double seconds = (double)(load_now_ns() - start_ns) / 1e9;
+    report(&flow, seconds, process_cpu_us(plan->server_pid) - server_us,
+           process_own_cpu_us() - own_us);
+}
