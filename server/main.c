@@ -9,6 +9,7 @@
 #include "config/settings.h"
 #include "coordinator/coordinator.h"
 #include "engine/engine.h"
+#include "keeping.h"
 #include "rpc/server.h"
 #include "transport/service.h"
 
@@ -33,6 +34,7 @@ struct daemon {
     struct sfl_settings settings;
     struct sfl_limits limits;
     struct sfl_pumps *pumps;
+    struct sfl_store *store; // NULL without a data directory
     struct sfl_coordinator *coordinator;
     struct sfl_engine *engine;
     struct sfl_transport *transport;
@@ -183,19 +185,57 @@ static void close_loop(struct daemon *daemon)
 
 // --- the parts, from the bottom up ---
 
+static bool open_store(struct daemon *daemon)
+{
+    const struct sfl_store_options options = {
+        .directory = daemon->settings.data_dir,
+        .retained_bytes_max = daemon->settings.retained_bytes_max,
+    };
+    char error[SFL_STORE_ERROR_MAX];
+    if (options.directory == NULL || sfl_store_open(&options, &daemon->store, error) == SFL_OK)
+        return true;
+    fprintf(stderr, "singleflightd: cannot open the data directory %s\n", error);
+    sfl_log(SFL_LOG_ERROR, "cannot_open_data", SFL_STR("reason", error));
+    return false;
+}
+
+// Puts in what was retained before the last end.
+static bool load_store(struct daemon *daemon)
+{
+    if (daemon->store == NULL)
+        return true;
+    uint64_t count;
+    if (sfl_keeping_load(daemon->store, daemon->engine, &count) != SFL_OK) {
+        fprintf(stderr, "singleflightd: cannot read the data directory %s\n",
+                daemon->settings.data_dir);
+        return false;
+    }
+    sfl_log(SFL_LOG_INFO, "data_loaded", SFL_U64("retained", count));
+    return true;
+}
+
+static bool create_coordinator(struct daemon *daemon)
+{
+    // Without a data file tokens start from the wall clock, so that they grow over a restart.
+    uint64_t (*next_token)(void *) = daemon->store == NULL ? NULL : sfl_keeping_next_token;
+    return sfl_standalone_create(sfl_clock_wall_us(), next_token, daemon->store,
+                                 &daemon->coordinator) == SFL_OK;
+}
+
 static bool create_parts(struct daemon *daemon)
 {
     const struct sfl_settings *settings = &daemon->settings;
     if (sfl_pumps_create(settings->pumps, NULL, &daemon->pumps) != SFL_OK)
         return false;
-    // Tokens start from the wall clock, so that they grow over a restart.
-    if (sfl_standalone_create(sfl_clock_wall_us(), NULL, NULL, &daemon->coordinator) != SFL_OK)
+    if (!create_coordinator(daemon))
         return false;
     const struct sfl_engine_options engine = {
         .shards = settings->shards,
         .limits = &daemon->limits,
         .coordinator = daemon->coordinator,
         .sink = sfl_transport_sink,
+        .keeper = daemon->store == NULL ? NULL : &sfl_keeping,
+        .keeper_context = daemon->store,
         .on_earlier_tick = on_earlier_tick,
         .tick_context = daemon,
     };
@@ -231,6 +271,8 @@ static void destroy_parts(struct daemon *daemon)
         sfl_engine_destroy(daemon->engine);
     if (daemon->coordinator != NULL)
         daemon->coordinator->ops->destroy(daemon->coordinator);
+    if (daemon->store != NULL)
+        sfl_store_close(daemon->store);
     if (daemon->pumps != NULL)
         sfl_pumps_destroy(daemon->pumps);
 }
@@ -310,11 +352,13 @@ static void stop(struct daemon *daemon)
 static int run(struct daemon *daemon)
 {
     int exit_code = EXIT_CANNOT_START;
+    if (!open_store(daemon))
+        goto out_of_store;
     if (!open_loop(daemon) || !create_parts(daemon)) {
         fprintf(stderr, "singleflightd: cannot start: too little memory or too few files\n");
         goto out;
     }
-    if (!start(daemon))
+    if (!load_store(daemon) || !start(daemon))
         goto out;
     tick(daemon);
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
@@ -323,6 +367,7 @@ static int run(struct daemon *daemon)
 out:
     destroy_parts(daemon);
     close_loop(daemon);
+out_of_store:
     sfl_log_flush(true);
     return exit_code;
 }

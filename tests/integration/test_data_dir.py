@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Section 6, standalone: with a data directory, retained outcomes and the token high-water mark
+survive a restart.
+"""
+
+import grpc
+import lmdb
+import pytest
+
+from support.callers import ERROR, KIB, MIB
+from support.daemon import Daemon, run_to_end
+from support.net import Net
+from support.wait import until
+
+MINUTE = 60_000
+KEY = {"key": b"kept", "group": "data"}
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return tmp_path / "data"
+
+
+def restarted(private, net, directory):
+    """The same data directory under a new daemon, after an orderly end of the old one."""
+    net.close()
+    net.daemon.terminate()
+    assert net.daemon.wait() == 0
+    return private("--data-dir", directory)
+
+
+@pytest.mark.parametrize("value", [b"", b"small", b"x" * (5 * MIB)], ids=["0", "5", "5MiB"])
+def test_a_retained_outcome_survives_a_restart(private, directory, value):
+    net = private("--data-dir", directory)
+    leader = net.lead(retain_ms=MINUTE, fingerprint=b"print", **KEY)
+    leader.chunks(value, 512 * KIB)
+    leader.finish()
+    before = leader.delivery()
+    assert before.retain_ms > 0
+    net = restarted(private, net, directory)
+    after = net.join(**KEY).delivery()
+    assert after.retained and not after.led and after.value == value
+    assert (after.token, after.attempt, after.callers) == (before.token, 1, 1)
+    assert 0 < after.retain_ms <= MINUTE
+    net.join(fingerprint=b"other", **KEY).ended(grpc.StatusCode.FAILED_PRECONDITION)
+
+
+def test_a_retained_error_survives_a_restart_with_its_texts(private, directory):
+    net = private("--data-dir", directory)
+    leader = net.lead(retain_error_ms=MINUTE, **KEY)
+    leader.finish(b"partial", kind=ERROR, message="no rows", code=7)
+    leader.delivery()
+    net = restarted(private, net, directory)
+    after = net.join(**KEY).delivery()
+    assert after.value == b"partial"
+    assert (after.outcome.kind, after.outcome.message, after.outcome.code) == (ERROR, "no rows", 7)
+
+
+def test_what_was_forgotten_stays_forgotten(private, directory):
+    net = private("--data-dir", directory)
+    net.retained(retain_ms=MINUTE, **KEY)
+    assert net.forget(key=KEY["key"], group=KEY["group"]).retained
+    net = restarted(private, net, directory)
+    assert net.flights(group=KEY["group"]) == []
+    assert net.lead(**KEY).token > 0
+
+
+def killed(directory, story):
+    """Tells a story to a daemon with this data directory, and ends it with SIGKILL."""
+    daemon = Daemon("--data-dir", directory)
+    net = Net(daemon)
+    try:
+        return story(net)
+    finally:
+        net.close()
+        daemon.kill()
+
+
+def test_tokens_grow_over_restarts_and_kills(private, directory):
+    first = killed(directory, lambda net: net.lead(**KEY).token)
+    second = killed(directory, lambda net: net.lead(**KEY).token)
+    net = private("--data-dir", directory)
+    third = net.lead(**KEY).token
+    net = restarted(private, net, directory)
+    assert first < second < third < net.lead(**KEY).token
+
+
+def outcomes_on_disk(directory):
+    with lmdb.open(str(directory), readonly=True, lock=False, max_dbs=2) as file:
+        with file.begin() as transaction:
+            return transaction.stat(file.open_db(b"retained", transaction))["entries"]
+
+
+def test_a_crash_loses_no_outcome_that_is_on_disk(private, directory):
+    def story(net):
+        net.retained(value=b"on disk", retain_ms=MINUTE, **KEY)
+        until(lambda: outcomes_on_disk(directory) == 1, "the outcome is on disk")
+
+    killed(directory, story)
+    net = private("--data-dir", directory)
+    assert net.join(**KEY).delivery().value == b"on disk"
+
+
+def test_two_daemons_do_not_share_a_data_directory(private, directory):
+    private("--data-dir", directory)
+    ended = run_to_end("--listen", "127.0.0.1:0", "--data-dir", str(directory))
+    assert ended.returncode != 0
+    assert str(directory) in ended.stderr and "in use" in ended.stderr
+
+
+def test_a_data_directory_that_cannot_be_made_is_a_clear_error():
+    ended = run_to_end("--listen", "127.0.0.1:0", "--data-dir", "/proc/no/such/place")
+    assert ended.returncode != 0
+    assert "/proc/no/such/place" in ended.stderr
