@@ -242,6 +242,7 @@ void world_close(struct world *w)
         world_fail(w, w->people[i]->name, SFL_REASON_CANCELLED);
     while (w->homes_open > 0)
         world_home(w, true);
+    world_shut(w); // what is orphaned
     for (unsigned i = 0; i < w->people_count; i++) {
         assert_false(sfl_caller_is_joined(&w->people[i]->caller));
         start_over(w->people[i]);
@@ -432,6 +433,11 @@ void world_pass(struct world *w, uint64_t ms)
     }
     w->now_ms = until;
     tick(w);
+}
+
+void world_pass_without_tick(struct world *w, uint64_t ms)
+{
+    w->now_ms += ms;
 }
 
 uint64_t world_now(const struct world *w)

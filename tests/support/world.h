@@ -79,6 +79,8 @@ void world_shut(struct world *w);
 
 // Lets `ms` pass, with a tick for each deadline on the way and one at the end.
 void world_pass(struct world *w, uint64_t ms);
+// Lets `ms` pass while the thread that ticks is late.
+void world_pass_without_tick(struct world *w, uint64_t ms);
 uint64_t world_now(const struct world *w);
 
 // From now on the coordinator waits for world_home; `late` false: it answers at once again.
