@@ -94,11 +94,11 @@ def test_what_has_no_room_is_not_retained(private):
 @KINDS
 def test_the_size_of_a_message(private, kind):
     """One message: over it the stream ends with RESOURCE_EXHAUSTED; a smaller one passes."""
-    rpc = private("--message-limit", "64KiB", kind=kind)
+    rpc = private("--message-limit", "1MiB", kind=kind)
     leader = rpc.lead()
-    leader.chunk(b"x" * (60 * KIB))
-    rpc.flight_where(lambda f: f.value_bytes == 60 * KIB, "the chunk is there")
-    leader.chunk(b"x" * (65 * KIB))
+    leader.chunk(b"x" * (1000 * KIB))
+    rpc.flight_where(lambda f: f.value_bytes == 1000 * KIB, "the chunk is there")
+    leader.chunk(b"x" * (1024 * KIB))
     leader.ended(EXHAUSTED)
 
 

@@ -42,9 +42,9 @@ def test_a_live_late_joiner_gets_the_chunks_so_far(rpc):
     late = rpc.follow(live=True)
     collect(late, b"so far")
     leader.chunk(b" and on")
-    leader.finish(b".")
     rest = late.expect("chunk")
     assert rest.data == b" and on" and rest.sequence > 0
+    leader.finish(b".")
     assert late.expect("result").value_bytes == len(b"so far and on.")
 
 

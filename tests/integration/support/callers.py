@@ -131,7 +131,12 @@ class Caller:
             valid = [c for c in self._voided if c.attempt == message.attempt]
         value = b"".join(c.data for c in valid) + message.outcome.value
         if not message.led:
-            assert len(value) == message.value_bytes, "value_bytes is the size of the whole value"
+            assert len(value) == message.value_bytes, (
+                f"{len(value)} bytes came, value_bytes says {message.value_bytes}; attempt "
+                f"{message.attempt}, chunks {[(c.attempt, len(c.data)) for c in self._chunks][-9:]}"
+                f", voided {[(c.attempt, len(c.data)) for c in self._voided][-9:]}"
+                f", in result {len(message.outcome.value)}"
+            )
         return Delivery(message, value, self._chunks, self._restarts)
 
     def silent(self, seconds=QUIET):
