@@ -12,7 +12,6 @@ import sys
 import pytest
 from support import stubs
 from support.daemon import Daemon
-from support.wait import until
 
 KILLS = 1000
 
@@ -26,7 +25,7 @@ def test_a_thousand_leaders_are_killed_in_a_row():
     seed = random.randrange(1 << 32)
     with Daemon("--keepalive-time", "2s", "--keepalive-timeout", "2s") as daemon:
         ended = subprocess.run(
-            [sys.executable, str(here / "support" / "chaos.py"), daemon.address, str(KILLS), str(seed)],
+            [sys.executable, here / "support" / "chaos.py", daemon.address, str(KILLS), str(seed)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
             capture_output=True,
             text=True,
