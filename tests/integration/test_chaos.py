@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Section 3, last paragraph, under fire: one accepted outcome per flight, at most one current leader,
-whoever is killed or frozen.
+"""Section 3, last paragraph, under fire: one accepted outcome per flight and at most one current
+leader, whoever is killed or frozen.
 """
 
 import os

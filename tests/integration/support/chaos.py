@@ -3,8 +3,8 @@
 
     chaos.py ADDRESS KILLS SEED
 
-Forks workers; each keeps several calls open on one Session over a few shared keys. Whenever a worker
-says that it leads, it may be killed (SIGKILL) or frozen (SIGSTOP, and SIGCONT later). What every
+Forks workers; each keeps several calls open on one Session over a few shared keys. Whenever a
+worker says that it leads, it may be killed (SIGKILL) or frozen (SIGSTOP, and SIGCONT later). What every
 worker sees is checked against what the leaders did, and the last line says how it went. Exits with
 1 and a line that begins with "violation" at the first thing that the contract does not allow.
 
