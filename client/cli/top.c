@@ -72,6 +72,8 @@ static void print_plain(const struct view *view)
         return;
     }
     sfl_cli_print_stats(stdout, &view->snapshot);
+    if (view->problem != NULL && view->snapshot.flight_count == 0)
+        return;
     printf("\n");
     sfl_cli_print_flights(stdout, &view->snapshot, SIZE_MAX, SIZE_MAX);
 }
@@ -86,8 +88,11 @@ static void close_handle(uv_handle_t *handle, void *context)
 static void end(struct view *view)
 {
     view->ending = true;
-    if (!view->looking)
-        uv_walk(&view->loop, close_handle, NULL);
+    if (view->looking)
+        return;
+    if (view->has_keyboard && !uv_is_closing((uv_handle_t *)&view->keyboard))
+        uv_tty_set_mode(&view->keyboard, UV_TTY_MODE_NORMAL);
+    uv_walk(&view->loop, close_handle, NULL);
 }
 
 // How many looks there are; 0: without end.
@@ -197,7 +202,6 @@ int sfl_cli_top(const struct sfl_cli_options *options)
         view->timer.data = view;
         uv_timer_start(&view->timer, on_timer, 0, options->interval_ms);
         uv_run(&view->loop, UV_RUN_DEFAULT);
-        uv_tty_reset_mode();
         if (view->has_screen)
             printf("\n");
         error = uv_loop_close(&view->loop);

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bytes: large, binary, to files and pipes, and to readers that do not read or go away."""
+
+import os
+import subprocess
+import threading
+import unittest
+
+from support import BOUND, Case, until
+
+LARGE = 20 * 1024 * 1024
+
+
+class Bytes(Case):
+    def large_file(self, size=LARGE):
+        path = self.folder / "large"
+        path.write_bytes(os.urandom(size))
+        return path
+
+    def test_20_mb_of_any_bytes_reach_files_and_pipes_unchanged(self):
+        large = self.large_file()
+        gate = self.gate()
+        command = ("--", "sh", "-c", f"{self.note()}; {gate.shell()}; exec cat {large}")
+        to_files = [self.do("key", *command) for _ in range(2)]
+        to_pipe = self.do("key", *command, stdout=subprocess.PIPE)
+        self.wait_for_callers(3)
+        gate.open()
+        from_pipe = to_pipe.process.stdout.read()
+        to_pipe.process.stdout.close()
+        expected = large.read_bytes()
+        self.assertEqual(to_pipe.wait(), 0, to_pipe.errors())
+        self.assertTrue(from_pipe == expected)
+        for tool in to_files:
+            self.assertEqual(tool.wait(), 0, tool.errors())
+            self.assertTrue(tool.output() == expected)
+        self.assertEqual(len(self.runs()), 1)
+
+    def test_20_mb_that_are_retained_reach_who_comes_late(self):
+        large = self.large_file()
+        self.assertEqual(self.run_do("--retain", "1h", "key", "--", "cat", large).code, 0)
+        for options in ([], ["--buffer"]):
+            tool = self.run_do(*options, "key", "--", "false")
+            self.assertEqual(tool.code, 0, tool.errors())
+            self.assertTrue(tool.output() == large.read_bytes())
+
+    def test_no_output_is_an_output(self):
+        gate = self.gate()
+        leader = self.do("key", "--", "sh", "-c", gate.shell())
+        self.wait_for_callers(1)
+        follower = self.do("key", "--", "false")
+        self.wait_for_callers(2)
+        gate.open()
+        self.assert_ends(leader, 0, b"")
+        self.assert_ends(follower, 0, b"")
+
+    def test_it_appends_to_a_file_that_is_appended_to(self):
+        path = self.folder / "log"
+        path.write_bytes(b"before\n")
+        with open(path, "ab") as log:
+            self.assertEqual(self.run_do("key", "--", "echo", "now", stdout=log).code, 0)
+        self.assertEqual(path.read_bytes(), b"before\nnow\n")
+
+    def test_buffer_prints_only_when_the_outcome_is_known(self):
+        gate = self.gate()
+        live = self.do("key", "--", "sh", "-c", f"echo first; {gate.shell()}; echo last; exit 3")
+        self.wait_for_callers(1)
+        buffered = self.do("--buffer", "key", "--", "true")
+        self.wait_for_callers(2)
+        self.until_output(live, b"first\n")
+        self.assertEqual(buffered.output(), b"")
+        gate.open()
+        self.assert_ends(live, 3, b"first\nlast\n")
+        self.assert_ends(buffered, 3, b"first\nlast\n")
+
+    def test_buffer_of_a_leader_prints_at_the_end(self):
+        gate = self.gate()
+        leader = self.do("--buffer", "key", "--", "sh", "-c",
+                         f"echo first; {gate.shell()}; echo last")
+        self.wait_for_callers(1)
+        follower = self.do("key", "--", "true")
+        self.until_output(follower, b"first\n")
+        self.assertEqual(leader.output(), b"")
+        gate.open()
+        self.assert_ends(leader, 0, b"first\nlast\n")
+
+    def test_more_than_the_limit_is_code_73(self):
+        tool = self.run_do("--result-limit", "1KiB", "key", "--", "head", "-c", "2000",
+                           "/dev/zero")
+        self.assertEqual(tool.code, 73)
+        self.assertIn("larger than", tool.errors())
+
+
+class ServerLimit(Case):
+    daemon_flags = ("--result-limit", "64KiB")
+
+    def test_more_than_the_servers_limit_is_code_73_and_ends_the_command(self):
+        tool = self.run_do("key", "--", "sh", "-c", f"{self.note()}; exec cat /dev/zero")
+        self.assertEqual(tool.code, 73, tool.errors())
+        self.assert_command_is_gone()
+
+
+class Readers(Case):
+    def test_a_leader_whose_reader_is_gone_goes_on_for_its_followers(self):
+        gate = self.gate()
+        ending, tail = os.pipe()
+        command = f"{gate.shell()}; echo one; echo two; {gate.shell()}; echo three"
+        leader = self.do("key", "--", "sh", "-c", command, stdout=tail)
+        os.close(tail)
+        self.wait_for_callers(1)
+        follower = self.do("key", "--", "false")
+        self.wait_for_callers(2)
+        os.close(ending)
+        gate.open(1)
+        self.until_output(follower, b"one\ntwo\n")
+        gate.open()
+        self.assert_ends(follower, 0, b"one\ntwo\nthree\n")
+        self.assert_ends(leader, 74)
+        self.assertEqual(leader.errors(), "")
+
+    def test_a_command_that_nobody_reads_is_ended(self):
+        ending, tail = os.pipe()
+        tool = self.do("key", "--", "sh", "-c", f"{self.note()}; yes", stdout=tail)
+        os.close(tail)
+        self.assertEqual(os.read(ending, 4), b"y\ny\n")
+        os.close(ending)
+        self.assert_ends(tool, 74)
+        self.assert_command_is_gone()
+
+    def test_a_follower_whose_reader_is_gone_leaves(self):
+        gate = self.gate()
+        leader = self.do("key", "--", "sh", "-c",
+                         f"{gate.shell()}; echo one; {gate.shell()}; echo two")
+        self.wait_for_callers(1)
+        ending, tail = os.pipe()
+        follower = self.do("key", "--", "false", stdout=tail)
+        os.close(tail)
+        self.wait_for_callers(2)
+        os.close(ending)
+        gate.open(1)
+        self.assert_ends(follower, 74)
+        gate.open()
+        self.assert_ends(leader, 0, b"one\ntwo\n")
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "there is no /dev/full")
+    def test_a_full_disk_is_code_74_and_said(self):
+        with open("/dev/full", "wb") as full:
+            tool = self.run_do("key", "--", "echo", "out", stdout=full)
+        self.assertEqual(tool.code, 74)
+        self.assertIn("cannot write the output: No space left", tool.errors())
+
+    def test_a_follower_that_does_not_read_holds_up_nobody(self):
+        gate = self.gate()
+        command = f"{gate.shell()}; exec head -c 4000000 /dev/zero"
+        ending, tail = os.pipe()
+        leader = self.do("key", "--", "sh", "-c", command)
+        self.wait_for_callers(1)
+        slow = self.do("key", "--", "false", stdout=tail)
+        os.close(tail)
+        fast = self.do("key", "--", "false")
+        self.wait_for_callers(3)
+        gate.open()
+        for tool in (leader, fast):
+            self.assert_ends(tool, 0, bytes(4000000))
+        self.assertIsNone(slow.process.poll())
+        with os.fdopen(ending, "rb") as reader:
+            self.assertTrue(reader.read() == bytes(4000000))
+        self.assert_ends(slow, 0)
+
+    def test_a_leader_that_is_not_read_makes_its_command_wait(self):
+        ending, tail = os.pipe()
+        done = self.folder / "done"
+        tool = self.do("key", "--", "sh", "-c", f"head -c 30000000 /dev/zero; touch {done}",
+                       stdout=tail)
+        os.close(tail)
+        # A few buffers fill, then nothing moves any more.
+        sizes = []
+
+        def has_settled():
+            sizes.append(self.flights()[0]["value_bytes"] if self.flights() else 0)
+            return sizes[-1] > 0 and sizes[-5:] == [sizes[-1]] * 5
+
+        until(has_settled, "the command waits")
+        self.assertLess(sizes[-1], 8000000)
+        self.assertFalse(done.exists())
+        read = []
+        reader = threading.Thread(target=lambda: read.append(os.fdopen(ending, "rb").read()))
+        reader.start()
+        self.assert_ends(tool, 0)
+        reader.join(BOUND)
+        self.assertTrue(read[0] == bytes(30000000))
+
+
+if __name__ == "__main__":
+    unittest.main()

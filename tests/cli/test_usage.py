@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line itself: nothing here needs a daemon."""
+
+import shutil
+import subprocess
+import unittest
+
+from support import BIN, Case
+
+WRONG = [
+    ([], "say what to do"),
+    (["bogus"], "there is no subcommand bogus"),
+    (["--bogus"], "there is no subcommand --bogus"),
+    (["do"], "the key is missing"),
+    (["do", "--", "true"], "the key is missing"),
+    (["do", "", "--", "true"], "the key is missing"),
+    (["do", "key"], "the command is missing"),
+    (["do", "key", "--"], "the command is missing"),
+    (["do", "key", "true"], '"--" goes before the command'),
+    (["do", "--bogus", "key", "--", "true"], "--bogus is not an option here"),
+    (["do", "--json", "key", "--", "true"], "--json is not an option here"),
+    (["do", "key", "--retain", "--", "true"], "--retain needs a value"),
+    (["do", "--retain", "10", "key", "--", "true"], "--retain needs a unit"),
+    (["do", "--retain", "10x", "key", "--", "true"], "--retain has an unknown unit"),
+    (["do", "--skip-code", "256", "key", "--", "true"], "--skip-code is too large"),
+    (["do", "--skip-code", "-1", "key", "--", "true"], "--skip-code must be a whole number"),
+    (["do", "--max-attempts", "many", "key", "--", "true"], "must be a whole number"),
+    (["do", "--result-limit", "0", "key", "--", "true"], "--result-limit is too small"),
+    (["do", "--on-leader-loss", "cry", "key", "--", "true"], "must be promote or fail"),
+    (["do", "--fingerprint", "x" * 65, "key", "--", "true"], "longer than 64 bytes"),
+    (["do", "--follow-only", "--skip-if-running", "key"], "contradict each other"),
+    (["do", "--address", "", "key", "--", "true"], "--address must not be empty"),
+    (["forget"], "the key is missing"),
+    (["forget", "one", "two"], "two is too much"),
+    (["list", "key"], "key is too much"),
+    (["list", "--limit", "0"], "--limit is too small"),
+    (["top", "--interval", "1ms"], "--interval is too small"),
+    (["stats", "--if-unshared"], "--if-unshared is not an option here"),
+]
+
+
+class Usage(Case):
+    has_daemon = False
+
+    def test_a_wrong_command_line_is_code_64_and_says_what_is_wrong(self):
+        for arguments, what in WRONG:
+            with self.subTest(arguments=arguments):
+                tool = self.run_tool(*arguments)
+                self.assertEqual(tool.code, 64)
+                self.assertIn(what, tool.errors())
+                self.assertEqual(tool.output(), b"")
+
+    def test_help_goes_to_standard_output(self):
+        tool = self.run_tool("--help")
+        self.assertEqual((tool.code, tool.errors()), (0, ""))
+        for word in (b"do", b"forget", b"list", b"top", b"stats", b"Exit codes", b"75"):
+            self.assertIn(word, tool.output())
+
+    def test_each_subcommand_has_its_help(self):
+        for name in ("do", "forget", "list", "top", "stats"):
+            with self.subTest(name=name):
+                tool = self.run_tool(name, "--help")
+                self.assertEqual((tool.code, tool.errors()), (0, ""))
+                self.assertIn(f"Usage: singleflight {name}".encode(), tool.output())
+                self.assertIn(b"--address", tool.output())
+                self.assertLess(max(map(len, tool.output().splitlines())), 81)
+
+    def test_options_stand_before_or_after_the_key(self):
+        for arguments in (["--help", "key"], ["key", "--help"]):
+            tool = self.run_do(*arguments)
+            self.assertEqual(tool.code, 0)
+
+    def test_version_names_release_and_revision(self):
+        tool = self.run_tool("--version")
+        self.assertEqual(tool.code, 0)
+        self.assertRegex(tool.output(), rb"^singleflight \d+\.\d+\.\d+ \(.+\)\n$")
+
+    @unittest.skipUnless(shutil.which("mandoc"), "mandoc is not installed")
+    def test_the_man_page_is_well_formed(self):
+        page = subprocess.run([BIN / "singleflight", "--print-man-page"], capture_output=True,
+                              check=True)
+        lint = subprocess.run(["mandoc", "-T", "lint", "-W", "style"], input=page.stdout,
+                              capture_output=True, check=False)
+        complaints = [line for line in lint.stdout.decode().splitlines()
+                      if "referenced manual not found" not in line]
+        self.assertEqual(complaints, [])
+        self.assertIn(rb"skip\-if\-running", page.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
