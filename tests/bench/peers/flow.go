@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+type flowFound struct {
+	FlightsPerSecond float64 `json:"flights_per_second"`
+	CallersPerSecond float64 `json:"callers_per_second"`
+	LeadsPerFlight   float64 `json:"leads_per_flight"`
+	P50              float64 `json:"p50_us"`
+	P99              float64 `json:"p99_us"`
+	P999             float64 `json:"p999_us"`
+	ServerCPU        float64 `json:"server_cpu_us_per_flight"`
+	ClientCPU        float64 `json:"client_cpu_us_per_flight"`
+}
+
+// What is counted while counting is true.
+type flowState struct {
+	it       peer
+	p        plan
+	nextKey  atomic.Uint64
+	counting atomic.Bool
+	stopping atomic.Bool
+	served   atomic.Uint64 // callers
+	leads    atomic.Uint64
+	failure  atomic.Pointer[error]
+}
+
+func (s *flowState) fail(err error) {
+	s.failure.CompareAndSwap(nil, &err)
+	s.stopping.Store(true)
+}
+
+func (s *flowState) call(ctx context.Context, caller int, key string) {
+	value, err := s.it.get(ctx, caller%s.p.clients, key, func() []byte {
+		if s.counting.Load() {
+			s.leads.Add(1)
+		}
+		return makeValue(s.p.bytes)
+	})
+	if err == nil && len(value) < s.p.bytes {
+		err = fmt.Errorf("a caller got %d bytes of %d", len(value), s.p.bytes)
+	}
+	if err != nil && !s.stopping.Load() {
+		s.fail(err)
+	} else if s.counting.Load() {
+		s.served.Add(1)
+	}
+}
+
+// One flight after the other, each with perFlight callers of a new key.
+func (s *flowState) slot(ctx context.Context, index int) []float64 {
+	var samples []float64
+	for !s.stopping.Load() {
+		key := fmt.Sprintf("article:%x:%d", time.Now().UnixNano(), s.nextKey.Add(1))
+		began := time.Now()
+		if s.p.perFlight == 1 {
+			s.call(ctx, index, key)
+		} else {
+			var callers sync.WaitGroup
+			for i := range s.p.perFlight {
+				callers.Go(func() { s.call(ctx, index+i, key) })
+			}
+			callers.Wait()
+		}
+		if s.counting.Load() {
+			samples = append(samples, float64(time.Since(began).Nanoseconds())/1e3)
+		}
+	}
+	return samples
+}
+
+func flow(it peer, p plan) (any, error) {
+	s := &flowState{it: it, p: p}
+	ctx, cancel := context.WithCancel(context.Background())
+	var samples []float64
+	var mutex sync.Mutex
+	var slots sync.WaitGroup
+	for i := range p.flights {
+		slots.Go(func() {
+			mine := s.slot(ctx, i)
+			mutex.Lock()
+			samples = append(samples, mine...)
+			mutex.Unlock()
+		})
+	}
+	<-time.After(seconds(p.warmup))
+	server, client := processCPU(p.pid), ownCPU()
+	s.counting.Store(true)
+	began := time.Now()
+	<-time.After(seconds(p.seconds))
+	s.counting.Store(false)
+	took := time.Since(began).Seconds()
+	server, client = processCPU(p.pid)-server, ownCPU()-client
+	s.stopping.Store(true)
+	cancel() // what is under way does not count any more
+	slots.Wait()
+	if failure := s.failure.Load(); failure != nil {
+		return nil, *failure
+	}
+	served := float64(s.served.Load())
+	flights := served / float64(p.perFlight)
+	if served == 0 {
+		return nil, fmt.Errorf("no caller was served within %.1f s", p.seconds)
+	}
+	slices.Sort(samples)
+	return flowFound{
+		FlightsPerSecond: flights / took,
+		CallersPerSecond: served / took,
+		LeadsPerFlight:   float64(s.leads.Load()) / flights,
+		P50:              at(samples, 0.5),
+		P99:              at(samples, 0.99),
+		P999:             at(samples, 0.999),
+		ServerCPU:        server / flights,
+		ClientCPU:        client / flights,
+	}, nil
+}
+
+func seconds(number float64) time.Duration {
+	return time.Duration(number * float64(time.Second))
+}
+
+func at(sorted []float64, part float64) float64 {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)-1, int(part*float64(len(sorted))))]
+}
