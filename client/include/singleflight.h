@@ -185,7 +185,9 @@ struct singleflight_client_options {
 };
 
 #define SINGLEFLIGHT_CLIENT_OPTIONS_INIT                                                           \
-    { .struct_bytes = sizeof(struct singleflight_client_options) }
+    {                                                                                              \
+        .struct_bytes = sizeof(struct singleflight_client_options)                                 \
+    }
 
 // Makes a client and starts its thread. Connects when the first call needs it. `options` may be
 // NULL for the defaults. To be destroyed by singleflight_client_destroy().
@@ -266,7 +268,9 @@ struct singleflight_do_options {
 };
 
 #define SINGLEFLIGHT_DO_OPTIONS_INIT                                                               \
-    { .struct_bytes = sizeof(struct singleflight_do_options) }
+    {                                                                                              \
+        .struct_bytes = sizeof(struct singleflight_do_options)                                     \
+    }
 
 // ---- the blocking Do ----
 
@@ -341,7 +345,9 @@ struct singleflight_error {
 };
 
 #define SINGLEFLIGHT_ERROR_INIT                                                                    \
-    { .struct_bytes = sizeof(struct singleflight_error) }
+    {                                                                                              \
+        .struct_bytes = sizeof(struct singleflight_error)                                          \
+    }
 
 // Describes the error that the function ends with; replaces what was set before. Bytes that are no
 // UTF-8 are replaced by "?" in the texts.
@@ -439,7 +445,9 @@ struct singleflight_call_events {
 };
 
 #define SINGLEFLIGHT_CALL_EVENTS_INIT                                                              \
-    { .struct_bytes = sizeof(struct singleflight_call_events) }
+    {                                                                                              \
+        .struct_bytes = sizeof(struct singleflight_call_events)                                    \
+    }
 
 // Asks for the work without waiting. `events` is copied. `call_out` may be NULL when the call will
 // not be cancelled; otherwise it is to be given back by singleflight_call_release().

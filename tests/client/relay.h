@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// A relay between clients and a server, whose connections a test can cut.
+#ifndef SFL_TESTS_CLIENT_RELAY_H
+#define SFL_TESTS_CLIENT_RELAY_H
+
+#include <stdbool.h>
+
+struct relay;
+
+// Listens on a loopback port of its own and passes connections on to `address`.
+struct relay *relay_create(const char *address);
+
+// "127.0.0.1:port"
+const char *relay_address(const struct relay *relay);
+
+// Closes every connection towards both ends, and returns when that is done. With `refuses`, those
+// that come later are closed at once, until relay_accept().
+void relay_cut(struct relay *relay, bool refuses);
+void relay_accept(struct relay *relay);
+
+void relay_destroy(struct relay *relay);
+
+#endif
