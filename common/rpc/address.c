@@ -68,8 +68,7 @@ enum sfl_status sfl_address_check(const char *text, struct sfl_address *address_
         snprintf(problem_out, PROBLEM_MAX, "%.200s: not of the form HOST:PORT", text);
         return SFL_INVALID_ARGUMENT;
     }
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found;
     int failed = getaddrinfo(address.host, address.port, &hints, &found);
     if (failed != 0) {

@@ -25,6 +25,7 @@ struct sfl_channel {
     atomic_uint references; // the owner's, and one per stream
     grpc_channel *channel;
     struct sfl_pump *pump;
+    uint64_t message_bytes_max;
 };
 
 static grpc_channel *create_grpc_channel(const char *target,
@@ -34,8 +35,10 @@ static grpc_channel *create_grpc_channel(const char *target,
     snprintf(user_agent, sizeof(user_agent), "singleflight-c/%s", sfl_version());
     grpc_arg args[] = {
         sfl_arg_string(GRPC_ARG_PRIMARY_USER_AGENT_STRING, user_agent),
-        sfl_arg_int(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, sfl_arg_length(options->message_bytes_max)),
+        sfl_arg_int(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+                    sfl_arg_length(options->message_bytes_max)),
         sfl_arg_int(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
+        sfl_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), // see decompress.h
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIME_MS, sfl_arg_keepalive(options->keepalive_time_ms)),
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, sfl_arg_clamp(options->keepalive_timeout_ms)),
         sfl_arg_int(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
@@ -64,6 +67,7 @@ enum sfl_status sfl_channel_create(const char *target, const struct sfl_channel_
         return SFL_NO_MEMORY;
     atomic_init(&channel->references, 1);
     channel->pump = options->pump;
+    channel->message_bytes_max = options->message_bytes_max;
     channel->channel = create_grpc_channel(target, options);
     // For a target that it cannot read gRPC gives a channel that has failed already; a proper one
     // is idle before its first call.
@@ -96,17 +100,35 @@ void sfl_channel_reset_backoff(struct sfl_channel *channel)
 
 static const struct sfl_stream_owner owner_calls = {.on_free = channel_unref};
 
-struct sfl_stream *sfl_channel_open(struct sfl_channel *channel, const char *path,
-                                    uint64_t deadline_ms, const struct sfl_stream_events *events,
-                                    void *context)
+static struct sfl_stream *begin(struct sfl_channel *channel, const char *path, uint64_t deadline_ms,
+                                const struct sfl_stream_opening *opening,
+                                const struct sfl_stream_events *events, void *context)
 {
     grpc_call *call = grpc_channel_create_call(
         channel->channel, NULL, GRPC_PROPAGATE_DEFAULTS, sfl_pump_queue(channel->pump),
         grpc_slice_from_static_string(path), NULL, sfl_operation_deadline(deadline_ms), NULL);
     atomic_fetch_add_explicit(&channel->references, 1, memory_order_relaxed);
-    struct sfl_stream *stream =
-        sfl_stream_begin(call, deadline_ms, events, context, &owner_calls, channel);
+    struct sfl_stream *stream = sfl_stream_begin(call, deadline_ms, channel->message_bytes_max,
+                                                 opening, events, context, &owner_calls, channel);
     if (stream == NULL)
         channel_unref(channel);
     return stream;
+}
+
+struct sfl_stream *sfl_channel_open(struct sfl_channel *channel, const char *path,
+                                    uint64_t deadline_ms, const struct sfl_stream_events *events,
+                                    void *context)
+{
+    struct sfl_stream_opening opening = {.has_message = false};
+    return begin(channel, path, deadline_ms, &opening, events, context);
+}
+
+struct sfl_stream *sfl_channel_open_with(struct sfl_channel *channel, const char *path,
+                                         uint64_t deadline_ms, const struct sfl_piece *pieces,
+                                         size_t count, bool is_last,
+                                         const struct sfl_stream_events *events, void *context)
+{
+    struct sfl_stream_opening opening = {
+        .pieces = pieces, .count = count, .has_message = true, .is_last = is_last};
+    return begin(channel, path, deadline_ms, &opening, events, context);
 }

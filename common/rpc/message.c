@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/message.h"
 
+#include "rpc/decompress.h"
+
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/slice.h>
@@ -90,13 +92,29 @@ static enum sfl_status flatten(struct sfl_message_view *view, grpc_byte_buffer_r
     return SFL_OK;
 }
 
-enum sfl_status sfl_message_view_init(struct sfl_message_view *view, grpc_byte_buffer *buffer)
+static enum sfl_status unpack(struct sfl_message_view *view, grpc_byte_buffer *buffer,
+                              uint64_t bytes_max)
+{
+    uint8_t *data;
+    size_t size;
+    enum sfl_status status = sfl_decompress(buffer, bytes_max, &data, &size);
+    if (status != SFL_OK)
+        return status;
+    view->slice = grpc_slice_new(data, size, free);
+    view->bytes = sfl_span_of(data, size);
+    return SFL_OK;
+}
+
+enum sfl_status sfl_message_view_init(struct sfl_message_view *view, grpc_byte_buffer *buffer,
+                                      uint64_t bytes_max)
 {
     size_t size = grpc_byte_buffer_length(buffer);
     view->slice = grpc_empty_slice();
     view->bytes = sfl_span_of("", 0);
     if (size == 0)
         return SFL_OK;
+    if (buffer->data.raw.compression != GRPC_COMPRESS_NONE)
+        return unpack(view, buffer, bytes_max);
     grpc_byte_buffer_reader reader;
     if (grpc_byte_buffer_reader_init(&reader, buffer) == 0)
         return SFL_INTERNAL;

@@ -21,10 +21,11 @@ struct sfl_message_view {
     grpc_slice slice; // holds the bytes
 };
 
-// Makes `buffer` readable in one piece: a message of one slice is borrowed, others are copied.
-// SFL_NO_MEMORY when there is none for the copy, SFL_INTERNAL when gRPC cannot read its buffer.
-enum sfl_status sfl_message_view_init(struct sfl_message_view *view,
-                                      grpc_byte_buffer *buffer) SFL_MUST_USE;
+// Makes `buffer` readable in one piece: a message of one slice is borrowed, others are copied, and
+// compressed ones unpacked, up to `bytes_max` (0: no limit). The view is to be ended in any case.
+// SFL_NO_MEMORY, SFL_RESOURCE_EXHAUSTED when there is more, SFL_INTERNAL when it cannot be read.
+enum sfl_status sfl_message_view_init(struct sfl_message_view *view, grpc_byte_buffer *buffer,
+                                      uint64_t bytes_max) SFL_MUST_USE;
 void sfl_message_view_deinit(struct sfl_message_view *view);
 
 #endif

@@ -166,9 +166,8 @@ static void *pump_main(void *argument)
     current = pump;
     for (;;) {
         uint64_t due_ms = next_tick_ms(pump);
-        gpr_timespec deadline = pump->work_count == 0
-                                    ? sfl_operation_deadline(due_ms)
-                                    : gpr_inf_past(GPR_CLOCK_MONOTONIC);
+        gpr_timespec deadline = pump->work_count == 0 ? sfl_operation_deadline(due_ms)
+                                                      : gpr_inf_past(GPR_CLOCK_MONOTONIC);
         bool is_open = drain(pump, deadline);
         tick_if_due(pump, due_ms);
         run_works(pump);
@@ -187,9 +186,9 @@ static void pump_init(struct sfl_pump *pump, const struct sfl_pump_hooks *hooks)
     atomic_init(&waker->is_pending, false);
     waker->has_rung = false;
     waker->channel = grpc_lame_client_channel_create("wake", GRPC_STATUS_UNAVAILABLE, "wake");
-    waker->call = grpc_channel_create_call(
-        waker->channel, NULL, GRPC_PROPAGATE_DEFAULTS, pump->queue,
-        grpc_slice_from_static_string("/wake"), NULL, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    waker->call = grpc_channel_create_call(waker->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
+                                           pump->queue, grpc_slice_from_static_string("/wake"),
+                                           NULL, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
 }
 
 static void pump_deinit(struct sfl_pump *pump)

@@ -38,8 +38,8 @@ struct sfl_pump_work {
 enum sfl_status sfl_pumps_create(unsigned count, const struct sfl_pump_hooks *hooks,
                                  struct sfl_pumps **pumps_out) SFL_MUST_USE;
 
-// Shuts the queues down, drains them to the end, joins the threads. Every stream on these pumps must
-// have been released, every channel and server destroyed before. Not from a pump thread.
+// Shuts the queues down, drains them to the end, joins the threads. Every stream on these pumps
+// must have been released, every channel and server destroyed before. Not from a pump thread.
 void sfl_pumps_destroy(struct sfl_pumps *pumps);
 
 unsigned sfl_pumps_count(const struct sfl_pumps *pumps);

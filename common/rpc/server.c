@@ -48,6 +48,7 @@ struct request {
 struct sfl_rpc_server {
     grpc_server *server;
     struct sfl_pumps *pumps;
+    uint64_t message_bytes_max;
     struct sfl_operation shutdown;
     bool is_shutting_down; // whoever owns the server
 
@@ -144,7 +145,8 @@ static void leave(struct request *request)
 static void serve(struct sfl_rpc_server *server, const struct method_row *row, grpc_call *call,
                   gpr_timespec deadline, grpc_byte_buffer *first, grpc_slice method)
 {
-    struct sfl_stream *stream = sfl_stream_accept(call, deadline, &owner_calls, server);
+    struct sfl_stream *stream =
+        sfl_stream_accept(call, deadline, server->message_bytes_max, &owner_calls, server);
     if (stream == NULL) {
         grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED,
                                      "no memory for another call", NULL);
@@ -197,9 +199,12 @@ static void on_request(struct sfl_operation *operation, bool ok)
 static grpc_server *create_grpc_server(const struct sfl_rpc_server_options *options)
 {
     grpc_arg args[] = {
-        sfl_arg_int(GRPC_ARG_ALLOW_REUSEPORT, 0), // or a second server takes the same port in silence
-        sfl_arg_int(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, sfl_arg_length(options->message_bytes_max)),
+        sfl_arg_int(GRPC_ARG_ALLOW_REUSEPORT,
+                    0), // or a second server takes the same port in silence
+        sfl_arg_int(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+                    sfl_arg_length(options->message_bytes_max)),
         sfl_arg_int(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
+        sfl_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), // see decompress.h
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIME_MS, sfl_arg_keepalive(options->keepalive_time_ms)),
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, sfl_arg_clamp(options->keepalive_timeout_ms)),
         sfl_arg_int(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
@@ -216,11 +221,11 @@ static bool register_methods(struct sfl_rpc_server *server)
 {
     for (size_t i = 0; i < server->method_count; i++) {
         struct method_row *row = &server->rows[i];
-        row->handle = grpc_server_register_method(
-            server->server, row->method.path, NULL,
-            row->method.reads_first ? GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER
-                                    : GRPC_SRM_PAYLOAD_NONE,
-            0);
+        row->handle = grpc_server_register_method(server->server, row->method.path, NULL,
+                                                  row->method.reads_first
+                                                      ? GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER
+                                                      : GRPC_SRM_PAYLOAD_NONE,
+                                                  0);
         if (row->handle == NULL)
             return false;
     }
@@ -274,6 +279,7 @@ enum sfl_status sfl_rpc_server_create(const struct sfl_rpc_server_options *optio
     if (server == NULL)
         return SFL_NO_MEMORY;
     server->pumps = options->pumps;
+    server->message_bytes_max = options->message_bytes_max;
     server->shutdown.on_done = on_shutdown;
     server->method_count = method_count;
     for (size_t i = 0; i < method_count; i++)

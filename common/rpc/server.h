@@ -13,9 +13,9 @@
 struct sfl_rpc_server;
 
 struct sfl_rpc_server_options {
-    struct sfl_pumps *pumps;       // borrowed until the server is destroyed
-    uint64_t message_bytes_max;    // larger ones end their RPC with RESOURCE_EXHAUSTED; 0 = no limit
-    uint64_t keepalive_time_ms;    // silence before the server pings a connection; 0 = no pings
+    struct sfl_pumps *pumps;    // borrowed until the server is destroyed
+    uint64_t message_bytes_max; // larger ones end their RPC with RESOURCE_EXHAUSTED; 0 = no limit
+    uint64_t keepalive_time_ms; // silence before the server pings a connection; 0 = no pings
     uint64_t keepalive_timeout_ms; // how long it waits for the answer
 };
 
@@ -60,12 +60,12 @@ void sfl_rpc_server_start(struct sfl_rpc_server *server);
 // to a second of it is used for that, no more). New RPCs end with UNAVAILABLE, but with CANCELLED
 // when they were on the wire at that moment. Once. Not from a pump thread.
 // False when a connection is still open, because its client does not read what was sent to it: then
-// destroying the server would wait until gRPC gives it up (keepalive_timeout_ms), and a program that
-// is about to end may as well exit without it.
+// destroying the server would wait until gRPC gives it up (keepalive_timeout_ms), and a program
+// that is about to end may as well exit without it.
 bool sfl_rpc_server_shutdown(struct sfl_rpc_server *server, uint64_t grace_ms);
 
-// After shutdown (or instead of start). Waits for the last connection, and frees the server. Streams
-// may still be referred to.
+// After shutdown (or instead of start). Waits for the last connection, and frees the server.
+// Streams may still be referred to.
 void sfl_rpc_server_destroy(struct sfl_rpc_server *server);
 
 #endif

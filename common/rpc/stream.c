@@ -112,20 +112,30 @@ void sfl_stream_cancel(struct sfl_stream *stream, int code, const char *text)
 static void start_read(struct sfl_stream *stream)
 {
     stream->is_reading = true;
-    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE,
-                  .data.recv_message.recv_message = &stream->incoming};
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &stream->incoming};
     start_batch(stream, &op, 1, &stream->read);
+}
+
+static void refuse_message(struct sfl_stream *stream, enum sfl_status status)
+{
+    const char *text = "a message cannot be decompressed";
+    if (status == SFL_RESOURCE_EXHAUSTED)
+        text = "a message is larger than the limit when it is decompressed";
+    else if (status == SFL_NO_MEMORY)
+        text = "no memory for a message";
+    sfl_stream_cancel(stream, sfl_status_code(status), text);
 }
 
 // Hands a message to the callee. Takes `buffer`.
 static void deliver(struct sfl_stream *stream, grpc_byte_buffer *buffer)
 {
-    struct sfl_message_view view;
     if (!is_finished(stream) && stream->events->on_message != NULL) {
-        if (sfl_message_view_init(&view, buffer) == SFL_OK)
+        struct sfl_message_view view;
+        enum sfl_status status = sfl_message_view_init(&view, buffer, stream->message_bytes_max);
+        if (status == SFL_OK)
             stream->events->on_message(stream->context, view.bytes);
         else
-            sfl_stream_cancel(stream, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for a message");
+            refuse_message(stream, status);
         sfl_message_view_deinit(&view);
     }
     grpc_byte_buffer_destroy(buffer);
@@ -187,8 +197,8 @@ static size_t add_metadata(struct sfl_stream *stream, grpc_op *ops, size_t count
 
 static size_t add_message(struct sfl_stream *stream, grpc_op *ops, size_t count)
 {
-    ops[count] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE,
-                           .data.send_message.send_message = stream->outgoing};
+    ops[count] =
+        (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = stream->outgoing};
     return count + 1;
 }
 
@@ -290,12 +300,14 @@ static struct sfl_stream *create(grpc_call *call, unsigned batches,
 }
 
 struct sfl_stream *sfl_stream_accept(grpc_call *call, gpr_timespec deadline,
+                                     uint64_t message_bytes_max,
                                      const struct sfl_stream_owner *owner_calls, void *owner)
 {
     struct sfl_stream *stream = create(call, 1, owner_calls, owner);
     if (stream == NULL)
         return NULL;
     stream->is_server = true;
+    stream->message_bytes_max = message_bytes_max;
     stream->deadline_ms = sfl_operation_monotonic_ms(deadline);
     grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
                   .data.recv_close_on_server.cancelled = &stream->cancelled};
@@ -318,28 +330,24 @@ void sfl_stream_serve(struct sfl_stream *stream, const struct sfl_stream_events 
     start_read(stream);
 }
 
-struct sfl_stream *sfl_stream_begin(grpc_call *call, uint64_t deadline_ms,
-                                    const struct sfl_stream_events *events, void *context,
-                                    const struct sfl_stream_owner *owner_calls, void *owner)
+// The batch with which a client's RPC begins, when its first message goes with it.
+static void start_opening(struct sfl_stream *stream, const struct sfl_stream_opening *opening)
 {
-    // All three batches are counted before the first one is started.
-    struct sfl_stream *stream = create(call, 3, owner_calls, owner);
-    if (stream == NULL) {
-        grpc_call_unref(call);
-        return NULL;
-    }
-    stream->deadline_ms = deadline_ms;
-    stream->events = events;
-    stream->context = context;
-    grpc_metadata_array_init(&stream->initial_metadata);
-    grpc_metadata_array_init(&stream->trailing_metadata);
-    stream->is_reading = true;
-    // The status needs the initial metadata to be asked for (GRPC_CORE.md), but not in its own batch,
-    // which would make it wait until the socket takes what is sent.
+    grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}};
+    size_t count = add_message(stream, ops, 1);
+    if (opening->is_last)
+        ops[count++] = (grpc_op){.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
+    start_batch(stream, ops, count, &stream->write);
+}
+
+// What a client receives, in batches that do not wait for what it sends: the socket may not take
+// it. The status needs the initial metadata to be asked for (GRPC_CORE.md).
+static void start_receiving(struct sfl_stream *stream, bool sends_metadata)
+{
     grpc_op begin[] = {
-        {.op = GRPC_OP_SEND_INITIAL_METADATA},
         {.op = GRPC_OP_RECV_INITIAL_METADATA,
          .data.recv_initial_metadata.recv_initial_metadata = &stream->initial_metadata},
+        {.op = GRPC_OP_SEND_INITIAL_METADATA},
     };
     grpc_op close = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
                      .data.recv_status_on_client = {.trailing_metadata = &stream->trailing_metadata,
@@ -347,9 +355,37 @@ struct sfl_stream *sfl_stream_begin(grpc_call *call, uint64_t deadline_ms,
                                                     .status_details = &stream->text}};
     grpc_op read = {.op = GRPC_OP_RECV_MESSAGE,
                     .data.recv_message.recv_message = &stream->incoming};
-    start_batch(stream, begin, 2, &stream->begin);
+    start_batch(stream, begin, sends_metadata ? 2 : 1, &stream->begin);
     start_batch(stream, &close, 1, &stream->close);
     start_batch(stream, &read, 1, &stream->read);
+}
+
+struct sfl_stream *sfl_stream_begin(grpc_call *call, uint64_t deadline_ms,
+                                    uint64_t message_bytes_max,
+                                    const struct sfl_stream_opening *opening,
+                                    const struct sfl_stream_events *events, void *context,
+                                    const struct sfl_stream_owner *owner_calls, void *owner)
+{
+    // All batches are counted before the first one is started.
+    unsigned batches = opening->has_message ? 4 : 3;
+    struct sfl_stream *stream = create(call, batches, owner_calls, owner);
+    if (stream == NULL) {
+        sfl_message_release(opening->pieces, opening->count);
+        grpc_call_unref(call);
+        return NULL;
+    }
+    stream->deadline_ms = deadline_ms;
+    stream->message_bytes_max = message_bytes_max;
+    stream->events = events;
+    stream->context = context;
+    grpc_metadata_array_init(&stream->initial_metadata);
+    grpc_metadata_array_init(&stream->trailing_metadata);
+    stream->is_reading = true;
+    if (opening->has_message) {
+        stream->outgoing = sfl_message_create(opening->pieces, opening->count);
+        start_opening(stream, opening);
+    }
+    start_receiving(stream, !opening->has_message);
     return stream;
 }
 

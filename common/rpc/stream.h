@@ -3,8 +3,8 @@
 //
 // Threads: the events of one stream are called one at a time, on the pump thread that the stream
 // belongs to, never while a lock of this folder is held. The functions may be called from any
-// thread, with two rules: one send at a time (from sfl_stream_send until on_sent), and nothing after
-// sfl_stream_finish but sfl_stream_cancel, sfl_stream_peer and sfl_stream_unref.
+// thread, with two rules: one send at a time (from sfl_stream_send until on_sent), and nothing
+// after sfl_stream_finish but sfl_stream_cancel, sfl_stream_peer and sfl_stream_unref.
 #ifndef SFL_RPC_STREAM_H
 #define SFL_RPC_STREAM_H
 
@@ -30,11 +30,11 @@ struct sfl_stream_events {
     // unless the stream ends first: then it does not come, and on_closed does. Not called for the
     // message of sfl_stream_finish.
     void (*on_sent)(void *context);
-    // The RPC is over, called exactly once; the stream calls nothing any more after it. On a server:
-    // `code` is 0 when our own status was given and gRPC took it, 1 (CANCELLED) when the peer
-    // cancelled or vanished, its deadline passed, or sfl_stream_cancel ended it; `text` is empty. On
-    // a client: the status that the server or gRPC gave, or that of sfl_stream_cancel; `text` is
-    // borrowed until the call returns.
+    // The RPC is over, called exactly once; the stream calls nothing any more after it. On a
+    // server: `code` is 0 when our own status was given and gRPC took it, 1 (CANCELLED) when the
+    // peer cancelled or vanished, its deadline passed, or sfl_stream_cancel ended it; `text` is
+    // empty. On a client: the status that the server or gRPC gave, or that of sfl_stream_cancel;
+    // `text` is borrowed until the call returns.
     void (*on_closed)(void *context, int code, const char *text);
 };
 
@@ -64,10 +64,10 @@ void sfl_stream_finish(struct sfl_stream *stream, const struct sfl_piece *pieces
 void sfl_stream_half_close(struct sfl_stream *stream);
 
 // Ends the RPC at once from this side, whatever is under way; messages that are not on the wire yet
-// may be lost. A server's peer sees `code` (not 0) and `text`; a client's sees a cancelled call, and
-// `code` and `text` go to the client's own on_closed. `text` is copied. on_closed follows. Nothing
-// happens when the end has come already. May be called as long as a reference is held, also after
-// sfl_stream_finish, from any thread, at the same time as anything else.
+// may be lost. A server's peer sees `code` (not 0) and `text`; a client's sees a cancelled call,
+// and `code` and `text` go to the client's own on_closed. `text` is copied. on_closed follows.
+// Nothing happens when the end has come already. May be called as long as a reference is held, also
+// after sfl_stream_finish, from any thread, at the same time as anything else.
 void sfl_stream_cancel(struct sfl_stream *stream, int code, const char *text);
 
 // Milliseconds of the monotonic clock at which the RPC's deadline passes; UINT64_MAX without one.

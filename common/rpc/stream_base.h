@@ -27,9 +27,9 @@ struct sfl_stream_owner {
 // sent: gRPC gives that back only when the write to the socket returns, which it does not while the
 // peer's machine is frozen.
 //
-// Lifetime: one reference is the RPC's own, from its beginning until every batch is done, the others
-// are the callers'. The gRPC call lives as long as the stream, so that a late cancel or question for
-// the peer is harmless.
+// Lifetime: one reference is the RPC's own, from its beginning until every batch is done, the
+// others are the callers'. The gRPC call lives as long as the stream, so that a late cancel or
+// question for the peer is harmless.
 struct sfl_stream {
     atomic_uint references;
     atomic_uint state;
@@ -46,11 +46,12 @@ struct sfl_stream {
     const struct sfl_stream_owner *owner_calls;
     void *owner;
     uint64_t deadline_ms;
+    uint64_t message_bytes_max; // of a message that comes in; 0 = no limit
 
-    struct sfl_operation begin;      // client: SEND_ and RECV_INITIAL_METADATA
+    struct sfl_operation begin;      // client: RECV_INITIAL_METADATA, SEND_ too without a message
     struct sfl_operation read;       // RECV_MESSAGE
     struct sfl_operation write;      // SEND_MESSAGE, and the status of a server
-    struct sfl_operation half_close; // SEND_CLOSE_FROM_CLIENT
+    struct sfl_operation half_close; // client: SEND_CLOSE_FROM_CLIENT
     struct sfl_operation close;      // the end: RECV_CLOSE_ON_SERVER, RECV_STATUS_ON_CLIENT
     grpc_byte_buffer *incoming;      // filled by `read`
     grpc_byte_buffer *outgoing;      // held for `write`
@@ -67,6 +68,7 @@ struct sfl_stream {
 // waits for its end; the caller of this calls sfl_stream_serve before it leaves the pump thread.
 // Two references: the RPC's and the callee's. NULL when there is no memory.
 struct sfl_stream *sfl_stream_accept(grpc_call *call, gpr_timespec deadline,
+                                     uint64_t message_bytes_max,
                                      const struct sfl_stream_owner *owner_calls, void *owner);
 
 // Sets where the events go, hands over the message that gRPC has read already (NULL for none; takes
@@ -74,9 +76,19 @@ struct sfl_stream *sfl_stream_accept(grpc_call *call, gpr_timespec deadline,
 void sfl_stream_serve(struct sfl_stream *stream, const struct sfl_stream_events *events,
                       void *context, grpc_byte_buffer *first);
 
+// What a client says with the beginning of its RPC, in one write.
+struct sfl_stream_opening {
+    const struct sfl_piece *pieces; // the first message; its owners are taken
+    size_t count;
+    bool has_message;
+    bool is_last; // no message comes after it
+};
+
 // A stream for an RPC that a client begins. Takes `call`, also when there is no memory (NULL).
 // Two references: the RPC's and the caller's.
 struct sfl_stream *sfl_stream_begin(grpc_call *call, uint64_t deadline_ms,
+                                    uint64_t message_bytes_max,
+                                    const struct sfl_stream_opening *opening,
                                     const struct sfl_stream_events *events, void *context,
                                     const struct sfl_stream_owner *owner_calls, void *owner);
 

@@ -6,6 +6,7 @@ function(sfl_add_rpc_test name)
 endfunction()
 
 sfl_add_rpc_test(rpc_stream_test)
+sfl_add_rpc_test(rpc_fault_test)
 sfl_add_rpc_test(rpc_server_test)
 sfl_add_rpc_test(rpc_pump_test)
 sfl_add_rpc_test(rpc_load_test)

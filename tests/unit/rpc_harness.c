@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc_harness.h"
 
+#include "base/clock.h"
 #include "base/list.h"
 
-#include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,16 @@ struct peer *peer_open(struct sfl_channel *channel, const char *path, uint64_t d
     return peer;
 }
 
+struct peer *peer_open_with(struct sfl_channel *channel, const char *path,
+                            const struct sfl_piece *pieces, size_t count, bool is_last)
+{
+    struct peer *peer = peer_create();
+    peer->stream = sfl_channel_open_with(channel, path, UINT64_MAX, pieces, count, is_last,
+                                         &peer_events, peer);
+    assert_non_null(peer->stream);
+    return peer;
+}
+
 void peer_destroy(struct peer *peer)
 {
     pthread_mutex_lock(&peer->lock);
@@ -186,6 +197,30 @@ int peer_wait_closed(struct peer *peer)
 {
     peer_wait(peer, has_closed, 1, "on_closed");
     return peer->code;
+}
+
+// --- pieces ---
+
+void count_release(void *owner)
+{
+    atomic_fetch_add((atomic_int *)owner, 1);
+}
+
+void wait_for_releases(atomic_int *released, int count)
+{
+    struct timespec bound = harness_bound();
+    while (atomic_load(released) < count && sfl_clock_now_ms() < (uint64_t)bound.tv_sec * 1000)
+        sched_yield();
+    assert_int_equal(atomic_load(released), count);
+}
+
+uint8_t *make_bytes(size_t size)
+{
+    uint8_t *bytes = malloc(size);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)(i * 2654435761u >> 13);
+    return bytes;
 }
 
 // --- the method that echoes ---

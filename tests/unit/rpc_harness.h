@@ -10,15 +10,17 @@
 #include "rpc/stream.h"
 
 #include <pthread.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
 #include <cmocka.h>
 
-#define ECHO_PATH "/test.Rpc/Echo"   // sends every message back; ends OK after the half-close
-#define FIRST_PATH "/test.Rpc/First" // reads first; answers with message and status in one
+#define ECHO_PATH "/test.Rpc/Echo"     // sends every message back; ends OK after the half-close
+#define FIRST_PATH "/test.Rpc/First"   // reads first; answers with message and status in one
 #define REFUSE_PATH "/test.Rpc/Refuse" // ends NOT_FOUND before it has read anything
-#define HOLD_PATH "/test.Rpc/Hold"   // does nothing: the test acts by harness_take
+#define HOLD_PATH "/test.Rpc/Hold"     // does nothing: the test acts by harness_take
 
 #define LAST_MESSAGE_MAX 4096
 
@@ -77,6 +79,9 @@ struct peer *harness_take(struct harness *harness);
 
 // Opens a stream and records what it sees.
 struct peer *peer_open(struct sfl_channel *channel, const char *path, uint64_t deadline_ms);
+// The same with a first message.
+struct peer *peer_open_with(struct sfl_channel *channel, const char *path,
+                            const struct sfl_piece *pieces, size_t count, bool is_last);
 // The stream must be closed.
 void peer_destroy(struct peer *peer);
 
@@ -91,6 +96,18 @@ int peer_wait_closed(struct peer *peer);
 
 // Sends and waits until it is sent.
 void peer_send_and_wait(struct peer *peer, const void *data, size_t size);
+
+// Bytes that differ from place to place; to be freed.
+uint8_t *make_bytes(size_t size);
+
+// What a large shared piece has.
+#define SHARED_SIZE (3 << 20)
+
+// For pieces: `owner` is an atomic_int that counts.
+void count_release(void *owner);
+
+// gRPC may hold a piece for some moments longer than the stream lives.
+void wait_for_releases(atomic_int *released, int count);
 
 // The time up to which a test waits at most.
 struct timespec harness_bound(void);

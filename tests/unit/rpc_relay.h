@@ -12,8 +12,8 @@ int relay_port(const struct relay *relay);
 // Closes the connection towards both ends at once, as when a machine goes down.
 void relay_cut(struct relay *relay);
 
-// Passes nothing on any more and reads nothing, as when the client's machine is frozen. Returns when
-// that is so.
+// Passes nothing on any more and reads nothing, as when the client's machine is frozen. Returns
+// when that is so.
 void relay_freeze(struct relay *relay);
 
 void relay_destroy(struct relay *relay);
