@@ -123,6 +123,16 @@ static void show_value_locked(struct sfl_call *call, struct sfl_value *value, ui
     reader->visible = value_bytes;
 }
 
+// What a follower has been shown before comes to it as chunks in any case; the rest of a small
+// value travels inside the result.
+static void show_outcome_locked(struct sfl_call *call, const struct sfl_outcome *outcome)
+{
+    uint64_t shown_bytes = outcome->value == call->reader.value ? call->reader.visible : 0;
+    bool is_inline = sfl_reply_value_is_inline(outcome);
+    show_value_locked(call, outcome->value, outcome->attempt,
+                      is_inline ? shown_bytes : outcome->value_bytes);
+}
+
 static void on_lead(void *context, struct sfl_member *member, const struct sfl_lead *lead)
 {
     struct sfl_call *call = call_of(member);
@@ -196,7 +206,7 @@ static void say_result(struct sfl_call *call, const struct sfl_result *result,
         if (result->led)
             drop_reader(call);
         else
-            show_value_locked(call, outcome->value, outcome->attempt, outcome->value_bytes);
+            show_outcome_locked(call, outcome);
         call->result = *result;
         call->shared = sfl_bytes_ref(shared);
         end(call, PENDING_RESULT);
@@ -323,35 +333,38 @@ void sfl_call_detach_locked(struct sfl_call *call)
     sfl_link_remove(&call->in_stream);
 }
 
-static bool has_result_with_value(const struct sfl_call *call)
-{
-    return (call->pending & PENDING_RESULT) && sfl_reply_value_is_inline(call->result.outcome);
-}
-
-static bool has_chunk(const struct sfl_call *call)
-{
-    return call->reader.value != NULL && call->reader.cursor.position < call->reader.visible &&
-           !has_result_with_value(call);
-}
-
 static uint64_t left_to_read(const struct sfl_call *call)
 {
     return call->reader.value == NULL ? 0 : call->reader.visible - call->reader.cursor.position;
+}
+
+// The part of the value that travels inside the result, once the chunks are told.
+static uint64_t inline_bytes(const struct sfl_call *call)
+{
+    if (call->result.led || call->reader.value == NULL)
+        return 0;
+    return call->result.outcome->value_bytes - call->reader.cursor.position;
 }
 
 uint64_t sfl_call_next_bytes_locked(const struct sfl_call *call, uint64_t chunk_bytes_max)
 {
     if (call->pending & (PENDING_FOLLOW | PENDING_RESTART))
         return SMALL_REPLY_BYTES;
-    if (has_chunk(call)) {
-        uint64_t left = left_to_read(call);
+    uint64_t left = left_to_read(call);
+    if (left > 0)
         return SMALL_REPLY_BYTES + (left < chunk_bytes_max ? left : chunk_bytes_max);
-    }
     if (call->pending & (PENDING_LEAD | PENDING_AUDIENCE))
         return SMALL_REPLY_BYTES;
     if (call->pending & PENDING_RESULT)
-        return sfl_reply_texts_bytes(call->result.outcome) + left_to_read(call);
+        return sfl_reply_texts_bytes(call->result.outcome) + inline_bytes(call);
     return call->pending & PENDING_END ? SFL_STATUS_TEXT_MAX : 0;
+}
+
+bool sfl_call_ends_chunks_locked(const struct sfl_call *call)
+{
+    const unsigned before = PENDING_FOLLOW | PENDING_RESTART | PENDING_LEAD | PENDING_AUDIENCE;
+    return (call->pending & PENDING_RESULT) && !(call->pending & before) &&
+           call->reader.sequence > 0 && left_to_read(call) == 0;
 }
 
 static void take_chunk(struct sfl_call *call, uint64_t chunk_bytes_max,
@@ -372,10 +385,10 @@ static void take_result(struct sfl_call *call, struct sfl_reply_result *result)
     *result = (struct sfl_reply_result){
         .result = call->result,
         .cursor = call->reader.cursor,
-        .inline_bytes = left_to_read(call),
+        .inline_bytes = inline_bytes(call),
     };
-    // The shared result holds the whole of a small value: a caller that has read some or all of it
-    // gets one of its own, with the rest.
+    // The shared one holds a whole value or none. A caller that has read a part of a value that
+    // would be whole in it gets a result of its own, with the rest.
     if (result->cursor.position == 0 || !sfl_reply_value_is_inline(call->result.outcome))
         result->shared = call->shared;
     else
@@ -402,7 +415,7 @@ void sfl_call_take_locked(struct sfl_call *call, uint64_t chunk_bytes_max,
         reply_out->type = SFL_REPLY_RESTART;
         reply_out->restart = call->restart;
         call->restart.leader = NULL;
-    } else if (has_chunk(call)) {
+    } else if (left_to_read(call) > 0) {
         reply_out->type = SFL_REPLY_CHUNK;
         take_chunk(call, chunk_bytes_max, &reply_out->chunk);
     } else if (take_pending(call, PENDING_LEAD)) {

@@ -80,6 +80,9 @@ void sfl_call_detach_locked(struct sfl_call *call);
 // With the outbox's lock held: at least the bytes that the next reply takes; 0 when there is none.
 uint64_t sfl_call_next_bytes_locked(const struct sfl_call *call, uint64_t chunk_bytes_max);
 
+// With the outbox's lock held: true when the next reply is a result whose value went out as chunks.
+bool sfl_call_ends_chunks_locked(const struct sfl_call *call);
+
 // With the outbox's lock held: takes the next reply, which must be there.
 void sfl_call_take_locked(struct sfl_call *call, uint64_t chunk_bytes_max,
                           struct sfl_reply *reply_out);

@@ -135,6 +135,38 @@ static size_t put_result_head(uint8_t *head, const struct sfl_result *result, ui
     return (size_t)(at - head);
 }
 
+// Copies the value from the cursor up to `end`, and returns the place after it.
+static uint8_t *copy_value(uint8_t *at, const struct sfl_value *value,
+                           struct sfl_value_cursor *cursor, uint64_t end)
+{
+    while (cursor->position < end) {
+        struct sfl_span bytes = sfl_value_read(value, end, cursor, SFL_INLINE_VALUE_MAX);
+        memcpy(at, bytes.data, bytes.size);
+        at += bytes.size;
+    }
+    return at;
+}
+
+// Adds the part of the value that travels inside the result. It is copied, so that a stream that
+// goes quiet after it holds no value (see session.c); without memory for that, it is referred to.
+static void add_value(struct body *body, struct sfl_reply_result *result)
+{
+    struct sfl_value *value = result->result.outcome->value;
+    uint64_t end = result->cursor.position + result->inline_bytes;
+    struct sfl_bytes *copy = NULL;
+    if (result->inline_bytes > SFL_MESSAGE_COPY_MAX)
+        copy = sfl_bytes_create(&sfl_heap, result->inline_bytes);
+    if (copy != NULL) {
+        copy_value(copy->data, value, &result->cursor, end);
+        add_part(body, sfl_bytes_span(copy), release_bytes, copy);
+        return;
+    }
+    while (result->cursor.position < end) {
+        struct sfl_span bytes = sfl_value_read(value, end, &result->cursor, SFL_INLINE_VALUE_MAX);
+        add_part(body, bytes, release_value, sfl_value_ref(value));
+    }
+}
+
 static void encode_result(struct body *body, struct sfl_reply_result *result)
 {
     struct sfl_outcome *outcome = result->result.outcome;
@@ -145,12 +177,8 @@ static void encode_result(struct body *body, struct sfl_reply_result *result)
         return;
     }
     body->head_size = put_result_head(body->head, &result->result, result->inline_bytes);
-    uint64_t end = result->cursor.position + result->inline_bytes;
-    while (result->cursor.position < end) {
-        struct sfl_span bytes =
-            sfl_value_read(outcome->value, end, &result->cursor, SFL_INLINE_VALUE_MAX);
-        add_part(body, bytes, release_value, sfl_value_ref(outcome->value));
-    }
+    if (result->inline_bytes > 0)
+        add_value(body, result);
     if (outcome->texts != NULL)
         add_part(body, sfl_bytes_span(outcome->texts), release_bytes,
                  sfl_bytes_ref(outcome->texts));
@@ -285,14 +313,8 @@ struct sfl_bytes *sfl_reply_share_result(const struct sfl_result *result)
     if (shared == NULL)
         return NULL;
     memcpy(shared->data, head, head_size);
-    uint8_t *at = shared->data + head_size;
     struct sfl_value_cursor cursor = {0};
-    while (cursor.position < inline_bytes) {
-        struct sfl_span bytes =
-            sfl_value_read(outcome->value, inline_bytes, &cursor, SFL_INLINE_VALUE_MAX);
-        memcpy(at, bytes.data, bytes.size);
-        at += bytes.size;
-    }
+    uint8_t *at = copy_value(shared->data + head_size, outcome->value, &cursor, inline_bytes);
     if (outcome->texts != NULL)
         memcpy(at, outcome->texts->data, outcome->texts->size);
     return shared;
