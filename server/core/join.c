@@ -101,7 +101,7 @@ static void refuse_limit(struct sfl_step *step, struct sfl_caller *caller,
     const struct sfl_limits *limits = step->table->limits;
     struct sfl_refusal refusal = {.reason = reason};
     refusal.a = reason == SFL_REASON_FLIGHTS_LIMIT ? limits->flights_max : limits->callers_max;
-    sfl_step_count_refusal(step, sfl_table_find_group(step->table, join->group), reason);
+    sfl_step_count_refusal(step, sfl_table_group(step->table, join->group), reason);
     sfl_step_refuse(step, caller, &refusal);
 }
 
