@@ -21,7 +21,7 @@ enum sfl_effect_type {
     SFL_EFFECT_FIND_HOME,    // flight: ask the coordinator; SFL_EVENT_HOME_FOUND answers
     SFL_EFFECT_RELEASE_HOME, // flight: the coordinator may forget the key (it may be dead)
     SFL_EFFECT_RETAIN,       // flight: its outcome is retained; a data file may keep it
-    SFL_EFFECT_DROP,         // flight: its retained outcome is gone (it may be dead)
+    SFL_EFFECT_DROP,         // flight: its retained outcome is gone (dead flights have no bytes)
 };
 
 struct sfl_lead {

@@ -111,6 +111,11 @@ void sfl_flight_bury_if_done(struct sfl_table *table, struct sfl_flight *flight)
 {
     if (flight->state != SFL_FLIGHT_SETTLED || flight->home_owed || flight->follower_count > 0)
         return;
+    // Its bytes go now: nobody can say when this table is stepped again.
+    sfl_value_unref(flight->value);
+    flight->value = NULL;
+    sfl_outcome_unref(flight->outcome);
+    flight->outcome = NULL;
     sfl_link_remove(&flight->in_list);
     sfl_list_append(&table->dead, &flight->in_list);
 }
