@@ -57,6 +57,7 @@ struct climate {
     bool homes_fail;
     bool memory_fails;
     bool late_ticks;
+    bool clocks_cross; // events come with times that were passed already
     bool settled_late;
     unsigned slow_one_in; // 0: nobody
     unsigned lease_one_in;

@@ -542,6 +542,7 @@ static struct climate some_climate(struct run *run)
         .homes_fail = one_in(run, 4),
         .memory_fails = one_in(run, 4),
         .late_ticks = one_in(run, 3),
+        .clocks_cross = one_in(run, 3),
         .settled_late = one_in(run, 2),
         .slow_one_in = one_in(run, 2) ? 4 : 0,
         .lease_one_in = 1 + below(run, 8),

@@ -279,6 +279,11 @@ static uint64_t hash_of(struct sfl_span group, struct sfl_span key)
     return sfl_hash(&secret, group, key);
 }
 
+uint64_t world_hash(const char *group, const char *key)
+{
+    return hash_of(sfl_span_of_text(group), sfl_span_of_text(key));
+}
+
 void world_join(struct world *w, const char *name, const char *key, const struct sfl_join *wish)
 {
     struct person *person = person_of_name(w, name);

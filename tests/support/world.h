@@ -44,6 +44,8 @@ void world_close(struct world *w);
 struct sfl_limits *world_limits(struct world *w);
 struct memory *world_memory(struct world *w);
 struct sfl_table *world_table(struct world *w);
+// The hash under which the world's events name a key.
+uint64_t world_hash(const char *group, const char *key);
 const struct sfl_usage *world_usage(const struct world *w);
 
 // Joins `name`. Group "g", the caller's name and "no deadline" are filled in where the join leaves
