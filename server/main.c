@@ -260,19 +260,20 @@ static bool create_parts(struct daemon *daemon)
            SFL_OK;
 }
 
-// In the opposite order; parts that were not made are NULL.
+// In the opposite order, but for the engine; parts that were not made are NULL.
 static void destroy_parts(struct daemon *daemon)
 {
     if (daemon->server != NULL)
         sfl_rpc_server_destroy(daemon->server);
     if (daemon->transport != NULL)
         sfl_transport_destroy(daemon->transport);
-    if (daemon->engine != NULL)
-        sfl_engine_destroy(daemon->engine);
     if (daemon->coordinator != NULL)
         daemon->coordinator->ops->destroy(daemon->coordinator);
+    // Outcomes that wait to be written give their bytes back to the engine, so it goes last.
     if (daemon->store != NULL)
         sfl_store_close(daemon->store);
+    if (daemon->engine != NULL)
+        sfl_engine_destroy(daemon->engine);
     if (daemon->pumps != NULL)
         sfl_pumps_destroy(daemon->pumps);
 }
