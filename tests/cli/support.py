@@ -84,7 +84,8 @@ class Daemon:
 class Tool:
     """One invocation under way. Its output goes to files, or to where the caller says."""
 
-    def __init__(self, arguments, address, stdin=subprocess.DEVNULL, stdout=None, extra=None):
+    def __init__(self, arguments, address, stdin=subprocess.DEVNULL, stdout=None, extra=None,
+                 program=BIN / "singleflight"):
         self.out = tempfile.TemporaryFile()
         self.err = tempfile.TemporaryFile()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SINGLEFLIGHT_")}
@@ -92,7 +93,7 @@ class Tool:
         if address is not None:
             environment["SINGLEFLIGHT_ADDRESS"] = address
         self.process = subprocess.Popen(
-            [BIN / "singleflight", *arguments],
+            [program, *arguments],
             env=environment,
             stdin=stdin,
             stdout=self.out if stdout is None else stdout,
