@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/message.h"
 
-#include "rpc/decompress.h"
+#include "rpc/inflate.h"
 
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
@@ -92,17 +92,37 @@ static enum sfl_status flatten(struct sfl_message_view *view, grpc_byte_buffer_r
     return SFL_OK;
 }
 
+static enum sfl_status inflate_all(struct sfl_inflater *inflater, const grpc_slice_buffer *slices)
+{
+    for (size_t i = 0; i < slices->count; i++) {
+        grpc_slice *slice = &slices->slices[i];
+        struct sfl_span part = sfl_span_of(GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice));
+        enum sfl_status status = sfl_inflater_add(inflater, part);
+        if (status != SFL_OK)
+            return status;
+    }
+    return SFL_OK;
+}
+
 static enum sfl_status unpack(struct sfl_message_view *view, grpc_byte_buffer *buffer,
                               uint64_t bytes_max)
 {
+    struct sfl_inflater inflater;
     uint8_t *data;
     size_t size;
-    enum sfl_status status = sfl_decompress(buffer, bytes_max, &data, &size);
+    bool is_gzip = buffer->data.raw.compression == GRPC_COMPRESS_GZIP;
+    enum sfl_status status = sfl_inflater_init(&inflater, is_gzip, bytes_max);
     if (status != SFL_OK)
         return status;
-    view->slice = grpc_slice_new(data, size, free);
-    view->bytes = sfl_span_of(data, size);
-    return SFL_OK;
+    status = inflate_all(&inflater, &buffer->data.raw.slice_buffer);
+    if (status == SFL_OK)
+        status = sfl_inflater_take(&inflater, &data, &size);
+    if (status == SFL_OK) {
+        view->slice = grpc_slice_new(data, size, free);
+        view->bytes = sfl_span_of(data, size);
+    }
+    sfl_inflater_deinit(&inflater);
+    return status;
 }
 
 enum sfl_status sfl_message_view_init(struct sfl_message_view *view, grpc_byte_buffer *buffer,

@@ -10,6 +10,8 @@
 #include <grpc/support/alloc.h>
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,11 +120,14 @@ static void start_read(struct sfl_stream *stream)
 
 static void refuse_message(struct sfl_stream *stream, enum sfl_status status)
 {
-    const char *text = "a message cannot be decompressed";
+    char text[100];
     if (status == SFL_RESOURCE_EXHAUSTED)
-        text = "a message is larger than the limit when it is decompressed";
-    else if (status == SFL_NO_MEMORY)
-        text = "no memory for a message";
+        snprintf(text, sizeof(text), "a message is larger than %" PRIu64 " bytes when decompressed",
+                 stream->message_bytes_max);
+    else
+        snprintf(text, sizeof(text), "%s",
+                 status == SFL_NO_MEMORY ? "no memory for a message"
+                                         : "a message cannot be decompressed");
     sfl_stream_cancel(stream, sfl_status_code(status), text);
 }
 
