@@ -24,7 +24,8 @@ struct fanout {
     uint64_t last_ns; // when the last follower had its result
     unsigned count;
     double took_ms[SAMPLES_MAX];
-    uint64_t peak_bytes; // the largest growth of the server's memory by a finish
+    uint64_t windows_ns[SAMPLES_MAX][2]; // from each finish to the last result
+    uint64_t peak_bytes;                 // the largest growth of the server's memory by a finish
     uint64_t waiting_bytes;
 };
 
@@ -92,6 +93,8 @@ static void run_round(struct fanout *fanout)
     }
     fanout->took_ms[fanout->count % SAMPLES_MAX] =
         (double)(fanout->last_ns - fanout->finished_ns) / 1e6;
+    fanout->windows_ns[fanout->count % SAMPLES_MAX][0] = fanout->finished_ns;
+    fanout->windows_ns[fanout->count % SAMPLES_MAX][1] = fanout->last_ns;
     fanout->count++;
 }
 
@@ -111,9 +114,13 @@ static void report(struct fanout *fanout)
     count -= first;
     qsort(samples, count, sizeof *samples, compare);
     printf("{\"median_ms\": %.4f, \"min_ms\": %.4f, \"max_ms\": %.4f, \"rounds\": %u, "
-           "\"peak_bytes\": %" PRIu64 ", \"waiting_bytes\": %" PRIu64 "}\n",
+           "\"peak_bytes\": %" PRIu64 ", \"waiting_bytes\": %" PRIu64 ", \"windows_us\": [",
            samples[count / 2], samples[0], samples[count - 1], count, fanout->peak_bytes,
            fanout->waiting_bytes);
+    for (unsigned i = 0; i < count + first; i++)
+        printf("%s[%.1f, %.1f]", i == 0 ? "" : ", ", (double)fanout->windows_ns[i][0] / 1e3,
+               (double)fanout->windows_ns[i][1] / 1e3);
+    puts("]}");
 }
 
 void load_fanout(const struct load_plan *plan)

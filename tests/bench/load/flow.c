@@ -6,6 +6,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum { SAMPLES_MAX = 1 << 18 };
+
+struct sample {
+    uint64_t begun_ns;
+    uint64_t took_ns;
+};
+
 struct flight {
     uint64_t begun_ns;
     uint32_t leader;
@@ -27,6 +34,8 @@ struct flow {
     uint64_t led;   // leads, while counting
     uint64_t late;  // flights that could not begin in time for want of an idle one
     struct histogram latency;
+    struct sample *trace; // SAMPLES_MAX of them when each flight is to be told
+    uint32_t trace_count;
 };
 
 static void flight_begin(struct flow *flow, uint32_t index)
@@ -43,8 +52,12 @@ static void flight_begin(struct flow *flow, uint32_t index)
 static void flight_end(struct flow *flow, uint32_t index)
 {
     if (flow->is_counting) {
-        histogram_add(&flow->latency, load_now_ns() - flow->flights[index].begun_ns);
+        uint64_t begun_ns = flow->flights[index].begun_ns;
+        uint64_t took_ns = load_now_ns() - begun_ns;
+        histogram_add(&flow->latency, took_ns);
         flow->ended++;
+        if (flow->trace != NULL && flow->trace_count < SAMPLES_MAX)
+            flow->trace[flow->trace_count++] = (struct sample){begun_ns, took_ns};
     }
     if (flow->plan->rate > 0)
         flow->idle[flow->idle_count++] = index;
@@ -117,6 +130,17 @@ static void run_for(struct flow *flow, double seconds)
     }
 }
 
+static void report_trace(const struct flow *flow)
+{
+    if (flow->trace == NULL)
+        return;
+    printf(", \"trace_us\": [");
+    for (uint32_t i = 0; i < flow->trace_count; i++)
+        printf("%s[%.1f, %.1f]", i == 0 ? "" : ", ", (double)flow->trace[i].begun_ns / 1e3,
+               (double)flow->trace[i].took_ns / 1e3);
+    printf("]");
+}
+
 static void report(const struct flow *flow, double seconds, uint64_t server_us, uint64_t own_us)
 {
     double flights = (double)flow->ended;
@@ -125,12 +149,14 @@ static void report(const struct flow *flow, double seconds, uint64_t server_us, 
     printf("{\"flights_per_second\": %.1f, \"callers_per_second\": %.1f, "
            "\"leads_per_flight\": %.4f, \"late\": %" PRIu64 ", "
            "\"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, "
-           "\"server_cpu_us_per_flight\": %.4f, \"client_cpu_us_per_flight\": %.4f}\n",
+           "\"server_cpu_us_per_flight\": %.4f, \"client_cpu_us_per_flight\": %.4f",
            flights / seconds, flights * flow->plan->per_flight / seconds,
            (double)flow->led / flights, flow->late, (double)histogram_at(&flow->latency, 0.5) / 1e3,
            (double)histogram_at(&flow->latency, 0.99) / 1e3,
            (double)histogram_at(&flow->latency, 0.999) / 1e3, (double)server_us / flights,
            (double)own_us / flights);
+    report_trace(flow);
+    puts("}");
 }
 
 void load_flow(const struct load_plan *plan)
@@ -142,6 +168,8 @@ void load_flow(const struct load_plan *plan)
     options.events = (struct load_events){on_lead, on_follow, on_result, &flow};
     flow.flights = load_calloc(plan->flights, sizeof *flow.flights);
     flow.idle = load_calloc(plan->flights, sizeof *flow.idle);
+    if (plan->trace)
+        flow.trace = load_calloc(SAMPLES_MAX, sizeof *flow.trace);
     // Two runs against one server do not use the same keys.
     flow.next_key = (uint32_t)load_now_ns();
     flow.link = load_link_open(&options);

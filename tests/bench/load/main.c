@@ -9,13 +9,21 @@
 #include <string.h>
 
 static const struct option names[] = {
-    {"target", required_argument, NULL, 't'},      {"session", no_argument, NULL, 's'},
-    {"connections", required_argument, NULL, 'c'}, {"streams", required_argument, NULL, 'm'},
-    {"bytes", required_argument, NULL, 'b'},       {"pid", required_argument, NULL, 'p'},
-    {"seconds", required_argument, NULL, 'd'},     {"warmup", required_argument, NULL, 'w'},
-    {"flights", required_argument, NULL, 'f'},     {"per-flight", required_argument, NULL, 'k'},
-    {"rate", required_argument, NULL, 'r'},        {"followers", required_argument, NULL, 'n'},
-    {"rounds", required_argument, NULL, 'o'},      {NULL, 0, NULL, 0},
+    {"target", required_argument, NULL, 't'},
+    {"session", no_argument, NULL, 's'},
+    {"connections", required_argument, NULL, 'c'},
+    {"streams", required_argument, NULL, 'm'},
+    {"bytes", required_argument, NULL, 'b'},
+    {"pid", required_argument, NULL, 'p'},
+    {"seconds", required_argument, NULL, 'd'},
+    {"warmup", required_argument, NULL, 'w'},
+    {"flights", required_argument, NULL, 'f'},
+    {"per-flight", required_argument, NULL, 'k'},
+    {"rate", required_argument, NULL, 'r'},
+    {"followers", required_argument, NULL, 'n'},
+    {"rounds", required_argument, NULL, 'o'},
+    {"trace", no_argument, NULL, 'x'},
+    {NULL, 0, NULL, 0},
 };
 
 static double number_of(const char *text)
@@ -85,6 +93,8 @@ int main(int argc, char **argv)
             plan.link.target = optarg;
         else if (option == 's')
             plan.link.session = true;
+        else if (option == 'x')
+            plan.trace = true;
         else
             set_number(&plan, option, optarg == NULL ? 0 : number_of(optarg));
     }

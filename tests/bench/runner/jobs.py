@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The jobs: what bench_load, bench_core and the peers are asked to do, and what came of it."""
+
+import dataclasses
+import json
+import subprocess
+
+from runner.servers import Cannot
+
+TIMEOUT_SECONDS = 100
+SHORTEST_BESIDE_SECONDS = 0.3
+
+
+def last_object(text):
+    """The last line of JSON that a program printed."""
+    lines = text.strip().splitlines()
+    if not lines:
+        raise Cannot("it printed nothing")
+    return json.loads(lines[-1])
+
+
+def call(arguments):
+    try:
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False,
+                              timeout=TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Cannot(f"it did not end within {TIMEOUT_SECONDS} s") from None
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise Cannot(lines[-1].split(": ", 1)[-1])
+    return last_object(done.stdout)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is the same for all that go to a server."""
+
+    over: str = "do"  # or "session"
+    via: str = "tcp"  # or "unix"
+    connections: int = 1
+    streams: int = 1
+    bytes: int = 100
+
+    word = ""
+
+    def flags(self, _seconds):
+        raise NotImplementedError
+
+    def load_arguments(self, lab, server, seconds):
+        arguments = [lab.load, self.word, "--target", server.addresses[self.via], "--pid",
+                     str(server.pid), "--connections", str(self.connections), "--streams",
+                     str(self.streams), "--bytes", str(self.bytes)]
+        if self.over == "session":
+            arguments.append("--session")
+        return arguments + self.flags(seconds)
+
+    def run(self, lab, subject, seconds):
+        with subject.open() as server:
+            if subject.is_peer:
+                arguments = [lab.peers, self.word, subject.name, "--target",
+                             server.addresses["tcp"], "--pid", str(server.pid), "--bytes",
+                             str(self.bytes)]
+                return call(arguments + self.flags(seconds))
+            return call(self.load_arguments(lab, server, seconds))
+
+
+@dataclasses.dataclass(frozen=True)
+class Flow(Job):
+    """Flights one after the other, so many at the same time, each with so many callers."""
+
+    flights: int = 1
+    per_flight: int = 1
+
+    word = "flow"
+
+    def flags(self, seconds):
+        return ["--flights", str(self.flights), "--per-flight", str(self.per_flight), "--seconds",
+                str(seconds), "--warmup", str(seconds / 4)]
+
+    def cost(self, seconds):
+        return 0.15 + 1.25 * seconds
+
+    def small(self):
+        return dataclasses.replace(self, flights=min(self.flights, 16),
+                                   per_flight=min(self.per_flight, 8))
+
+
+@dataclasses.dataclass(frozen=True)
+class Fanout(Job):
+    """One result to many who wait for it."""
+
+    followers: int = 100
+    once: bool = False  # the first round counts: nothing has been allocated before it
+
+    word = "fanout"
+
+    def flags(self, seconds):
+        return ["--followers", str(self.followers), "--seconds", str(seconds), "--rounds",
+                "1" if self.once else "1000"]
+
+    def cost(self, seconds):
+        return 0.3 + seconds + self.followers * (self.bytes / 4e8 + 1.5e-4)
+
+    def small(self):
+        return dataclasses.replace(self, followers=min(self.followers, 20))
+
+
+@dataclasses.dataclass(frozen=True)
+class Waiters(Job):
+    """Callers that wait, so many for each of so many keys."""
+
+    flights: int = 1
+    per_flight: int = 1
+
+    word = "waiters"
+
+    def flags(self, _seconds):
+        return ["--flights", str(self.flights), "--per-flight", str(self.per_flight)]
+
+    def cost(self, _seconds):
+        return 0.3 + self.flights * self.per_flight * (5e-5 if self.over == "do" else 2e-6)
+
+    def small(self):
+        return dataclasses.replace(self, flights=4, per_flight=50)
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside(Job):
+    """Small flights at a steady rate, alone and while somebody else's large one is delivered.
+
+    Only flights that were under way between a finish of the large one and its last result count.
+    """
+
+    large: Fanout = None
+    rate: int = 2000
+
+    def flow(self, seconds):
+        return ["--flights", "4096", "--rate", str(self.rate), "--seconds", str(seconds),
+                "--warmup", "0.2", "--trace"]
+
+    def cost(self, seconds):
+        return 1 + 4 * seconds
+
+    def small(self):
+        # Still long enough for small flights to fall into it.
+        return dataclasses.replace(self, large=dataclasses.replace(
+            self.large, followers=min(self.large.followers, 300)))
+
+    def run(self, lab, subject, seconds):
+        seconds = max(seconds, SHORTEST_BESIDE_SECONDS)
+        with subject.open() as server:
+            small = Flow(over=self.over, connections=self.connections, streams=self.streams)
+            arguments = small.load_arguments(lab, server, seconds)
+            arguments = arguments[:arguments.index("--flights")] + self.flow(seconds)
+            alone = call(arguments)
+            large = subprocess.Popen(self.large.load_arguments(lab, server, 2 * seconds),
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            try:
+                large.stdout.readline()  # its first round is over
+                beside = call(arguments)
+                rest, problem = large.communicate(timeout=TIMEOUT_SECONDS)
+            finally:
+                large.kill()
+            if large.returncode != 0:
+                raise Cannot(problem.strip())
+        windows = last_object(rest)["windows_us"]
+        return {"alone_p99_us": percentile(alone["trace_us"], 0.99),
+                "p99_us": percentile(overlapping(beside["trace_us"], windows), 0.99)}
+
+
+def percentile(samples, part):
+    took = sorted(sample[1] for sample in samples)
+    if not took:
+        raise Cannot("no small flight was under way during the large one")
+    return took[min(len(took) - 1, int(part * len(took)))]
+
+
+def overlapping(samples, windows):
+    return [(begun, took) for begun, took in samples
+            if any(begun < end and begun + took > start for start, end in windows)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Core:
+    """The core alone. All rounds are in one process, because filling the table takes long."""
+
+    what: str = "flights"
+    order: str = "random"
+    keys: int = 1000
+
+    bytes_needed = 1000  # by each key, generously
+
+    def cost(self, seconds):
+        return 0.1 + self.keys * 2e-6 + 1.25 * seconds
+
+    def small(self):
+        return dataclasses.replace(self, keys=min(self.keys, 5000))
+
+    def run(self, lab, _subject, seconds):
+        if self.keys * self.bytes_needed > available_bytes():
+            raise Cannot(f"{self.keys} keys need more memory than this machine has free")
+        return call([lab.core, self.what, "--keys", str(self.keys), "--order", self.order,
+                     "--seconds", str(seconds), "--runs", str(lab.options.runs)])
+
+
+def available_bytes():
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def seconds_for(shots, lab, options, part_seconds):
+    """How long each measurement may take, so that a part stays under its minute."""
+    if options.smoke:
+        return 0.03
+    if not options.names:
+        return 1.0
+    for seconds in (1.0, 0.7, 0.5, 0.35, 0.25):
+        whole = sum(shot.job.cost(seconds) * len(lab.subjects(shot)) for shot in shots)
+        if whole * options.runs < part_seconds:
+            return seconds
+    return 0.2

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The results as JSON and as a table in Markdown."""
+
+import json
+import os
+
+PARTS = {
+    "do": "Do",
+    "session": "Session",
+    "fanout": "Fan-out",
+    "waiter": "Memory of those who wait",
+    "beside": "Fairness",
+    "core": "The core alone",
+    "pumps": "Pump threads",
+}
+
+
+def number(value):
+    if value == 0:
+        return "0"
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:,.2f}M"
+    if abs(value) >= 1e4:
+        return f"{value / 1e3:,.1f}k"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def cell(result, baseline):
+    figures = result["baselines"].get(baseline)
+    if figures is None:
+        return "cannot" if baseline in result.get("cannot", {}) else ""
+    ratio = result["ratio"].get(baseline)
+    text = number(figures["median"])
+    return text if ratio is None else f"{text} ({ratio:.3g})"
+
+
+def part_table(results):
+    baselines = []
+    for result in results:
+        for name in list(result["baselines"]) + list(result.get("cannot", {})):
+            if name not in baselines:
+                baselines.append(name)
+    order = ["bare-core", "alone", "pumps-1", "grpc-go-singleflight", "redis-rueidisaside",
+             "redis-setnx", "etcd"]
+    baselines.sort(key=lambda name: order.index(name) if name in order else len(order))
+    head = ["name", "unit", "median", "min to max"] + baselines
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for result in results:
+        cells = [result["name"], result["unit"], f"**{number(result['median'])}**",
+                 f"{number(result['min'])} to {number(result['max'])}"]
+        cells += [cell(result, name) for name in baselines]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def notes(shots):
+    seen = []
+    for shot in shots:
+        for subject, reason in shot.cannot.items():
+            text = f"- {shot.name}, {subject}: {reason}"
+            if text not in seen:
+                seen.append(text)
+    return ["", "Not measured:", ""] + seen if seen else []
+
+
+def table(shots, results):
+    lines = []
+    for part, title in PARTS.items():
+        mine = [result for result in results if result["name"].split(".")[0] == part]
+        if mine:
+            lines += [f"### {title}", ""] + part_table(mine) + [""]
+    return "\n".join(lines + notes(shots)) + "\n"
+
+
+def environment_lines(facts):
+    modules = ", ".join(f"{name} {version}" for name, version in facts["go_modules"].items())
+    gib = facts["memory_bytes"] / (1 << 30)
+    lines = [
+        f"- `{facts['command']}` at {facts['revision']}, {facts['when']}; {facts['runs']} rounds, "
+        f"{facts['seconds_each']} s for each measurement",
+        f"- {facts['cpus']} CPUs ({facts['cpu']}), {gib:.0f} GiB, {facts['system']}, kernel "
+        f"{facts['kernel']}; load average {facts['load_average_before']} before",
+        f"- {facts['compiler']}, {facts['build_type']}; libgrpc {facts['grpc_package']} (C core "
+        f"{facts['grpc_core']})",
+        f"- Redis {facts['redis'] or 'none'}, etcd {facts['etcd'] or 'none'}, "
+        f"{facts['go'] or 'no Go'}; {modules}",
+    ]
+    for name, reason in facts["missing_peers"].items():
+        lines.append(f"- without {name}: {reason}")
+    return lines
+
+
+def write(output, facts, shots, results):
+    with open(os.path.join(output, "results.json"), "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=1)
+        file.write("\n")
+    with open(os.path.join(output, "environment.json"), "w", encoding="utf-8") as file:
+        json.dump(facts, file, indent=1)
+        file.write("\n")
+    with open(os.path.join(output, "table.md"), "w", encoding="utf-8") as file:
+        file.write("\n".join(environment_lines(facts)) + "\n\n" + table(shots, results))
+
+
+def failures(shots):
+    """What of our own could not be measured."""
+    texts = []
+    for shot in shots:
+        reason = shot.failure()
+        if reason is not None:
+            texts.append(f"{shot.name}: {reason}")
+    return texts

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured: every row of the table, with the job that it comes from."""
+
+import dataclasses
+import statistics
+
+from runner.jobs import Beside, Core, Fanout, Flow, Waiters
+from runner.servers import Cannot
+
+OURS = "singleflightd"
+BARE = "bare-core"
+PEERS = ("grpc-go-singleflight", "redis-rueidisaside", "redis-setnx", "etcd")
+
+HIGHER = "higher"
+LOWER = "lower"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str
+    unit: str
+    better: str
+    field: str  # of what the job found
+    beside: dict = dataclasses.field(default_factory=dict)  # baseline: another field of the same
+
+
+class Shot:
+    """One job, the subjects that do it, and the rows that come of it."""
+
+    def __init__(self, title, job, rows, subjects=(OURS, BARE), slow=()):
+        self.title = title
+        self.job = job
+        self.rows = rows
+        self.subjects = subjects
+        self.slow = slow  # subjects that take too long for a part
+        self.name = rows[0].name
+        self.found = {subject: [] for subject in subjects}
+        self.cannot = {}
+
+    def measure(self, lab, subject, seconds):
+        if subject.name in self.cannot or (isinstance(self.job, Core) and self.found[subject.name]):
+            return
+        try:
+            found = self.job.run(lab, subject, seconds)
+        except Cannot as problem:
+            self.cannot[subject.name] = str(problem)
+            return
+        for one in spread(found):
+            self.found[subject.name].append(one)
+
+    def failure(self):
+        return self.cannot.get(self.subjects[0])
+
+    def results(self):
+        return [self.result(row) for row in self.rows if self.found[self.subjects[0]]]
+
+    def result(self, row):
+        ours = summary(self.found[self.subjects[0]], row.field)
+        result = {"name": row.name, "title": self.title, "unit": row.unit, "better": row.better,
+                  **ours, "ratio": {}, "baselines": {}}
+        for subject in self.subjects[1:]:
+            if self.found[subject] and row.field in self.found[subject][0]:
+                result["baselines"][subject] = summary(self.found[subject], row.field)
+        for baseline, field in row.beside.items():
+            result["baselines"][baseline] = summary(self.found[self.subjects[0]], field)
+        for baseline, figures in result["baselines"].items():
+            if figures["median"] > 0:
+                result["ratio"][baseline] = round(ours["median"] / figures["median"], 4)
+        if self.cannot:
+            result["cannot"] = self.cannot
+        return result
+
+
+def spread(found):
+    """bench_core tells all its rounds at once."""
+    if isinstance(found.get("events_per_second"), list):
+        return [{**found, "events_per_second": value} for value in found["events_per_second"]]
+    return [found]
+
+
+def summary(found, field):
+    values = [one[field] for one in found]
+    return {"median": statistics.median(values), "min": min(values), "max": max(values),
+            "runs": len(values), "values": values}
+
+
+def flow_rows(name, unit="flights/s", field="flights_per_second"):
+    """Throughput with its latency and cost."""
+    return [Row(name, unit, HIGHER, field),
+            Row(f"{name}.p50", "us", LOWER, "p50_us"),
+            Row(f"{name}.p99", "us", LOWER, "p99_us"),
+            Row(f"{name}.p999", "us", LOWER, "p999_us"),
+            Row(f"{name}.cpu", "server CPU s per million flights", LOWER,
+                "server_cpu_us_per_flight")]
+
+
+def flow_shots():
+    shots = []
+    for via in ("tcp", "unix"):
+        for flights in (1, 64, 512):
+            name = f"do.{via}.{flights}"
+            callers = "one caller alone" if flights == 1 else f"{flights} callers at a time"
+            job = Flow(via=via, flights=flights, connections=1 if flights == 1 else 4)
+            peers = PEERS if via == "tcp" and flights < 512 else ()
+            shots.append(Shot(f"Do over {via}, a key each, {callers}", job, flow_rows(name),
+                              (OURS, BARE) + peers))
+    for flights in (1, 64, 512):
+        job = Flow(over="session", flights=flights, connections=1 if flights == 1 else 4,
+                   streams=1 if flights == 1 else 4)
+        shots.append(Shot(f"Session, a key each, {flights} at a time",
+                          job, flow_rows(f"session.{flights}")))
+    shots.append(Shot(
+        "Session, a key each, 4 streams, 2,048 callers at a time",
+        Flow(over="session", flights=2048, connections=4, streams=4),
+        flow_rows("session.distinct"), (OURS, BARE) + PEERS))
+    shots.append(Shot(
+        "Session over a unix socket, a key each, 4 streams, 2,048 callers at a time",
+        Flow(over="session", via="unix", flights=2048, connections=4, streams=4),
+        flow_rows("session.unix.distinct")))
+    shots.append(Shot(
+        "Session, 64 callers of each key, 4 streams, 2,048 callers at a time",
+        Flow(over="session", flights=32, per_flight=64, connections=4, streams=4),
+        flow_rows("session.join64", "joins/s", "callers_per_second"), (OURS, BARE) + PEERS))
+    shots.append(Shot(
+        "Do, 64 callers of each key, 512 callers at a time",
+        Flow(flights=8, per_flight=64, connections=4),
+        flow_rows("do.join64", "joins/s", "callers_per_second"), (OURS, BARE) + PEERS))
+    return shots
+
+
+def fanout_shots():
+    shots = []
+    for over in ("do", "session"):
+        for followers in (100, 1000, 10000):
+            for text, size in (("100B", 100), ("64KiB", 65536), ("1MiB", 1 << 20)):
+                if followers * size > 2 << 30:
+                    continue  # 10 GB through loopback measure loopback
+                job = Fanout(over=over, followers=followers, bytes=size, connections=4,
+                             streams=16)
+                peers = PEERS if over == "do" and (size == 100 or followers == 1000) else ()
+                shots.append(Shot(
+                    f"{over.capitalize()}: {text} to {followers:,} followers", job,
+                    [Row(f"fanout.{over}.{followers}x{text}", "ms", LOWER, "median_ms")],
+                    (OURS, BARE) + peers, slow=("etcd",) if followers > 100 else ()))
+        shots.append(Shot(
+            f"{over.capitalize()}: memory that 1 MiB to 1,000 followers takes beside the waiters",
+            Fanout(over=over, followers=1000, bytes=1 << 20, connections=4, streams=16, once=True),
+            [Row(f"fanout.{over}.1000x1MiB.rss", "bytes", LOWER, "peak_bytes")]))
+    return shots
+
+
+def waiter_shots():
+    memory = ("bytes", LOWER, "bytes_per_caller")
+    return [
+        Shot("Memory of the server for each of 10,000 callers that wait, Do",
+             Waiters(flights=10, per_flight=1000, connections=4),
+             [Row("waiter.do.bytes", *memory)], (OURS, BARE, "grpc-go-singleflight")),
+        Shot("Memory of the server for each of 100,000 callers that wait, Do",
+             Waiters(flights=100, per_flight=1000, connections=4),
+             [Row("waiter.do.100k.bytes", *memory)]),
+        Shot("Memory of the server for each of 1,000,000 callers that wait, Session",
+             Waiters(over="session", flights=1000, per_flight=1000, connections=16, streams=16),
+             [Row("waiter.session.bytes", *memory)]),
+    ]
+
+
+def beside_shots():
+    def rows(name):
+        return [Row(name, "us", LOWER, "p99_us", {"alone": "alone_p99_us"})]
+
+    small = {"over": "session", "connections": 1, "streams": 1}
+    return [
+        Shot("p99 of small flights while a Do flight's 10,000 followers get 100 B",
+             Beside(large=Fanout(followers=10000, connections=4), **small),
+             rows("beside.fanout.do.p99")),
+        Shot("p99 of small flights while a Session flight's 10,000 followers get 100 B",
+             Beside(large=Fanout(over="session", followers=10000, connections=4, streams=16),
+                    **small),
+             rows("beside.fanout.session.p99")),
+        Shot("p99 of small flights while 64 MiB pass to 4 followers",
+             Beside(large=Fanout(followers=4, bytes=64 << 20, connections=1), **small),
+             rows("beside.large.p99"), (OURS,)),
+    ]
+
+
+def core_shots():
+    shots = []
+    for what, order, name, title in (
+            ("flights", "random", "core.events", "The core: any of the open flights goes on"),
+            ("flights", "fifo", "core.fifo", "The core: the oldest of the open flights goes on"),
+            ("retained", "random", "core.retained", "The core: retained outcomes are asked for")):
+        for text, keys in (("1k", 1000), ("100k", 100000), ("10M", 10000000)):
+            rows = [Row(f"{name}.{text}", "events/s", HIGHER, "events_per_second")]
+            if order == "random":
+                rows.append(Row(f"{name}.{text}.bytes", "bytes per key", LOWER, "bytes_per_key"))
+            shots.append(Shot(f"{title}, {keys:,} keys", Core(what, order, keys), rows, (OURS,)))
+    return shots
+
+
+def pump_shots():
+    title = "two pump threads beside one"
+    return [
+        Shot(f"Do over tcp, 64 callers at a time: {title}", Flow(flights=64, connections=4),
+             flow_rows("pumps.do"), ("pumps-2", "pumps-1")),
+        Shot(f"Session, a key each, 2,048 callers at a time: {title}",
+             Flow(over="session", flights=2048, connections=4, streams=4),
+             flow_rows("pumps.session"), ("pumps-2", "pumps-1")),
+    ]
+
+
+def select(names, smoke):
+    """The shots with a row whose name begins with one of `names`; all without names."""
+    shots = (flow_shots() + fanout_shots() + waiter_shots() + beside_shots() + core_shots() +
+             pump_shots())
+
+    def is_named(row):
+        return not names or any(row.name == name or row.name.startswith(name + ".")
+                                for name in names)
+
+    chosen = []
+    for shot in shots:
+        shot.rows = [row for row in shot.rows if is_named(row)]
+        if not shot.rows:
+            continue
+        shot.name = shot.rows[0].name
+        if smoke:
+            shot.job = shot.job.small()
+        if names:
+            shot.subjects = tuple(name for name in shot.subjects if name not in shot.slow)
+            shot.found = {subject: [] for subject in shot.subjects}
+        chosen.append(shot)
+    return chosen
