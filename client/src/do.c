@@ -5,6 +5,7 @@
 #include "src/leader.h"
 #include "src/outcome.h"
 
+#include <assert.h>
 #include <pthread.h>
 
 // On the stack of the thread that waits.
@@ -55,6 +56,7 @@ static void abandon(void *context)
 
 static void run(struct waiting *waiting, singleflight_function *function, void *context)
 {
+    assert(function != NULL); // without one a call can only follow
     struct singleflight_leader *leader = waiting->leader;
     enum singleflight_outcome outcome = SINGLEFLIGHT_OUTCOME_ABANDONED;
     pthread_cleanup_push(abandon, waiting);

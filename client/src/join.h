@@ -26,10 +26,10 @@ struct sfl_join_defaults {
     bool fail_open;
 };
 
-// Copies and checks `options`, whatever version of the struct it is. Bounds that are settings of
+// Copies and checks `given`, whatever version of the struct it is. Bounds that are settings of
 // the server are left to the server. SFL_INVALID_ARGUMENT: *problem_out (static) says what is
 // wrong.
-enum sfl_status sfl_join_create(const struct singleflight_do_options *options,
+enum sfl_status sfl_join_create(const struct singleflight_do_options *given,
                                 const struct sfl_join_defaults *defaults,
                                 struct sfl_join **join_out, const char **problem_out) SFL_MUST_USE;
 

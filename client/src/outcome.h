@@ -23,7 +23,7 @@ struct sfl_failure {
 
 // Copies an error as a program gives it; cuts long texts, and puts "?" for what is no UTF-8.
 // SFL_NO_MEMORY; SFL_INVALID_ARGUMENT when the details are too large.
-enum sfl_status sfl_failure_read(const struct singleflight_error *error,
+enum sfl_status sfl_failure_read(const struct singleflight_error *given,
                                  struct sfl_failure *failure_out) SFL_MUST_USE;
 
 void sfl_failure_deinit(struct sfl_failure *failure);

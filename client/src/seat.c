@@ -248,6 +248,7 @@ static void on_look_timer(struct sfl_timer *timer)
     struct sfl_seat *seat = SFL_CONTAINER_OF(timer, struct sfl_seat, look_timer);
     struct sfl_server *server = seat->server;
     leave_place(seat);
+    sfl_server_on_silence(server, seat->join->options.connect_timeout_ms);
     seat->rank++;
     if (seat->rank >= seat->client->server_count)
         seat->look_is_over = true;

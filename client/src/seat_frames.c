@@ -141,6 +141,10 @@ static void on_end(struct sfl_seat *seat, int code, const char *text)
 
 static void on_lead(struct sfl_seat *seat, const Singleflight__V1__Lead *lead)
 {
+    if (seat->join->options.role == SINGLEFLIGHT_ROLE_FOLLOW_ONLY) {
+        sfl_seat_end(seat, SINGLEFLIGHT_INTERNAL, "the server told one to lead that only follows");
+        return;
+    }
     if (seat->leader == NULL) {
         sfl_seat_set_answered(seat);
         const struct sfl_leader_terms terms = {

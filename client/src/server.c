@@ -93,19 +93,13 @@ static void set_error(struct sfl_server *server, const char *text)
     snprintf(server->last_error, sizeof(server->last_error), "%s", text);
 }
 
-static void on_down_timer(struct sfl_timer *timer)
+// A session that has not answered yet is given up; one that works may be all right but slow, and
+// what runs on it goes on.
+static void set_down(struct sfl_server *server)
 {
-    struct sfl_server *server = SFL_CONTAINER_OF(timer, struct sfl_server, down_timer);
-    struct sfl_session *current = server->current;
-    bool is_wanted = !sfl_list_is_empty(&server->waiting) ||
-                     (current != NULL && !sfl_list_is_empty(&current->seats));
-    if (current != NULL)
-        sfl_session_cut(current); // its seats look elsewhere once it is over
-    if (!is_wanted) {             // nobody has asked long enough to know
-        server->failing = false;
-        return;
-    }
     server->down = true;
+    if (server->current != NULL && !server->current->up)
+        sfl_session_cut(server->current); // its seats look elsewhere once it is over
     back_off(server);
 
     // Those that stay come back to the end of the list.
@@ -116,6 +110,29 @@ static void on_down_timer(struct sfl_timer *timer)
         sfl_list_append(&waiting, link);
     while ((link = sfl_list_pop(&waiting)) != NULL)
         sfl_seat_on_server_down(SFL_CONTAINER_OF(link, struct sfl_seat, wait_link));
+}
+
+static void on_down_timer(struct sfl_timer *timer)
+{
+    struct sfl_server *server = SFL_CONTAINER_OF(timer, struct sfl_server, down_timer);
+    struct sfl_session *current = server->current;
+    bool is_wanted = !sfl_list_is_empty(&server->waiting) ||
+                     (current != NULL && !sfl_list_is_empty(&current->seats));
+    if (is_wanted) {
+        set_down(server);
+        return;
+    }
+    server->failing = false; // nobody has asked long enough to know
+    if (current != NULL)
+        sfl_session_cut(current);
+}
+
+void sfl_server_on_silence(struct sfl_server *server, uint64_t waited_ms)
+{
+    if (server->down || waited_ms < server->client->settings.connect_timeout_ms)
+        return;
+    set_error(server, "the server does not answer");
+    set_down(server);
 }
 
 // -------------------------------------------------------------------------------------- sessions

@@ -55,6 +55,9 @@ void sfl_server_on_session_refuses(struct sfl_server *server, struct sfl_session
 void sfl_server_on_session_over(struct sfl_server *server, struct sfl_session *session, int code,
                                 const char *text);
 
+// From a seat: its join has not been answered for so long.
+void sfl_server_on_silence(struct sfl_server *server, uint64_t waited_ms);
+
 // Ends what runs by itself (timers, probes), and lets the sessions end when their frames are out.
 void sfl_server_close(struct sfl_server *server);
 

@@ -21,10 +21,10 @@ struct sfl_settings {
     size_t address_count;
 };
 
-// Reads `options` (NULL: all defaults), and the environment. SFL_INVALID_ARGUMENT, SFL_NO_MEMORY:
+// Reads `given` (NULL: all defaults), and the environment. SFL_INVALID_ARGUMENT, SFL_NO_MEMORY:
 // *problem_out (static) says what is wrong.
 enum sfl_status sfl_settings_init(struct sfl_settings *settings,
-                                  const struct singleflight_client_options *options,
+                                  const struct singleflight_client_options *given,
                                   const char **problem_out) SFL_MUST_USE;
 
 void sfl_settings_deinit(struct sfl_settings *settings);

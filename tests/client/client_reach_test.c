@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Servers that are not there, come back, or are several.
 #include "asker.h"
+#include "base/clock.h"
 #include "daemon.h"
 #include "src/rendezvous.h"
 #include "worker_process.h"
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -162,6 +164,41 @@ static void a_call_waits_for_a_server_that_comes(void **state)
     daemon_end(&daemon, SIGTERM);
 }
 
+// A frozen server keeps its connections open and says nothing.
+static void a_frozen_server_counts_as_unreachable_until_it_thaws(void **state)
+{
+    (void)state;
+    struct test_daemon daemon = daemon_start("127.0.0.1:0");
+    struct singleflight_client *client = hasty_client(daemon.address, true);
+    struct singleflight_do_options options = options_of("frozen");
+    unsigned runs = 0;
+    struct singleflight_result *result;
+    assert_int_equal(singleflight_do(client, &options, here, &runs, &result), SINGLEFLIGHT_OK);
+    assert_false(result->failed_open);
+    singleflight_result_free(result);
+
+    int stopped = 0;
+    kill(daemon.pid, SIGSTOP);
+    assert_int_equal(waitpid(daemon.pid, &stopped, WUNTRACED), daemon.pid);
+    assert_true(WIFSTOPPED(stopped));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(singleflight_do(client, &options, here, &runs, &result), SINGLEFLIGHT_OK);
+        assert_true(result->failed_open);
+        singleflight_result_free(result);
+    }
+    kill(daemon.pid, SIGCONT);
+    bool failed_open = true;
+    uint64_t until_ms = sfl_clock_now_ms() + PATIENCE_MS;
+    while (failed_open && sfl_clock_now_ms() < until_ms) {
+        assert_int_equal(singleflight_do(client, &options, here, &runs, &result), SINGLEFLIGHT_OK);
+        failed_open = result->failed_open;
+        singleflight_result_free(result);
+    }
+    assert_false(failed_open);
+    singleflight_client_destroy(client);
+    daemon_end(&daemon, SIGTERM);
+}
+
 // The daemon dies and another one takes its port. Followers join there and one of them leads; a
 // leader with a lease finds that nobody knows it any more.
 static void callers_outlive_a_daemon_that_is_restarted(void **state)
@@ -304,7 +341,8 @@ static void the_next_server_stands_in_until_the_home_is_back(void **state)
 
     // Sooner or later a call goes home again; only the home has counted one then.
     uint64_t calls[2] = {0};
-    for (int i = 0; i < PATIENCE_MS && calls[0] == 0; i++) {
+    uint64_t until_ms = sfl_clock_now_ms() + PATIENCE_MS;
+    while (calls[0] == 0 && sfl_clock_now_ms() < until_ms) {
         singleflight_result_free(ask(client, key));
         uint64_t *at = calls;
         assert_int_equal(singleflight_get_stats(client, NULL, 0, count_callers, &at),
@@ -325,6 +363,7 @@ int main(void)
         cmocka_unit_test(calls_that_fail_open_are_still_merged),
         cmocka_unit_test(a_deadline_holds_also_without_a_server),
         cmocka_unit_test(a_call_waits_for_a_server_that_comes),
+        cmocka_unit_test(a_frozen_server_counts_as_unreachable_until_it_thaws),
         cmocka_unit_test(callers_outlive_a_daemon_that_is_restarted),
         cmocka_unit_test(a_draining_daemon_lets_its_flights_end),
         cmocka_unit_test(each_key_has_its_home_whatever_the_order_of_the_addresses),
