@@ -15,7 +15,8 @@ import unittest
 
 BIN = pathlib.Path(os.environ["SFL_BUILD_DIR"]).resolve() / "bin"
 
-# How long anything may take that ought to take no time at all; sanitizers on busy machines are slow.
+# How long anything may take that ought to take no time at all; sanitizers on busy machines are
+# slow.
 BOUND = 60.0
 
 
