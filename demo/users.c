@@ -176,8 +176,8 @@ int main(int argc, char *argv[])
     if (argc < 4 || argc > 5)
         return 64;
     path = argv[1];
-    unsigned processes = (unsigned)atoi(argv[2]);
-    unsigned threads = (unsigned)atoi(argv[3]);
+    unsigned processes = (unsigned)strtoul(argv[2], NULL, 10);
+    unsigned threads = (unsigned)strtoul(argv[3], NULL, 10);
     if (processes == 0 || threads == 0)
         return 64;
     share(processes * threads);

@@ -21,8 +21,6 @@
 
 #define VARIABLES 3
 
-extern char **environ;
-
 void sfl_cli_command_init(struct sfl_cli_command *command, uv_loop_t *loop,
                           const struct sfl_cli_command_events *events, void *context)
 {

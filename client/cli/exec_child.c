@@ -14,8 +14,8 @@ int sfl_cli_exec_child(int argc, char *argv[])
 {
     if (argc < 5)
         return SFL_CLI_EXIT_USAGE;
-    pid_t parent = (pid_t)atol(argv[2]);
-    int report = atoi(argv[3]);
+    pid_t parent = (pid_t)strtol(argv[2], NULL, 10);
+    int report = (int)strtol(argv[3], NULL, 10);
     fcntl(report, F_SETFD, FD_CLOEXEC);
     // A group of its own, so that signals reach whatever the command has started.
     setpgid(0, 0);
