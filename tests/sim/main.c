@@ -10,13 +10,15 @@
 
 static struct run run;
 static volatile uint64_t current_seed;
+static FILE *record;
 
 static const char usage[] =
-    "sim [--seeds N] [--from SEED] [--seed SEED [--trace]] [--steps N]\n"
+    "sim [--seeds N] [--from SEED] [--seed SEED [--trace] [--record FILE]] [--steps N]\n"
     "  --seeds N    how many runs (1000)\n"
     "  --from SEED  the first seed (1)\n"
     "  --seed SEED  this run only\n"
     "  --trace      print what happened in it\n"
+    "  --record F   write its choices to F, as core_fuzz reads them\n"
     "  --steps N    how long a run is (the seed says)\n";
 
 // An assertion of the core itself: say which run it was.
@@ -42,7 +44,9 @@ static bool play(uint64_t seed, unsigned steps, bool traces)
     run.traces = traces;
     if (setjmp(run.on_failure) != 0)
         return false;
-    run_play(&run, choice_of_seed(seed), steps);
+    struct choice choice = choice_of_seed(seed);
+    choice.record = record;
+    run_play(&run, choice, steps);
     return true;
 }
 
@@ -79,6 +83,12 @@ int main(int argc, char **argv)
             traces = true;
             continue;
         }
+        if (strcmp(argv[i], "--record") == 0) {
+            record = i + 1 < argc ? fopen(argv[++i], "wb") : NULL;
+            if (record == NULL)
+                return fputs(usage, stderr), 2;
+            continue;
+        }
         uint64_t value = number(i + 1 < argc ? argv[i + 1] : NULL);
         if (strcmp(argv[i], "--seeds") == 0)
             seeds = value;
@@ -99,6 +109,8 @@ int main(int argc, char **argv)
             return report(seed, steps);
     if (traces)
         run_print_trace(&run, stdout);
+    if (record != NULL && fclose(record) != 0)
+        return perror("sim: the record"), EXIT_FAILURE;
     printf("sim: %" PRIu64 " seeds from %" PRIu64 ": ok\n", seeds, from);
     return EXIT_SUCCESS;
 }

@@ -25,17 +25,28 @@ static uint32_t next_byte(struct choice *choice)
     return choice->position < choice->size ? choice->bytes[choice->position++] : 0;
 }
 
+static unsigned bytes_for(uint32_t limit)
+{
+    return limit > 65536 ? 3 : limit > 256 ? 2 : 1;
+}
+
+static uint32_t below_by_seed(struct choice *choice, uint32_t limit)
+{
+    uint32_t number = (uint32_t)(((next_number(choice) >> 32) * limit) >> 32);
+    for (unsigned i = 0; choice->record != NULL && i < bytes_for(limit); i++)
+        putc((int)(number >> (8 * i) & 255), choice->record);
+    return number;
+}
+
 uint32_t choice_below(struct choice *choice, uint32_t limit)
 {
     if (limit <= 1)
         return 0;
     if (choice->bytes == NULL)
-        return (uint32_t)(((next_number(choice) >> 32) * limit) >> 32);
-    uint32_t number = next_byte(choice);
-    if (limit > 256)
-        number |= next_byte(choice) << 8;
-    if (limit > 65536)
-        number |= next_byte(choice) << 16;
+        return below_by_seed(choice, limit);
+    uint32_t number = 0;
+    for (unsigned i = 0; i < bytes_for(limit); i++)
+        number |= next_byte(choice) << (8 * i);
     return number % limit;
 }
 

@@ -6,12 +6,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct choice {
     uint64_t state;
     const uint8_t *bytes; // NULL: the seed decides
     size_t size;
     size_t position;
+    FILE *record; // NULL, or where the choices of a seed go as the bytes that make the same ones
 };
 
 struct choice choice_of_seed(uint64_t seed);
