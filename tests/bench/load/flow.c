@@ -127,6 +127,8 @@ static void run_for(struct flow *flow, double seconds)
             alive_ns = now_ns;
         else if (now_ns - alive_ns > 30000000000U)
             load_die("nothing has happened for 30 s");
+        if (flow->plan->count > 0 && flow->ended >= flow->plan->count)
+            return;
     }
 }
 

@@ -13,6 +13,7 @@ struct load_plan {
     uint32_t flights;    // flow: in flight at the same time
     uint32_t per_flight; // flow: callers of one key
     double rate;         // flow: flights that begin per second; 0: as fast as they end
+    uint64_t count;      // flow: ends after so many flights, if that comes first; 0: it does not
     bool trace;          // flow: tell begin and duration of each flight
     uint32_t followers;  // fanout: of the one flight; waiters: of each flight
     uint32_t rounds;     // fanout

@@ -22,6 +22,7 @@ static const struct option names[] = {
     {"rate", required_argument, NULL, 'r'},
     {"followers", required_argument, NULL, 'n'},
     {"rounds", required_argument, NULL, 'o'},
+    {"count", required_argument, NULL, 'l'},
     {"trace", no_argument, NULL, 'x'},
     {NULL, 0, NULL, 0},
 };
@@ -67,6 +68,9 @@ static void set_number(struct load_plan *plan, int option, double number)
         break;
     case 'n':
         plan->followers = (uint32_t)number;
+        break;
+    case 'l':
+        plan->count = (uint64_t)number;
         break;
     case 'o':
         plan->rounds = (uint32_t)number;

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 
 from runner.servers import Cannot
@@ -201,6 +202,40 @@ class Core:
             raise Cannot(f"{self.keys} keys need more memory than this machine has free")
         return call([lab.core, self.what, "--keys", str(self.keys), "--order", self.order,
                      "--seconds", str(seconds), "--runs", str(lab.options.runs)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Instructions(Job):
+    """What one flight costs the server in instructions, as callgrind counts them: a figure that
+    does not depend on how busy the machine is. The difference of a long and a short run, so that
+    start and end do not count.
+    """
+
+    flights: int = 64
+    per_flight: int = 1
+    counts: tuple = (1000, 4000)
+
+    def cost(self, _seconds):
+        return 25
+
+    def small(self):
+        return dataclasses.replace(self, counts=(100, 200))
+
+    def run(self, lab, subject, _seconds):
+        short, long = (self.count(lab, subject, count) for count in self.counts)
+        return {"instructions": (long - short) / (self.counts[1] - self.counts[0])}
+
+    def count(self, lab, subject, count):
+        if shutil.which("valgrind") is None:
+            raise Cannot("there is no valgrind on this machine")
+        with subject.open(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]) \
+                as server:
+            small = Flow(over=self.over, connections=self.connections, streams=self.streams,
+                         flights=self.flights, per_flight=self.per_flight)
+            arguments = small.load_arguments(lab, server, TIMEOUT_SECONDS / 2)
+            arguments[arguments.index("--warmup") + 1] = "0"
+            call(arguments + ["--count", str(count)])
+            return server.end_and_read(r"Collected : (\d+)")
 
 
 def available_bytes():

@@ -12,6 +12,7 @@ PARTS = {
     "beside": "Fairness",
     "core": "The core alone",
     "pumps": "Pump threads",
+    "instructions": "Instructions",
 }
 
 

@@ -4,7 +4,7 @@
 import dataclasses
 import statistics
 
-from runner.jobs import Beside, Core, Fanout, Flow, Waiters
+from runner.jobs import Beside, Core, Fanout, Flow, Instructions, Waiters
 from runner.servers import Cannot
 
 OURS = "singleflightd"
@@ -208,10 +208,25 @@ def pump_shots():
     ]
 
 
+def instruction_shots():
+    def shot(name, title, job):
+        row = Row(f"instructions.{name}", "instructions per flight", LOWER, "instructions")
+        return Shot(f"Instructions in the server, {title}", job, [row])
+
+    session = {"over": "session", "connections": 4, "streams": 4}
+    return [
+        shot("do", "Do, 64 callers at a time", Instructions(connections=4, counts=(500, 2000))),
+        shot("session", "Session, a key each, 2,048 callers at a time",
+             Instructions(flights=2048, counts=(10000, 40000), **session)),
+        shot("join64", "Session, 64 callers of each key, 2,048 callers at a time",
+             Instructions(flights=32, per_flight=64, counts=(400, 1600), **session)),
+    ]
+
+
 def select(names, smoke):
     """The shots with a row whose name begins with one of `names`; all without names."""
     shots = (flow_shots() + fanout_shots() + waiter_shots() + beside_shots() + core_shots() +
-             pump_shots())
+             pump_shots() + instruction_shots())
 
     def is_named(row):
         return not names or any(row.name == name or row.name.startswith(name + ".")

@@ -2,6 +2,7 @@
 """Starting and ending what is measured."""
 
 import os
+import re
 import selectors
 import shutil
 import socket
@@ -23,6 +24,7 @@ class Server:
 
     def __init__(self, arguments, log, folder=None):
         self.log = open(log, "ab")
+        self.log_size = os.fstat(self.log.fileno()).st_size
         self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=self.log,
                                         stdin=subprocess.DEVNULL, cwd=folder)
         self.pid = self.process.pid
@@ -36,6 +38,18 @@ class Server:
         self.process.wait()
         self.process.stdout.close()
         self.log.close()
+
+    def end_and_read(self, pattern):
+        """Ends the server in order, and finds a number in what this run of it wrote to its log."""
+        begin = self.log_size
+        self.process.terminate()
+        self.process.wait(START_SECONDS)
+        with open(self.log.name, "rb") as file:
+            file.seek(begin)
+            match = re.search(pattern, file.read().decode(errors="replace"))
+        if match is None:
+            raise Cannot(f"{self.log.name} does not say what was looked for")
+        return int(match.group(1))
 
     def read_addresses(self, count):
         """Waits for "… listening on ADDRESS" lines."""
@@ -91,9 +105,10 @@ class Native(Subject):
         super().__init__(lab, name)
         self.arguments = arguments
 
-    def open(self):
+    def open(self, under=()):
+        """`under`: a command in front of the server's, such as valgrind's."""
         path = os.path.join(self.lab.scratch, "socket")
-        arguments = [text.replace("{socket}", path) for text in self.arguments]
+        arguments = [*under] + [text.replace("{socket}", path) for text in self.arguments]
         server = Server(arguments, self.lab.log(self.name))
         try:
             return server.read_addresses(2)
