@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A world for the transport without gRPC: streams that are driven by hand, an engine below, and
+// time that does not matter. Everything happens on the test's thread.
+#ifndef SFL_TESTS_TRANSPORT_FAKE_H
+#define SFL_TESTS_TRANSPORT_FAKE_H
+
+#include "engine/engine.h"
+#include "transport/service.h"
+
+#include "singleflight/v1/singleflight.pb-c.h"
+
+struct fake_world {
+    struct sfl_limits limits;
+    uint64_t connection_callers_max;
+    struct sfl_coordinator *coordinator;
+    struct sfl_engine *engine;
+    struct sfl_transport *transport;
+    struct sfl_list streams;
+};
+
+// Makes a world with the contract's limits; both may be changed before fake_world_start.
+void fake_world_init(struct fake_world *world);
+void fake_world_start(struct fake_world *world);
+
+// Every stream must be over. Asserts that nothing is held any more.
+void fake_world_deinit(struct fake_world *world);
+
+// Lets everything happen that can: sends, ends, the next sends.
+void fake_run(struct fake_world *world);
+
+// A new RPC of this method from this peer.
+struct sfl_stream *fake_open(struct fake_world *world, const char *path, const char *peer);
+
+// What the peer does.
+void fake_send(struct fake_world *world, struct sfl_stream *stream, const void *data, size_t size);
+void fake_half_close(struct fake_world *world, struct sfl_stream *stream);
+void fake_break(struct fake_world *world, struct sfl_stream *stream);
+
+// A peer that is frozen takes one more message, and none after it.
+void fake_freeze(struct fake_world *world, struct sfl_stream *stream, bool frozen);
+
+// The messages that the peer has received, oldest first; the stream keeps them.
+size_t fake_count(const struct sfl_stream *stream);
+struct sfl_span fake_message(const struct sfl_stream *stream, size_t index);
+
+// How the stream ended: -1 while it has not.
+int fake_code(const struct sfl_stream *stream);
+const char *fake_text(const struct sfl_stream *stream);
+
+// The test has seen enough of a stream that is over.
+void fake_release(struct sfl_stream *stream);
+
+// --- one caller on a Do stream ---
+
+void fake_do_send(struct fake_world *world, struct sfl_stream *stream,
+                  const Singleflight__V1__DoRequest *request);
+
+// The message with this index; to be freed by the caller.
+Singleflight__V1__DoResponse *fake_do_response(const struct sfl_stream *stream, size_t index);
+
+// --- many callers on a Session ---
+
+void fake_session_send(struct fake_world *world, struct sfl_stream *stream,
+                       const Singleflight__V1__CallRequest *call);
+Singleflight__V1__SessionResponse *fake_session_response(const struct sfl_stream *stream,
+                                                         size_t index);
+
+// The frames of all messages so far, in order, copied flat: id and step, and a chunk's size.
+struct fake_frame {
+    uint64_t id;
+    Singleflight__V1__CallResponse__StepCase step;
+    size_t message;    // in which it came
+    uint64_t bytes;    // of a chunk's data, or of a result's value
+    uint64_t sequence; // of a chunk
+    uint64_t attempt;  // of a chunk, restart, lead, follow or result
+    int code;          // of an end
+    char text[512];    // of an end
+};
+enum { FAKE_FRAMES_MAX = 4096 };
+size_t fake_frames(const struct sfl_stream *stream, struct fake_frame frames[FAKE_FRAMES_MAX]);
+
+#endif
