@@ -68,7 +68,7 @@ def test_a_follower_whose_deadline_passes_is_no_audience_any_more(rpc):
     passes.
     """
     leader = rpc.lead(audience=True)
-    rpc.follow(timeout_s=0.5)
+    rpc.follow(timeout_s=1)
     leader.audience_of(1)
     leader.audience_of(0)
 

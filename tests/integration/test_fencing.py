@@ -56,7 +56,7 @@ def test_a_late_finish_does_not_end_the_heirs_flight(fenced):
 
 def test_posting_after_nobody_was_left_ends_with_now_0(each):
     """Section 9: M being 0 when there is no newer token."""
-    leader = each.lead(run_limit_ms=200)
+    leader = each.lead(run_limit_ms=1000)
     watcher = each.follow(role=pb.ROLE_FOLLOW_ONLY)
     watcher.ended(ABORTED)
     leader.finish(b"too late")
@@ -82,7 +82,7 @@ def test_a_lost_leader_may_join_again_on_a_session(net):
     """Section 9: ids that have ended are over; the client joins anew with another id."""
     stream = net.session()
     first = stream.open_call()
-    first.send("join", net.join_message(run_limit_ms=200))
+    first.send("join", net.join_message(run_limit_ms=1000))
     first.leads()
     heir = net.follow()
     heir.leads()

@@ -113,7 +113,7 @@ def test_a_forgotten_flight_keeps_its_limits(rpc):
 
 def test_a_forgotten_flight_keeps_its_run_limit(each):
     """Section 9: a forgotten flight keeps its limits."""
-    leader, heir = each.lead(run_limit_ms=300), each.follow()
+    leader, heir = each.lead(run_limit_ms=1000), each.follow()
     each.forget()
     assert heir.leads().attempt == 2
     leader.ended(grpc.StatusCode.ABORTED, "fenced")

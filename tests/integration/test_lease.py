@@ -230,7 +230,7 @@ def test_every_end_without_finish_is_a_broken_stream(rpc, leave):
 
 def test_a_deadline_of_a_leased_leader_is_a_broken_stream(rpc):
     """Section 9: with a lease, ... (cancel, deadline, half-close)."""
-    leader, follower = rpc.lead(lease_ms=LONG, timeout_s=0.5), rpc.follow()
+    leader, follower = rpc.lead(lease_ms=LONG, timeout_s=1), rpc.follow()
     leader.ended(grpc.StatusCode.DEADLINE_EXCEEDED)
     rpc.flight_where(lambda f: f.state == ORPHANED, "the flight is orphaned")
     follower.silent()

@@ -167,11 +167,16 @@ def test_an_unknown_step_is_refused(rpc, encoded):
 def test_unknown_fields_are_ignored(rpc):
     """Wire file: unknown fields are ignored, in every message."""
     unknown = wire.field(300, b"from the future") + wire.field(301, 5)
-    leader, follower = rpc.open(), rpc.open()
-    for caller in (leader, follower):
-        join = rpc.join_message().SerializeToString() + unknown
+    join = rpc.join_message().SerializeToString() + unknown
+
+    def joins():
+        caller = rpc.open()
         caller.send_raw_step(wire.field(caller.numbers["join"], join) + wire.field(99, 1))
+        return caller
+
+    leader = joins()
     leader.leads()
+    follower = joins()
     follower.follows()
     chunk = wire.field(1, b"a") + unknown
     leader.send_raw_step(wire.field(leader.numbers["chunk"], chunk))

@@ -82,7 +82,7 @@ def test_age_grows_and_the_rest_shrinks(each):
 
 def test_an_outcome_is_gone_when_its_time_is_over(rpc):
     """`retain`: how long an OK outcome is kept after the flight ends."""
-    told = run(rpc, retain_ms=400)
+    told = run(rpc, retain_ms=1000)
     assert rpc.join().delivery().retained
     until(lambda: not rpc.flights(), "the retained outcome is gone")
     assert rpc.key_is_free().token > told.token
