@@ -66,19 +66,45 @@ static void end_batch(struct sfl_stream *stream)
 
 // --- the end ---
 
+// A client's own end may cross the server's: then gRPC may drop a message that has come in, and yet
+// give the OK that came with it. So an OK counts only when this side has not ended the call; sets
+// `*text_out` then.
+static int own_end(struct sfl_stream *stream, const char **text_out)
+{
+    int cancel_code = atomic_load_explicit(&stream->cancel_code, memory_order_acquire);
+    if (cancel_code != 0) {
+        *text_out = "cancelled while the answer came in";
+        return cancel_code;
+    }
+    // gRPC may see the deadline a moment before our clock does.
+    if (stream->deadline_ms != UINT64_MAX && sfl_clock_now_ms() + 2 >= stream->deadline_ms) {
+        *text_out = "the deadline passed while the answer came in";
+        return GRPC_STATUS_DEADLINE_EXCEEDED;
+    }
+    return GRPC_STATUS_OK;
+}
+
+static void tell_client_closed(struct sfl_stream *stream)
+{
+    char *text = grpc_slice_to_c_string(stream->text);
+    const char *told = text;
+    int code = (int)stream->code;
+    if (code == GRPC_STATUS_OK)
+        code = own_end(stream, &told);
+    stream->events->on_closed(stream->context, code, told);
+    gpr_free(text);
+}
+
 static void tell_closed(struct sfl_stream *stream)
 {
-    const struct sfl_stream_events *events = stream->events;
-    if (events->on_closed == NULL)
+    if (stream->events->on_closed == NULL)
         return;
-    if (stream->is_server) {
-        int code = stream->cancelled ? GRPC_STATUS_CANCELLED : GRPC_STATUS_OK;
-        events->on_closed(stream->context, code, "");
+    if (!stream->is_server) {
+        tell_client_closed(stream);
         return;
     }
-    char *text = grpc_slice_to_c_string(stream->text);
-    events->on_closed(stream->context, (int)stream->code, text);
-    gpr_free(text);
+    int code = stream->cancelled ? GRPC_STATUS_CANCELLED : GRPC_STATUS_OK;
+    stream->events->on_closed(stream->context, code, "");
 }
 
 // Comes after each of the two batches whose end on_closed waits for; the batch is still counted.
@@ -106,6 +132,9 @@ void sfl_stream_cancel(struct sfl_stream *stream, int code, const char *text)
     assert(code != GRPC_STATUS_OK);
     if (is_over(stream))
         return;
+    int none = 0;
+    atomic_compare_exchange_strong_explicit(&stream->cancel_code, &none, code, memory_order_acq_rel,
+                                            memory_order_relaxed);
     grpc_call_cancel_with_status(stream->call, (grpc_status_code)code, text, NULL);
 }
 
@@ -292,6 +321,7 @@ static struct sfl_stream *create(grpc_call *call, unsigned batches,
         return NULL;
     atomic_init(&stream->references, 2);
     atomic_init(&stream->state, batches);
+    atomic_init(&stream->cancel_code, 0);
     stream->call = call;
     stream->owner_calls = owner_calls;
     stream->owner = owner;

@@ -33,6 +33,7 @@ struct sfl_stream_owner {
 struct sfl_stream {
     atomic_uint references;
     atomic_uint state;
+    atomic_int cancel_code; // of the first sfl_stream_cancel; 0: none
     bool is_server;
     bool metadata_is_sent; // server; belongs to whoever may send
     grpc_call *call;
