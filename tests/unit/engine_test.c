@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine with one thread: what reaches the sink, ticks, listings, and its end.
+#include "base/clock.h"
+#include "coordinator/coordinator.h"
+#include "engine/engine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { WAIT_MS = 20000 };
+
+struct seat {
+    struct sfl_member member;
+    char heard[256]; // one letter for each thing: L F C R A =result !refused
+    uint64_t token;
+    enum sfl_reason reason;
+    uint32_t callers;
+};
+
+struct fixture {
+    struct sfl_coordinator *coordinator;
+    struct sfl_engine *engine;
+    struct sfl_limits limits;
+    atomic_uint earlier;
+    uint64_t due_ms; // what the last tick asked for
+    unsigned retained;
+    unsigned dropped;
+};
+
+static void hear(struct sfl_member *member, char letter)
+{
+    struct seat *seat = SFL_CONTAINER_OF(member, struct seat, member);
+    size_t size = strlen(seat->heard);
+    assert_true(size + 1 < sizeof(seat->heard));
+    seat->heard[size] = letter;
+}
+
+static void on_lead(void *context, struct sfl_member *member, const struct sfl_lead *lead)
+{
+    (void)context;
+    hear(member, 'L');
+    SFL_CONTAINER_OF(member, struct seat, member)->token = lead->token;
+}
+
+static void on_follow(void *context, struct sfl_member *member, const struct sfl_follow *follow)
+{
+    (void)context;
+    (void)follow;
+    hear(member, 'F');
+}
+
+static void on_chunk(void *context, struct sfl_member *member, struct sfl_value *value,
+                     uint64_t value_bytes)
+{
+    (void)context;
+    (void)value;
+    assert_true(value_bytes > 0);
+    hear(member, 'C');
+}
+
+static void on_restart(void *context, struct sfl_member *member, uint32_t attempt,
+                       const struct sfl_bytes *leader)
+{
+    (void)context;
+    (void)leader;
+    assert_true(attempt > 1);
+    hear(member, 'R');
+}
+
+static void on_audience(void *context, struct sfl_member *member,
+                        const struct sfl_audience *audience)
+{
+    (void)context;
+    (void)audience;
+    hear(member, 'A');
+}
+
+static void on_result(void *context, struct sfl_member *member, const struct sfl_result *result)
+{
+    (void)context;
+    hear(member, '=');
+    SFL_CONTAINER_OF(member, struct seat, member)->callers = result->callers;
+}
+
+static void on_refuse(void *context, struct sfl_member *member, const struct sfl_refusal *refusal)
+{
+    (void)context;
+    hear(member, '!');
+    SFL_CONTAINER_OF(member, struct seat, member)->reason = refusal->reason;
+}
+
+static void on_settled(void *context, const struct sfl_settled *settled)
+{
+    for (unsigned i = 0; i < settled->count; i++) {
+        struct sfl_member *member = sfl_member_of_caller(settled->callers[i]);
+        if (settled->refused)
+            on_refuse(context, member, &settled->refusal);
+        else
+            on_result(context, member, &settled->result);
+    }
+}
+
+static const struct sfl_engine_sink sink = {on_lead,     on_follow, on_chunk,  on_restart,
+                                            on_audience, on_result, on_refuse, on_settled};
+
+static void on_earlier_tick(void *context)
+{
+    struct fixture *f = context;
+    atomic_fetch_add(&f->earlier, 1);
+}
+
+static void on_retain(void *context, const struct sfl_flight *flight)
+{
+    struct fixture *f = context;
+    assert_non_null(flight->outcome);
+    f->retained++;
+}
+
+static void on_drop(void *context, uint64_t token)
+{
+    struct fixture *f = context;
+    assert_true(token > 0);
+    f->dropped++;
+}
+
+static const struct sfl_engine_keeper keeper = {on_retain, on_drop};
+
+static int open_fixture(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    assert_non_null(f);
+    f->limits = sfl_limits_default;
+    f->limits.lease_ms_min = 1;
+    assert_int_equal(sfl_standalone_create(100, NULL, NULL, &f->coordinator), SFL_OK);
+    struct sfl_engine_options options = {.shards = 4,
+                                         .limits = &f->limits,
+                                         .coordinator = f->coordinator,
+                                         .sink = &sink,
+                                         .sink_context = f,
+                                         .keeper = &keeper,
+                                         .keeper_context = f,
+                                         .on_earlier_tick = on_earlier_tick,
+                                         .tick_context = f};
+    assert_int_equal(sfl_engine_create(&options, &f->engine), SFL_OK);
+    f->due_ms = sfl_engine_tick(f->engine);
+    *state = f;
+    return 0;
+}
+
+static int close_fixture(void **state)
+{
+    struct fixture *f = *state;
+    sfl_engine_shut(f->engine);
+    assert_true(sfl_engine_is_idle(f->engine));
+    sfl_engine_destroy(f->engine);
+    f->coordinator->ops->destroy(f->coordinator);
+    free(f);
+    return 0;
+}
+
+static struct sfl_join join_of(const char *key)
+{
+    return (struct sfl_join){.group = sfl_span_of_text("g"),
+                             .key = sfl_span_of_text(key),
+                             .deadline_ms = UINT64_MAX};
+}
+
+static void sit(struct fixture *f, struct seat *seat, const struct sfl_join *join)
+{
+    *seat = (struct seat){0};
+    sfl_caller_init(&seat->member.caller);
+    sfl_engine_join(f->engine, &seat->member, join);
+}
+
+static void finish(struct fixture *f, struct seat *seat)
+{
+    struct sfl_finish outcome = {.kind = SFL_OUTCOME_OK, .value = sfl_span_of_text("v")};
+    sfl_engine_finish(f->engine, &seat->member, &outcome);
+}
+
+static void a_leader_and_its_followers_hear_in_order(void **state)
+{
+    struct fixture *f = *state;
+    static struct seat a;
+    static struct seat b;
+    static struct seat c;
+    struct sfl_join join = join_of("k");
+    join.audience = true;
+    sit(f, &a, &join);
+    join.live = true;
+    sit(f, &b, &join);
+    join.live = false;
+    sit(f, &c, &join);
+    struct sfl_chunk chunk = {.data = sfl_span_of_text("x")};
+    sfl_engine_chunk(f->engine, &a.member, &chunk);
+    finish(f, &a);
+    assert_string_equal(a.heard, "LA=");
+    assert_string_equal(b.heard, "FC=");
+    assert_string_equal(c.heard, "F=");
+    assert_int_equal(c.callers, 3);
+    assert_true(a.token > 100);
+}
+
+static void a_leader_that_leaves_hands_over(void **state)
+{
+    struct fixture *f = *state;
+    static struct seat a;
+    static struct seat b;
+    static struct seat c;
+    struct sfl_join join = join_of("k");
+    join.live = true;
+    sit(f, &a, &join);
+    sit(f, &b, &join);
+    sit(f, &c, &join);
+    sfl_engine_leave(f->engine, &a.member, SFL_REASON_BROKEN, true);
+    assert_string_equal(a.heard, "L!");
+    assert_int_equal(a.reason, SFL_REASON_BROKEN);
+    assert_string_equal(b.heard, "FL");
+    assert_string_equal(c.heard, "FR");
+    assert_true(b.token > a.token);
+    // What comes after the last word is no one's.
+    finish(f, &a);
+    sfl_engine_renew(f->engine, &a.member);
+    sfl_engine_half_close(f->engine, &a.member);
+    sfl_engine_leave(f->engine, &a.member, SFL_REASON_CANCELLED, true);
+    assert_string_equal(a.heard, "L!");
+    sfl_engine_half_close(f->engine, &c.member);
+    sfl_engine_half_close(f->engine, &b.member);
+    assert_string_equal(b.heard, "FL!");
+    assert_int_equal(b.reason, SFL_REASON_FENCED);
+    assert_string_equal(c.heard, "FR!");
+    assert_int_equal(c.reason, SFL_REASON_NOBODY_LEADS);
+}
+
+static void tick_until(struct fixture *f, const struct seat *seat, const char *heard)
+{
+    uint64_t until_ms = sfl_clock_now_ms() + WAIT_MS;
+    while (strcmp(seat->heard, heard) != 0) {
+        assert_true(sfl_clock_now_ms() < until_ms);
+        f->due_ms = sfl_engine_tick(f->engine);
+    }
+}
+
+static void an_earlier_deadline_asks_for_an_earlier_tick(void **state)
+{
+    struct fixture *f = *state;
+    static struct seat a;
+    static struct seat b;
+    struct sfl_join join = join_of("k");
+    sit(f, &a, &join); // its run_limit: a day
+    assert_int_equal(atomic_load(&f->earlier), 1);
+    f->due_ms = sfl_engine_tick(f->engine);
+    assert_true(f->due_ms > sfl_clock_now_ms() + 60000);
+    join.deadline_ms = sfl_clock_now_ms() + 5;
+    join.ends_at_deadline = true;
+    sit(f, &b, &join);
+    assert_int_equal(atomic_load(&f->earlier), 2);
+    f->due_ms = sfl_engine_tick(f->engine);
+    assert_true(f->due_ms <= join.deadline_ms);
+    tick_until(f, &b, "F!");
+    assert_int_equal(b.reason, SFL_REASON_DEADLINE);
+    assert_string_equal(a.heard, "L");
+}
+
+static void a_lease_that_runs_out_fences_by_the_tick(void **state)
+{
+    struct fixture *f = *state;
+    static struct seat a;
+    static struct seat b;
+    struct sfl_join join = join_of("k");
+    join.lease_ms = 3;
+    sit(f, &a, &join);
+    sit(f, &b, &join);
+    tick_until(f, &a, "L!");
+    assert_int_equal(a.reason, SFL_REASON_FENCED);
+    tick_until(f, &b, "FL!"); // nobody renews this one either
+}
+
+static void a_retained_outcome_is_told_to_the_keeper_and_served(void **state)
+{
+    struct fixture *f = *state;
+    static struct seat a;
+    static struct seat b;
+    struct sfl_join join = join_of("k");
+    join.retain_ms = 60000;
+    sit(f, &a, &join);
+    finish(f, &a);
+    assert_int_equal(f->retained, 1);
+    sit(f, &b, &join);
+    assert_string_equal(b.heard, "=");
+    struct sfl_forget forget = {.group = join.group, .key = join.key};
+    struct sfl_forgotten forgotten = sfl_engine_forget(f->engine, &forget);
+    assert_true(forgotten.retained);
+    assert_false(forgotten.flight);
+    assert_int_equal(f->dropped, 1);
+}
+
+static bool count_flight(void *context, const struct sfl_flight_view *view)
+{
+    unsigned *seen = context;
+    assert_int_equal(view->key.size, 3);
+    unsigned number = (unsigned)atoi((const char *)view->key.data + 1);
+    assert_true(number < 100);
+    seen[number]++;
+    return true;
+}
+
+static void a_listing_shows_every_flight_of_every_shard_once(void **state)
+{
+    struct fixture *f = *state;
+    static struct seat seats[100];
+    static char keys[100][8];
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "k%02u", i);
+        struct sfl_join join = join_of(keys[i]);
+        sit(f, &seats[i], &join);
+    }
+    unsigned seen[100] = {0};
+    struct sfl_engine_cursor cursor = {0};
+    while (sfl_engine_visit(f->engine, &cursor, count_flight, seen))
+        continue;
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(seen[i], 1);
+    assert_int_equal(sfl_engine_stats(f->engine, sfl_span_of(NULL, 0)).flights_now, 100);
+    assert_int_equal(sfl_engine_stats(f->engine, sfl_span_of_text("g")).executions, 100);
+    assert_false(sfl_engine_is_idle(f->engine));
+    sfl_engine_drain(f->engine);
+    sfl_engine_shut(f->engine);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_string_equal(seats[i].heard, "L!");
+        assert_int_equal(seats[i].reason, SFL_REASON_DRAINED);
+    }
+    assert_true(sfl_engine_is_idle(f->engine));
+}
+
+static void while_draining_new_callers_are_refused_in_every_shard(void **state)
+{
+    struct fixture *f = *state;
+    sfl_engine_drain(f->engine);
+    char key[8];
+    for (unsigned i = 0; i < 32; i++) {
+        struct seat seat;
+        snprintf(key, sizeof(key), "k%02u", i);
+        struct sfl_join join = join_of(key);
+        sit(f, &seat, &join);
+        assert_string_equal(seat.heard, "!");
+        assert_int_equal(seat.reason, SFL_REASON_DRAINING);
+    }
+}
+
+static void refusals_of_the_transport_are_counted(void **state)
+{
+    struct fixture *f = *state;
+    sfl_engine_count_refused(f->engine);
+    sfl_engine_count_refused(f->engine);
+    assert_int_equal(sfl_engine_stats(f->engine, sfl_span_of(NULL, 0)).refused, 2);
+}
+
+int main(void)
+{
+#define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, open_fixture, close_fixture)
+    const struct CMUnitTest tests[] = {
+        WITH_FIXTURE(a_leader_and_its_followers_hear_in_order),
+        WITH_FIXTURE(a_leader_that_leaves_hands_over),
+        WITH_FIXTURE(an_earlier_deadline_asks_for_an_earlier_tick),
+        WITH_FIXTURE(a_lease_that_runs_out_fences_by_the_tick),
+        WITH_FIXTURE(a_retained_outcome_is_told_to_the_keeper_and_served),
+        WITH_FIXTURE(a_listing_shows_every_flight_of_every_shard_once),
+        WITH_FIXTURE(while_draining_new_callers_are_refused_in_every_shard),
+        WITH_FIXTURE(refusals_of_the_transport_are_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
