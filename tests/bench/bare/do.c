@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REQUESTS = 256 }; // calls that gRPC may take on without asking
+enum { REQUESTS = 32 }; // calls that gRPC may take on without asking
 
 struct do_call {
     struct bare_server *server;

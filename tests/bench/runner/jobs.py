@@ -182,6 +182,25 @@ def overlapping(samples, windows):
 
 
 @dataclasses.dataclass(frozen=True)
+class Client(Flow):
+    """A flow through libsingleflight, and the same with hand-made frames beside it."""
+
+    over: str = "session"
+    merge: bool = False
+
+    def cost(self, seconds):
+        return 2 * super().cost(seconds)
+
+    def run(self, lab, subject, seconds):
+        with subject.open() as server:
+            arguments = [lab.client, "--target", server.addresses[self.via], "--pid",
+                         str(server.pid), "--bytes", str(self.bytes)] + self.flags(seconds)
+            found = call(arguments + (["--merge"] if self.merge else []))
+            frames = call(self.load_arguments(lab, server, seconds))
+        return found | {f"frames_{name}": value for name, value in frames.items()}
+
+
+@dataclasses.dataclass(frozen=True)
 class Core:
     """The core alone. All rounds are in one process, because filling the table takes long."""
 

@@ -3,6 +3,16 @@
 
 import json
 import os
+import shutil
+
+from runner.servers import HERE
+
+DOCS = os.path.normpath(os.path.join(HERE, "..", "..", "..", "docs"))
+BEGIN = "<!-- begin: written by ./dev bench --publish -->"
+END = "<!-- end -->"
+PLOTS = (("throughput", "Callers served per second"), ("latency", "Latency of one caller alone"),
+         ("fanout", "From one to all who wait"), ("memory", "Memory of those who wait"),
+         ("core", "The core alone"))
 
 PARTS = {
     "do": "Do",
@@ -12,6 +22,7 @@ PARTS = {
     "beside": "Fairness",
     "core": "The core alone",
     "pumps": "Pump threads",
+    "client": "The client library",
     "instructions": "Instructions",
 }
 
@@ -43,7 +54,7 @@ def part_table(results):
         for name in list(result["baselines"]) + list(result.get("cannot", {})):
             if name not in baselines:
                 baselines.append(name)
-    order = ["bare-core", "alone", "pumps-1", "grpc-go-singleflight", "redis-rueidisaside",
+    order = ["bare-core", "frames", "alone", "pumps-1", "grpc-go-singleflight", "redis-rueidisaside",
              "redis-setnx", "etcd"]
     baselines.sort(key=lambda name: order.index(name) if name in order else len(order))
     head = ["name", "unit", "median", "min to max"] + baselines
@@ -102,6 +113,25 @@ def write(output, facts, shots, results):
         file.write("\n")
     with open(os.path.join(output, "table.md"), "w", encoding="utf-8") as file:
         file.write("\n".join(environment_lines(facts)) + "\n\n" + table(shots, results))
+
+
+def publish(output, facts, shots, results):
+    """Replaces the results in docs/BENCHMARKS.md, and the plots beside it."""
+    path = os.path.join(DOCS, "BENCHMARKS.md")
+    folder = os.path.join(DOCS, "benchmarks")
+    os.makedirs(folder, exist_ok=True)
+    lines = [BEGIN, "", *environment_lines(facts), ""]
+    for name, title in PLOTS:
+        plot = os.path.join(output, f"{name}.svg")
+        if os.path.exists(plot):
+            shutil.copy(plot, folder)
+            lines += [f"![{title}](benchmarks/{name}.svg)", ""]
+    lines += [table(shots, results), END]
+    with open(path, encoding="utf-8") as file:
+        before, rest = file.read().split(BEGIN)
+    after = rest.split(END)[1]
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(before + "\n".join(lines) + after)
 
 
 def failures(shots):

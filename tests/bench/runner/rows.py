@@ -4,7 +4,7 @@
 import dataclasses
 import statistics
 
-from runner.jobs import Beside, Core, Fanout, Flow, Instructions, Waiters
+from runner.jobs import Beside, Client, Core, Fanout, Flow, Instructions, Waiters
 from runner.servers import Cannot
 
 OURS = "singleflightd"
@@ -208,6 +208,26 @@ def pump_shots():
     ]
 
 
+def client_shots():
+    def rows(name, unit="calls/s"):
+        return [Row(name, unit, HIGHER, "callers_per_second",
+                    {"frames": "frames_callers_per_second"}),
+                Row(f"{name}.p50", "us", LOWER, "p50_us", {"frames": "frames_p50_us"}),
+                Row(f"{name}.p99", "us", LOWER, "p99_us", {"frames": "frames_p99_us"}),
+                Row(f"{name}.cpu", "client CPU s per million flights", LOWER,
+                    "client_cpu_us_per_flight", {"frames": "frames_client_cpu_us_per_flight"})]
+
+    title = "libsingleflight, one client"
+    shots = [Shot(f"{title}, a key each, {flights:,} calls at a time", Client(flights=flights),
+                  rows(f"client.{flights}"), (OURS,)) for flights in (1, 64, 512)]
+    shots.append(Shot(f"{title}, a key each, 2,048 calls at a time", Client(flights=2048),
+                      rows("client.distinct"), (OURS,)))
+    shots.append(Shot(f"{title}, 64 calls of each key, merged in the client",
+                      Client(flights=32, per_flight=64, merge=True),
+                      rows("client.merge64"), (OURS,)))
+    return shots
+
+
 def instruction_shots():
     def shot(name, title, job):
         row = Row(f"instructions.{name}", "instructions per flight", LOWER, "instructions")
@@ -226,7 +246,7 @@ def instruction_shots():
 def select(names, smoke):
     """The shots with a row whose name begins with one of `names`; all without names."""
     shots = (flow_shots() + fanout_shots() + waiter_shots() + beside_shots() + core_shots() +
-             pump_shots() + instruction_shots())
+             pump_shots() + client_shots() + instruction_shots())
 
     def is_named(row):
         return not names or any(row.name == name or row.name.startswith(name + ".")

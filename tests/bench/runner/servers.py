@@ -195,6 +195,7 @@ class Lab:
         self.output = output
         self.load = os.path.join(self.build, "tests", "bench", "bench_load")
         self.core = os.path.join(self.build, "tests", "bench", "bench_core")
+        self.client = os.path.join(self.build, "tests", "bench", "bench_client")
         self.daemon = os.path.join(self.build, "bin", "singleflightd")
         self.peers = os.path.join(self.build, "bench-peers")
         self.missing = {}  # peer: why it is not there
