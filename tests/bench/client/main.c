@@ -67,7 +67,8 @@ static void flight_begin(struct flight *flight)
 {
     struct bench *bench = flight->bench;
     char key[32];
-    int size = snprintf(key, sizeof key, "article:%08x", (unsigned)atomic_fetch_add(&bench->next_key, 1));
+    int size =
+        snprintf(key, sizeof key, "article:%08x", (unsigned)atomic_fetch_add(&bench->next_key, 1));
     struct singleflight_do_options options = bench->options;
     options.key = key;
     options.key_bytes = (size_t)size;

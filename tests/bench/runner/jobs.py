@@ -43,6 +43,7 @@ class Job:
     bytes: int = 100
 
     word = ""
+    only_once = False  # the figure is the same in every round
 
     def flags(self, _seconds):
         raise NotImplementedError
@@ -209,6 +210,7 @@ class Core:
     keys: int = 1000
 
     bytes_needed = 1000  # by each key, generously
+    only_once = True
 
     def cost(self, seconds):
         return 0.1 + self.keys * 2e-6 + 1.25 * seconds
@@ -233,6 +235,8 @@ class Instructions(Job):
     flights: int = 64
     per_flight: int = 1
     counts: tuple = (1000, 4000)
+
+    only_once = True
 
     def cost(self, _seconds):
         return 25
@@ -272,7 +276,7 @@ def seconds_for(shots, lab, options, part_seconds):
     if not options.names:
         return 1.0
     for seconds in (1.0, 0.7, 0.5, 0.35, 0.25):
-        whole = sum(shot.job.cost(seconds) * len(lab.subjects(shot)) for shot in shots)
-        if whole * options.runs < part_seconds:
+        whole = sum(shot.cost(lab, seconds, options.runs) for shot in shots)
+        if whole < part_seconds:
             return seconds
     return 0.2

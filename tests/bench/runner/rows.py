@@ -38,7 +38,7 @@ class Shot:
         self.cannot = {}
 
     def measure(self, lab, subject, seconds):
-        if subject.name in self.cannot or (isinstance(self.job, Core) and self.found[subject.name]):
+        if subject.name in self.cannot or (self.job.only_once and self.found[subject.name]):
             return
         try:
             found = self.job.run(lab, subject, seconds)
@@ -47,6 +47,11 @@ class Shot:
             return
         for one in spread(found):
             self.found[subject.name].append(one)
+
+    def cost(self, lab, seconds, rounds):
+        """About how many seconds all rounds take."""
+        times = 1 if self.job.only_once else rounds
+        return times * self.job.cost(seconds) * len(lab.subjects(self))
 
     def failure(self):
         return self.cannot.get(self.subjects[0])
