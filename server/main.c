@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <uv.h>
 
 enum {
@@ -342,12 +343,24 @@ static bool start(struct daemon *daemon)
 
 // --- the end ---
 
-static void stop(struct daemon *daemon)
+// False when a connection stays open because its client does not read: gRPC would hold the process
+// until its keepalive gives up.
+static bool stop(struct daemon *daemon)
 {
     sfl_engine_shut(daemon->engine);
     sfl_transport_flush();
     sfl_transport_close(daemon->transport);
-    sfl_rpc_server_shutdown(daemon->server, STOP_GRACE_MS);
+    return sfl_rpc_server_shutdown(daemon->server, STOP_GRACE_MS);
+}
+
+// Ends the process beside such a connection, with everything that matters on disk.
+static void leave_at_once(struct daemon *daemon)
+{
+    sfl_log(SFL_LOG_WARN, "client_does_not_read");
+    if (daemon->store != NULL)
+        sfl_store_flush(daemon->store); // not closed: the pumps still run
+    sfl_log_flush(true);
+    _exit(EXIT_SUCCESS);
 }
 
 static int run(struct daemon *daemon)
@@ -363,7 +376,8 @@ static int run(struct daemon *daemon)
         goto out;
     tick(daemon);
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
-    stop(daemon);
+    if (!stop(daemon))
+        leave_at_once(daemon);
     exit_code = EXIT_SUCCESS;
 out:
     destroy_parts(daemon);
