@@ -263,8 +263,11 @@ struct singleflight_do_options {
     uint64_t connect_timeout_ms; // instead of the client's; 0: the client's
     bool fail_open;              // in addition to the client's
     bool no_fail_open;           // never for this call, whatever the client's
-    bool no_local_merge;         // go to the network in any case
-    bool no_value;               // do not collect the value in the result (on_chunk has had it)
+    // Go to the network in any case. A merged call knows nothing of a Forget by another process: it
+    // may get the outcome of a flight that was forgotten before the call began, and that this
+    // process had joined before. (A Forget through the same client does end the merging.)
+    bool no_local_merge;
+    bool no_value; // do not collect the value in the result (on_chunk has had it)
 };
 
 #define SINGLEFLIGHT_DO_OPTIONS_INIT                                                               \

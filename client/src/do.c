@@ -15,6 +15,7 @@ struct waiting {
     struct singleflight_leader *leader; // its function is to run
     struct singleflight_result *result;
     struct singleflight_call *call;
+    int cancel_state; // of the thread, before
 };
 
 static void on_lead(void *context, struct singleflight_leader *leader)
@@ -54,13 +55,16 @@ static void abandon(void *context)
     sfl_call_unref(waiting->call);
 }
 
+// The function may be cancelled as its thread was set to before; this library may not.
 static void run(struct waiting *waiting, singleflight_function *function, void *context)
 {
     assert(function != NULL); // without one a call can only follow
     struct singleflight_leader *leader = waiting->leader;
     enum singleflight_outcome outcome = SINGLEFLIGHT_OUTCOME_ABANDONED;
     pthread_cleanup_push(abandon, waiting);
+    pthread_setcancelstate(waiting->cancel_state, NULL);
     outcome = function(leader, context);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pthread_cleanup_pop(0);
     singleflight_leader_finish(leader, outcome);
 }
@@ -111,8 +115,11 @@ enum singleflight_status singleflight_do(struct singleflight_client *client,
         sfl_call_create(client, options, &events, &waiting, true, &waiting.call, &problem);
     if (status != SFL_OK)
         return give(sfl_result_of_status(sfl_error_of(status), problem), result_out);
+    // The events refer to this stack until the end.
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &waiting.cancel_state);
     sfl_call_start(waiting.call);
     wait_and_run(&waiting, function, context);
+    pthread_setcancelstate(waiting.cancel_state, NULL);
     sfl_call_unref(waiting.call);
     pthread_cond_destroy(&waiting.changed);
     pthread_mutex_destroy(&waiting.lock);

@@ -56,7 +56,7 @@ static struct timespec patience(void)
     return until;
 }
 
-static void enter(struct gate *gate, struct singleflight_leader *leader)
+void gate_enter(struct gate *gate, struct singleflight_leader *leader)
 {
     pthread_mutex_lock(&gate->lock);
     gate->runs++;
@@ -68,7 +68,7 @@ static void enter(struct gate *gate, struct singleflight_leader *leader)
 enum singleflight_outcome gate_function(struct singleflight_leader *leader, void *context)
 {
     struct gate *gate = context;
-    enter(gate, leader);
+    gate_enter(gate, leader);
     pthread_mutex_lock(&gate->lock);
     while (!gate->open)
         pthread_cond_wait(&gate->changed, &gate->lock);
@@ -81,7 +81,7 @@ enum singleflight_outcome gate_function(struct singleflight_leader *leader, void
 enum singleflight_outcome lost_function(struct singleflight_leader *leader, void *context)
 {
     struct gate *gate = context;
-    enter(gate, leader);
+    gate_enter(gate, leader);
     gate->lost = singleflight_leader_wait_lost(leader, PATIENCE_MS);
     return SINGLEFLIGHT_OUTCOME_OK;
 }

@@ -37,6 +37,9 @@ struct gate {
 enum singleflight_outcome gate_function(struct singleflight_leader *leader, void *context);
 enum singleflight_outcome lost_function(struct singleflight_leader *leader, void *context);
 
+// What both begin with: counts the run, and tells gate_wait_entered().
+void gate_enter(struct gate *gate, struct singleflight_leader *leader);
+
 // Waits until the function has been entered `runs` times in all.
 void gate_wait_entered(struct gate *gate, unsigned runs);
 

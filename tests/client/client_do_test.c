@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -440,6 +441,32 @@ static void the_loss_can_be_polled_for_and_writes_are_refused_then(void **state)
     assert_int_equal((int)gate.outcome, SINGLEFLIGHT_ABORTED);
 }
 
+static enum singleflight_outcome stand_still(struct singleflight_leader *leader, void *context)
+{
+    gate_enter(context, leader);
+    while (singleflight_leader_lost(leader) == SINGLEFLIGHT_OK)
+        pause(); // where a thread can be cancelled
+    return SINGLEFLIGHT_OUTCOME_OK;
+}
+
+static void a_thread_that_is_cancelled_in_the_function_abandons_the_flight(void **state)
+{
+    (void)state;
+    struct gate gate = GATE_INIT;
+    struct singleflight_do_options options = options_of("cancelled thread");
+    struct asker leader;
+    asker_start(&leader, client, &options, stand_still, &gate);
+    gate_wait_entered(&gate, 1);
+    struct process follower = worker_start(daemon_.address, "cancelled thread", "");
+    (void)worker_expect_start(&follower, "follow 1");
+    pthread_cancel(leader.thread);
+    void *returned = NULL;
+    assert_int_equal(pthread_join(leader.thread, &returned), 0);
+    assert_ptr_equal(returned, PTHREAD_CANCELED);
+    assert_int_equal(worker_expect_done(&follower).outcome, SINGLEFLIGHT_OUTCOME_ABANDONED);
+    worker_quit(&follower);
+}
+
 static void a_client_that_is_destroyed_takes_its_followers_along(void **state)
 {
     (void)state;
@@ -540,6 +567,7 @@ int main(void)
         cmocka_unit_test(a_leader_whose_time_is_over_is_told),
         cmocka_unit_test(a_leader_that_runs_too_long_is_fenced),
         cmocka_unit_test(the_loss_can_be_polled_for_and_writes_are_refused_then),
+        cmocka_unit_test(a_thread_that_is_cancelled_in_the_function_abandons_the_flight),
         cmocka_unit_test(a_client_that_is_destroyed_takes_its_followers_along),
         cmocka_unit_test(flights_are_listed),
         cmocka_unit_test(forget_tells_what_is_wrong),
