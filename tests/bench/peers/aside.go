@@ -113,6 +113,10 @@ func (a *asideClient) lead(ctx context.Context, key string, fn func() []byte) ([
 	return value, err
 }
 
+func (it *asidePeer) prepare(context.Context, int) error {
+	return nil
+}
+
 func (it *asidePeer) waiting(context.Context) (int, bool) {
 	return 0, false
 }

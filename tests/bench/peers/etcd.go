@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 )
 
 // etcd's own mutex and a key for the value: who has the lock looks for the value, and runs and
@@ -94,6 +95,23 @@ func (c *etcdClient) read(ctx context.Context, key string) ([]byte, error) {
 		return nil, err
 	}
 	return found.Kvs[0].Value, nil
+}
+
+// Makes the callers' sessions, some at a time.
+func (it *etcdPeer) prepare(ctx context.Context, callers int) error {
+	group, _ := errgroup.WithContext(ctx)
+	group.SetLimit(64)
+	for i := range callers {
+		group.Go(func() error {
+			c := it.clients[i%len(it.clients)]
+			session, err := concurrency.NewSession(c.Client)
+			if err == nil {
+				c.give(session)
+			}
+			return err
+		})
+	}
+	return group.Wait()
 }
 
 func (it *etcdPeer) waiting(context.Context) (int, bool) {

@@ -138,6 +138,10 @@ func (it *grpcPeer) get(ctx context.Context, client int, key string, _ func() []
 	return reply.GetValue(), nil
 }
 
+func (it *grpcPeer) prepare(context.Context, int) error {
+	return nil
+}
+
 func (it *grpcPeer) waiting(ctx context.Context) (int, bool) {
 	var reply wrapperspb.Int64Value
 	if err := it.clients[0].Invoke(ctx, waitingMethod, wrapperspb.String(""), &reply); err != nil {

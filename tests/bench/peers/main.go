@@ -19,6 +19,8 @@ import (
 
 // A peer is one way to let one caller run and all have the value.
 type peer interface {
+	// prepare makes what so many callers at a time need and keep, before anything is measured.
+	prepare(ctx context.Context, callers int) error
 	// get returns the value of the key; fn runs in at most one of the callers that ask at the same
 	// time, as well as the peer can promise that. client says which of the plan's clients asks.
 	get(ctx context.Context, client int, key string, fn func() []byte) ([]byte, error)
@@ -58,6 +60,9 @@ func run(job, name string, p plan) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := it.prepare(context.Background(), callersOf(job, p)); err != nil {
+		return nil, err
+	}
 	switch job {
 	case "flow":
 		return flow(it, p)
@@ -67,6 +72,13 @@ func run(job, name string, p plan) (any, error) {
 		return waiters(it, p)
 	}
 	return nil, fmt.Errorf("there is no job %q", job)
+}
+
+func callersOf(job string, p plan) int {
+	if job == "fanout" {
+		return p.followers + 1
+	}
+	return p.flights * p.perFlight
 }
 
 func main() {

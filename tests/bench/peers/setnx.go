@@ -100,6 +100,10 @@ func (it *setnxPeer) poll(ctx context.Context, c *redis.Client, key string) ([]b
 	}
 }
 
+func (it *setnxPeer) prepare(context.Context, int) error {
+	return nil
+}
+
 func (it *setnxPeer) waiting(context.Context) (int, bool) {
 	return 0, false
 }

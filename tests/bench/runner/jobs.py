@@ -48,6 +48,10 @@ class Job:
     def flags(self, _seconds):
         raise NotImplementedError
 
+    def within(self, _callers_max):
+        """The same with as many callers at a time as a peer can serve."""
+        return self
+
     def load_arguments(self, lab, server, seconds):
         arguments = [lab.load, self.word, "--target", server.addresses[self.via], "--pid",
                      str(server.pid), "--connections", str(self.connections), "--streams",
@@ -62,7 +66,7 @@ class Job:
                 arguments = [lab.peers, self.word, subject.name, "--target",
                              server.addresses["tcp"], "--pid", str(server.pid), "--bytes",
                              str(self.bytes)]
-                return call(arguments + self.flags(seconds))
+                return call(arguments + self.within(subject.callers_max).flags(seconds))
             return call(self.load_arguments(lab, server, seconds))
 
 
@@ -78,6 +82,10 @@ class Flow(Job):
     def flags(self, seconds):
         return ["--flights", str(self.flights), "--per-flight", str(self.per_flight), "--seconds",
                 str(seconds), "--warmup", str(seconds / 4)]
+
+    def within(self, callers_max):
+        return dataclasses.replace(
+            self, flights=max(1, min(self.flights, callers_max // self.per_flight)))
 
     def cost(self, seconds):
         return 0.15 + 1.25 * seconds

@@ -121,12 +121,10 @@ class Peer(Subject):
     """What people use instead, driven by the Go program."""
 
     is_peer = True
+    callers_max = 1 << 20
 
     def open(self):
         raise NotImplementedError
-
-    def versions(self):
-        return ""
 
 
 class GrpcGo(Peer):
@@ -168,6 +166,11 @@ class SharedPeer(Peer):
 
     def open(self):
         return self.shared
+
+
+class EtcdPeer(SharedPeer):
+    # More at a time only wait for one another: after a second, none of 2,048 has had its turn.
+    callers_max = 64
 
 
 def start_redis(lab):
@@ -238,7 +241,7 @@ class Lab:
                 ("grpc-go-singleflight", None, lambda name: GrpcGo(self, name)),
                 ("redis-rueidisaside", "redis-server", lambda name: SharedPeer(self, name, redis)),
                 ("redis-setnx", "redis-server", lambda name: SharedPeer(self, name, redis)),
-                ("etcd", "etcd", lambda name: SharedPeer(self, name, etcd))):
+                ("etcd", "etcd", lambda name: EtcdPeer(self, name, etcd))):
             if problem is not None:
                 self.missing[name] = problem
             elif program is not None and shutil.which(program) is None:
