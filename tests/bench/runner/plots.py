@@ -11,7 +11,7 @@ set style fill solid 0.85 border -1
 set grid ytics lc rgb "#dddddd"
 set border 3
 set tics nomirror
-set key outside below center horizontal
+set key outside right top vertical Left reverse
 """
 COLOURS = ["#1b6ca8", "#7fb3d5", "#666666", "#bbbbbb", "#d68910", "#b03a2e", "#922b6b", "#1e8449"]
 
@@ -54,7 +54,7 @@ def bars(figures, columns, unit, title):
 def curves(figures, series, xlabel, unit, title):
     """`series`: label and (x, name, subject) points; both axes logarithmic."""
     script = [f'set title "{title}"', f'set xlabel "{xlabel}"', f'set ylabel "{unit}"',
-              "set logscale xy"]
+              "set logscale xy", "set offsets graph 0.05, graph 0.05, graph 0.05, graph 0.05"]
     plots = []
     for index, (label, points) in enumerate(series):
         rows = [(x, figures.get(name, subject)) for x, name, subject in points]
@@ -132,8 +132,8 @@ def core(figures):
 
 
 TERMINALS = {
-    "svg": "set terminal svg size 900,520 dynamic background rgb 'white' font 'sans,13'",
-    "png": "set terminal pngcairo size 1350,780 font 'sans,15'",
+    "svg": "set terminal svg size 1000,480 dynamic background rgb 'white' font 'sans,13'",
+    "png": "set terminal pngcairo size 1500,720 font 'sans,15'",
 }
 
 
@@ -149,4 +149,6 @@ def write(output, results):
         for suffix, terminal in TERMINALS.items():
             path = os.path.join(output, f"{name}.{suffix}")
             whole = f'{terminal}\nset output "{path}"\n{BASE}\n{script}\n'
-            subprocess.run(["gnuplot"], input=whole, text=True, check=True)
+            # It warns of an axis with one point.
+            subprocess.run(["gnuplot"], input=whole, text=True, check=True,
+                           stderr=subprocess.DEVNULL)

@@ -45,7 +45,7 @@ def cell(result, baseline):
         return "cannot" if baseline in result.get("cannot", {}) else ""
     ratio = result["ratio"].get(baseline)
     text = number(figures["median"])
-    return text if ratio is None else f"{text} ({ratio:.3g})"
+    return text if ratio is None else f"{text} ({number(ratio)})"
 
 
 def part_table(results):
