@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// main() of a fuzzer in a build without libFuzzer: plays every file of the folders that it is given.
+// main() of a fuzzer in a build without libFuzzer: plays every file of the folders that it is
+// given.
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

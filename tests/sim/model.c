@@ -3,8 +3,8 @@
 #include "model.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { AUDIENCE_LATE_MS = 100 }; // how long changes may be gathered before the leader is told
@@ -88,8 +88,7 @@ void model_expect(struct model *model, int c, const struct word *word)
 
 void model_refuse(struct model *model, int c, enum sfl_reason reason, uint64_t a, uint64_t b)
 {
-    model_expect(model, c,
-                 &(struct word){.told = TOLD_REFUSE, .reason = reason, .a = a, .b = b});
+    model_expect(model, c, &(struct word){.told = TOLD_REFUSE, .reason = reason, .a = a, .b = b});
 }
 
 static void check_last_word(struct model *model, int c, const struct word *word)
@@ -313,8 +312,7 @@ static bool fits(const struct model *model, const struct model_flight *flight, u
         return false;
     if (flight->state == MODEL_FINDING)
         return true;
-    uint64_t expires_ms =
-        flight->wish.lease_ms == 0 ? 0 : until(model, flight->lease_until_ms);
+    uint64_t expires_ms = flight->wish.lease_ms == 0 ? 0 : until(model, flight->lease_until_ms);
     return view->running_ms == model->now_ms - flight->led_since_ms &&
            view->expires_ms == expires_ms;
 }

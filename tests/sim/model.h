@@ -44,11 +44,11 @@ struct word {
     uint32_t reason;
     uint32_t loss;
     uint32_t kind;
-    uint32_t name;   // of the leader: its number + 1; 0 = it has none
+    uint32_t name; // of the leader: its number + 1; 0 = it has none
     uint64_t token;
-    uint64_t a;      // refusal; lead: lease; follow: running
-    uint64_t b;      // refusal; lead: run_limit
-    uint64_t bytes;  // of the value so far; lead: next_sequence
+    uint64_t a;     // refusal; lead: lease; follow: running
+    uint64_t b;     // refusal; lead: run_limit
+    uint64_t bytes; // of the value so far; lead: next_sequence
     uint64_t age_ms;
     uint64_t retain_ms;
     uint64_t texts_bytes;
@@ -188,10 +188,10 @@ struct model {
     unsigned expected_total; // words that somebody must still hear
     // Told by the run before an event is played: what the core could not do for want of memory or
     // room, which no model can foresee.
-    enum sfl_reason denied;  // NONE, or what the event's caller was refused with
-    bool retain_denied;      // the outcome was not retained
-    bool memory_failed;      // a request failed in this step
-    bool held_is_full;       // what the event brings does not fit into held_bytes_max
+    enum sfl_reason denied; // NONE, or what the event's caller was refused with
+    bool retain_denied;     // the outcome was not retained
+    bool memory_failed;     // a request failed in this step
+    bool held_is_full;      // what the event brings does not fit into held_bytes_max
     void *run;
 };
 

@@ -178,8 +178,7 @@ static void settle_kept(struct model *model, int f)
     for (unsigned i = 0; void_what_was_read && i < flight->follower_count; i++) {
         int c = flight->followers[i];
         if (model->caller[c].live)
-            model_expect(model, c,
-                         &(struct word){.told = TOLD_RESTART, .attempt = kept.attempt});
+            model_expect(model, c, &(struct word){.told = TOLD_RESTART, .attempt = kept.attempt});
     }
     if (void_what_was_read)
         flight->leader_name = 0;

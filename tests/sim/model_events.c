@@ -230,9 +230,9 @@ void model_join(struct model *model, int c, const struct wish *wish)
         return;
     }
     const struct model_retained *retained = &model->kept_for[wish->key];
-    bool is_young = retained->present && model->now_ms < retained->until_ms &&
-                    (wish->max_age_ms == 0 ||
-                     model->now_ms - retained->ended_at_ms <= wish->max_age_ms);
+    bool is_young =
+        retained->present && model->now_ms < retained->until_ms &&
+        (wish->max_age_ms == 0 || model->now_ms - retained->ended_at_ms <= wish->max_age_ms);
     if (is_young && fingerprints_differ(retained->fingerprint, wish->fingerprint)) {
         model_refuse(model, c, SFL_REASON_OTHER_ARGUMENTS, 0, 0);
         return;
@@ -470,8 +470,8 @@ void model_finish(struct model *model, int c, const struct model_finish *finish)
         .token = flight->token,
         .bytes = flight->bytes + finish->bytes,
         .texts_bytes = finish->texts_bytes,
-        .retain_ms = finish->kind == SFL_OUTCOME_OK ? flight->wish.retain_ms
-                                                    : flight->wish.retain_error_ms,
+        .retain_ms =
+            finish->kind == SFL_OUTCOME_OK ? flight->wish.retain_ms : flight->wish.retain_error_ms,
         .salt = flight->salt,
     };
     if (finish->has_retention)
@@ -512,9 +512,8 @@ void model_half_close(struct model *model, int c)
         model_lose(model, f, SFL_LOSS_LEFT);
         return;
     }
-    uint64_t left_ms = flight->lease_until_ms > model->now_ms
-                           ? flight->lease_until_ms - model->now_ms
-                           : 0;
+    uint64_t left_ms =
+        flight->lease_until_ms > model->now_ms ? flight->lease_until_ms - model->now_ms : 0;
     orphan(model, c);
     model_refuse(model, c, SFL_REASON_LEASE_BROKEN, flight->token, left_ms);
 }

@@ -279,8 +279,10 @@ void run_read(struct run *run, int c)
         struct sfl_span part =
             sfl_value_read(reader->value, reader->told_bytes, &reader->cursor, 1 << 16);
         if (part.size == 0 || memcmp(part.data, run_bytes(reader->salt, position), part.size) != 0)
-            model_fail(&run->model, "caller %d reads bytes at %" PRIu64 " that the attempt that"
-                                    " it was told of did not post", c, position);
+            model_fail(&run->model,
+                       "caller %d reads bytes at %" PRIu64 " that the attempt that"
+                       " it was told of did not post",
+                       c, position);
     }
 }
 

@@ -107,6 +107,9 @@ void run_open(struct run *run);
 void run_close(struct run *run);
 void run_act(struct run *run);
 void run_end(struct run *run);
+void run_finish(struct run *run, int c, bool pass_on);
+void run_leave(struct run *run, int c, enum sfl_reason reason, bool broken);
+void run_pass(struct run *run, uint64_t ms);
 __attribute__((format(printf, 2, 3))) void run_trace(struct run *run, const char *format, ...);
 
 // Steps the core, observes, and (through the callback) tells the model; then compares.

@@ -142,10 +142,11 @@ static void play_join(struct run *run, struct wish wish, bool is_spoilt)
     struct sfl_refusal refusal = {.reason = SFL_REASON_NONE};
     if (is_spoilt)
         refusal = spoil(run, &join);
-    run_trace(run, "caller %d joins key %u role=%d lease=%" PRIu64 " run_limit=%" PRIu64
-                   " max_attempts=%u resume=%" PRIu64 "%s%s%s", c, wish.key, (int)wish.role,
-              wish.lease_ms, wish.run_limit_ms, wish.max_attempts, wish.resume_token,
-              wish.live ? " live" : "", wish.on_leader_loss ? " FAIL" : "",
+    run_trace(run,
+              "caller %d joins key %u role=%d lease=%" PRIu64 " run_limit=%" PRIu64
+              " max_attempts=%u resume=%" PRIu64 "%s%s%s",
+              c, wish.key, (int)wish.role, wish.lease_ms, wish.run_limit_ms, wish.max_attempts,
+              wish.resume_token, wish.live ? " live" : "", wish.on_leader_loss ? " FAIL" : "",
               is_spoilt ? " (malformed)" : "");
     struct sfl_event event = {.type = SFL_EVENT_JOIN,
                               .now_ms = run->now_ms,
@@ -262,10 +263,8 @@ static void play_chunk(struct run *run, int c)
         chunk.sequence = below(run, 6);
     run_trace(run, "caller %d posts chunk %" PRIu64 " of %zu bytes", c, chunk.sequence,
               chunk.data.size);
-    struct sfl_event event = {.type = SFL_EVENT_CHUNK,
-                              .now_ms = run->now_ms,
-                              .caller = &actor->caller,
-                              .chunk = chunk};
+    struct sfl_event event = {
+        .type = SFL_EVENT_CHUNK, .now_ms = run->now_ms, .caller = &actor->caller, .chunk = chunk};
     struct sfl_effects effects;
     run_observe(run, &event, &effects);
     model_chunk(&run->model, c, chunk.sequence, chunk.data.size);
@@ -326,7 +325,7 @@ static struct model_finish some_finish(struct run *run, bool pass_on)
     return finish;
 }
 
-static void play_finish(struct run *run, int c, bool pass_on)
+void run_finish(struct run *run, int c, bool pass_on)
 {
     static const struct sfl_allocator *const heap = &sfl_heap;
     struct model_finish finish = some_finish(run, pass_on);
@@ -364,7 +363,7 @@ static void play_half_close(struct run *run, int c)
     run_compare(run);
 }
 
-static void play_leave(struct run *run, int c, enum sfl_reason reason, bool broken)
+void run_leave(struct run *run, int c, enum sfl_reason reason, bool broken)
 {
     run_trace(run, "caller %d leaves, %s", c, broken ? "its stream broke" : "with an error");
     struct sfl_event event = {.type = SFL_EVENT_LEAVE,
@@ -383,9 +382,9 @@ static void step_of_leader(struct run *run, int c)
     if (dice < 52)
         play_chunk(run, c);
     else if (dice < 66)
-        play_finish(run, c, false);
+        run_finish(run, c, false);
     else if (dice < 76)
-        play_finish(run, c, true);
+        run_finish(run, c, true);
     else if (dice < 84)
         play_renew(run, c);
     else if (dice < 86)
@@ -395,8 +394,8 @@ static void step_of_leader(struct run *run, int c)
     else if (dice < 94)
         run->actors[c].thaws_ms = run->now_ms + some_ms(run);
     else
-        play_leave(run, c, one_in(run, 3) ? SFL_REASON_MALFORMED : SFL_REASON_BROKEN,
-                   !one_in(run, 3));
+        run_leave(run, c, one_in(run, 3) ? SFL_REASON_MALFORMED : SFL_REASON_BROKEN,
+                  !one_in(run, 3));
 }
 
 static void act_lead(struct run *run)
@@ -417,7 +416,7 @@ static void act_out_of_turn(struct run *run)
         play_chunk(run, c);
         break;
     case 1:
-        play_finish(run, c, one_in(run, 2));
+        run_finish(run, c, one_in(run, 2));
         break;
     case 2:
         play_renew(run, c);
@@ -436,8 +435,8 @@ static void act_leave(struct run *run)
     if (one_in(run, 6))
         play_half_close(run, c);
     else
-        play_leave(run, c, one_in(run, 2) ? SFL_REASON_CANCELLED : SFL_REASON_BROKEN,
-                   !one_in(run, 5));
+        run_leave(run, c, one_in(run, 2) ? SFL_REASON_CANCELLED : SFL_REASON_BROKEN,
+                  !one_in(run, 5));
 }
 
 static void act_forget(struct run *run)
@@ -445,12 +444,11 @@ static void act_forget(struct run *run)
     unsigned key = below(run, run->climate.keys);
     bool if_unshared = one_in(run, 3);
     run_trace(run, "key %u is forgotten%s", key, if_unshared ? " if unshared" : "");
-    struct sfl_event event = {.type = SFL_EVENT_FORGET,
-                              .now_ms = run->now_ms,
-                              .hash = hash_of(key),
-                              .forget = {.group = group_of(key),
-                                         .key = span_of_key(key),
-                                         .if_unshared = if_unshared}};
+    struct sfl_event event = {
+        .type = SFL_EVENT_FORGET,
+        .now_ms = run->now_ms,
+        .hash = hash_of(key),
+        .forget = {.group = group_of(key), .key = span_of_key(key), .if_unshared = if_unshared}};
     struct sfl_effects effects;
     run_observe(run, &event, &effects);
     struct sfl_forgotten right = model_forget(&run->model, key, if_unshared);
@@ -460,7 +458,7 @@ static void act_forget(struct run *run)
     run_compare(run);
 }
 
-static void pass(struct run *run, uint64_t ms)
+void run_pass(struct run *run, uint64_t ms)
 {
     run->now_ms += ms;
     run->model.now_ms = run->now_ms;
@@ -472,16 +470,15 @@ static void act_time(struct run *run)
     uint64_t due_ms = model_next_due_ms(&run->model);
     uint64_t next_ms = sfl_table_next_deadline_ms(&run->table);
     if (next_ms > due_ms && next_ms > run->now_ms)
-        model_fail(&run->model, "a tick is due at %" PRIu64 ", but wanted only at %" PRIu64,
-                   due_ms, next_ms);
+        model_fail(&run->model, "a tick is due at %" PRIu64 ", but wanted only at %" PRIu64, due_ms,
+                   next_ms);
     uint32_t dice = below(run, 10);
-    if (dice < 4 && next_ms != UINT64_MAX && next_ms > run->now_ms &&
-        next_ms < run->now_ms + 60000)
-        pass(run, next_ms - run->now_ms);
+    if (dice < 4 && next_ms != UINT64_MAX && next_ms > run->now_ms && next_ms < run->now_ms + 60000)
+        run_pass(run, next_ms - run->now_ms);
     else if (dice < 9)
-        pass(run, below(run, 60));
+        run_pass(run, below(run, 60));
     else
-        pass(run, some_ms(run));
+        run_pass(run, some_ms(run));
     if (run->climate.late_ticks && one_in(run, 4))
         return;
     run_trace(run, "a tick");
@@ -530,219 +527,4 @@ void run_act(struct run *run)
         act_read(run);
     if (!run->climate.settled_late || one_in(run, 8))
         run_take_settled(run);
-}
-
-static struct climate some_climate(struct run *run)
-{
-    struct climate climate = {
-        .keys = 1 + below(run, MODEL_KEYS),
-        .callers = 60 + below(run, MODEL_CALLERS - 60),
-        .steps = 600 + below(run, 2000),
-        .homes_late = one_in(run, 2),
-        .homes_fail = one_in(run, 4),
-        .memory_fails = one_in(run, 4),
-        .late_ticks = one_in(run, 3),
-        .clocks_cross = one_in(run, 3),
-        .settled_late = one_in(run, 2),
-        .slow_one_in = one_in(run, 2) ? 4 : 0,
-        .lease_one_in = 1 + below(run, 8),
-        .live_one_in = 1 + below(run, 4),
-        .join_weight = 15 + below(run, 35),
-        .drains = one_in(run, 4),
-        .shuts = one_in(run, 2),
-    };
-    if (one_in(run, 25)) { // a crowd: one key, and more followers than a batch takes
-        climate.keys = 1;
-        climate.callers = MODEL_CALLERS;
-        climate.join_weight = 84;
-    }
-    if (one_in(run, 5))
-        run->limits.value_bytes_max = 200 + below(run, 2000);
-    if (one_in(run, 6))
-        run->limits.held_bytes_max = 500 + below(run, 20000);
-    if (one_in(run, 6))
-        run->limits.retained_bytes_max = below(run, 2000);
-    if (one_in(run, 6))
-        run->limits.callers_max = 3 + below(run, 60);
-    if (one_in(run, 6))
-        run->limits.flights_max = 1 + below(run, 5);
-    if (one_in(run, 6))
-        run->limits.texts_bytes_max = below(run, 300);
-    return climate;
-}
-
-static void drain(struct run *run)
-{
-    run_trace(run, "the drain begins");
-    struct sfl_event event = {.type = SFL_EVENT_DRAIN, .now_ms = run->now_ms};
-    struct sfl_effects effects;
-    run_observe(run, &event, &effects);
-    run->model.draining = true;
-    run_compare(run);
-}
-
-// The model ends the flight that the core has ended; which one comes first is its own affair.
-static void shut(struct run *run)
-{
-    struct sfl_event event = {.type = SFL_EVENT_SHUT, .now_ms = run->now_ms};
-    struct sfl_effects effects;
-    run_trace(run, "the drain time is over");
-    do {
-        uint64_t before = run->usage.flights;
-        run_observe(run, &event, &effects);
-        if (before == run->usage.flights)
-            break;
-        int f = NOBODY;
-        for (unsigned i = 0; i < run->heard_count && f == NOBODY; i++)
-            f = run->heard[i].what == HEARD_NOTICE
-                    ? model_flight_of_core(&run->model, run->heard[i].flight)
-                    : run->model.caller[run->heard[i].c].flight;
-        for (int g = 0; f == NOBODY && g < run->model.flights_top; g++) {
-            // Nobody heard of it: a forgotten flight without callers.
-            const struct model_flight *flight = &run->model.flight[g];
-            bool runs = flight->state != MODEL_UNUSED && flight->state != MODEL_ENDED;
-            if (runs && flight->forgotten && flight->leader == NOBODY &&
-                flight->fenced == NOBODY && flight->follower_count == 0)
-                f = g;
-        }
-        if (f == NOBODY)
-            model_fail(&run->model, "a flight was shut that does not run");
-        model_shut_one(&run->model, f);
-        for (unsigned i = 0; i < run->heard_count; i++) {
-            if (run->heard[i].what == HEARD_NOTICE)
-                model_notice(&run->model, run->heard[i].type, run->heard[i].flight);
-            else
-                model_hear(&run->model, run->heard[i].c, &run->heard[i].word);
-        }
-        run_drop_heard(run);
-        model_check_heard(&run->model);
-    } while (effects.more);
-    if (run->model.flights != 0)
-        model_fail(&run->model, "%" PRIu64 " flights were not shut", run->model.flights);
-    run_check(run);
-}
-
-static void let_all_end(struct run *run)
-{
-    memory_fail_never(&run->memory);
-    if (run->climate.shuts && one_in(run, 2))
-        shut(run); // while homes are still looked for
-    for (int c = 0; c < run->actors_used; c++) {
-        if (one_in(run, 4) && model_is_led_by(&run->model, c))
-            play_finish(run, c, one_in(run, 2));
-        while (run->home_count > 0)
-            run_answer_home(run, 0, true);
-    }
-    if (run->climate.shuts)
-        shut(run);
-    for (int c = 0; c < run->actors_used; c++)
-        if (run->model.caller[c].flight != NOBODY && !one_in(run, 3))
-            play_leave(run, c, SFL_REASON_CANCELLED, true);
-    for (int c = 0; c < run->actors_used; c++)
-        if (run->model.caller[c].flight != NOBODY &&
-            run->model.flight[run->model.caller[c].flight].state != MODEL_ENDED)
-            play_leave(run, c, SFL_REASON_CANCELLED, false);
-    while (run->home_count > 0)
-        run_answer_home(run, 0, true);
-    // What is orphaned ends with its lease.
-    for (unsigned n = 0; run->model.flights > 0 && n < MODEL_FLIGHTS; n++) {
-        uint64_t due_ms = model_next_due_ms(&run->model);
-        if (due_ms > run->now_ms)
-            pass(run, due_ms - run->now_ms);
-        run_tick(run);
-        while (run->home_count > 0)
-            run_answer_home(run, 0, true);
-    }
-    for (unsigned n = 0; n < MODEL_FLIGHTS; n++)
-        run_take_settled(run);
-    run_tick(run); // the dead are freed with the next step
-}
-
-static bool same_counters(const struct sfl_stats *a, const struct sfl_stats *b)
-{
-    return a->calls == b->calls && a->executions == b->executions &&
-           a->executions_saved == b->executions_saved && a->retained_hits == b->retained_hits &&
-           a->leaders_lost == b->leaders_lost && a->fenced == b->fenced &&
-           a->forgets == b->forgets && a->refused == b->refused &&
-           a->retain_refused == b->retain_refused && a->retained_now == b->retained_now &&
-           a->flights_now == b->flights_now;
-}
-
-static void check_stats(struct run *run)
-{
-    struct sfl_stats all = model_stats(&run->model);
-    struct sfl_stats core = sfl_table_stats(&run->table, sfl_span_of(NULL, 0));
-    if (!same_counters(&all, &core))
-        model_fail(&run->model,
-                   "the statistics are wrong: calls %" PRIu64 "/%" PRIu64 " executions %" PRIu64
-                   "/%" PRIu64 " saved %" PRIu64 "/%" PRIu64 " hits %" PRIu64 "/%" PRIu64
-                   " lost %" PRIu64 "/%" PRIu64 " fenced %" PRIu64 "/%" PRIu64 " forgets %" PRIu64
-                   "/%" PRIu64 " refused %" PRIu64 "/%" PRIu64 " not retained %" PRIu64 "/%" PRIu64,
-                   all.calls, core.calls, all.executions, core.executions, all.executions_saved,
-                   core.executions_saved, all.retained_hits, core.retained_hits, all.leaders_lost,
-                   core.leaders_lost, all.fenced, core.fenced, all.forgets, core.forgets,
-                   all.refused, core.refused, all.retain_refused, core.retain_refused);
-    uint64_t held = 0;
-    for (unsigned key = 0; key < MODEL_KEYS; key++) {
-        const struct model_retained *retained = &run->model.kept_for[key];
-        if (retained->present)
-            held += retained->outcome.bytes + retained->outcome.texts_bytes;
-    }
-    if (core.bytes_now != held)
-        model_fail(&run->model, "the statistics count %" PRIu64 " bytes, and %" PRIu64 " are held",
-                   core.bytes_now, held);
-}
-
-static void check_nobody_hangs(struct run *run)
-{
-    for (int c = 0; c < run->actors_used; c++) {
-        if (!run->model.caller[c].has_ended)
-            model_fail(&run->model, "caller %d never hears a last word", c);
-        if (sfl_caller_is_joined(&run->actors[c].caller))
-            model_fail(&run->model, "caller %d is joined after its last word", c);
-        run_read(run, c);
-        run_reader_reset(&run->actors[c].reader);
-    }
-    if (run->model.flights != 0)
-        model_fail(&run->model, "%" PRIu64 " flights never end", run->model.flights);
-}
-
-void run_end(struct run *run)
-{
-    let_all_end(run);
-    check_nobody_hangs(run);
-    check_stats(run);
-    if (run->usage.held_bytes != run->table.stats.bytes_now)
-        model_fail(&run->model, "%" PRIu64 " bytes stay charged that nobody holds",
-                   (uint64_t)run->usage.held_bytes - run->table.stats.bytes_now);
-}
-
-void run_close(struct run *run)
-{
-    sfl_table_deinit(&run->table);
-    if (run->memory.blocks != 0)
-        model_fail(&run->model, "%" PRIu64 " blocks of memory are left", run->memory.blocks);
-    if (run->usage.flights + run->usage.callers + run->usage.retained + run->usage.held_bytes +
-            run->usage.retained_bytes != 0)
-        model_fail(&run->model, "usage is left: flights %" PRIu64 " callers %" PRIu64
-                                " retained %" PRIu64 " bytes %" PRIu64 " retained bytes %" PRIu64,
-                   (uint64_t)run->usage.flights, (uint64_t)run->usage.callers,
-                   (uint64_t)run->usage.retained, (uint64_t)run->usage.held_bytes,
-                   (uint64_t)run->usage.retained_bytes);
-}
-
-void run_play(struct run *run, struct choice choice, unsigned steps)
-{
-    run_open(run);
-    run->choice = choice;
-    run->climate = some_climate(run);
-    if (steps == 0)
-        steps = run->climate.steps;
-    for (run->step = 0; run->step < steps && !choice_is_used_up(&run->choice); run->step++) {
-        if (run->climate.drains && run->step == steps - steps / 8)
-            drain(run);
-        run_act(run);
-    }
-    run_end(run);
-    run_close(run);
 }

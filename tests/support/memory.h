@@ -13,9 +13,9 @@ struct memory {
     struct sfl_allocator allocator; // give &memory.allocator to the code under test
     uint64_t blocks;                // not given back yet
     uint64_t bytes;
-    uint64_t failures;      // how many requests have failed so far
+    uint64_t failures;       // how many requests have failed so far
     uint32_t fail_countdown; // 1: the next request fails; 0: none does
-    uint32_t fail_run;      // how many requests in a row fail then; 0 counts as 1
+    uint32_t fail_run;       // how many requests in a row fail then; 0 counts as 1
 };
 
 // Makes an allocator that never fails. The memory must not move while it is in use.

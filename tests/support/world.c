@@ -23,8 +23,8 @@ struct person {
     char name[16];
     struct sfl_caller caller;
     char lines[LINES_MAX][WORLD_LINE_MAX];
-    unsigned heard; // lines that the story asked about
-    unsigned told;  // lines that are there
+    unsigned heard;            // lines that the story asked about
+    unsigned told;             // lines that are there
     struct sfl_value *reading; // a reference; live followers read it as it grows
     struct sfl_value_cursor cursor;
     char value[VALUE_MAX + 1];
@@ -205,7 +205,7 @@ struct world *world_open(void)
     assert_non_null(w);
     memory_init(&w->memory);
     w->limits = sfl_limits_default;
-    w->sink = (struct carry_sink){w,         on_lead,   on_follow, on_chunk,     on_restart,
+    w->sink = (struct carry_sink){w,           on_lead,   on_follow, on_chunk,     on_restart,
                                   on_audience, on_result, on_refuse, on_forgotten, on_flight};
     sfl_table_init(&w->table, &(struct sfl_table_options){.allocator = &w->memory.allocator,
                                                           .limits = &w->limits,
@@ -372,10 +372,10 @@ void world_finish_retain(struct world *w, const char *name, const char *outcome,
 
 void world_leave(struct world *w, const char *name)
 {
-    step_of(w, name,
-            (struct sfl_event){
-                .type = SFL_EVENT_LEAVE,
-                .leave = {.refusal = {.reason = SFL_REASON_BROKEN}, .broken = true}});
+    step_of(
+        w, name,
+        (struct sfl_event){.type = SFL_EVENT_LEAVE,
+                           .leave = {.refusal = {.reason = SFL_REASON_BROKEN}, .broken = true}});
 }
 
 void world_fail(struct world *w, const char *name, enum sfl_reason reason)

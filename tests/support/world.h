@@ -113,8 +113,9 @@ bool world_is_joined(struct world *w, const char *name);
 // All bytes that `name` has got for the value, live chunks and the result's; NUL-ended.
 const char *world_value(struct world *w, const char *name);
 
-// The listing of one key, as "LED attempt=1 token=1 leader=A callers=2 running=0 value=3 [expires=5]
-// [forgotten]", flights divided by "; ", in the order of their tokens; "" when there are none.
+// The listing of one key, as "LED attempt=1 token=1 leader=A callers=2 running=0 value=3
+// [expires=5] [forgotten]", flights divided by "; ", in the order of their tokens; "" when there
+// are none.
 const char *world_list(struct world *w, const char *key);
 
 struct sfl_stats world_stats(const struct world *w);

@@ -7,7 +7,8 @@
 
 enum { WORLD_LINE_MAX = 512 };
 
-void words_of_lead(const struct sfl_lead *lead, uint64_t run_limit_max, char line_out[WORLD_LINE_MAX]);
+void words_of_lead(const struct sfl_lead *lead, uint64_t run_limit_max,
+                   char line_out[WORLD_LINE_MAX]);
 void words_of_follow(const struct sfl_follow *follow, char line_out[WORLD_LINE_MAX]);
 void words_of_chunk(struct sfl_span bytes, char line_out[WORLD_LINE_MAX]);
 void words_of_restart(uint32_t attempt, struct sfl_span leader, char line_out[WORLD_LINE_MAX]);

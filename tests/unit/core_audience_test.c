@@ -155,8 +155,7 @@ static void a_change_that_was_held_back_is_not_told_to_the_next_leader(void **st
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            the_last_follower_leaves_the_leader_learns_it_and_a_later_caller_joins),
+        cmocka_unit_test(the_last_follower_leaves_the_leader_learns_it_and_a_later_caller_joins),
         cmocka_unit_test(a_leader_that_did_not_ask_hears_nothing_of_it),
         cmocka_unit_test(latest_deadline_is_of_the_follower_that_waits_longest),
         cmocka_unit_test(many_changes_in_a_row_are_told_as_one),

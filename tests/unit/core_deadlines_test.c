@@ -83,7 +83,8 @@ static void check_next(const struct model *model)
 static uint64_t some_time(struct choice *choice, uint64_t now_ms)
 {
     uint64_t bits = choice_below(choice, 46);
-    uint64_t random = (uint64_t)choice_below(choice, UINT32_MAX) << 16 | choice_below(choice, 65536);
+    uint64_t random =
+        (uint64_t)choice_below(choice, UINT32_MAX) << 16 | choice_below(choice, 65536);
     uint64_t span = random & ((UINT64_C(1) << bits) - 1);
     if (choice_one_in(choice, 20))
         return now_ms > span ? now_ms - span : 0;
@@ -114,8 +115,8 @@ static void random_operations_agree_with_a_model(void **state)
                                      : model.now_ms);
             break;
         case 4: // a jump
-            take_all(&model, model.now_ms +
-                                 (UINT64_C(1) << choice_below(&choice, n % 100 == 0 ? 30 : 12)));
+            take_all(&model,
+                     model.now_ms + (UINT64_C(1) << choice_below(&choice, n % 100 == 0 ? 30 : 12)));
             break;
         default:
             fail();

@@ -101,8 +101,7 @@ static void retained_outcomes_outlive_the_drain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            the_server_drains_new_joins_are_unavailable_and_running_flights_may_end),
+        cmocka_unit_test(the_server_drains_new_joins_are_unavailable_and_running_flights_may_end),
         cmocka_unit_test(while_draining_resumes_retained_outcomes_and_forget_are_served),
         cmocka_unit_test(when_the_drain_time_is_over_what_is_left_ends_with_unavailable),
         cmocka_unit_test(a_home_that_is_found_after_the_end_finds_nobody),

@@ -59,8 +59,8 @@ static void forget_takes_flight_and_retained_outcome_together(void **state)
     world_close(w);
 }
 
-static void a_value_is_forgotten_while_it_is_produced_its_callers_get_it_and_it_is_not_retained(
-    void **state)
+static void
+a_value_is_forgotten_while_it_is_produced_its_callers_get_it_and_it_is_not_retained(void **state)
 {
     (void)state;
     struct world *w = world_open();
@@ -88,8 +88,9 @@ static void a_forgotten_flight_ends_without_touching_what_is_retained_since(void
     world_skip(w, "A");
     world_skip(w, "B");
     JOIN(w, "C");
-    HEAR(w, "C", "result OK \"new\" callers=1 attempt=1 token=2 shared retained age=0 "
-                 "retain=1000");
+    HEAR(w, "C",
+         "result OK \"new\" callers=1 attempt=1 token=2 shared retained age=0 "
+         "retain=1000");
     world_close(w);
 }
 
@@ -160,8 +161,9 @@ static void a_forgotten_flight_keeps_its_promotions_and_limits(void **state)
     HEAR(w, "N", "lead token=2 attempt=1"); // tokens of all of them grow together
     world_pass(w, 100);
     HEAR(w, "B", "ABORTED: fenced: token 3, now 0");
-    HEAR(w, "C", "ABORTED: the leader was lost (its run_limit ran out), and all 2 attempts are "
-                 "used up");
+    HEAR(w, "C",
+         "ABORTED: the leader was lost (its run_limit ran out), and all 2 attempts are "
+         "used up");
     SILENCE(w, "N");
     world_close(w);
 }

@@ -25,8 +25,7 @@ static void do_returns_the_error_and_no_value(void **state)
     sfl_bytes_unref(texts);
     world_skip(w, "A");
     HEAR(w, "B", "follow attempt=1 leader=A running=0");
-    HEAR(w, "B",
-         "result ERROR \"\" callers=2 attempt=1 token=1 shared texts=\"some error\"");
+    HEAR(w, "B", "result ERROR \"\" callers=2 attempt=1 token=1 shared texts=\"some error\"");
     world_close(w);
 }
 
@@ -95,8 +94,9 @@ static void a_panic_reaches_every_caller(void **state)
     world_finish(w, "1", "PANIC invalid memory address");
     for (size_t i = 1; i < 5; i++) {
         HEAR(w, names[i], "follow attempt=1 leader=1 running=0");
-        HEAR(w, names[i], "result PANIC \"invalid memory address\" callers=5 attempt=1 token=1 "
-                          "shared");
+        HEAR(w, names[i],
+             "result PANIC \"invalid memory address\" callers=5 attempt=1 token=1 "
+             "shared");
     }
     world_skip(w, "1");
     world_close(w);

@@ -137,8 +137,9 @@ static void the_leader_is_lost_and_nobody_may_lead_followers_end_with_aborted(vo
     world_skip(w, "B");
     world_pass(w, 500);
     HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
-    HEAR(w, "B", "ABORTED: the leader was lost (its run_limit ran out), and no caller that waits "
-                 "may lead");
+    HEAR(w, "B",
+         "ABORTED: the leader was lost (its run_limit ran out), and no caller that waits "
+         "may lead");
     JOIN(w, "C"); // the key is free
     HEAR(w, "C", "lead token=2 attempt=1");
     world_close(w);
@@ -157,8 +158,9 @@ static void the_leader_is_lost_and_attempts_are_used_up_followers_end_with_abort
     world_leave(w, "B");
     HEAR(w, "B", "CANCELLED: the stream broke");
     HEAR(w, "C", "follow attempt=1 leader=A running=0");
-    HEAR(w, "C", "ABORTED: the leader was lost (it left without a result), and all 2 attempts are "
-                 "used up");
+    HEAR(w, "C",
+         "ABORTED: the leader was lost (it left without a result), and all 2 attempts are "
+         "used up");
     world_skip(w, "A");
     assert_string_equal(world_list(w, "k"), ""); // neither retained nor listed
     world_close(w);
@@ -174,8 +176,9 @@ static void the_leader_is_lost_and_on_leader_loss_is_fail_followers_end_with_abo
     world_skip(w, "B");
     world_fail(w, "A", SFL_REASON_MALFORMED);
     HEAR(w, "A", "INVALID_ARGUMENT: malformed message");
-    HEAR(w, "B", "ABORTED: the leader was lost (its stream ended with an error), and "
-                 "on_leader_loss is FAIL");
+    HEAR(w, "B",
+         "ABORTED: the leader was lost (its stream ended with an error), and "
+         "on_leader_loss is FAIL");
     assert_string_equal(world_list(w, "k"), "");
     world_close(w);
 }
@@ -409,8 +412,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_caller_cancels_only_that_caller_leaves),
         cmocka_unit_test(a_callers_deadline_passes_only_that_caller_leaves),
-        cmocka_unit_test(
-            the_leader_leaves_without_finish_the_oldest_follower_that_may_lead_leads),
+        cmocka_unit_test(the_leader_leaves_without_finish_the_oldest_follower_that_may_lead_leads),
         cmocka_unit_test(the_leaders_run_limit_runs_out_it_is_fenced_and_another_leads),
         cmocka_unit_test(run_limit_counts_from_each_lead),
         cmocka_unit_test(a_run_limit_of_zero_is_the_servers),

@@ -74,8 +74,9 @@ static void renewal_does_not_pass_the_run_limit(void **state)
     world_renew(w, "A");
     world_pass(w, 600);
     HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
-    HEAR(w, "B", "ABORTED: the leader was lost (its run_limit ran out), and no caller that waits "
-                 "may lead");
+    HEAR(w, "B",
+         "ABORTED: the leader was lost (its run_limit ran out), and no caller that waits "
+         "may lead");
     world_close(w);
 }
 
@@ -141,8 +142,9 @@ static void with_a_lease_every_end_without_finish_is_a_broken_stream(void **stat
     HEAR(w, "B", "lead token=1 attempt=1 lease=2000");
     world_pass(w, 200);
     world_half_close(w, "B");
-    HEAR(w, "B", "ABORTED: the leader sends no more; token 1 may be resumed on a new stream "
-                 "within 1800 ms");
+    HEAR(w, "B",
+         "ABORTED: the leader sends no more; token 1 may be resumed on a new stream "
+         "within 1800 ms");
     JOIN(w, "C", .resume_token = 1);
     HEAR(w, "C", "lead token=1 attempt=1 lease=2000");
     world_leave(w, "C");
@@ -314,8 +316,9 @@ static void a_half_close_that_comes_after_the_lease_ran_out_promises_no_time(voi
     HEAR(w, "A", "lead token=1 attempt=1 lease=1000");
     world_pass_without_tick(w, 1500); // the clock's thread is late
     world_half_close(w, "A");
-    HEAR(w, "A", "ABORTED: the leader sends no more; token 1 may be resumed on a new stream "
-                 "within 0 ms");
+    HEAR(w, "A",
+         "ABORTED: the leader sends no more; token 1 may be resumed on a new stream "
+         "within 0 ms");
     world_close(w);
 }
 
@@ -327,8 +330,7 @@ int main(void)
         cmocka_unit_test(chunks_do_not_renew_a_lease),
         cmocka_unit_test(renew_without_a_lease_does_nothing),
         cmocka_unit_test(renewal_does_not_pass_the_run_limit),
-        cmocka_unit_test(
-            the_leaders_stream_breaks_with_a_lease_it_comes_back_and_its_chunks_stay),
+        cmocka_unit_test(the_leaders_stream_breaks_with_a_lease_it_comes_back_and_its_chunks_stay),
         cmocka_unit_test(an_orphaned_flight_whose_lease_runs_out_goes_to_the_next),
         cmocka_unit_test(with_a_lease_every_end_without_finish_is_a_broken_stream),
         cmocka_unit_test(a_leader_whose_stream_ends_with_a_status_is_lost_lease_or_not),

@@ -204,8 +204,9 @@ static void texts_over_their_limit_cost_the_lead(void **state)
     struct sfl_finish finish = {.kind = SFL_OUTCOME_ERROR, .texts = six};
     world_finish_with(w, "A", &finish);
     HEAR(w, "A", "lead token=1 attempt=1");
-    HEAR(w, "A", "RESOURCE_EXHAUSTED: outcome: message, type, stack and details are larger than "
-                 "the limit of 5 bytes");
+    HEAR(w, "A",
+         "RESOURCE_EXHAUSTED: outcome: message, type, stack and details are larger than "
+         "the limit of 5 bytes");
     JOIN(w, "B");
     finish.texts = five;
     world_finish_with(w, "B", &finish);
@@ -231,8 +232,8 @@ static void texts_are_charged_to_what_is_held(void **state)
     assert_int_equal(world_usage(w)->held_bytes, 10);
     assert_int_equal(world_stats(w).bytes_now, 10);
     JOIN_KEY(w, "B", "other");
-    world_finish_with(w, "B", &(struct sfl_finish){.kind = SFL_OUTCOME_OK,
-                                                   .value = sfl_span_of_text("1")});
+    world_finish_with(w, "B",
+                      &(struct sfl_finish){.kind = SFL_OUTCOME_OK, .value = sfl_span_of_text("1")});
     HEAR(w, "B", "lead token=2 attempt=1");
     HEAR(w, "B", "RESOURCE_EXHAUSTED: bytes held for results: the limit of 10 is reached");
     sfl_bytes_unref(texts);

@@ -95,9 +95,8 @@ static void a_settled_flight_wakes_more_followers_than_a_batch_takes_oldest_firs
     struct world *w = world_open();
     JOIN(w, "A");
     struct sfl_effects effects;
-    struct sfl_join join = {.group = sfl_span_of_text("g"),
-                            .key = sfl_span_of_text("k"),
-                            .deadline_ms = UINT64_MAX};
+    struct sfl_join join = {
+        .group = sfl_span_of_text("g"), .key = sfl_span_of_text("k"), .deadline_ms = UINT64_MAX};
     for (unsigned i = 0; i < CROWD; i++) {
         sfl_caller_init(&crowd[i]);
         struct sfl_event event = {.type = SFL_EVENT_JOIN,

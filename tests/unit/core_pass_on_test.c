@@ -164,8 +164,9 @@ static void a_kept_error_is_retained_as_its_leader_asked_and_under_its_token(voi
     world_skip(w, "A");
     world_skip(w, "B");
     JOIN(w, "C");
-    HEAR(w, "C", "result ERROR \"e1\" callers=1 attempt=1 token=1 shared retained age=0 "
-                 "retain=500");
+    HEAR(w, "C",
+         "result ERROR \"e1\" callers=1 attempt=1 token=1 shared retained age=0 "
+         "retain=500");
     JOIN(w, "A2", .resume_token = 1);
     HEAR(w, "A2", "result ERROR \"\" callers=1 attempt=1 token=1 led retained age=0 retain=500");
     JOIN(w, "B2", .resume_token = 2); // B's own came to nothing

@@ -117,8 +117,9 @@ static void it_is_served_even_while_a_newer_flight_runs(void **state)
     JOIN(w, "B", .max_age_ms = 100); // too old for B
     HEAR(w, "B", "lead token=2 attempt=1");
     JOIN(w, "C");
-    HEAR(w, "C", "result OK \"old\" callers=1 attempt=1 token=1 shared retained age=200 "
-                 "retain=800");
+    HEAR(w, "C",
+         "result OK \"old\" callers=1 attempt=1 token=1 shared retained age=200 "
+         "retain=800");
     JOIN(w, "D", .max_age_ms = 199);
     HEAR(w, "D", "follow attempt=1 leader=B running=0");
     world_close(w);
@@ -132,8 +133,9 @@ static void a_newer_outcome_takes_its_place(void **state)
     world_pass(w, 10);
     lead_and_finish(w, "B", &(struct sfl_join){.retain_ms = 1000, .max_age_ms = 1}, "OK new");
     JOIN(w, "C");
-    HEAR(w, "C", "result OK \"new\" callers=1 attempt=1 token=2 shared retained age=0 "
-                 "retain=1000");
+    HEAR(w, "C",
+         "result OK \"new\" callers=1 attempt=1 token=2 shared retained age=0 "
+         "retain=1000");
     assert_int_equal(world_usage(w)->retained, 1);
     world_close(w);
 }
@@ -211,8 +213,8 @@ static void a_data_files_outcome_is_served_again(void **state)
     struct world *w = world_open();
     world_pass(w, 5000);
     struct sfl_outcome *outcome = NULL;
-    enum sfl_reason reason = sfl_outcome_create(
-        &world_memory(w)->allocator, world_table(w)->usage, world_limits(w), NULL, NULL, &outcome);
+    enum sfl_reason reason = sfl_outcome_create(&world_memory(w)->allocator, world_table(w)->usage,
+                                                world_limits(w), NULL, NULL, &outcome);
     assert_int_equal(reason, SFL_REASON_NONE);
     outcome->kind = SFL_OUTCOME_OK;
     outcome->attempt = 2;
@@ -223,8 +225,9 @@ static void a_data_files_outcome_is_served_again(void **state)
     assert_true(sfl_table_restore(world_table(w), &join, hash, outcome, 3, 1000, 9000, 5000));
     assert_false(sfl_table_restore(world_table(w), &join, hash, outcome, 3, 1000, 9000, 5000));
     JOIN(w, "A");
-    HEAR(w, "A", "result OK \"\" callers=3 attempt=2 token=41 shared retained age=4000 "
-                 "retain=4000");
+    HEAR(w, "A",
+         "result OK \"\" callers=3 attempt=2 token=41 shared retained age=4000 "
+         "retain=4000");
     world_pass(w, 4000);
     assert_string_equal(world_list(w, "k"), "");
     world_close(w);

@@ -10,7 +10,7 @@ static void calls_are_admitted_joins_and_executions_are_leads(void **state)
     struct world *w = world_open();
     JOIN(w, "A");
     JOIN(w, "B");
-    JOIN(w, "C", .role = SFL_ROLE_LEAD_ONLY);                // not admitted
+    JOIN(w, "C", .role = SFL_ROLE_LEAD_ONLY);                          // not admitted
     JOIN(w, "D", .fingerprint = sfl_span_of_text("f"), .lease_ms = 1); // neither
     world_leave(w, "A");
     struct sfl_stats stats = world_stats(w);
@@ -62,7 +62,7 @@ static void fenced_counts_leaders_ended_so(void **state)
     struct world *w = world_open();
     JOIN(w, "A", .lease_ms = 1000);
     JOIN(w, "B");
-    world_pass(w, 1000); // A is fenced
+    world_pass(w, 1000);              // A is fenced
     JOIN(w, "A2", .resume_token = 1); // and its late resume
     JOIN(w, "B2", .resume_token = 2); // takes over from B
     struct sfl_stats stats = world_stats(w);
@@ -138,10 +138,9 @@ static void groups_beyond_the_last_that_is_counted_work_all_the_same(void **stat
                                   .hash = world_hash(group, "k"),
                                   .join = &join};
         sfl_table_step(world_table(w), &joins, &effects);
-        struct sfl_event found = {.type = SFL_EVENT_HOME_FOUND,
-                                  .home = {.flight = effects.items[0].flight,
-                                           .found = true,
-                                           .token = i + 1}};
+        struct sfl_event found = {
+            .type = SFL_EVENT_HOME_FOUND,
+            .home = {.flight = effects.items[0].flight, .found = true, .token = i + 1}};
         sfl_table_step(world_table(w), &found, &effects);
         struct sfl_event leaves = {.type = SFL_EVENT_LEAVE,
                                    .caller = &caller,

@@ -174,9 +174,8 @@ static int close_fixture(void **state)
 
 static struct sfl_join join_of(const char *key)
 {
-    return (struct sfl_join){.group = sfl_span_of_text("g"),
-                             .key = sfl_span_of_text(key),
-                             .deadline_ms = UINT64_MAX};
+    return (struct sfl_join){
+        .group = sfl_span_of_text("g"), .key = sfl_span_of_text(key), .deadline_ms = UINT64_MAX};
 }
 
 static void sit(struct fixture *f, struct seat *seat, const struct sfl_join *join)
