@@ -17,7 +17,7 @@ struct sfl_list {
 
 // The struct of `type` whose member `member` is `*link`.
 #define SFL_CONTAINER_OF(link, type, member)                                                       \
-    ((type *)(void *)((char *)(link) - offsetof(type, member)))
+    ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 static inline void sfl_list_init(struct sfl_list *list)
 {

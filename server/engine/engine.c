@@ -174,6 +174,7 @@ static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
         sfl_bytes_unref(effect->refusal.name);
         break;
     case SFL_EFFECT_FORGOTTEN:
+        assert(forgotten_out != NULL); // only Forget has this effect, and it asks
         *forgotten_out = effect->forgotten;
         break;
     case SFL_EFFECT_FIND_HOME:

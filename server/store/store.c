@@ -183,7 +183,7 @@ static void *write_jobs(void *argument);
 static enum sfl_status start(struct sfl_store *store, const struct sfl_store_options *options,
                              char *error_out)
 {
-    uint64_t tokens;
+    uint64_t tokens = 0;
     int code = open_file(store, &tokens);
     if (code == MDB_VERSION_MISMATCH) {
         snprintf(error_out, SFL_STORE_ERROR_MAX,

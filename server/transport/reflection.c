@@ -175,7 +175,7 @@ static void put_answer(struct sfl_message *message, const struct sfl_descriptors
                        const struct question *question)
 {
     size_t count = sfl_descriptors_count(descriptors);
-    size_t file = count;
+    size_t file;
     switch ((enum question_type)question->type) {
     case QUESTION_FILE:
         file = sfl_descriptors_find_file(descriptors, question->name);
