@@ -6,3 +6,10 @@ foreach(test
     core_stats_test core_golang_test)
   sfl_add_unit_test(${test} sfl_test_support)
 endforeach()
+
+# The names in tests/CONTRACT_ROWS.md.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_FOUND)
+  add_test(NAME contract_rows
+           COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/contract_rows)
+endif()
