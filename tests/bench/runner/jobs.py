@@ -9,7 +9,6 @@ import subprocess
 from runner.servers import Cannot
 
 TIMEOUT_SECONDS = 100
-SHORTEST_BESIDE_SECONDS = 0.3
 
 
 def last_object(text):
@@ -143,27 +142,28 @@ class Beside(Job):
 
     large: Fanout = None
     rate: int = 2000
+    seconds_min: float = 1  # until several large ones have been delivered
 
     def flow(self, seconds):
         return ["--flights", "4096", "--rate", str(self.rate), "--seconds", str(seconds),
                 "--warmup", "0.2", "--trace"]
 
     def cost(self, seconds):
-        return 1 + 4 * seconds
+        return 2 + 3 * max(seconds, self.seconds_min)
 
     def small(self):
         # Still long enough for small flights to fall into it.
-        return dataclasses.replace(self, large=dataclasses.replace(
+        return dataclasses.replace(self, seconds_min=0.3, large=dataclasses.replace(
             self.large, followers=min(self.large.followers, 300)))
 
     def run(self, lab, subject, seconds):
-        seconds = max(seconds, SHORTEST_BESIDE_SECONDS)
+        seconds = max(seconds, self.seconds_min)
         with subject.open() as server:
             small = Flow(over=self.over, connections=self.connections, streams=self.streams)
             arguments = small.load_arguments(lab, server, seconds)
             arguments = arguments[:arguments.index("--flights")] + self.flow(seconds)
             alone = call(arguments)
-            large = subprocess.Popen(self.large.load_arguments(lab, server, 2 * seconds),
+            large = subprocess.Popen(self.large.load_arguments(lab, server, 1 + seconds),
                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             try:
                 large.stdout.readline()  # its first round is over

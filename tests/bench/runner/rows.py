@@ -179,7 +179,7 @@ def beside_shots():
     small = {"over": "session", "connections": 1, "streams": 1}
     return [
         Shot("p99 of small flights while a Do flight's 10,000 followers get 100 B",
-             Beside(large=Fanout(followers=10000, connections=4), **small),
+             Beside(large=Fanout(followers=10000, connections=4), seconds_min=4, **small),
              rows("beside.fanout.do.p99")),
         Shot("p99 of small flights while a Session flight's 10,000 followers get 100 B",
              Beside(large=Fanout(over="session", followers=10000, connections=4, streams=16),
