@@ -102,9 +102,6 @@ static void tick(struct daemon *daemon)
 {
     uint64_t next_ms = sfl_engine_tick(daemon->engine);
     sfl_transport_flush();
-    uv_timer_stop(&daemon->tick);
-    if (next_ms == UINT64_MAX)
-        return;
     uint64_t now_ms = sfl_clock_now_ms();
     uv_update_time(&daemon->loop);
     uv_timer_start(&daemon->tick, on_tick_due, next_ms > now_ms ? next_ms - now_ms : 0, 0);

@@ -18,9 +18,10 @@
 #include <stdlib.h>
 
 // So many new RPCs of one method can be taken from gRPC by one pump before the first of them is
-// handled; more wait inside gRPC.
-#define REQUESTS_PER_METHOD 96
-#define REQUESTS_UNKNOWN 16
+// handled; more wait inside gRPC. Each costs: Debian's libgrpc looks for every completion's tag
+// among all that are outstanding on its queue, so there are many only where RPCs come in crowds.
+#define REQUESTS_OF_CROWDED 24 // methods that read first
+#define REQUESTS_OF_OTHERS 4
 
 // How long the connections get to be closed once no RPC is open: first in good order, then not.
 #define FAREWELL_MS 1000
@@ -232,21 +233,35 @@ static bool register_methods(struct sfl_rpc_server *server)
     return true;
 }
 
+static size_t requests_of(const struct method_row *row)
+{
+    return row->method.reads_first ? REQUESTS_OF_CROWDED : REQUESTS_OF_OTHERS;
+}
+
+static void init_requests(struct sfl_rpc_server *server, struct sfl_pump *pump,
+                          struct request *requests)
+{
+    for (size_t i = 0; i <= server->method_count; i++) {
+        const struct method_row *row = &server->rows[i];
+        for (size_t left = requests_of(row); left > 0; left--) {
+            *requests++ = (struct request){
+                .operation.on_done = on_request, .server = server, .pump = pump, .row = row};
+        }
+    }
+}
+
 static bool create_requests(struct sfl_rpc_server *server)
 {
     unsigned pump_count = sfl_pumps_count(server->pumps);
-    size_t per_pump = server->method_count * REQUESTS_PER_METHOD + REQUESTS_UNKNOWN;
+    size_t per_pump = 0;
+    for (size_t i = 0; i <= server->method_count; i++)
+        per_pump += requests_of(&server->rows[i]);
     server->request_count = per_pump * pump_count;
     server->requests = calloc(server->request_count, sizeof(server->requests[0]));
     if (server->requests == NULL)
         return false;
-    for (size_t i = 0; i < server->request_count; i++) {
-        struct request *request = &server->requests[i];
-        request->operation.on_done = on_request;
-        request->server = server;
-        request->pump = sfl_pumps_get(server->pumps, (unsigned)(i / per_pump));
-        request->row = &server->rows[i % per_pump / REQUESTS_PER_METHOD];
-    }
+    for (unsigned i = 0; i < pump_count; i++)
+        init_requests(server, sfl_pumps_get(server->pumps, i), &server->requests[i * per_pump]);
     return true;
 }
 

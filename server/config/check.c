@@ -20,10 +20,12 @@ static uint32_t next_power_of_two(uint32_t number)
 static void resolve_automatic(struct sfl_settings *settings)
 {
     if (settings->pumps == 0) {
-        long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-        settings->pumps = cpus < 1                     ? 1
-                          : cpus > AUTOMATIC_PUMPS_MAX ? AUTOMATIC_PUMPS_MAX
-                                                       : (uint32_t)cpus;
+        // Not one for each: pumps of one process cost each other wake-ups, and the loop thread and
+        // the callers beside us want to run too.
+        long pumps = sysconf(_SC_NPROCESSORS_ONLN) / 2;
+        settings->pumps = pumps < 1                     ? 1
+                          : pumps > AUTOMATIC_PUMPS_MAX ? AUTOMATIC_PUMPS_MAX
+                                                        : (uint32_t)pumps;
     }
     if (settings->shards == 0)
         settings->shards = next_power_of_two(settings->pumps) * AUTOMATIC_SHARDS_PER_PUMP;

@@ -11,6 +11,9 @@
 enum {
     CACHE_LINE = 64,
     VISIT_SLOTS = 512, // places of a table that a listing looks at under one lock
+    // A tick comes at least so often, so that far deadlines, such as every flight's run_limit, need
+    // not ask for one.
+    TICK_MS_MAX = 10000,
 };
 
 struct sfl_shard {
@@ -79,7 +82,7 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
         };
         pthread_mutex_init(&shard->lock, NULL);
         shard->engine = engine;
-        shard->tick_ms = UINT64_MAX;
+        shard->tick_ms = engine->started_at_ms + TICK_MS_MAX;
         sfl_table_init(&shard->table, &table);
     }
     engine->coordinator->on_answer = on_answer;
@@ -337,16 +340,17 @@ struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct s
 
 uint64_t sfl_engine_tick(struct sfl_engine *engine)
 {
-    uint64_t next_ms = UINT64_MAX;
+    uint64_t next_ms = sfl_clock_now_ms() + TICK_MS_MAX;
     for (unsigned i = 0; i < engine->shard_count; i++) {
         struct sfl_shard *shard = &engine->shards[i];
         struct sfl_event event = {.type = SFL_EVENT_TICK, .now_ms = sfl_clock_now_ms()};
         while (run(shard, &event, NULL))
             ;
         pthread_mutex_lock(&shard->lock);
-        shard->tick_ms = sfl_table_next_deadline_ms(&shard->table);
-        if (shard->tick_ms < next_ms)
-            next_ms = shard->tick_ms;
+        uint64_t deadline_ms = sfl_table_next_deadline_ms(&shard->table);
+        if (deadline_ms < next_ms)
+            next_ms = deadline_ms;
+        shard->tick_ms = next_ms;
         pthread_mutex_unlock(&shard->lock);
     }
     return next_ms;

@@ -94,8 +94,8 @@ void sfl_engine_leave(struct sfl_engine *engine, struct sfl_member *member, enum
 
 struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct sfl_forget *forget);
 
-// Carries out what is due now. Returns when to call it next, in ms of the monotonic clock;
-// UINT64_MAX for never. One thread only (the loop's).
+// Carries out what is due now. Returns when to call it next at the latest, in ms of the monotonic
+// clock; the first call is due right after the engine is made. One thread only (the loop's).
 uint64_t sfl_engine_tick(struct sfl_engine *engine);
 
 // Puts in a retained outcome that was kept elsewhere. `join` gives group, key and fingerprint.

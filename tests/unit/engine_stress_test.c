@@ -422,8 +422,6 @@ static bool wait_for_tick(struct stage *stage, uint64_t due_ms)
 {
     struct timespec until = {.tv_sec = (time_t)(due_ms / 1000),
                              .tv_nsec = (long)(due_ms % 1000) * 1000000};
-    if (due_ms == UINT64_MAX)
-        until.tv_sec = (time_t)(sfl_clock_now_ms() / 1000 + WAIT_MS);
     pthread_mutex_lock(&stage->clock_lock);
     while (!stage->earlier && !stage->stops)
         if (pthread_cond_timedwait(&stage->clock_moved, &stage->clock_lock, &until) != 0)
