@@ -260,17 +260,30 @@ static void open_or_refuse(struct sfl_step *step, const struct sfl_event *event)
     effect->flight = flight;
 }
 
+// The greatest token of any flight of the key, forgotten and retained ones too; 0: none is known.
+static uint64_t newest_token(const struct sfl_table *table, const struct sfl_event *event)
+{
+    uint64_t newest = 0;
+    for (unsigned place = 0; place < SFL_PLACES; place++) {
+        struct sfl_index_walk walk = {0};
+        const struct sfl_flight *flight;
+        while ((flight = sfl_index_next(&table->places[place], event->hash, &walk)) != NULL) {
+            if (sfl_span_equal(sfl_flight_key(flight), event->join->key) &&
+                sfl_span_equal(sfl_flight_group(flight), event->join->group) &&
+                flight->token > newest)
+                newest = flight->token;
+        }
+    }
+    return newest;
+}
+
 static void refuse_fenced(struct sfl_step *step, const struct sfl_event *event)
 {
     const struct sfl_join *join = event->join;
-    const struct sfl_flight *newer =
-        sfl_table_find(step->table, SFL_PLACE_RUNNING, event->hash, join->group, join->key, 0);
-    if (newer == NULL)
-        newer =
-            sfl_table_find(step->table, SFL_PLACE_RETAINED, event->hash, join->group, join->key, 0);
+    uint64_t newest = newest_token(step->table, event);
     struct sfl_refusal refusal = {.reason = SFL_REASON_FENCED, .a = join->resume_token};
-    if (newer != NULL && newer->token > join->resume_token)
-        refusal.b = newer->token;
+    if (newest > join->resume_token)
+        refusal.b = newest;
     struct sfl_group *group = sfl_table_find_group(step->table, join->group);
     SFL_COUNT(step->table, group, fenced, 1);
     sfl_step_refuse(step, event->caller, &refusal);
