@@ -213,12 +213,14 @@ static void resume(struct model *model, int c, const struct wish *wish)
         serve_retained(model, c, wish->key, true);
         return;
     }
-    uint64_t newer = 0;
-    int running = model_running(model, wish->key);
-    if (running != NOBODY)
-        newer = model->flight[running].token;
-    else if (retained->present)
-        newer = retained->outcome.token;
+    uint64_t newer = retained->present ? retained->outcome.token : 0;
+    for (int f = 0; f < model->flights_top; f++) {
+        const struct model_flight *flight = &model->flight[f];
+        bool runs = flight->state != MODEL_UNUSED && flight->state != MODEL_ENDED;
+        bool is_known = !flight->perhaps_lost || flight->token == model->denied_by;
+        if (runs && flight->key == wish->key && is_known && flight->token > newer)
+            newer = flight->token;
+    }
     model_group_stats(model, wish->key)->fenced++;
     model_refuse(model, c, SFL_REASON_FENCED, token, newer > token ? newer : 0);
 }

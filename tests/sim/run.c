@@ -251,8 +251,10 @@ void run_observe(struct run *run, const struct sfl_event *event, struct sfl_effe
         if (heard->what != HEARD_WORD)
             continue;
         if (event->caller != NULL && heard->c == number_of(run, event->caller) &&
-            heard->word.told == TOLD_REFUSE)
+            heard->word.told == TOLD_REFUSE) {
             model->denied = heard->word.reason;
+            model->denied_by = heard->word.b;
+        }
         if (heard->word.flags & WORD_RETAIN_REFUSED)
             model->retain_denied = true;
     }

@@ -225,6 +225,23 @@ static void a_resume_finds_forgotten_flights(void **state)
     world_close(w);
 }
 
+static void a_resume_of_a_forgotten_flight_that_has_a_newer_leader_hears_its_token(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    JOIN(w, "A", .lease_ms = 1000);
+    JOIN(w, "B");
+    world_forget(w, "k");
+    world_leave(w, "A");
+    world_pass(w, 1000);
+    world_skip(w, "A");
+    HEAR(w, "B", "follow attempt=1 leader=A running=0");
+    HEAR(w, "B", "lead token=2 attempt=2 lease=1000");
+    JOIN(w, "A2", .resume_token = 1);
+    HEAR(w, "A2", "ABORTED: fenced: token 1, now 2");
+    world_close(w);
+}
+
 static void a_resume_whose_outcome_is_retained_gets_it_with_led(void **state)
 {
     (void)state;
@@ -337,6 +354,7 @@ int main(void)
         cmocka_unit_test(to_give_up_at_once_a_leader_finishes_with_abandoned_and_pass_on),
         cmocka_unit_test(a_resume_takes_over_from_an_older_stream),
         cmocka_unit_test(a_resume_finds_forgotten_flights),
+        cmocka_unit_test(a_resume_of_a_forgotten_flight_that_has_a_newer_leader_hears_its_token),
         cmocka_unit_test(a_resume_whose_outcome_is_retained_gets_it_with_led),
         cmocka_unit_test(a_resume_with_any_other_token_is_fenced),
         cmocka_unit_test(a_resume_needs_no_fingerprint_and_no_role),
