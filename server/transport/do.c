@@ -35,6 +35,7 @@ static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message
         sfl_call_take_locked(call, CHUNK_BYTES_MAX, &reply);
         if (sfl_reply_is_last(&reply))
             sfl_call_detach_locked(call);
+        message->may_have_more = sfl_call_next_bytes_locked(call, CHUNK_BYTES_MAX) > 0;
     }
     sfl_outbox_unlock(outbox);
     if (!has_reply)
@@ -91,13 +92,10 @@ static void join(struct do_stream *stream, struct sfl_join *join)
     sfl_call_join(&stream->call, transport->engine, join);
 }
 
-static void on_message(void *context, struct sfl_span message)
+static void handle(struct do_stream *stream, struct sfl_span message)
 {
     static const struct sfl_fault no_join = {"step", "the first one must be join"};
-    struct do_stream *stream = context;
     struct sfl_request request;
-    if (stream->is_over)
-        return;
     if (!sfl_decode_do(message, &request) || request.fault.what != NULL)
         fail(stream, &request.fault);
     else if (stream->has_joined)
@@ -106,6 +104,16 @@ static void on_message(void *context, struct sfl_span message)
         join(stream, &request.join);
     else
         fail(stream, &no_join);
+}
+
+static void on_message(void *context, struct sfl_span message)
+{
+    struct do_stream *stream = context;
+    if (stream->is_over)
+        return;
+    handle(stream, message);
+    // One caller has nothing to gather, and a stream that is finished now is not read any more.
+    sfl_outbox_flush(&stream->outbox);
 }
 
 static void on_half_close(void *context)

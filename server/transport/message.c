@@ -21,6 +21,7 @@ void sfl_message_init(struct sfl_message *message)
     message->run_start = 0;
     message->bytes = 0;
     message->is_empty = true;
+    message->may_have_more = true;
     message->code = 0;
     message->text[0] = '\0';
 }

@@ -19,10 +19,11 @@ enum {
 struct sfl_message {
     size_t piece_count;
     size_t scratch_used;
-    size_t run_start; // scratch from here to scratch_used is in no piece yet
-    size_t bytes;     // of the whole message
-    bool is_empty;    // nothing was put into it, not even a message of no bytes
-    int code;         // when the stream is to be finished: how
+    size_t run_start;   // scratch from here to scratch_used is in no piece yet
+    size_t bytes;       // of the whole message
+    bool is_empty;      // nothing was put into it, not even a message of no bytes
+    bool may_have_more; // false: after this message there is nothing to say until the next wake
+    int code;           // when the stream is to be finished: how
     char text[SFL_STATUS_TEXT_MAX];
     struct sfl_piece pieces[SFL_MESSAGE_PIECES];
     uint8_t scratch[SFL_MESSAGE_SCRATCH];

@@ -79,12 +79,13 @@ void sfl_outbox_end(struct sfl_outbox *outbox, int code, const struct sfl_fault 
     sfl_outbox_unlock(outbox);
 }
 
-// Begins a turn of sending. False when it is not this thread's, or nobody's, turn.
-static bool begin(struct sfl_outbox *outbox)
+// Begins a turn of sending. False when it is not this thread's turn, or there is nothing to say.
+static bool begin(struct sfl_outbox *outbox, bool is_scheduled_turn)
 {
     sfl_outbox_lock(outbox);
-    outbox->is_scheduled = false;
-    bool may_begin = !outbox->is_busy && !outbox->is_closed;
+    if (is_scheduled_turn)
+        outbox->is_scheduled = false;
+    bool may_begin = outbox->is_dirty && !outbox->is_busy && !outbox->is_closed;
     if (may_begin) {
         outbox->is_busy = true;
         outbox->is_dirty = false;
@@ -133,6 +134,13 @@ static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message
     return what;
 }
 
+static void mark_dirty(struct sfl_outbox *outbox)
+{
+    sfl_outbox_lock(outbox);
+    outbox->is_dirty = true;
+    sfl_outbox_unlock(outbox);
+}
+
 // After a message has been handed over, the outbox stays busy until on_sent or for ever.
 static void flush(struct sfl_outbox *outbox)
 {
@@ -144,7 +152,9 @@ static void flush(struct sfl_outbox *outbox)
                 return;
             break;
         case SFL_FILL_SEND:
-            // When the stream is over, on_closed tells, and there is nothing else to do.
+            if (message.may_have_more)
+                mark_dirty(outbox);
+            // When the stream is over, on_closed tells.
             if (sfl_stream_send(outbox->stream, message.pieces, message.piece_count) != SFL_OK)
                 return;
             return;
@@ -159,17 +169,23 @@ static void flush(struct sfl_outbox *outbox)
 static void on_work(struct sfl_pump_work *work)
 {
     struct sfl_outbox *outbox = SFL_CONTAINER_OF(work, struct sfl_outbox, work);
-    if (begin(outbox))
+    if (begin(outbox, true))
         flush(outbox);
     sfl_outbox_unref(outbox);
+}
+
+void sfl_outbox_flush(struct sfl_outbox *outbox)
+{
+    if (begin(outbox, false))
+        flush(outbox);
 }
 
 void sfl_outbox_on_sent(struct sfl_outbox *outbox)
 {
     sfl_outbox_lock(outbox);
     outbox->is_busy = false;
-    // What was left over when the message was full is in nobody's memory but the owner's.
-    sfl_outbox_wake_locked(outbox);
+    if (outbox->is_dirty || outbox->end_code > 0)
+        sfl_outbox_wake_locked(outbox);
     sfl_outbox_unlock(outbox);
 }
 

@@ -42,7 +42,7 @@ struct sfl_outbox {
     struct sfl_list ready; // calls that have something to say (struct sfl_call)
     bool is_scheduled;     // `work` is on its way
     bool is_busy;          // a thread is in `fill`, or a message is being sent, or it is over
-    bool is_dirty;         // woken while it was busy
+    bool is_dirty;         // there may be something to say
     bool is_closed;        // the stream is over
     int end_code;          // above 0: the stream is to end so
     bool end_is_at_once;   // whatever is left to say
@@ -74,6 +74,10 @@ static inline void sfl_outbox_unlock(struct sfl_outbox *outbox)
 // sfl_outbox_flush_gathered.
 void sfl_outbox_wake_locked(struct sfl_outbox *outbox);
 void sfl_outbox_wake(struct sfl_outbox *outbox);
+
+// Sends at once what there is to say, instead of when its turn comes: for a stream on which nothing
+// gathers. On a pump thread, with no lock held.
+void sfl_outbox_flush(struct sfl_outbox *outbox);
 
 // The stream is to end with this status: `at_once`, as soon as nothing is being sent, and what has
 // not been said yet is not said any more; otherwise as soon as there is nothing left to say. The

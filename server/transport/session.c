@@ -135,7 +135,8 @@ struct round {
     unsigned ended_count;
     uint64_t bytes; // at least what the replies take
     bool has_more;  // the next one has to wait for the next message
-    bool is_done;   // nothing is left to say, and nothing will be
+    bool is_all;    // nothing is left to say
+    bool is_done;   // and nothing will be
     struct sfl_reply replies[ROUND_MAX];
     struct sfl_call *ended[ROUND_MAX];
 };
@@ -197,8 +198,8 @@ static void take_round(struct session *session, size_t message_bytes, struct rou
     sfl_outbox_lock(&session->outbox);
     take_strays_locked(session, round);
     take_replies_locked(session, message_bytes, round);
-    round->is_done =
-        session->is_half_closed && session->index.count == 0 && session->strays.count == 0;
+    round->is_all = session->strays.count == 0 && sfl_list_is_empty(&session->outbox.ready);
+    round->is_done = round->is_all && session->is_half_closed && session->index.count == 0;
     sfl_outbox_unlock(&session->outbox);
 }
 
@@ -212,8 +213,9 @@ static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message
             sfl_reply_put_session(message, &round.replies[i]);
         for (unsigned i = 0; i < round.ended_count; i++)
             release_call(session, round.ended[i]);
-    } while (round.count > 0 && !round.has_more && message->bytes < MESSAGE_BYTES_GOAL &&
+    } while (!round.is_all && !round.has_more && message->bytes < MESSAGE_BYTES_GOAL &&
              sfl_message_has_room(message));
+    message->may_have_more = !round.is_all;
     if (round.is_done)
         return SFL_FILL_FINISH;
     return message->is_empty ? SFL_FILL_NOTHING : SFL_FILL_SEND;
