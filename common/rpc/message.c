@@ -135,6 +135,8 @@ enum sfl_status sfl_message_view_init(struct sfl_message_view *view, grpc_byte_b
         return SFL_OK;
     if (buffer->data.raw.compression != GRPC_COMPRESS_NONE)
         return unpack(view, buffer, bytes_max);
+    if (bytes_max > 0 && size > bytes_max)
+        return SFL_RESOURCE_EXHAUSTED;
     grpc_byte_buffer_reader reader;
     if (grpc_byte_buffer_reader_init(&reader, buffer) == 0)
         return SFL_INTERNAL;

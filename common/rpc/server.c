@@ -202,8 +202,9 @@ static grpc_server *create_grpc_server(const struct sfl_rpc_server_options *opti
     grpc_arg args[] = {
         sfl_arg_int(GRPC_ARG_ALLOW_REUSEPORT,
                     0), // or a second server takes the same port in silence
-        sfl_arg_int(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-                    sfl_arg_length(options->message_bytes_max)),
+        // We look at the length ourselves, so that the callee learns why the RPC ended. gRPC would
+        // look no sooner: when it has the whole message.
+        sfl_arg_int(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, sfl_arg_length(0)),
         sfl_arg_int(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
         sfl_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), // see inflate.h
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIME_MS, sfl_arg_keepalive(options->keepalive_time_ms)),

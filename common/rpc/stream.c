@@ -104,6 +104,8 @@ static void tell_closed(struct sfl_stream *stream)
         return;
     }
     int code = stream->cancelled ? GRPC_STATUS_CANCELLED : GRPC_STATUS_OK;
+    if (stream->refused_code != 0)
+        code = stream->refused_code;
     stream->events->on_closed(stream->context, code, "");
 }
 
@@ -151,12 +153,13 @@ static void refuse_message(struct sfl_stream *stream, enum sfl_status status)
 {
     char text[100];
     if (status == SFL_RESOURCE_EXHAUSTED)
-        snprintf(text, sizeof(text), "a message is larger than %" PRIu64 " bytes when decompressed",
+        snprintf(text, sizeof(text), "message: larger than the limit of %" PRIu64 " bytes",
                  stream->message_bytes_max);
     else
         snprintf(text, sizeof(text), "%s",
                  status == SFL_NO_MEMORY ? "no memory for a message"
                                          : "a message cannot be decompressed");
+    stream->refused_code = sfl_status_code(status);
     sfl_stream_cancel(stream, sfl_status_code(status), text);
 }
 

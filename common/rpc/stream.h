@@ -32,10 +32,11 @@ struct sfl_stream_events {
     void (*on_sent)(void *context);
     // The RPC is over, called exactly once; the stream calls nothing any more after it. On a
     // server: `code` is 0 when our own status was given and gRPC took it, 1 (CANCELLED) when the
-    // peer cancelled or vanished, its deadline passed, or sfl_stream_cancel ended it; `text` is
-    // empty. On a client: the status that the server or gRPC gave, or that of sfl_stream_cancel;
-    // `text` is borrowed until the call returns. Never 0 on a client that cancelled before, or
-    // whose deadline has passed: so 0 means that every message has been told.
+    // peer cancelled or vanished, its deadline passed, or sfl_stream_cancel ended it, and another
+    // one, which the peer sees too, when a message was too large or could not be decompressed;
+    // `text` is empty. On a client: the status that the server or gRPC gave, or that of
+    // sfl_stream_cancel; `text` is borrowed until the call returns. Never 0 on a client that
+    // cancelled before, or whose deadline has passed: so 0 means that every message has been told.
     void (*on_closed)(void *context, int code, const char *text);
 };
 

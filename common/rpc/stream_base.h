@@ -59,6 +59,7 @@ struct sfl_stream {
 
     // What `close` fills in.
     int cancelled;         // server
+    int refused_code;      // above 0: a message could not be taken, and so the RPC was ended
     grpc_status_code code; // client, and what follows
     grpc_slice text;
     grpc_metadata_array initial_metadata; // (by `begin`)

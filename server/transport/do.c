@@ -136,7 +136,6 @@ static void on_closed(void *context, int code, const char *text)
 {
     struct do_stream *stream = context;
     struct sfl_transport *transport = stream->outbox.transport;
-    (void)code;
     (void)text;
     sfl_outbox_lock(&stream->outbox);
     sfl_call_detach_locked(&stream->call);
@@ -144,7 +143,8 @@ static void on_closed(void *context, int code, const char *text)
     sfl_outbox_on_closed(&stream->outbox);
     // After the last word this changes nothing.
     if (stream->has_joined) {
-        sfl_engine_leave(transport->engine, &stream->call.member, SFL_REASON_BROKEN, true);
+        sfl_engine_leave(transport->engine, &stream->call.member, SFL_REASON_BROKEN,
+                         sfl_transport_is_broken(code));
         sfl_connection_give(stream->connection);
     }
     sfl_connection_close(stream->connection);

@@ -390,10 +390,9 @@ static void on_sent(void *context)
 static void on_closed(void *context, int code, const char *text)
 {
     struct session *session = context;
-    (void)code;
     (void)text;
     sfl_outbox_on_closed(&session->outbox);
-    leave_all(session, SFL_REASON_BROKEN, true);
+    leave_all(session, SFL_REASON_BROKEN, sfl_transport_is_broken(code));
     sfl_transport_remove_resident(session->outbox.transport, &session->outbox);
     sfl_outbox_unref(&session->outbox);
 }

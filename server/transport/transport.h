@@ -31,6 +31,13 @@ void sfl_transport_remove_resident(struct sfl_transport *transport, struct sfl_o
 // True from sfl_transport_drain on.
 bool sfl_transport_is_draining(struct sfl_transport *transport);
 
+// Whether a stream that closed with this code (sfl_stream_events) broke, which a lease outlives.
+// Otherwise we ended it over a message, and then its leaders are lost.
+static inline bool sfl_transport_is_broken(int code)
+{
+    return code <= sfl_status_code(SFL_CANCELLED);
+}
+
 // For an RPC that cannot be served for want of memory: fills in what on_call has to, and ends it.
 void sfl_transport_refuse_stream(struct sfl_stream *stream,
                                  const struct sfl_stream_events **events_out,

@@ -99,7 +99,20 @@ def test_the_size_of_a_message(private, kind):
     leader.chunk(b"x" * (1000 * KIB))
     rpc.flight_where(lambda f: f.value_bytes == 1000 * KIB, "the chunk is there")
     leader.chunk(b"x" * (1024 * KIB))
+    names_value(leader.ended(EXHAUSTED, "message"), MIB)
+
+
+@KINDS
+def test_a_message_over_its_limit_loses_the_lead_in_spite_of_a_lease(private, kind):
+    """Section 9: a leader whose stream ends with any status is lost (a step error, a limit)."""
+    rpc = private("--message-limit", "1MiB", kind=kind)
+    leader = rpc.lead(lease_ms=600_000)
+    heir = rpc.do()
+    heir.send("join", rpc.join_message())
+    heir.follows()
+    leader.chunk(b"x" * MIB)
     leader.ended(EXHAUSTED)
+    assert heir.leads().attempt == 2
 
 
 @KINDS

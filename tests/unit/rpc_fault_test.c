@@ -33,7 +33,7 @@ static void a_message_that_is_too_large_ends_its_rpc_only(void **state)
         peer_destroy(client);
     }
     struct peer *held = harness_take(harness);
-    assert_int_equal(peer_wait_closed(held), CANCELLED);
+    assert_int_equal(peer_wait_closed(held), RESOURCE_EXHAUSTED);
     assert_int_equal(held->messages, 0);
     assert_false(held->is_half_closed);
     peer_destroy(held);
