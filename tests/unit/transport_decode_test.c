@@ -58,9 +58,11 @@ static void compare(const struct sfl_schema *schema, const ProtobufCMessageDescr
             assert_null(field); // set by the server, ignored from a leader
             continue;
         }
-        if (field == NULL || !is_type_of(field, expected))
+        if (field == NULL || !is_type_of(field, expected)) {
             fail_msg("%s.%s is not in the table as it is in the proto file", proto->short_name,
                      expected->name);
+            return;
+        }
         const char *dot = strrchr(field->name, '.');
         const char *name = dot == NULL ? field->name : dot + 1;
         assert_string_equal(name, expected->name);
