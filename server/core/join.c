@@ -318,13 +318,7 @@ static void take_over(struct sfl_step *step, struct sfl_flight *flight, struct s
         flight->lease_until_ms = step->now_ms + flight->lease_ms;
     sfl_flight_arm(step, flight);
 
-    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_LEAD);
-    effect->caller = caller;
-    effect->lead = (struct sfl_lead){.token = flight->token,
-                                     .attempt = flight->attempt,
-                                     .lease_ms = flight->lease_ms,
-                                     .run_limit_ms = flight->run_limit_ms,
-                                     .next_sequence = flight->next_sequence};
+    sfl_flight_tell_lead(step, flight);
     sfl_flight_audience_reset(step, flight);
 }
 

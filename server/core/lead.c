@@ -133,7 +133,7 @@ static void tell_fenced(struct sfl_step *step, struct sfl_flight *flight, uint64
     sfl_step_refuse(step, fenced, &refusal);
 }
 
-static void push_lead(struct sfl_step *step, const struct sfl_flight *flight)
+void sfl_flight_tell_lead(struct sfl_step *step, const struct sfl_flight *flight)
 {
     struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_LEAD);
     effect->caller = flight->leader;
@@ -194,7 +194,7 @@ void sfl_step_home_found(struct sfl_step *step, const struct sfl_event *event)
     }
     tell_fenced(step, flight, event->home.token);
     begin_attempt(step, flight, candidate, event->home.token);
-    push_lead(step, flight);
+    sfl_flight_tell_lead(step, flight);
     sfl_flight_admit_opener(step, flight);
     if (flight->attempt > 1 && !sfl_list_is_empty(&flight->live)) {
         struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RESTART);

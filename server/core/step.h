@@ -104,6 +104,9 @@ void sfl_flight_expire(struct sfl_step *step, struct sfl_flight *flight);
 
 void sfl_flight_arm(struct sfl_step *step, struct sfl_flight *flight);
 
+// Tells flight->leader that it leads, and where the current attempt stands.
+void sfl_flight_tell_lead(struct sfl_step *step, const struct sfl_flight *flight);
+
 // settle.c
 
 // Ends a flight with an outcome, whose reference it takes. `leader` has been detached and gets its
