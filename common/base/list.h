@@ -82,4 +82,16 @@ static inline struct sfl_link *sfl_list_pop(struct sfl_list *list)
     return link;
 }
 
+// Moves all of `from` to the end of `to`, in O(1).
+static inline void sfl_list_append_all(struct sfl_list *to, struct sfl_list *from)
+{
+    if (sfl_list_is_empty(from))
+        return;
+    from->head.next->previous = to->head.previous;
+    from->head.previous->next = &to->head;
+    to->head.previous->next = from->head.next;
+    to->head.previous = from->head.previous;
+    sfl_list_init(from);
+}
+
 #endif

@@ -16,6 +16,9 @@
 // So many completions are handled before deferred work has its turn.
 #define DRAIN_MAX 128
 
+// So much deferred work is done before completions have theirs again. It may be a send each.
+#define TURN_MAX 64
+
 // To wake a thread that waits on a queue, an empty batch is started on a call that goes nowhere:
 // it completes at once (GRPC_CORE.md).
 struct waker {
@@ -30,8 +33,10 @@ struct sfl_pump {
     const struct sfl_pump_hooks *hooks;
     grpc_completion_queue *queue;
     struct waker waker;
-    struct sfl_list works; // pump thread only, and so is the count
-    size_t work_count;
+    // Pump thread only.
+    struct sfl_list works;   // deferred since the last turn
+    struct sfl_list backlog; // what was left over in earlier turns
+    size_t work_count;       // of both
     pthread_t thread;
 };
 
@@ -111,18 +116,29 @@ void sfl_pump_defer(struct sfl_pump_work *work)
     current->work_count++;
 }
 
-// Runs what is queued now; what is queued meanwhile has its turn after the next completions.
-static void run_works(struct sfl_pump *pump)
+static void run_some(struct sfl_pump *pump, struct sfl_list *works)
 {
-    for (size_t left = pump->work_count; left > 0; left--) {
-        struct sfl_link *link = sfl_list_pop(&pump->works);
-        assert(link != NULL);
+    struct sfl_link *link;
+    for (unsigned i = 0; i < TURN_MAX && (link = sfl_list_pop(works)) != NULL; i++) {
         struct sfl_pump_work *work = SFL_CONTAINER_OF(link, struct sfl_pump_work, link);
         pump->work_count--;
         // Before the run: whoever finds the work queued relies on a run that is yet to come.
         atomic_store(&work->is_queued, false);
         work->run(work);
     }
+}
+
+// One turn. What is new goes first, so that a crowd (ten thousand callers that get their result at
+// once) does not hold up those that come after it. What is deferred meanwhile has its turn after
+// the next completions.
+static void run_works(struct sfl_pump *pump)
+{
+    struct sfl_list fresh;
+    sfl_list_init(&fresh);
+    sfl_list_append_all(&fresh, &pump->works);
+    run_some(pump, &fresh);
+    sfl_list_append_all(&pump->backlog, &fresh);
+    run_some(pump, &pump->backlog);
 }
 
 static uint64_t next_tick_ms(const struct sfl_pump *pump)
@@ -180,6 +196,7 @@ static void pump_init(struct sfl_pump *pump, const struct sfl_pump_hooks *hooks)
 {
     pump->hooks = hooks;
     sfl_list_init(&pump->works);
+    sfl_list_init(&pump->backlog);
     pump->queue = grpc_completion_queue_create_for_next(NULL);
     struct waker *waker = &pump->waker;
     waker->operation.on_done = on_woken;
