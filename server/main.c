@@ -258,11 +258,15 @@ static bool create_parts(struct daemon *daemon)
            SFL_OK;
 }
 
-// In the opposite order, but for the engine; parts that were not made are NULL.
+// In the opposite order, but for what is said below; parts that were not made are NULL.
 static void destroy_parts(struct daemon *daemon)
 {
     if (daemon->server != NULL)
         sfl_rpc_server_destroy(daemon->server);
+    // The server has seen the end of every stream, but the pumps may still be putting away what the
+    // last ones left behind; joined, they touch no other part any more.
+    if (daemon->pumps != NULL)
+        sfl_pumps_destroy(daemon->pumps);
     if (daemon->transport != NULL)
         sfl_transport_destroy(daemon->transport);
     if (daemon->coordinator != NULL)
@@ -272,8 +276,6 @@ static void destroy_parts(struct daemon *daemon)
         sfl_store_close(daemon->store);
     if (daemon->engine != NULL)
         sfl_engine_destroy(daemon->engine);
-    if (daemon->pumps != NULL)
-        sfl_pumps_destroy(daemon->pumps);
 }
 
 // --- listening ---
