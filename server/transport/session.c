@@ -177,8 +177,8 @@ static void take_replies_locked(struct session *session, size_t message_bytes, s
             continue;
         }
         uint64_t before = message_bytes + round->bytes;
-        // gRPC holds on to the last message of a stream until the next one. So that a stream that
-        // goes quiet does not hold a value, the result of a value in chunks begins a message.
+        // gRPC may hold on to the last message of a stream until the next one. So that a stream
+        // that goes quiet holds no value then, the result of a value in chunks begins a message.
         if (before > 0 &&
             (before + bytes > MESSAGE_BYTES_SOFT || sfl_call_ends_chunks_locked(call))) {
             round->has_more = true;
