@@ -204,9 +204,9 @@ def test_bounds_of_fields_are_settings(private, flags, field, within, beyond):
 def test_the_servers_run_limit_is_the_default(private):
     """Join.run_limit_ms: 0 = the server's limit; it holds, too."""
     net = private("--run-limit", "1s")
-    leader, heir = net.join(), net.join()
+    leader = net.join()
     assert leader.leads().run_limit_ms == 1000
-    heir.follows()
+    heir = net.follow()
     assert heir.leads().attempt == 2
     leader.ended(grpc.StatusCode.ABORTED, "fenced")
 

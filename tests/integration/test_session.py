@@ -183,8 +183,9 @@ def test_cancel_after_the_end_is_not_answered(net, stream):
 
 def test_finish_and_cancel_in_one_message_is_a_finish(net, stream):
     """Section 9: steps for an id that has ended are ignored: the cancel comes too late."""
-    leader, follower = joined(net, stream), net.join()
+    leader = joined(net, stream)
     leader.leads()
+    follower = net.join()
     follower.follows()
     stream.send(
         leader.frame("finish", pb.Finish(outcome=pb.Outcome(kind=1, value=b"v"))),
