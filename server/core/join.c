@@ -255,9 +255,7 @@ static void open_or_refuse(struct sfl_step *step, const struct sfl_event *event)
     }
     place_running(step->table, flight);
     append_follower(flight, caller);
-    flight->home_owed = true;
-    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_FIND_HOME);
-    effect->flight = flight;
+    sfl_flight_find_home(step, flight);
 }
 
 // The greatest token of any flight of the key, forgotten and retained ones too; 0: none is known.
@@ -314,10 +312,7 @@ static void take_over(struct sfl_step *step, struct sfl_flight *flight, struct s
         sfl_bytes_unref(flight->leader_name);
         flight->leader_name = sfl_bytes_ref(caller->name);
     }
-    if (flight->lease_ms > 0)
-        flight->lease_until_ms = step->now_ms + flight->lease_ms;
-    sfl_flight_arm(step, flight);
-
+    sfl_flight_extend_lease(step, flight);
     sfl_flight_tell_lead(step, flight);
     sfl_flight_audience_reset(step, flight);
 }

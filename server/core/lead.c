@@ -23,23 +23,16 @@ static struct sfl_caller *find_candidate(const struct sfl_flight *flight)
     return link == NULL ? NULL : caller_of(link);
 }
 
-void sfl_flight_arm(struct sfl_step *step, struct sfl_flight *flight)
+void sfl_flight_extend_lease(struct sfl_step *step, struct sfl_flight *flight)
 {
+    if (flight->lease_ms > 0)
+        flight->lease_until_ms = step->now_ms + flight->lease_ms;
     uint64_t at_ms = flight->lease_until_ms < flight->run_until_ms ? flight->lease_until_ms
                                                                    : flight->run_until_ms;
     sfl_deadline_arm(&step->table->deadlines, &flight->deadline, at_ms);
 }
 
-static void extend_lease(struct sfl_step *step, struct sfl_flight *flight)
-{
-    if (flight->lease_ms == 0)
-        return;
-    flight->lease_until_ms = step->now_ms + flight->lease_ms;
-    sfl_flight_arm(step, flight);
-}
-
-// Asks the coordinator for the next attempt's token.
-static void find_home(struct sfl_step *step, struct sfl_flight *flight)
+void sfl_flight_find_home(struct sfl_step *step, struct sfl_flight *flight)
 {
     flight->state = SFL_FLIGHT_FINDING_HOME;
     flight->home_owed = true;
@@ -97,8 +90,7 @@ static void next_attempt(struct sfl_step *step, struct sfl_flight *flight, enum 
         give_up(step, flight, SFL_REASON_NOBODY_LEADS);
     } else {
         sfl_flight_drop_value(step->table, flight);
-        sfl_flight_account(step->table, flight);
-        find_home(step, flight);
+        sfl_flight_find_home(step, flight);
     }
 }
 
@@ -168,8 +160,7 @@ static void begin_attempt(struct sfl_step *step, struct sfl_flight *flight,
     flight->next_sequence = 0;
     flight->led_since_ms = step->now_ms;
     flight->run_until_ms = step->now_ms + flight->run_limit_ms;
-    extend_lease(step, flight);
-    sfl_flight_arm(step, flight);
+    sfl_flight_extend_lease(step, flight);
 }
 
 void sfl_step_home_found(struct sfl_step *step, const struct sfl_event *event)
@@ -221,7 +212,7 @@ static bool check_leads(struct sfl_step *step, struct sfl_caller *caller)
 void sfl_step_renew(struct sfl_step *step, const struct sfl_event *event)
 {
     if (check_leads(step, event->caller))
-        extend_lease(step, event->caller->flight);
+        sfl_flight_extend_lease(step, event->caller->flight);
 }
 
 // The reason why a limit stops the leader, with the limit's value.

@@ -102,7 +102,12 @@ void sfl_step_leave(struct sfl_step *step, struct sfl_caller *caller,
 // The lease or the run_limit of a flight that is led or orphaned ran out.
 void sfl_flight_expire(struct sfl_step *step, struct sfl_flight *flight);
 
-void sfl_flight_arm(struct sfl_step *step, struct sfl_flight *flight);
+// Lets the lease, if there is one, run from now on, and arms the earlier one of its end and that of
+// the run_limit.
+void sfl_flight_extend_lease(struct sfl_step *step, struct sfl_flight *flight);
+
+// Asks the coordinator for the next attempt's token. The last effect of a step.
+void sfl_flight_find_home(struct sfl_step *step, struct sfl_flight *flight);
 
 // Tells flight->leader that it leads, and where the current attempt stands.
 void sfl_flight_tell_lead(struct sfl_step *step, const struct sfl_flight *flight);
