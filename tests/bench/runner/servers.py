@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting and ending what is measured."""
 
+import contextlib
 import os
 import re
 import selectors
@@ -75,7 +76,9 @@ class Server:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
             except OSError:
-                time.sleep(0.02)  # poll: the pause between two looks at the port
+                # Until the next look, or until the server ends.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(0.02)
                 continue
             self.addresses["tcp"] = f"127.0.0.1:{port}"
             return self
