@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/decode.h"
 
-#include "transport/put.h"
-#include "transport/wire_reader.h"
+#include "rpc/put.h"
+#include "rpc/wire_reader.h"
 
 // The fields of proto/singleflight/v1/singleflight.proto.
 

@@ -4,7 +4,7 @@
 #define SFL_TRANSPORT_DECODE_H
 
 #include "core/event.h"
-#include "transport/schema.h"
+#include "rpc/schema.h"
 
 enum sfl_request_type {
     SFL_REQUEST_NONE, // no step, or one that is not known; never without a fault

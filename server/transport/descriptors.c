@@ -3,7 +3,7 @@
 
 #include "google/protobuf/descriptor.pb-c.h"
 #include "proto/descriptors.h"
-#include "transport/wire_reader.h"
+#include "rpc/wire_reader.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SingleFlight.Forget.
+#include "rpc/put.h"
 #include "transport/decode.h"
-#include "transport/put.h"
 #include "transport/unary.h"
 
 #define FORGET(member) offsetof(struct sfl_forget, member)

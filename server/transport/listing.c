@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Admin.ListFlights: one message for each flight, made in pieces as the client reads.
 #include "base/status.h"
-#include "transport/put.h"
+#include "rpc/put.h"
 #include "transport/transport.h"
 
 #include <stdlib.h>

@@ -9,8 +9,8 @@
 
 #include "base/list.h"
 #include "rpc/pump.h"
+#include "rpc/schema.h"
 #include "transport/message.h"
-#include "transport/schema.h"
 
 #include <pthread.h>
 

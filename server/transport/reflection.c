@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // grpc.reflection.v1 and v1alpha, which are the same on the wire.
 #include "base/status.h"
+#include "rpc/put.h"
+#include "rpc/schema.h"
 #include "transport/descriptors.h"
-#include "transport/put.h"
-#include "transport/schema.h"
 #include "transport/transport.h"
 
 #include <assert.h>

@@ -2,7 +2,7 @@
 #include "transport/reply.h"
 
 #include "base/status.h"
-#include "transport/put.h"
+#include "rpc/put.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
 #define SFL_TRANSPORT_REPLY_H
 
 #include "core/effect.h"
+#include "rpc/schema.h"
 #include "transport/message.h"
-#include "transport/schema.h"
 
 enum sfl_reply_type {
     SFL_REPLY_LEAD,

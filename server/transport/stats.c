@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Admin.GetStats.
-#include "transport/put.h"
+#include "rpc/put.h"
 #include "transport/unary.h"
 
 struct request {

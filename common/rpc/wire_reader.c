@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "transport/wire_reader.h"
+#include "rpc/wire_reader.h"
 
 enum {
     WIRE_GROUP_END = 4,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writing fields of bytes, beside the numbers of rpc/wire.h. Field numbers are below 16.
-#ifndef SFL_TRANSPORT_PUT_H
-#define SFL_TRANSPORT_PUT_H
+#ifndef SFL_RPC_PUT_H
+#define SFL_RPC_PUT_H
 
 #include "base/bytes.h"
 #include "rpc/wire.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A reader of protobuf's wire format: one field at a time, without copying and without memory of
 // its own (https://protobuf.dev/programming-guides/encoding/).
-#ifndef SFL_TRANSPORT_WIRE_READER_H
-#define SFL_TRANSPORT_WIRE_READER_H
+#ifndef SFL_RPC_WIRE_READER_H
+#define SFL_RPC_WIRE_READER_H
 
 #include "base/bytes.h"
 

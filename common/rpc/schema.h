@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages of clients, read by tables: bytes become a struct whose spans point into the message.
+// Messages read by tables: bytes become a struct whose spans point into the message.
 //
-// protobuf-c is not used for this direction: it ends a string at its first NUL, takes any bytes for
-// a string and any number for an enum, and asks for memory for every part of every message. The
-// tables are checked against protobuf-c's descriptors of the same messages by a unit test.
-#ifndef SFL_TRANSPORT_SCHEMA_H
-#define SFL_TRANSPORT_SCHEMA_H
+// protobuf-c is not used where it counts: it ends a string at its first NUL, takes any bytes for a
+// string and any number for an enum, and asks for memory for every part of every message. The
+// tables are checked against protobuf-c's descriptors of the same messages by unit tests.
+#ifndef SFL_RPC_SCHEMA_H
+#define SFL_RPC_SCHEMA_H
 
 #include "base/bytes.h"
 

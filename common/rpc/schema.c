@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "transport/schema.h"
+#include "rpc/schema.h"
 
 #include "base/utf8.h"
-#include "transport/wire_reader.h"
+#include "rpc/wire_reader.h"
 
 #include <stdio.h>
 
