@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forget, and the listings: requests that a thread waits for.
 #include "base/clock.h"
+#include "singleflight/v1/singleflight.pb-c.h"
 #include "src/error.h"
 #include "src/rendezvous.h"
 #include "src/seat.h"

@@ -5,7 +5,6 @@
 #include "base/entropy.h"
 #include "src/call.h"
 #include "src/error.h"
-#include "src/frames.h"
 #include "src/seat.h"
 #include "src/server.h"
 #include "src/unary.h"
@@ -154,7 +153,6 @@ void sfl_client_unref(struct singleflight_client *client)
         return;
     sfl_map_deinit(&client->merging);
     free(client->servers);
-    free(client->scratch);
     sfl_settings_deinit(&client->settings);
     pthread_cond_destroy(&client->changed);
     pthread_mutex_destroy(&client->lock);
@@ -179,9 +177,8 @@ static void init(struct singleflight_client *client)
 // Starts the thread, and makes the channels. On failure what was made is undone.
 static enum sfl_status start(struct singleflight_client *client, const char **problem_out)
 {
-    client->scratch = malloc(SFL_FRAMES_CHUNK_BYTES_MAX);
     client->servers = calloc(client->settings.address_count, sizeof(struct sfl_server));
-    if (client->scratch == NULL || client->servers == NULL)
+    if (client->servers == NULL)
         return SFL_NO_MEMORY;
     const struct sfl_pump_hooks hooks = {
         .next_tick_ms = next_tick_ms,

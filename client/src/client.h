@@ -58,7 +58,6 @@ struct singleflight_client {
     struct sfl_server *servers; // one per address, in their order
     size_t server_count;
     size_t streams_open;
-    uint8_t *scratch; // room for one chunk
 };
 
 struct singleflight_client *sfl_client_ref(struct singleflight_client *client);

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "base/utf8.h"
+#include "rpc/put.h"
 
 #include <stdlib.h>
 
@@ -11,6 +12,27 @@
 #define GROUP_BYTES_MAX ((size_t)4096)
 #define CALLER_BYTES_MAX ((size_t)4096)
 #define FINGERPRINT_BYTES_MAX ((size_t)4096)
+
+// The fields of the message Join in proto/singleflight/v1/singleflight.proto.
+enum {
+    JOIN_GROUP = 1,
+    JOIN_KEY = 2,
+    JOIN_ROLE = 3,
+    JOIN_LIVE = 4,
+    JOIN_AUDIENCE = 5,
+    JOIN_RETAIN_MS = 6,
+    JOIN_RETAIN_ERROR_MS = 7,
+    JOIN_MAX_AGE_MS = 8,
+    JOIN_LEASE_MS = 9,
+    JOIN_RUN_LIMIT_MS = 10,
+    JOIN_ON_LEADER_LOSS = 11,
+    JOIN_MAX_ATTEMPTS = 12,
+    JOIN_FINGERPRINT = 13,
+    JOIN_CALLER = 15,
+};
+
+// What tags, lengths and numbers take at most.
+#define WIRE_HEADS_MAX ((size_t)JOIN_CALLER * (1 + SFL_WIRE_VARINT_MAX))
 
 static const char *problem_of(const struct singleflight_do_options *options)
 {
@@ -53,13 +75,35 @@ static struct singleflight_do_options read_options(const struct singleflight_do_
     return options;
 }
 
-static const void *copy_to(uint8_t **at, const void *from, size_t size)
+static const char *copy_text(uint8_t *at, struct sfl_span text)
 {
-    uint8_t *to = *at;
-    if (size > 0)
-        memcpy(to, from, size);
-    *at += size;
-    return to;
+    if (text.size > 0)
+        memcpy(at, text.data, text.size);
+    at[text.size] = 0;
+    return (const char *)at;
+}
+
+// Writes the message, and lets the options point into it.
+static uint8_t *put_join(uint8_t *at, struct singleflight_do_options *options,
+                         struct sfl_span group, struct sfl_span caller)
+{
+    at = sfl_put_span(at, JOIN_GROUP, group);
+    at = sfl_put_span(at, JOIN_KEY, sfl_span_of(options->key, options->key_bytes));
+    options->key = at - options->key_bytes;
+    at = sfl_wire_put_number(at, JOIN_ROLE, options->role);
+    at = sfl_wire_put_number(at, JOIN_LIVE, options->live);
+    at = sfl_wire_put_number(at, JOIN_AUDIENCE, options->audience);
+    at = sfl_wire_put_number(at, JOIN_RETAIN_MS, options->retain_ms);
+    at = sfl_wire_put_number(at, JOIN_RETAIN_ERROR_MS, options->retain_error_ms);
+    at = sfl_wire_put_number(at, JOIN_MAX_AGE_MS, options->max_age_ms);
+    at = sfl_wire_put_number(at, JOIN_LEASE_MS, options->lease_ms);
+    at = sfl_wire_put_number(at, JOIN_RUN_LIMIT_MS, options->run_limit_ms);
+    at = sfl_wire_put_number(at, JOIN_ON_LEADER_LOSS, options->on_leader_loss);
+    at = sfl_wire_put_number(at, JOIN_MAX_ATTEMPTS, options->max_attempts);
+    at = sfl_put_span(at, JOIN_FINGERPRINT,
+                      sfl_span_of(options->fingerprint, options->fingerprint_bytes));
+    options->fingerprint = at - options->fingerprint_bytes;
+    return sfl_put_span(at, JOIN_CALLER, caller);
 }
 
 enum sfl_status sfl_join_create(const struct singleflight_do_options *given,
@@ -77,22 +121,23 @@ enum sfl_status sfl_join_create(const struct singleflight_do_options *given,
         *problem_out = problem;
         return SFL_INVALID_ARGUMENT;
     }
-    size_t group_size = strlen(options.group) + 1;
-    size_t caller_size = strlen(options.caller) + 1;
-    struct sfl_join *join = malloc(sizeof(*join) + group_size + caller_size + options.key_bytes +
-                                   options.fingerprint_bytes);
+    struct sfl_span group = sfl_span_of_text(options.group);
+    struct sfl_span caller = sfl_span_of_text(options.caller);
+    size_t wire_bytes_max =
+        WIRE_HEADS_MAX + group.size + caller.size + options.key_bytes + options.fingerprint_bytes;
+    size_t texts_bytes = group.size + caller.size + 2;
+    struct sfl_join *join = malloc(sizeof(*join) + wire_bytes_max + texts_bytes);
     if (join == NULL) {
         *problem_out = "there is no memory left";
         return SFL_NO_MEMORY;
     }
     atomic_init(&join->references, 1);
     join->options = options;
-    uint8_t *at = (uint8_t *)(join + 1);
-    join->options.group = copy_to(&at, options.group, group_size);
-    join->options.caller = copy_to(&at, options.caller, caller_size);
-    join->options.key = copy_to(&at, options.key, options.key_bytes);
-    join->options.fingerprint = copy_to(&at, options.fingerprint, options.fingerprint_bytes);
-    join->group_bytes = group_size - 1;
+    uint8_t *end = put_join(join->wire, &join->options, group, caller);
+    join->wire_bytes = (size_t)(end - join->wire);
+    join->options.group = copy_text(end, group);
+    join->options.caller = copy_text(end + group.size + 1, caller);
+    join->group_bytes = group.size;
     join->waits_when_down = options.connect_timeout_ms != 0;
     if (!join->waits_when_down)
         join->options.connect_timeout_ms = defaults->connect_timeout_ms;
@@ -116,44 +161,12 @@ void sfl_join_unref(struct sfl_join *join)
 
 bool sfl_join_merges(const struct sfl_join *a, const struct sfl_join *b)
 {
-    const struct singleflight_do_options *x = &a->options;
-    const struct singleflight_do_options *y = &b->options;
-    return a->mergeable && b->mergeable && sfl_span_equal(sfl_join_key(a), sfl_join_key(b)) &&
-           sfl_span_equal(sfl_join_group(a), sfl_join_group(b)) &&
-           sfl_span_equal(sfl_span_of(x->fingerprint, x->fingerprint_bytes),
-                          sfl_span_of(y->fingerprint, y->fingerprint_bytes)) &&
-           strcmp(x->caller, y->caller) == 0 && x->retain_ms == y->retain_ms &&
-           x->retain_error_ms == y->retain_error_ms && x->max_age_ms == y->max_age_ms &&
-           x->lease_ms == y->lease_ms && x->run_limit_ms == y->run_limit_ms &&
-           x->on_leader_loss == y->on_leader_loss && x->max_attempts == y->max_attempts &&
-           x->audience == y->audience && x->fail_open == y->fail_open && x->no_value == y->no_value;
+    return a->mergeable && b->mergeable && a->options.fail_open == b->options.fail_open &&
+           a->options.no_value == b->options.no_value &&
+           sfl_span_equal(sfl_join_wire(a), sfl_join_wire(b));
 }
 
 uint64_t sfl_join_hash(const struct sfl_join *join, uint64_t seed)
 {
-    return sfl_hash_stable(sfl_join_key(join), sfl_hash_stable(sfl_join_group(join), seed));
-}
-
-void sfl_join_to_wire(const struct sfl_join *join, uint64_t resume_token,
-                      Singleflight__V1__Join *wire_out)
-{
-    const struct singleflight_do_options *options = &join->options;
-    Singleflight__V1__Join wire = SINGLEFLIGHT__V1__JOIN__INIT;
-    wire.group = (char *)options->group;
-    wire.key = (ProtobufCBinaryData){options->key_bytes, (uint8_t *)options->key};
-    wire.caller = (char *)options->caller;
-    wire.role = (Singleflight__V1__Role)options->role;
-    wire.live = options->live;
-    wire.audience = options->audience;
-    wire.retain_ms = options->retain_ms;
-    wire.retain_error_ms = options->retain_error_ms;
-    wire.max_age_ms = options->max_age_ms;
-    wire.lease_ms = options->lease_ms;
-    wire.run_limit_ms = options->run_limit_ms;
-    wire.on_leader_loss = (Singleflight__V1__LeaderLoss)options->on_leader_loss;
-    wire.max_attempts = options->max_attempts;
-    wire.fingerprint =
-        (ProtobufCBinaryData){options->fingerprint_bytes, (uint8_t *)options->fingerprint};
-    wire.resume_token = resume_token != 0 ? resume_token : options->resume_token;
-    *wire_out = wire;
+    return sfl_hash_stable(sfl_join_wire(join), seed);
 }

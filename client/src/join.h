@@ -6,7 +6,6 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "singleflight.h"
-#include "singleflight/v1/singleflight.pb-c.h"
 
 // Never changed once it is made.
 struct sfl_join {
@@ -17,6 +16,8 @@ struct sfl_join {
     size_t group_bytes;
     bool waits_when_down; // connect_timeout_ms was given for this call
     bool mergeable;
+    size_t wire_bytes;
+    uint8_t wire[]; // the message Join of the protocol, but for its resume_token
 };
 
 // What the client supplies.
@@ -46,15 +47,16 @@ static inline struct sfl_span sfl_join_key(const struct sfl_join *join)
     return sfl_span_of(join->options.key, join->options.key_bytes);
 }
 
+// The message Join of the protocol, but for its resume_token.
+static inline struct sfl_span sfl_join_wire(const struct sfl_join *join)
+{
+    return sfl_span_of(join->wire, join->wire_bytes);
+}
+
 // Whether two calls may wait for one and the same answer: see singleflight_do_options.
 bool sfl_join_merges(const struct sfl_join *a, const struct sfl_join *b);
 
 // A hash that is equal when sfl_join_merges() says so.
 uint64_t sfl_join_hash(const struct sfl_join *join, uint64_t seed);
-
-// Fills in the wire's message, which borrows from `join`. With `resume_token` other than 0 it is a
-// resume, whatever the options say.
-void sfl_join_to_wire(const struct sfl_join *join, uint64_t resume_token,
-                      Singleflight__V1__Join *wire_out);
 
 #endif

@@ -2,7 +2,6 @@
 #include "src/outcome.h"
 
 #include "base/utf8.h"
-#include "src/frames.h"
 
 #include <stdlib.h>
 
@@ -18,26 +17,28 @@ static size_t character_size(const char *text, size_t size)
 }
 
 // How much of a text is kept: no more than the cap, and no torn character.
-static size_t size_kept(const char *text)
+static size_t size_kept(struct sfl_span text)
 {
-    size_t size = strnlen(text, SFL_FAILURE_TEXT_BYTES_MAX + 1);
+    size_t size = text.size;
     if (size <= SFL_FAILURE_TEXT_BYTES_MAX)
         return size;
     size = SFL_FAILURE_TEXT_BYTES_MAX;
-    while (size > 0 && ((unsigned char)text[size] & 0xC0) == 0x80)
+    while (size > 0 && (text.data[size] & 0xC0) == 0x80)
         size--;
     return size;
 }
 
 // SFL_NO_MEMORY, or a copy; NULL for an empty text.
-static enum sfl_status copy_text(const char *text, char **copy_out)
+static enum sfl_status copy_text(struct sfl_span text, char **copy_out)
 {
-    if (text == NULL || text[0] == 0)
-        return SFL_OK;
     size_t size = size_kept(text);
-    char *copy = strndup(text, size);
+    if (size == 0)
+        return SFL_OK;
+    char *copy = malloc(size + 1);
     if (copy == NULL)
         return SFL_NO_MEMORY;
+    memcpy(copy, text.data, size);
+    copy[size] = 0;
     if (!sfl_utf8_is_valid(sfl_span_of(copy, size))) {
         for (size_t at = 0; at < size;) {
             size_t length = character_size(copy + at, size - at);
@@ -50,24 +51,26 @@ static enum sfl_status copy_text(const char *text, char **copy_out)
     return SFL_OK;
 }
 
-enum sfl_status sfl_failure_read(const struct singleflight_error *given,
-                                 struct sfl_failure *failure_out)
-{
-    struct singleflight_error error = {0};
-    size_t known = given->struct_bytes < sizeof(error) ? given->struct_bytes : sizeof(error);
-    memcpy(&error, given, known);
-    if (error.details_bytes > SFL_FRAMES_DETAILS_BYTES_MAX)
-        return SFL_INVALID_ARGUMENT;
+// The parts of an error, from wherever they come.
+struct error_parts {
+    int32_t code;
+    struct sfl_span message;
+    struct sfl_span type;
+    struct sfl_span stack;
+    struct sfl_span details;
+};
 
-    struct sfl_failure failure = {.code = error.code};
-    enum sfl_status status = copy_text(error.message, &failure.message);
+static enum sfl_status failure_copy(const struct error_parts *error,
+                                    struct sfl_failure *failure_out)
+{
+    struct sfl_failure failure = {.code = error->code};
+    enum sfl_status status = copy_text(error->message, &failure.message);
     if (status == SFL_OK)
-        status = copy_text(error.type, &failure.type);
+        status = copy_text(error->type, &failure.type);
     if (status == SFL_OK)
-        status = copy_text(error.stack, &failure.stack);
-    if (status == SFL_OK && error.details_bytes > 0) {
-        failure.details =
-            sfl_bytes_copy(&sfl_heap, sfl_span_of(error.details, error.details_bytes));
+        status = copy_text(error->stack, &failure.stack);
+    if (status == SFL_OK && error->details.size > 0) {
+        failure.details = sfl_bytes_copy(&sfl_heap, error->details);
         status = failure.details == NULL ? SFL_NO_MEMORY : SFL_OK;
     }
     if (status != SFL_OK) {
@@ -76,6 +79,30 @@ enum sfl_status sfl_failure_read(const struct singleflight_error *given,
     }
     *failure_out = failure;
     return SFL_OK;
+}
+
+// As much of a text as can matter.
+static struct sfl_span span_of(const char *text)
+{
+    return sfl_span_of(text, text == NULL ? 0 : strnlen(text, SFL_FAILURE_TEXT_BYTES_MAX + 1));
+}
+
+enum sfl_status sfl_failure_read(const struct singleflight_error *given,
+                                 struct sfl_failure *failure_out)
+{
+    struct singleflight_error error = {0};
+    size_t known = given->struct_bytes < sizeof(error) ? given->struct_bytes : sizeof(error);
+    memcpy(&error, given, known);
+    if (error.details_bytes > SFL_FRAMES_DETAILS_BYTES_MAX)
+        return SFL_INVALID_ARGUMENT;
+    const struct error_parts parts = {
+        .code = error.code,
+        .message = span_of(error.message),
+        .type = span_of(error.type),
+        .stack = span_of(error.stack),
+        .details = sfl_span_of(error.details, error.details_bytes),
+    };
+    return failure_copy(&parts, failure_out);
 }
 
 void sfl_failure_deinit(struct sfl_failure *failure)
@@ -106,43 +133,43 @@ struct sfl_outcome *sfl_outcome_create(enum singleflight_outcome kind, struct sf
     return outcome;
 }
 
-struct sfl_outcome *sfl_outcome_read(const Singleflight__V1__Outcome *wire, struct sfl_value *value)
+struct sfl_outcome *sfl_outcome_read(const struct sfl_answer_outcome *wire, struct sfl_value *value)
 {
     // The server has held them to its own bounds; ours are wide enough for the contract's.
-    struct singleflight_error error = {
-        .struct_bytes = sizeof(error),
+    size_t details_bytes = wire->details.size < SFL_FRAMES_DETAILS_BYTES_MAX
+                               ? wire->details.size
+                               : SFL_FRAMES_DETAILS_BYTES_MAX;
+    const struct error_parts parts = {
         .code = wire->code,
         .message = wire->message,
         .type = wire->type,
         .stack = wire->stack,
-        .details = wire->details.data,
-        .details_bytes = wire->details.len < SFL_FRAMES_DETAILS_BYTES_MAX
-                             ? wire->details.len
-                             : SFL_FRAMES_DETAILS_BYTES_MAX,
+        .details = sfl_span_of(wire->details.data, details_bytes),
     };
     struct sfl_failure failure = {0};
-    if (sfl_failure_read(&error, &failure) != SFL_OK) {
+    if (failure_copy(&parts, &failure) != SFL_OK) {
         sfl_value_unref(value);
         return NULL;
     }
     return sfl_outcome_create((enum singleflight_outcome)wire->kind, &failure, value);
 }
 
-void sfl_outcome_to_wire(enum singleflight_outcome kind, const struct sfl_failure *failure,
-                         Singleflight__V1__Outcome *wire_out)
+static struct sfl_span span_of_text(const char *text)
 {
-    Singleflight__V1__Outcome wire = SINGLEFLIGHT__V1__OUTCOME__INIT;
-    wire.kind = (Singleflight__V1__OutcomeKind)kind;
-    wire.code = failure->code;
-    if (failure->message != NULL)
-        wire.message = failure->message;
-    if (failure->type != NULL)
-        wire.type = failure->type;
-    if (failure->stack != NULL)
-        wire.stack = failure->stack;
-    if (failure->details != NULL)
-        wire.details = (ProtobufCBinaryData){failure->details->size, failure->details->data};
-    *wire_out = wire;
+    return text == NULL ? sfl_span_of(NULL, 0) : sfl_span_of_text(text);
+}
+
+struct sfl_finish sfl_outcome_to_wire(enum singleflight_outcome kind,
+                                      const struct sfl_failure *failure)
+{
+    return (struct sfl_finish){
+        .kind = kind,
+        .code = failure->code,
+        .message = span_of_text(failure->message),
+        .type = span_of_text(failure->type),
+        .stack = span_of_text(failure->stack),
+        .details = sfl_bytes_span(failure->details),
+    };
 }
 
 void sfl_outcome_unref(struct sfl_outcome *outcome)

@@ -6,7 +6,8 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "singleflight.h"
-#include "singleflight/v1/singleflight.pb-c.h"
+#include "src/answer.h"
+#include "src/frames.h"
 #include "src/value.h"
 
 // Texts that a function gives are cut here, so that a message has a bound.
@@ -43,12 +44,12 @@ struct sfl_outcome *sfl_outcome_create(enum singleflight_outcome kind, struct sf
 
 // The same from the wire, whose own last part of the value the caller has appended already.
 // NULL when there is no memory.
-struct sfl_outcome *sfl_outcome_read(const Singleflight__V1__Outcome *wire,
+struct sfl_outcome *sfl_outcome_read(const struct sfl_answer_outcome *wire,
                                      struct sfl_value *value);
 
-// Writes everything but the value to the wire's message, which borrows from `failure`.
-void sfl_outcome_to_wire(enum singleflight_outcome kind, const struct sfl_failure *failure,
-                         Singleflight__V1__Outcome *wire_out);
+// What the server is told of a function's end, but for its value; borrows from `failure`.
+struct sfl_finish sfl_outcome_to_wire(enum singleflight_outcome kind,
+                                      const struct sfl_failure *failure);
 
 void sfl_outcome_unref(struct sfl_outcome *outcome);
 

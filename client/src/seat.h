@@ -14,6 +14,7 @@
 #ifndef SFL_CLIENT_SEAT_H
 #define SFL_CLIENT_SEAT_H
 
+#include "src/answer.h"
 #include "src/client.h"
 #include "src/frames.h"
 #include "src/leader.h"
@@ -88,7 +89,7 @@ void sfl_seat_on_call_left(struct sfl_seat *seat, enum singleflight_status statu
 void sfl_seat_on_leader_changed(struct sfl_seat *seat, bool finished);
 
 // A frame of the server for this seat. The seat may be gone after it.
-void sfl_seat_on_frame(struct sfl_seat *seat, const Singleflight__V1__CallResponse *frame);
+void sfl_seat_on_frame(struct sfl_seat *seat, const struct sfl_answer *frame);
 
 // Its session is over; the seat is off it already. `code`: the stream's status. May be gone after.
 void sfl_seat_on_session_over(struct sfl_seat *seat, int code, const char *text);

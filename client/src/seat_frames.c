@@ -4,9 +4,12 @@
 
 #include <stdio.h>
 
+// A leader's name is cut there; servers take at most 128 bytes.
+#define NAME_SIZE 256
+
 // --------------------------------------------------------------------------------------- results
 
-static struct singleflight_result facts_of(const Singleflight__V1__Result *result)
+static struct singleflight_result facts_of(const struct sfl_answer_result *result)
 {
     return (struct singleflight_result){
         .shared = result->shared,
@@ -22,7 +25,7 @@ static struct singleflight_result facts_of(const Singleflight__V1__Result *resul
 
 // Ends all calls with one outcome; the merged ones count as callers of their own.
 static void end_all(struct sfl_seat *seat, struct sfl_outcome *outcome,
-                    const Singleflight__V1__Result *result)
+                    const struct sfl_answer_result *result)
 {
     struct singleflight_result facts = facts_of(result);
     struct singleflight_call *leading = NULL;
@@ -73,26 +76,26 @@ static bool take_bytes(struct sfl_seat *seat, struct sfl_span bytes)
 }
 
 // The server does not send the leader's own value back: its outcome is made of what it has here.
-static void on_own_result(struct sfl_seat *seat, const Singleflight__V1__Result *result)
+static void on_own_result(struct sfl_seat *seat, const struct sfl_answer_result *result)
 {
     struct sfl_outcome *outcome = sfl_leader_outcome(seat->leader);
     end_all(seat, outcome, result);
     sfl_outcome_unref(outcome);
 }
 
-static void on_result(struct sfl_seat *seat, const Singleflight__V1__Result *result)
+static void on_result(struct sfl_seat *seat, const struct sfl_answer_result *result)
 {
     sfl_session_remove(seat->session, seat);
     if (seat->state == SFL_SEAT_FINISHING && result->led) {
         on_own_result(seat, result);
         return;
     }
-    if (result->outcome == NULL) {
+    if (!result->has_outcome) {
         sfl_seat_end(seat, SINGLEFLIGHT_INTERNAL, "the server sent a result without an outcome");
         return;
     }
     sfl_seat_tell_restart(seat, result->attempt, "");
-    if (!take_bytes(seat, sfl_span_of(result->outcome->value.data, result->outcome->value.len)))
+    if (!take_bytes(seat, result->outcome.value))
         return;
     if (!result->led && result->value_bytes != seat->value_bytes) {
         char why[128];
@@ -106,15 +109,18 @@ static void on_result(struct sfl_seat *seat, const Singleflight__V1__Result *res
                       "the flight has ended without this leader");
     struct sfl_value *value = seat->value;
     seat->value = NULL;
-    struct sfl_outcome *outcome = sfl_outcome_read(result->outcome, value);
+    struct sfl_outcome *outcome = sfl_outcome_read(&result->outcome, value);
     end_all(seat, outcome, result);
     sfl_outcome_unref(outcome);
 }
 
 // ------------------------------------------------------------------------------------------ ends
 
-static void on_end(struct sfl_seat *seat, int code, const char *text)
+static void on_end(struct sfl_seat *seat, const struct sfl_answer_end *end)
 {
+    int code = end->code;
+    char text[SFL_SEAT_WHY_SIZE];
+    sfl_answer_text(end->message, text, sizeof(text));
     struct sfl_session *session = seat->session;
     bool was_answered = seat->answered;
     sfl_session_remove(session, seat);
@@ -139,7 +145,7 @@ static void on_end(struct sfl_seat *seat, int code, const char *text)
 
 // ---------------------------------------------------------------------------------------- others
 
-static void on_lead(struct sfl_seat *seat, const Singleflight__V1__Lead *lead)
+static void on_lead(struct sfl_seat *seat, const struct sfl_answer_lead *lead)
 {
     if (seat->join->options.role == SINGLEFLIGHT_ROLE_FOLLOW_ONLY) {
         sfl_seat_end(seat, SINGLEFLIGHT_INTERNAL, "the server told one to lead that only follows");
@@ -166,23 +172,24 @@ static void on_lead(struct sfl_seat *seat, const Singleflight__V1__Lead *lead)
     sfl_seat_end(seat, SINGLEFLIGHT_INTERNAL, "the server resumed another lead");
 }
 
-static void on_follow(struct sfl_seat *seat, const Singleflight__V1__Follow *follow)
+static void on_follow(struct sfl_seat *seat, const struct sfl_answer_follow *follow)
 {
     if (seat->state != SFL_SEAT_JOINING)
         return;
     sfl_seat_set_answered(seat);
     seat->state = SFL_SEAT_FOLLOWING;
-    sfl_seat_tell_restart(seat, follow->attempt, follow->leader);
+    char leader[NAME_SIZE];
+    sfl_answer_text(follow->leader, leader, sizeof(leader));
+    sfl_seat_tell_restart(seat, follow->attempt, leader);
     for (struct sfl_link *at = sfl_list_first(&seat->calls); at != NULL;
          at = sfl_list_next(&seat->calls, at)) {
         struct singleflight_call *call = SFL_CONTAINER_OF(at, struct singleflight_call, seat_link);
         if (call->events.on_follow != NULL)
-            call->events.on_follow(call->context, follow->attempt, follow->leader,
-                                   follow->running_ms);
+            call->events.on_follow(call->context, follow->attempt, leader, follow->running_ms);
     }
 }
 
-static void on_chunk(struct sfl_seat *seat, const Singleflight__V1__Chunk *chunk)
+static void on_chunk(struct sfl_seat *seat, const struct sfl_answer_chunk *chunk)
 {
     if (seat->leader != NULL)
         return;
@@ -193,19 +200,21 @@ static void on_chunk(struct sfl_seat *seat, const Singleflight__V1__Chunk *chunk
         return;
     }
     seat->next_sequence++;
-    take_bytes(seat, sfl_span_of(chunk->data.data, chunk->data.len));
+    take_bytes(seat, chunk->data);
 }
 
-static void on_restart(struct sfl_seat *seat, const Singleflight__V1__Restart *restart)
+static void on_restart(struct sfl_seat *seat, const struct sfl_answer_restart *restart)
 {
     if (seat->leader != NULL)
         return;
     sfl_seat_clear_value(seat);
     seat->is_void = seat->join->options.live;
-    sfl_seat_tell_restart(seat, restart->attempt, restart->leader);
+    char leader[NAME_SIZE];
+    sfl_answer_text(restart->leader, leader, sizeof(leader));
+    sfl_seat_tell_restart(seat, restart->attempt, leader);
 }
 
-static void on_audience(struct sfl_seat *seat, const Singleflight__V1__Audience *audience)
+static void on_audience(struct sfl_seat *seat, const struct sfl_answer_audience *audience)
 {
     seat->has_audience = true;
     seat->followers = audience->followers;
@@ -213,35 +222,34 @@ static void on_audience(struct sfl_seat *seat, const Singleflight__V1__Audience 
     sfl_seat_tell_audience(seat);
 }
 
-void sfl_seat_on_frame(struct sfl_seat *seat, const Singleflight__V1__CallResponse *frame)
+void sfl_seat_on_frame(struct sfl_seat *seat, const struct sfl_answer *frame)
 {
     if (seat->state == SFL_SEAT_LEAVING)
         return;
-    switch (frame->step_case) {
-    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_LEAD:
-        on_lead(seat, frame->lead);
+    switch ((enum sfl_answer_type)frame->type) {
+    case SFL_ANSWER_LEAD:
+        on_lead(seat, &frame->lead);
         return;
-    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_FOLLOW:
-        on_follow(seat, frame->follow);
+    case SFL_ANSWER_FOLLOW:
+        on_follow(seat, &frame->follow);
         return;
-    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_CHUNK:
-        on_chunk(seat, frame->chunk);
+    case SFL_ANSWER_CHUNK:
+        on_chunk(seat, &frame->chunk);
         return;
-    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_RESTART:
-        on_restart(seat, frame->restart);
+    case SFL_ANSWER_RESTART:
+        on_restart(seat, &frame->restart);
         return;
-    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_AUDIENCE:
-        on_audience(seat, frame->audience);
+    case SFL_ANSWER_AUDIENCE:
+        on_audience(seat, &frame->audience);
         return;
-    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_RESULT:
+    case SFL_ANSWER_RESULT:
         sfl_server_on_session_up(seat->server, seat->session);
-        on_result(seat, frame->result);
+        on_result(seat, &frame->result);
         return;
-    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_END:
-        on_end(seat, frame->end->code, frame->end->message);
+    case SFL_ANSWER_END:
+        on_end(seat, &frame->end);
         return;
-    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP__NOT_SET:
-    case _SINGLEFLIGHT__V1__CALL_RESPONSE__STEP__CASE_IS_INT_SIZE:
+    case SFL_ANSWER_NONE:
         return; // a step of a later server
     }
 }

@@ -189,27 +189,17 @@ void sfl_seat_finish_alone(struct sfl_seat *seat)
 
 // --------------------------------------------------------------------------------- frames to send
 
-// The space that the next frames are made in; a seat is asked for one at a time.
-static enum sfl_status add_frame(const struct sfl_seat *seat, struct sfl_frames *frames,
-                                 Singleflight__V1__CallRequest *frame)
-{
-    frame->id = seat->id;
-    return sfl_frames_add(frames, frame);
-}
-
 static enum sfl_status add_join(struct sfl_seat *seat, struct sfl_frames *frames)
 {
-    Singleflight__V1__Join join;
-    uint64_t resume_token = seat->leader == NULL ? 0 : seat->leader->terms.token;
-    sfl_join_to_wire(seat->join, resume_token, &join);
-    Singleflight__V1__CallRequest frame = SINGLEFLIGHT__V1__CALL_REQUEST__INIT;
-    frame.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_JOIN;
-    frame.join = &join;
-    if (seat->deadline_ms != UINT64_MAX && resume_token == 0) {
+    bool resumes = seat->leader != NULL;
+    uint64_t resume_token = resumes ? seat->leader->terms.token : seat->join->options.resume_token;
+    uint64_t timeout_ms = 0;
+    if (seat->deadline_ms != UINT64_MAX && !resumes) {
         uint64_t now_ms = sfl_clock_now_ms();
-        frame.timeout_ms = seat->deadline_ms > now_ms ? seat->deadline_ms - now_ms : 1;
+        timeout_ms = seat->deadline_ms > now_ms ? seat->deadline_ms - now_ms : 1;
     }
-    enum sfl_status status = add_frame(seat, frames, &frame);
+    enum sfl_status status =
+        sfl_frames_add_join(frames, seat->id, sfl_join_wire(seat->join), resume_token, timeout_ms);
     if (status == SFL_OK)
         seat->wants_join = false;
     return status;
@@ -217,12 +207,8 @@ static enum sfl_status add_join(struct sfl_seat *seat, struct sfl_frames *frames
 
 static enum sfl_status add_renew(struct sfl_seat *seat, struct sfl_frames *frames)
 {
-    Singleflight__V1__Renew renew = SINGLEFLIGHT__V1__RENEW__INIT;
-    Singleflight__V1__CallRequest frame = SINGLEFLIGHT__V1__CALL_REQUEST__INIT;
-    frame.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_RENEW;
-    frame.renew = &renew;
     seat->wants_renew = false;
-    return add_frame(seat, frames, &frame);
+    return sfl_frames_add_renew(frames, seat->id);
 }
 
 // With a lease the ends of chunks are remembered, for a resume.
@@ -257,62 +243,47 @@ static void take_part(struct sfl_seat *seat, uint8_t *to, size_t size)
 
 static enum sfl_status add_chunk(struct sfl_seat *seat, struct sfl_frames *frames, size_t unsent)
 {
-    uint8_t *scratch = seat->client->scratch;
     size_t size = unsent < SFL_FRAMES_CHUNK_BYTES_MAX ? unsent : SFL_FRAMES_CHUNK_BYTES_MAX;
-    Singleflight__V1__Chunk chunk = SINGLEFLIGHT__V1__CHUNK__INIT;
-    chunk.sequence = seat->first_sequence + seat->chunk_count;
+    uint64_t sequence = seat->first_sequence + seat->chunk_count;
     enum sfl_status status = note_chunk(seat, size);
     if (status != SFL_OK)
         return status;
-    take_part(seat, scratch, size);
-    chunk.data = (ProtobufCBinaryData){size, scratch};
-    Singleflight__V1__CallRequest frame = SINGLEFLIGHT__V1__CALL_REQUEST__INIT;
-    frame.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_CHUNK;
-    frame.chunk = &chunk;
-    return add_frame(seat, frames, &frame);
+    uint8_t *data = NULL;
+    status = sfl_frames_add_chunk(frames, seat->id, sequence, size, &data);
+    if (status == SFL_OK)
+        take_part(seat, data, size);
+    return status;
 }
 
 // What is left of the value (at most one chunk) travels with the outcome.
 static enum sfl_status add_finish(struct sfl_seat *seat, struct sfl_frames *frames, size_t unsent)
 {
     struct singleflight_leader *leader = seat->leader; // finished: the program is done with it
-    Singleflight__V1__Outcome outcome;
-    sfl_outcome_to_wire(leader->outcome, &leader->failure, &outcome);
-    take_part(seat, seat->client->scratch, unsent);
-    outcome.value = (ProtobufCBinaryData){unsent, seat->client->scratch};
-    Singleflight__V1__Retention retention = SINGLEFLIGHT__V1__RETENTION__INIT;
-    retention.retain_ms = leader->retain_ms;
-    Singleflight__V1__Finish finish = SINGLEFLIGHT__V1__FINISH__INIT;
-    finish.outcome = &outcome;
-    finish.retention = leader->has_retain ? &retention : NULL;
-    finish.pass_on = leader->passes_on && leader->outcome != SINGLEFLIGHT_OUTCOME_OK;
-    Singleflight__V1__CallRequest frame = SINGLEFLIGHT__V1__CALL_REQUEST__INIT;
-    frame.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_FINISH;
-    frame.finish = &finish;
+    struct sfl_finish finish = sfl_outcome_to_wire(leader->outcome, &leader->failure);
+    finish.value_bytes = unsent;
+    finish.has_retention = leader->has_retain;
+    finish.retain_ms = leader->retain_ms;
+    finish.passes_on = leader->passes_on && leader->outcome != SINGLEFLIGHT_OUTCOME_OK;
+    uint8_t *value = NULL;
+    enum sfl_status status = sfl_frames_add_finish(frames, seat->id, &finish, &value);
+    if (status != SFL_OK)
+        return status;
     seat->wants_finish = false;
-    return add_frame(seat, frames, &frame);
+    take_part(seat, value, unsent);
+    return SFL_OK;
 }
 
 // The last frame of a stand-in: a plain leave, or what gives a lease back at once.
 static enum sfl_status add_leave(struct sfl_seat *seat, struct sfl_frames *frames)
 {
-    static const struct sfl_failure failure = {.message = (char *)"the leader left"};
-    Singleflight__V1__Cancel cancel = SINGLEFLIGHT__V1__CANCEL__INIT;
-    Singleflight__V1__Outcome outcome;
-    Singleflight__V1__Finish finish = SINGLEFLIGHT__V1__FINISH__INIT;
-    Singleflight__V1__CallRequest frame = SINGLEFLIGHT__V1__CALL_REQUEST__INIT;
-    if (seat->abandons) {
-        sfl_outcome_to_wire(SINGLEFLIGHT_OUTCOME_ABANDONED, &failure, &outcome);
-        finish.outcome = &outcome;
-        finish.pass_on = true;
-        frame.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_FINISH;
-        frame.finish = &finish;
-    } else {
-        frame.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_CANCEL;
-        frame.cancel = &cancel;
-    }
     seat->wants_cancel = false;
-    return add_frame(seat, frames, &frame);
+    if (!seat->abandons)
+        return sfl_frames_add_cancel(frames, seat->id);
+    static const struct sfl_failure failure = {.message = (char *)"the leader left"};
+    struct sfl_finish finish = sfl_outcome_to_wire(SINGLEFLIGHT_OUTCOME_ABANDONED, &failure);
+    finish.passes_on = true;
+    uint8_t *no_value = NULL;
+    return sfl_frames_add_finish(frames, seat->id, &finish, &no_value);
 }
 
 enum sfl_status sfl_seat_next_frame(struct sfl_seat *seat, struct sfl_frames *frames,

@@ -199,30 +199,25 @@ static void on_sent(void *context)
 
 // ------------------------------------------------------------------------------------- receiving
 
-static bool refuses(const Singleflight__V1__CallResponse *frame)
+static bool refuses(const struct sfl_answer *frame)
 {
-    return frame->step_case == SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_END &&
-           frame->end->code == SINGLEFLIGHT_UNAVAILABLE;
+    return frame->type == SFL_ANSWER_END && frame->end.code == SINGLEFLIGHT_UNAVAILABLE;
 }
 
 static void on_message(void *context, struct sfl_span message)
 {
     struct sfl_session *session = context;
-    Singleflight__V1__SessionResponse *response =
-        singleflight__v1__session_response__unpack(NULL, message.size, message.data);
-    if (response == NULL) {
-        sfl_session_cut(session);
-        return;
-    }
-    for (size_t i = 0; i < response->n_calls; i++) {
-        const Singleflight__V1__CallResponse *frame = response->calls[i];
-        struct sfl_seat *seat = find(session, frame->id);
+    struct sfl_answer frame;
+    struct sfl_span rest = message;
+    while (sfl_answer_next(&rest, &frame)) {
+        struct sfl_seat *seat = find(session, frame.id);
         if (seat != NULL)
-            sfl_seat_on_frame(seat, frame);
-        else if (!refuses(frame)) // to one that has left meanwhile
+            sfl_seat_on_frame(seat, &frame);
+        else if (!refuses(&frame)) // to one that has left meanwhile
             sfl_server_on_session_up(session->server, session);
     }
-    singleflight__v1__session_response__free_unpacked(response, NULL);
+    if (rest.size > 0)
+        sfl_session_cut(session); // what it says cannot be read
 }
 
 static void on_closed(void *context, int code, const char *text)

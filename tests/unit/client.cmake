@@ -1,7 +1,7 @@
 # The pure parts of libsingleflight.
 foreach(test
     client_timer_test client_map_test client_backoff_test client_rendezvous_test client_value_test
-    client_frames_test client_join_test client_outcome_test client_settings_test)
+    client_frames_test client_answer_test client_join_test client_outcome_test client_settings_test)
   sfl_add_unit_test(${test} sfl_client sfl_proto sfl_rpc sfl_base)
   target_include_directories(${test} PRIVATE ${CMAKE_SOURCE_DIR}/client)
 endforeach()
