@@ -15,8 +15,11 @@ void sfl_fault_text(const struct sfl_fault *fault, char text_out[static SFL_FAUL
         snprintf(text_out, SFL_FAULT_TEXT_MAX, "%s: %s", fault->where, what);
 }
 
+// Most tables begin with the fields 1, 2, 3.
 static const struct sfl_field *find_field(const struct sfl_schema *schema, uint32_t number)
 {
+    if (number <= schema->field_count && schema->fields[number - 1].number == number)
+        return &schema->fields[number - 1];
     for (size_t i = 0; i < schema->field_count; i++) {
         if (schema->fields[i].number == number)
             return &schema->fields[i];

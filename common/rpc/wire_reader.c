@@ -8,29 +8,36 @@ enum {
     GROUP_DEPTH_MAX = 32, // groups are deprecated and none of our messages has one
 };
 
-static bool read_varint(struct sfl_span *rest, uint64_t *value_out)
+static bool read_long_varint(struct sfl_span *rest, uint64_t *value_out)
 {
-    if (rest->size > 0 && rest->data[0] < 0x80) {
-        *value_out = rest->data[0];
-        *rest = sfl_span_of(rest->data + 1, rest->size - 1);
-        return true;
-    }
+    const uint8_t *at = rest->data;
+    size_t left = rest->size;
     uint64_t value = 0;
-    size_t at = 0;
-    for (unsigned shift = 0; shift < VARINT_BITS_MAX && at < rest->size; shift += 7) {
-        uint8_t byte = rest->data[at++];
+    for (unsigned shift = 0; shift < VARINT_BITS_MAX && left > 0; shift += 7) {
+        uint8_t byte = *at++;
+        left--;
         // Bits beyond the 64th are dropped, as every protobuf library does.
         value |= (uint64_t)(byte & 0x7f) << shift;
         if (byte < 0x80) {
             *value_out = value;
-            *rest = sfl_span_of(rest->data + at, rest->size - at);
+            *rest = sfl_span_of(at, left);
             return true;
         }
     }
     return false;
 }
 
-static bool take_bytes(struct sfl_span *rest, uint64_t size, struct sfl_span *bytes_out)
+// Nearly all of them have one byte.
+static inline bool read_varint(struct sfl_span *rest, uint64_t *value_out)
+{
+    if (rest->size == 0 || rest->data[0] >= 0x80)
+        return read_long_varint(rest, value_out);
+    *value_out = rest->data[0];
+    *rest = sfl_span_of(rest->data + 1, rest->size - 1);
+    return true;
+}
+
+static inline bool take_bytes(struct sfl_span *rest, uint64_t size, struct sfl_span *bytes_out)
 {
     if (size > rest->size)
         return false;
@@ -39,7 +46,7 @@ static bool take_bytes(struct sfl_span *rest, uint64_t size, struct sfl_span *by
     return true;
 }
 
-static bool read_tag(struct sfl_span *rest, uint32_t *number_out, unsigned *type_out)
+static inline bool read_tag(struct sfl_span *rest, uint32_t *number_out, unsigned *type_out)
 {
     uint64_t tag = 0;
     if (!read_varint(rest, &tag) || tag > UINT32_MAX || tag >> 3 == 0 || tag >> 3 > NUMBER_MAX)
@@ -50,7 +57,7 @@ static bool read_tag(struct sfl_span *rest, uint32_t *number_out, unsigned *type
 }
 
 // Reads what follows a tag of any type but that of a group.
-static bool read_content(struct sfl_span *rest, unsigned type, struct sfl_wire_field *field)
+static inline bool read_content(struct sfl_span *rest, unsigned type, struct sfl_wire_field *field)
 {
     uint64_t size = 0;
     field->type = (enum sfl_wire_type)type;
