@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plays one scenario with one pair of languages."""
+
+import asyncio
+import hashlib
+import signal
+
+from .peers import Daemon, Failure, Relay, base64_of, closed_address, within_patience
+
+EVENT_FIELDS = {"expect", "event", "value", "chunks", "details"}
+# What may come before the event that is waited for.
+ALONG_THE_WAY = {"follow", "chunk", "restart", "lost"}
+# Pause between two looks at a listing; the look itself takes longer.
+LOOK_S = 0.01
+
+
+def expand(scenarios):
+    """One scenario for each line of "each", with its words filled in."""
+    for scenario in scenarios:
+        for words in scenario.get("each", [{}]):
+            yield fill_in({k: v for k, v in scenario.items() if k != "each"}, words)
+
+
+def fill_in(node, words):
+    if isinstance(node, dict):
+        return {key: fill_in(value, words) for key, value in node.items()}
+    if isinstance(node, list):
+        return [fill_in(value, words) for value in node]
+    if isinstance(node, str) and "$" in node:
+        for name, word in words.items():
+            if node == "$" + name:
+                return word
+            node = node.replace("$" + name, str(word))
+    return node
+
+
+def fill_bytes(bytes, seed):
+    return (b"".join(FILLS[(seed + (at >> 8) * 17) & 0xFF] for at in range(0, bytes, 256)))[:bytes]
+
+
+# 256 bytes of a fill, by what its first byte is: (at * 31) repeats with 256.
+FILLS = [bytes((first + at * 31) & 0xFF for at in range(256)) for first in range(256)]
+
+
+def content(wanted):
+    if "text" in wanted:
+        return wanted["text"].encode()
+    if "fills" in wanted:
+        return b"".join(fill_bytes(**fill) for fill in wanted["fills"])
+    return fill_bytes(**wanted)
+
+
+class Story:
+    def __init__(self, scenario, drivers, daemon, name, programs):
+        self.scenario = scenario
+        self.drivers = dict(drivers)  # role, "L" or "F" -> Driver
+        self.daemon = daemon
+        self.name = name              # unique: names of calls and clients, and the group
+        self.programs = programs
+        self.relays = {}
+        self.saved = {}
+        self.dead = set()
+        self.closed = set()
+        self.ours = []                # what this story has started: daemons, drivers
+
+    async def play(self, start_driver):
+        try:
+            await self._set_up(start_driver)
+            for number, step in enumerate(self.scenario["steps"], 1):
+                try:
+                    await self._step(step)
+                except Failure as failure:
+                    raise Failure(f"step {number}, {step}: {failure}") from None
+            await self._close_clients()
+        finally:
+            await self._tear_down()
+
+    # ---- before and after
+
+    async def _set_up(self, start_driver):
+        if self.scenario.get("own_daemon"):
+            self.daemon = Daemon(self.programs)
+            self.ours.append(self.daemon)
+            await self.daemon.start()
+        for role in self.scenario.get("own_process", []):
+            self.drivers[role] = await start_driver(self.drivers[role].language)
+            self.ours.append(self.drivers[role])
+        self.second = None
+        if self.scenario.get("two_daemons"):
+            self.second = Daemon(self.programs)
+            self.ours.append(self.second)
+            await self.second.start()
+        for role in "LF":
+            await self._open_client(role)
+
+    async def _open_client(self, role):
+        settings = self.scenario.get("clients", {}).get(role, {})
+        self.drivers[role].send({
+            "op": "client", "client": self._own(role),
+            "addresses": await self._addresses(role, settings.get("addresses", "daemon")),
+            "options": settings.get("options", {})})
+        event = await self.drivers[role].next_event(self._own(role), "a client")
+        if event["event"] != "client":
+            raise Failure(f"no client: {event}")
+
+    async def _addresses(self, role, what):
+        if role in self.scenario.get("relay", []):
+            self.relays[role] = Relay(self.daemon.address)
+            return [await self.relays[role].start()]
+        if self.second is not None:
+            return [self.daemon.address, self.second.address]
+        return [await closed_address() if part == "closed" else self.daemon.address
+                for part in what.split("+")]
+
+    async def _close_clients(self):
+        for role in "LF":
+            if role not in self.dead and role not in self.closed:
+                await self._close(role)
+
+    async def _close(self, role):
+        self.closed.add(role)
+        self.drivers[role].send({"op": "close", "client": self._own(role)})
+        while (await self.drivers[role].next_event(self._own(role), "closed"))["event"] != "closed":
+            continue
+
+    async def _tear_down(self):
+        for relay in self.relays.values():
+            relay.close()
+        for peer in self.ours:
+            if isinstance(peer, Daemon):
+                await peer.end()
+            elif peer.process.returncode is None:
+                peer.signal(signal.SIGKILL)
+                await peer.process.wait()
+
+    # ---- names
+
+    def _own(self, name):
+        return f"{self.name}.{name}"
+
+    def _driver_of(self, name):
+        return self.drivers[name[0]]
+
+    # ---- steps
+
+    async def _step(self, step):
+        for word, act in (("do", self._do), ("expect", self._expect), ("forget", self._forget)):
+            if word in step:
+                return await act(step)
+        (word, argument), = step.items()
+        await getattr(self, "_" + word)(argument)
+
+    async def _do(self, step):
+        driver = self._driver_of(step["do"])
+        driver.send({"op": "do", "client": self._own(step["do"][0]), "call": self._own(step["do"]),
+                     "options": self._options(step.get("options", {})),
+                     "function": [self._action(action, step["do"][0])
+                                  for action in step.get("function", [])]})
+
+    def _options(self, options):
+        out = {"group": self.name}
+        out.update(options)
+        for name in ("key", "key_hex", "key_bytes"):
+            out.pop(name, None)
+        out["key_b64"] = base64_of(self._key(options))
+        if "fingerprint" in out:
+            out["fingerprint_b64"] = base64_of(out.pop("fingerprint").encode())
+        token = out.get("resume_token")
+        if isinstance(token, dict):
+            out["resume_token"] = self.saved[token["saved"]]
+        return out
+
+    @staticmethod
+    def _key(options):
+        if "key_hex" in options:
+            return bytes.fromhex(options["key_hex"])
+        if "key_bytes" in options:
+            return b"k" * options["key_bytes"]
+        return options.get("key", "key").encode()
+
+    def _action(self, action, role):
+        if "write_text" in action:
+            return {"write_b64": base64_of(action["write_text"].encode())}
+        if "wait" in action:
+            return {"wait": self._own(f"{role}.{action['wait']}")}
+        if "details" in action.get("error", {}):
+            error = dict(action["error"])
+            error["details_b64"] = base64_of(error.pop("details").encode())
+            return {"error": error}
+        return action
+
+    async def _expect(self, step):
+        name = step["expect"]
+        while True:
+            event = await self._driver_of(name).next_event(self._own(name), step["event"])
+            if event["event"] == step["event"]:
+                break
+            if event["event"] not in ALONG_THE_WAY:
+                raise Failure(f"came instead: {event}")
+        for field, wanted in step.items():
+            if field not in EVENT_FIELDS:
+                self._match(field, wanted, event.get(field), event)
+        if "details" in step:
+            wanted = base64_of(content(step["details"]))
+            self._match("details_b64", wanted, event.get("details_b64"), event)
+        for field in ("value", "chunks"):
+            if field in step:
+                self._match_content(field, content(step[field]), event)
+
+    @staticmethod
+    def _match_content(field, wanted, event):
+        if event.get(field + "_bytes") != len(wanted):
+            raise Failure(f"{field}: not {len(wanted)} bytes: {event}")
+        if event.get(field + "_sha256") != hashlib.sha256(wanted).hexdigest():
+            raise Failure(f"{field}: other bytes: {event}")
+
+    def _match(self, field, wanted, found, event):
+        good = found == wanted
+        if isinstance(wanted, dict):
+            (how, what), = wanted.items()
+            if how == "save":
+                self.saved[what] = found
+                good = int(found) > 0
+            elif how == "same":
+                good = found == self.saved[what]
+            elif how == "greater":
+                good = int(found) > int(self.saved[what])
+            elif how == "in":
+                good = found in what
+            elif how == "contains":
+                good = what in (found or "")
+        if not good:
+            raise Failure(f"{field} is {found!r}, not {wanted!r}: {event}")
+
+    async def _forget(self, step):
+        role = step["forget"]
+        self.drivers[role].send({
+            "op": "forget", "client": self._own(role), "group": self.name,
+            "key_b64": base64_of(self._key(step)), "if_unshared": step.get("if_unshared", False)})
+        event = await self.drivers[role].next_event(self._own(role), "forgot")
+        if event["event"] != "forgot":
+            raise Failure(f"came instead: {event}")
+        for field in ("flight", "retained"):
+            self._match(field, step[field], event.get(field), event)
+
+    async def _signal(self, name):
+        self._driver_of(name).send({"op": "signal", "name": self._own(name)})
+
+    async def _cancel(self, name):
+        self._driver_of(name).send({"op": "cancel", "call": self._own(name)})
+
+    async def _barrier(self, role):
+        await self.drivers[role].barrier()
+
+    async def _kill(self, role):
+        self.dead.add(role)
+        self.drivers[role].signal(signal.SIGKILL)
+        await self.drivers[role].process.wait()
+
+    async def _freeze(self, role):
+        self.drivers[role].signal(signal.SIGSTOP)
+
+    async def _thaw(self, role):
+        self.drivers[role].signal(signal.SIGCONT)
+
+    async def _cut(self, role):
+        self.relays[role].cut()
+
+    async def _reconnected(self, role):
+        await self.relays[role].wait_accepted()
+
+    async def _daemon(self, what):
+        if what == "kill":
+            await self.daemon.end()
+        elif what == "start":
+            await self.daemon.start()
+        elif what == "drain":
+            await self.daemon.drain()
+        elif what == "ended":
+            await within_patience(self.daemon.process.wait(), "the daemon's end")
+            if self.daemon.process.returncode != 0:
+                raise Failure(f"the daemon ended with {self.daemon.process.returncode}")
+
+    # ---- looks at the daemon
+
+    async def _until_listed(self, what, good):
+        daemons = [self.daemon] + ([self.second] if self.second else [])
+
+        async def look():
+            while True:
+                rows = [row for daemon in daemons for row in await daemon.listing(self.name)]
+                if any(good(row) for row in rows):
+                    return
+                await asyncio.sleep(LOOK_S)  # poll: the daemon tells nobody who joins
+
+        await within_patience(look(), what)
+
+    async def _callers(self, count):
+        await self._until_listed(f"{count} callers", lambda row: row["callers"] == count
+                                 and row["state"] == "led" and not row["forgotten"])
+
+    async def _state(self, state):
+        await self._until_listed(state, lambda row: row["state"] == state)
+
+    async def _running_ms(self, least):
+        await self._until_listed(f"running {least} ms", lambda row: row["running_ms"] >= least)
+
+    async def _expires_below_ms(self, most):
+        await self._until_listed(f"expires below {most} ms", lambda row: row["expires_ms"] < most)
