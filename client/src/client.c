@@ -15,47 +15,96 @@
 // How long destroying a client waits for its last frames to go out.
 #define CLOSE_TIME_MS 500
 
-// --------------------------------------------------------------------------------- the pump's
-// hooks
+// -------------------------------------------------------------------------------------- commands
 
+// The client whose thread this is; NULL on any other thread.
+static _Thread_local struct singleflight_client *own_client;
+
+// Takes the commands, and puts `left` in their place; the oldest comes first.
+static struct sfl_command *take_commands(struct singleflight_client *client,
+                                         struct sfl_command *left)
+{
+    struct sfl_command *at = atomic_exchange(&client->commands, left);
+    struct sfl_command *oldest = NULL;
+    while (at != NULL) {
+        struct sfl_command *before = at->next;
+        at->next = oldest;
+        oldest = at;
+        at = before;
+    }
+    return oldest;
+}
+
+static void run_all(struct sfl_command *at)
+{
+    while (at != NULL) {
+        struct sfl_command *next = at->next;
+        // Before the run: whoever finds it queued relies on a run that is yet to come.
+        (void)atomic_exchange(&at->is_queued, false);
+        at->run(at);
+        at = next;
+    }
+}
+
+static bool has_commands(struct singleflight_client *client)
+{
+    struct sfl_command *newest = atomic_load(&client->commands);
+    return newest != NULL && newest != &client->no_commands;
+}
+
+void sfl_client_run_commands(struct singleflight_client *client)
+{
+    // Those that are posted from now on are seen before the thread sleeps again.
+    atomic_store_explicit(&client->is_asleep, false, memory_order_relaxed);
+    if (has_commands(client))
+        run_all(take_commands(client, NULL));
+}
+
+static void run_next_turn(struct sfl_pump_work *work)
+{
+    sfl_client_run_commands(SFL_CONTAINER_OF(work, struct singleflight_client, next_turn));
+}
+
+static void wake(struct singleflight_client *client)
+{
+    if (own_client == client)
+        sfl_pump_defer(&client->next_turn);
+    else if (atomic_exchange(&client->is_asleep, false))
+        sfl_pump_wake(client->pump);
+}
+
+bool sfl_client_post(struct singleflight_client *client, struct sfl_command *command)
+{
+    if (atomic_exchange(&command->is_queued, true))
+        return false;
+    struct sfl_command *newest = atomic_load(&client->commands);
+    do {
+        if (newest == &client->no_commands)
+            return false;
+        command->next = newest;
+    } while (!atomic_compare_exchange_weak(&client->commands, &newest, command));
+    // Whoever finds others there relies on the wake of who came first.
+    if (newest == NULL)
+        wake(client);
+    return true;
+}
+
+// ------------------------------------------------------------------------------ the pump's hooks
+
+// Asked before each wait. The order matters: first the sign that a wake is needed, then the look.
 static uint64_t next_tick_ms(void *context)
 {
     struct singleflight_client *client = context;
-    return sfl_timers_next_ms(&client->timers);
-}
-
-static void run_commands(struct singleflight_client *client)
-{
-    pthread_mutex_lock(&client->lock);
-    struct sfl_link *link;
-    while ((link = sfl_list_pop(&client->commands)) != NULL) {
-        pthread_mutex_unlock(&client->lock);
-        struct sfl_command *command = SFL_CONTAINER_OF(link, struct sfl_command, link);
-        command->run(command);
-        pthread_mutex_lock(&client->lock);
-    }
-    pthread_mutex_unlock(&client->lock);
+    own_client = client;
+    atomic_store(&client->is_asleep, true);
+    return has_commands(client) ? 0 : sfl_timers_next_ms(&client->timers);
 }
 
 static void on_tick(void *context)
 {
     struct singleflight_client *client = context;
-    run_commands(client);
+    sfl_client_run_commands(client);
     sfl_timers_fire(&client->timers, sfl_clock_now_ms());
-}
-
-bool sfl_client_post(struct singleflight_client *client, struct sfl_command *command)
-{
-    pthread_mutex_lock(&client->lock);
-    bool queues = !client->closed && !sfl_link_is_linked(&command->link);
-    // Whoever finds the list not empty relies on the wake of who filled it.
-    bool wakes = queues && sfl_list_is_empty(&client->commands);
-    if (queues)
-        sfl_list_append(&client->commands, &command->link);
-    if (wakes)
-        sfl_pump_wake(client->pump);
-    pthread_mutex_unlock(&client->lock);
-    return queues;
 }
 
 // --------------------------------------------------------------------------------------- closing
@@ -63,8 +112,11 @@ bool sfl_client_post(struct singleflight_client *client, struct sfl_command *com
 // When the last stream is over the client's thread takes no more commands, and has nothing to do.
 static void close_if_done(struct singleflight_client *client)
 {
-    if (!client->closing || client->streams_open > 0 || !sfl_list_is_empty(&client->unaries))
+    bool is_done =
+        client->closing && client->streams_open == 0 && sfl_list_is_empty(&client->unaries);
+    if (!is_done || client->closed) // (only this thread closes it)
         return;
+    client->late = take_commands(client, &client->no_commands);
     pthread_mutex_lock(&client->lock);
     client->closed = true;
     pthread_cond_broadcast(&client->changed);
@@ -114,7 +166,7 @@ static void run_close(struct sfl_command *command)
 static void drop_commands(struct singleflight_client *client)
 {
     client->closing = true;
-    run_commands(client);
+    run_all(client->late);
 }
 
 void singleflight_client_destroy(struct singleflight_client *client)
@@ -164,7 +216,9 @@ static void init(struct singleflight_client *client)
     atomic_init(&client->references, 1);
     pthread_mutex_init(&client->lock, NULL);
     pthread_cond_init(&client->changed, NULL);
-    sfl_list_init(&client->commands);
+    atomic_init(&client->commands, NULL);
+    atomic_init(&client->is_asleep, false);
+    client->next_turn.run = run_next_turn;
     sfl_list_init(&client->calls);
     sfl_list_init(&client->seats);
     sfl_list_init(&client->unaries);

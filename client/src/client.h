@@ -27,9 +27,11 @@
 
 struct sfl_server;
 
-// Something to do on the client's thread. Queued at most once at a time.
+// Something to do on the client's thread. Queued at most once at a time. All zero but for `run`
+// before its first use.
 struct sfl_command {
-    struct sfl_link link;
+    struct sfl_command *next; // the one that was posted before it
+    atomic_bool is_queued;
     void (*run)(struct sfl_command *command);
 };
 
@@ -37,17 +39,23 @@ struct singleflight_client {
     atomic_uint references; // the program's own, and one per call and leader
     struct sfl_settings settings;
 
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct sfl_list commands; // under the lock
-    bool closed;              // under the lock: the client's thread takes no commands any more
-
+    // Any thread. The command that was posted last, with those before it behind it; NULL: none.
+    // Once the client's thread takes no more it is `no_commands`, for good.
+    _Atomic(struct sfl_command *) commands;
+    struct sfl_command no_commands;
+    atomic_bool is_asleep; // a wake is needed for commands to be seen
     struct sfl_pumps *pumps;
     struct sfl_pump *pump;
     struct sfl_command close;
 
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool closed; // under the lock: the client's thread takes no commands any more
+
     // The client's thread only.
     bool closing;
+    struct sfl_command *late;       // what was posted when it closed, the oldest first
+    struct sfl_pump_work next_turn; // runs what was posted on this thread itself
     struct sfl_timers timers;
     struct sfl_timer close_timer;
     struct sfl_list calls;   // those that have not ended
@@ -66,6 +74,9 @@ void sfl_client_unref(struct singleflight_client *client);
 // Has `command` run on the client's thread. False when it is queued already, or when the client is
 // closed and it will never run. Any thread.
 bool sfl_client_post(struct singleflight_client *client, struct sfl_command *command);
+
+// On the client's thread, after events that may have posted commands: runs those that are there.
+void sfl_client_run_commands(struct singleflight_client *client);
 
 // On the client's thread, when something has ended that closing may have waited for.
 void sfl_client_on_something_ended(struct singleflight_client *client);

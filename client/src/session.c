@@ -218,6 +218,7 @@ static void on_message(void *context, struct sfl_span message)
     }
     if (rest.size > 0)
         sfl_session_cut(session); // what it says cannot be read
+    sfl_client_run_commands(session->server->client);
 }
 
 static void on_closed(void *context, int code, const char *text)
