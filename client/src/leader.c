@@ -33,11 +33,6 @@ struct singleflight_leader *sfl_leader_create(struct sfl_seat *seat, struct sing
     struct singleflight_leader *leader = calloc(1, sizeof(*leader));
     if (leader == NULL)
         return NULL;
-    leader->value = sfl_value_create();
-    if (leader->value == NULL) {
-        free(leader);
-        return NULL;
-    }
     atomic_init(&leader->references, 2);
     atomic_init(&leader->lost, SINGLEFLIGHT_OK);
     pthread_mutex_init(&leader->lock, NULL);
@@ -103,7 +98,7 @@ static size_t unsent_bytes(const struct singleflight_leader *leader)
 {
     if (leader->terms.token == 0)
         return 0;
-    return leader->dropped_bytes + leader->value->size - leader->sent_bytes;
+    return leader->dropped_bytes + sfl_value_span(leader->value).size - leader->sent_bytes;
 }
 
 struct sfl_leader_part sfl_leader_peek(struct singleflight_leader *leader)
@@ -196,13 +191,13 @@ static void post_changed(struct singleflight_leader *leader)
 static enum singleflight_status append(struct singleflight_leader *leader, struct sfl_span bytes)
 {
     const struct sfl_settings *settings = &leader->client->settings;
-    size_t size = leader->dropped_bytes + leader->value->size;
+    size_t size = leader->dropped_bytes + sfl_value_span(leader->value).size;
     if (bytes.size > settings->result_bytes_max || size > settings->result_bytes_max - bytes.size) {
         leader->overflowed = true;
         return sfl_error_set(SINGLEFLIGHT_RESOURCE_EXHAUSTED,
                              "the value is larger than result_bytes_max");
     }
-    if (sfl_value_append(leader->value, bytes) != SFL_OK) {
+    if (sfl_value_append(&leader->value, bytes) != SFL_OK) {
         leader->overflowed = true;
         return sfl_error_set(SINGLEFLIGHT_RESOURCE_EXHAUSTED, "there is no memory for the value");
     }

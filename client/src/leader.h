@@ -32,12 +32,12 @@ struct singleflight_leader {
 
     // The lock is a leaf: nothing is called and no other lock is taken under it.
     pthread_mutex_t lock;
-    pthread_cond_t changed; // some bytes were sent, or the lead is lost
-    struct sfl_value *value;
-    size_t dropped_bytes; // of the value, in front: sent and not kept
-    size_t sent_bytes;    // of the value, dropped ones included: in a message to the server
-    bool was_full;        // unsent bytes were above the bound, and have not fallen to half of it
-    bool overflowed;      // a write was refused: it cannot end OK
+    pthread_cond_t changed;  // some bytes were sent, or the lead is lost
+    struct sfl_value *value; // NULL: nothing yet
+    size_t dropped_bytes;    // of the value, in front: sent and not kept
+    size_t sent_bytes;       // of the value, dropped ones included: in a message to the server
+    bool was_full;           // unsent bytes were above the bound, and have not fallen to half of it
+    bool overflowed;         // a write was refused: it cannot end OK
     struct sfl_failure failure;
     bool has_retain;
     uint64_t retain_ms;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/outcome.h"
 
+#include "base/list.h"
 #include "base/utf8.h"
 
 #include <stdlib.h>
@@ -116,19 +117,33 @@ void sfl_failure_deinit(struct sfl_failure *failure)
 
 // ------------------------------------------------------------------------------------- outcomes
 
+// What is behind a public result.
+struct sfl_result {
+    struct singleflight_result facts;
+    struct sfl_outcome *outcome; // a reference; NULL without one
+};
+
+// Most outcomes are told by one result.
+struct outcome_with_result {
+    struct sfl_outcome outcome;
+    struct sfl_result result;
+};
+
 struct sfl_outcome *sfl_outcome_create(enum singleflight_outcome kind, struct sfl_failure *failure,
                                        struct sfl_value *value)
 {
-    struct sfl_outcome *outcome = malloc(sizeof(*outcome));
-    if (outcome == NULL) {
+    struct outcome_with_result *block = malloc(sizeof(*block));
+    if (block == NULL) {
         sfl_failure_deinit(failure);
         sfl_value_unref(value);
         return NULL;
     }
+    struct sfl_outcome *outcome = &block->outcome;
     atomic_init(&outcome->references, 1);
     outcome->kind = kind;
     outcome->failure = *failure;
     outcome->value = value;
+    outcome->has_result = false;
     *failure = (struct sfl_failure){0};
     return outcome;
 }
@@ -180,17 +195,10 @@ void sfl_outcome_unref(struct sfl_outcome *outcome)
         return;
     sfl_failure_deinit(&outcome->failure);
     sfl_value_unref(outcome->value);
-    free(outcome);
+    free(SFL_CONTAINER_OF(outcome, struct outcome_with_result, outcome));
 }
 
 // -------------------------------------------------------------------------------------- results
-
-// What is behind a public result.
-struct sfl_result {
-    struct singleflight_result facts;
-    struct sfl_outcome *outcome; // a reference; NULL without one
-    char message[];
-};
 
 // For the case that there is no memory for a result; never freed.
 static struct sfl_result no_memory = {
@@ -213,9 +221,8 @@ struct singleflight_result *sfl_result_of_status(enum singleflight_status status
     if (result == NULL)
         return &no_memory.facts;
     *result = no_memory;
-    memcpy(result->message, message, size);
     result->facts.status = status;
-    result->facts.message = result->message;
+    result->facts.message = memcpy(result + 1, message, size);
     return &result->facts;
 }
 
@@ -224,12 +231,20 @@ static const char *text_or_empty(const char *text)
     return text == NULL ? "" : text;
 }
 
+static struct sfl_result *own_result(struct sfl_outcome *outcome)
+{
+    return &SFL_CONTAINER_OF(outcome, struct outcome_with_result, outcome)->result;
+}
+
 struct singleflight_result *sfl_result_of_outcome(struct sfl_outcome *outcome,
                                                   const struct singleflight_result *facts)
 {
-    struct sfl_result *result = outcome == NULL ? NULL : malloc(sizeof(*result));
+    if (outcome == NULL)
+        return &no_memory.facts;
+    struct sfl_result *result = outcome->has_result ? malloc(sizeof(*result)) : own_result(outcome);
     if (result == NULL)
         return &no_memory.facts;
+    outcome->has_result = true;
     atomic_fetch_add_explicit(&outcome->references, 1, memory_order_relaxed);
     result->outcome = outcome;
     result->facts = *facts;
@@ -255,6 +270,8 @@ void singleflight_result_free(struct singleflight_result *result)
     if (result == NULL || result == &no_memory.facts)
         return;
     struct sfl_result *whole = (struct sfl_result *)(void *)result;
-    sfl_outcome_unref(whole->outcome);
-    free(whole);
+    struct sfl_outcome *outcome = whole->outcome;
+    if (outcome == NULL || whole != own_result(outcome))
+        free(whole);
+    sfl_outcome_unref(outcome);
 }

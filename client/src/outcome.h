@@ -35,6 +35,7 @@ struct sfl_outcome {
     enum singleflight_outcome kind;
     struct sfl_failure failure;
     struct sfl_value *value; // may be NULL
+    bool has_result;         // client's thread: the result that it has room for is given away
 };
 
 // Takes `failure` and the reference `value` (which may be NULL), on failure too; NULL when there is
@@ -58,7 +59,7 @@ struct singleflight_result *sfl_result_of_status(enum singleflight_status status
                                                  const char *message);
 
 // A result that tells an outcome (of which it takes a reference of its own). From `facts` come all
-// fields but those that `outcome` holds. Never NULL.
+// fields but those that `outcome` holds. Client's thread. Never NULL.
 struct singleflight_result *sfl_result_of_outcome(struct sfl_outcome *outcome,
                                                   const struct singleflight_result *facts);
 

@@ -66,9 +66,7 @@ static bool take_bytes(struct sfl_seat *seat, struct sfl_span bytes)
     }
     if (seat->join->options.no_value)
         return true;
-    if (seat->value == NULL)
-        seat->value = sfl_value_create();
-    if (seat->value == NULL || sfl_value_append(seat->value, bytes) != SFL_OK) {
+    if (sfl_value_append(&seat->value, bytes) != SFL_OK) {
         sfl_seat_end(seat, SINGLEFLIGHT_RESOURCE_EXHAUSTED, "there is no memory for the value");
         return false;
     }

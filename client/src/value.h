@@ -7,29 +7,26 @@
 #include "base/status.h"
 
 // Who appends must be the only one to look at it; once it is shared it does not change any more.
+// NULL is an empty value.
 struct sfl_value {
     atomic_uint references;
-    uint8_t *data; // with one byte of room after the last, for a NUL
     size_t size;
-    size_t capacity;
+    size_t capacity; // one byte more than `size` can be, for a NUL
+    uint8_t data[];
 };
 
-// An empty value with one reference; NULL when there is no memory.
-struct sfl_value *sfl_value_create(void);
-
+// One more reference. NULL is fine.
 struct sfl_value *sfl_value_ref(struct sfl_value *value);
 
 // NULL is fine.
 void sfl_value_unref(struct sfl_value *value);
 
+// Appends to *value, which moves when it grows; the first bytes make it, with one reference.
 // SFL_NO_MEMORY: nothing was appended.
-enum sfl_status sfl_value_append(struct sfl_value *value, struct sfl_span bytes) SFL_MUST_USE;
+enum sfl_status sfl_value_append(struct sfl_value **value, struct sfl_span bytes) SFL_MUST_USE;
 
 // Takes the first `size` bytes away.
 void sfl_value_drop(struct sfl_value *value, size_t size);
-
-// Empties it and gives its memory back.
-void sfl_value_clear(struct sfl_value *value);
 
 // The bytes, followed by a NUL that is not counted; never a NULL pointer.
 struct sfl_span sfl_value_span(const struct sfl_value *value);

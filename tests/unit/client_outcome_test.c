@@ -53,8 +53,8 @@ static void details_that_are_too_large_are_refused(void **state)
 static void results_share_one_outcome_and_outlive_it(void **state)
 {
     (void)state;
-    struct sfl_value *value = sfl_value_create();
-    assert_int_equal(sfl_value_append(value, sfl_span_of_text("half")), SFL_OK);
+    struct sfl_value *value = NULL;
+    assert_int_equal(sfl_value_append(&value, sfl_span_of_text("half")), SFL_OK);
     struct sfl_failure failure = failure_with("disk full");
     failure.code = 28;
     struct sfl_outcome *outcome = sfl_outcome_create(SINGLEFLIGHT_OUTCOME_ERROR, &failure, value);

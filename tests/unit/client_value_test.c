@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-static void append(struct sfl_value *value, const char *text)
+static void append(struct sfl_value **value, const char *text)
 {
     assert_int_equal(sfl_value_append(value, sfl_span_of_text(text)), SFL_OK);
 }
@@ -17,7 +17,7 @@ static void append(struct sfl_value *value, const char *text)
 static void an_empty_value_is_an_empty_text(void **state)
 {
     (void)state;
-    struct sfl_value *value = sfl_value_create();
+    struct sfl_value *value = NULL;
     assert_string_equal((const char *)sfl_value_span(value).data, "");
     assert_string_equal((const char *)sfl_value_span(NULL).data, "");
     sfl_value_unref(value);
@@ -26,10 +26,10 @@ static void an_empty_value_is_an_empty_text(void **state)
 static void pieces_become_one_text_with_a_nul_behind(void **state)
 {
     (void)state;
-    struct sfl_value *value = sfl_value_create();
-    append(value, "one ");
-    append(value, "");
-    append(value, "two");
+    struct sfl_value *value = NULL;
+    append(&value, "one ");
+    append(&value, "");
+    append(&value, "two");
     assert_int_equal(sfl_value_span(value).size, 7);
     assert_string_equal((const char *)sfl_value_span(value).data, "one two");
     sfl_value_unref(value);
@@ -38,12 +38,12 @@ static void pieces_become_one_text_with_a_nul_behind(void **state)
 static void what_is_dropped_in_front_leaves_the_rest(void **state)
 {
     (void)state;
-    struct sfl_value *value = sfl_value_create();
-    append(value, "0123456789");
+    struct sfl_value *value = NULL;
+    append(&value, "0123456789");
     sfl_value_drop(value, 4);
     assert_string_equal((const char *)sfl_value_span(value).data, "456789");
     sfl_value_drop(value, 6);
-    append(value, "x");
+    append(&value, "x");
     assert_string_equal((const char *)sfl_value_span(value).data, "x");
     sfl_value_unref(value);
 }
@@ -51,8 +51,8 @@ static void what_is_dropped_in_front_leaves_the_rest(void **state)
 static void the_last_reference_frees(void **state)
 {
     (void)state;
-    struct sfl_value *value = sfl_value_create();
-    append(value, "kept");
+    struct sfl_value *value = NULL;
+    append(&value, "kept");
     struct sfl_value *second = sfl_value_ref(value);
     sfl_value_unref(value);
     assert_string_equal((const char *)sfl_value_span(second).data, "kept");
@@ -62,9 +62,9 @@ static void the_last_reference_frees(void **state)
 static void a_size_that_cannot_be_is_refused(void **state)
 {
     (void)state;
-    struct sfl_value *value = sfl_value_create();
-    append(value, "x");
-    assert_int_equal(sfl_value_append(value, sfl_span_of("", SIZE_MAX - 1)), SFL_NO_MEMORY);
+    struct sfl_value *value = NULL;
+    append(&value, "x");
+    assert_int_equal(sfl_value_append(&value, sfl_span_of("", SIZE_MAX - 1)), SFL_NO_MEMORY);
     assert_string_equal((const char *)sfl_value_span(value).data, "x");
     sfl_value_unref(value);
 }
