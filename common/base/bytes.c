@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/bytes.h"
 
-#include <assert.h>
+#include "base/references.h"
 
 struct sfl_bytes *sfl_bytes_create(const struct sfl_allocator *allocator, size_t size)
 {
@@ -33,10 +33,6 @@ struct sfl_bytes *sfl_bytes_ref(struct sfl_bytes *bytes)
 
 void sfl_bytes_unref(struct sfl_bytes *bytes)
 {
-    if (bytes == NULL)
-        return;
-    unsigned before = atomic_fetch_sub_explicit(&bytes->references, 1, memory_order_acq_rel);
-    assert(before > 0);
-    if (before == 1)
+    if (bytes != NULL && sfl_references_drop(&bytes->references))
         sfl_free(bytes->allocator, bytes, sizeof(*bytes) + bytes->size);
 }

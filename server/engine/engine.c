@@ -125,7 +125,7 @@ static void home_found(struct sfl_shard *shard, struct sfl_flight *flight,
 {
     struct sfl_event event = {
         .type = SFL_EVENT_HOME_FOUND,
-        .now_ms = sfl_clock_now_ms(),
+        .now_ms = shard->table.now_ms, // it is the answer to what was just stepped
         .home = {.flight = flight, .found = answer->found, .token = answer->token},
     };
     // It settles a flight only when nobody follows it or the coordinator answered late; then
@@ -170,7 +170,6 @@ static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
         break;
     case SFL_EFFECT_RESULT:
         sink->result(context, member, &effect->result);
-        sfl_outcome_unref(effect->result.outcome);
         break;
     case SFL_EFFECT_REFUSE:
         sink->refuse(context, member, &effect->refusal);
@@ -264,11 +263,11 @@ static void on_answer(void *context, void *ticket, const struct sfl_home_answer 
 }
 
 void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,
-                     const struct sfl_join *join)
+                     const struct sfl_join *join, uint64_t now_ms)
 {
     struct sfl_event event = {
         .type = SFL_EVENT_JOIN,
-        .now_ms = sfl_clock_now_ms(),
+        .now_ms = now_ms,
         .hash = sfl_hash(&engine->secret, join->group, join->key),
         .caller = &member->caller,
         .join = join,
@@ -277,52 +276,52 @@ void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,
     (void)run(member->shard, &event, NULL);
 }
 
-static void run_for_member(struct sfl_member *member, struct sfl_event *event)
+static void run_for_member(struct sfl_member *member, struct sfl_event *event, uint64_t now_ms)
 {
-    event->now_ms = sfl_clock_now_ms();
+    event->now_ms = now_ms;
     event->caller = &member->caller;
     (void)run(member->shard, event, NULL);
 }
 
 void sfl_engine_chunk(struct sfl_engine *engine, struct sfl_member *member,
-                      const struct sfl_chunk *chunk)
+                      const struct sfl_chunk *chunk, uint64_t now_ms)
 {
     (void)engine;
     struct sfl_event event = {.type = SFL_EVENT_CHUNK, .chunk = *chunk};
-    run_for_member(member, &event);
+    run_for_member(member, &event, now_ms);
 }
 
-void sfl_engine_renew(struct sfl_engine *engine, struct sfl_member *member)
+void sfl_engine_renew(struct sfl_engine *engine, struct sfl_member *member, uint64_t now_ms)
 {
     (void)engine;
     struct sfl_event event = {.type = SFL_EVENT_RENEW};
-    run_for_member(member, &event);
+    run_for_member(member, &event, now_ms);
 }
 
 void sfl_engine_finish(struct sfl_engine *engine, struct sfl_member *member,
-                       const struct sfl_finish *finish)
+                       const struct sfl_finish *finish, uint64_t now_ms)
 {
     (void)engine;
     struct sfl_event event = {.type = SFL_EVENT_FINISH, .finish = *finish};
-    run_for_member(member, &event);
+    run_for_member(member, &event, now_ms);
 }
 
-void sfl_engine_half_close(struct sfl_engine *engine, struct sfl_member *member)
+void sfl_engine_half_close(struct sfl_engine *engine, struct sfl_member *member, uint64_t now_ms)
 {
     (void)engine;
     struct sfl_event event = {.type = SFL_EVENT_HALF_CLOSE};
-    run_for_member(member, &event);
+    run_for_member(member, &event, now_ms);
 }
 
 void sfl_engine_leave(struct sfl_engine *engine, struct sfl_member *member, enum sfl_reason reason,
-                      bool broken)
+                      bool broken, uint64_t now_ms)
 {
     (void)engine;
     struct sfl_event event = {
         .type = SFL_EVENT_LEAVE,
         .leave = {.refusal = {.reason = reason}, .broken = broken},
     };
-    run_for_member(member, &event);
+    run_for_member(member, &event, now_ms);
 }
 
 struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct sfl_forget *forget)

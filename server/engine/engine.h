@@ -3,7 +3,8 @@
 //
 // Every function may be called from any thread unless it says otherwise. A function that takes an
 // event locks the key's shard, steps the table, tells the sink, unlocks, and delivers what a
-// settled flight's followers are to get in batches outside the lock.
+// settled flight's followers are to get in batches outside the lock. What callers do comes with its
+// time, in ms of the monotonic clock: one reading serves all that one message brings.
 #ifndef SFL_ENGINE_ENGINE_H
 #define SFL_ENGINE_ENGINE_H
 
@@ -34,7 +35,8 @@ struct sfl_engine_sink {
     void (*restart)(void *context, struct sfl_member *member, uint32_t attempt,
                     const struct sfl_bytes *leader);
     void (*audience)(void *context, struct sfl_member *member, const struct sfl_audience *audience);
-    // The last word to a member: it is not joined any more.
+    // The last word to a member: it is not joined any more. `result` comes with a reference to its
+    // outcome, which the sink takes.
     void (*result)(void *context, struct sfl_member *member, const struct sfl_result *result);
     void (*refuse)(void *context, struct sfl_member *member, const struct sfl_refusal *refusal);
     // The last word to many, outside of every lock; on a pump thread or the loop thread. The
@@ -76,21 +78,21 @@ void sfl_engine_destroy(struct sfl_engine *engine);
 // Joins a fresh member. Ends in lead, follow, result or refuse, at once or (with a coordinator that
 // answers late) later.
 void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,
-                     const struct sfl_join *join);
+                     const struct sfl_join *join, uint64_t now_ms);
 
 // Steps of a member that has joined. When it is not joined any more, nothing happens: its last word
 // has been or is being said.
 void sfl_engine_chunk(struct sfl_engine *engine, struct sfl_member *member,
-                      const struct sfl_chunk *chunk);
-void sfl_engine_renew(struct sfl_engine *engine, struct sfl_member *member);
+                      const struct sfl_chunk *chunk, uint64_t now_ms);
+void sfl_engine_renew(struct sfl_engine *engine, struct sfl_member *member, uint64_t now_ms);
 void sfl_engine_finish(struct sfl_engine *engine, struct sfl_member *member,
-                       const struct sfl_finish *finish);
-void sfl_engine_half_close(struct sfl_engine *engine, struct sfl_member *member);
+                       const struct sfl_finish *finish, uint64_t now_ms);
+void sfl_engine_half_close(struct sfl_engine *engine, struct sfl_member *member, uint64_t now_ms);
 
 // The member is gone (`broken`), or the transport ends it with an error. If it was joined, the sink
 // is told refuse with this reason; if its last word had been said already, nothing happens.
 void sfl_engine_leave(struct sfl_engine *engine, struct sfl_member *member, enum sfl_reason reason,
-                      bool broken);
+                      bool broken, uint64_t now_ms);
 
 struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct sfl_forget *forget);
 

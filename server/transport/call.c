@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/call.h"
 
+#include "base/references.h"
+
 #include <assert.h>
 
 // What is pending, in the order in which it is told. Chunks have their place after `restart`.
@@ -21,41 +23,51 @@ enum { SMALL_REPLY_BYTES = 256 };
 void sfl_call_init(struct sfl_call *call, struct sfl_outbox *outbox, uint64_t id,
                    void (*free)(struct sfl_call *call))
 {
-    *call = (struct sfl_call){.outbox = sfl_outbox_ref(outbox), .free = free, .id = id};
+    *call = (struct sfl_call){.outbox = outbox, .free = free, .id = id};
     sfl_caller_init(&call->member.caller);
     atomic_init(&call->references, 1);
-    sfl_link_init(&call->in_ready);
-    sfl_link_init(&call->in_stream);
-}
-
-struct sfl_call *sfl_call_ref(struct sfl_call *call)
-{
-    atomic_fetch_add_explicit(&call->references, 1, memory_order_relaxed);
-    return call;
 }
 
 static void drop_reader(struct sfl_call *call)
 {
-    sfl_value_unref(call->reader.value);
+    if (call->reader.value != NULL)
+        sfl_value_unref(call->reader.value);
     call->reader = (struct sfl_reader){0};
 }
 
-void sfl_call_unref(struct sfl_call *call)
+// Drops what the call holds.
+static void clear(struct sfl_call *call)
 {
-    unsigned before = atomic_fetch_sub_explicit(&call->references, 1, memory_order_acq_rel);
-    assert(before > 0);
-    if (before > 1)
-        return;
     drop_reader(call);
     sfl_bytes_unref(call->follow.leader);
     sfl_bytes_unref(call->restart.leader);
-    if (call->pending & PENDING_RESULT) {
-        sfl_outcome_unref(call->result.outcome);
-        sfl_bytes_unref(call->shared);
-    } else if (call->pending & PENDING_END) {
+    if (call->pending & PENDING_RESULT)
+        sfl_reply_result_release(&call->result);
+    else if (call->pending & PENDING_END)
         sfl_reply_end_release(&call->end);
-    }
+}
+
+bool sfl_call_let_go(struct sfl_call *call)
+{
     struct sfl_outbox *outbox = call->outbox;
+    if (!sfl_references_is_last(&call->references)) {
+        // The engine may still look at the outbox; drop_engines drops this one with the call.
+        sfl_outbox_ref(outbox);
+        if (!sfl_references_drop(&call->references))
+            return false;
+        sfl_outbox_unref(outbox);
+    }
+    clear(call);
+    return true;
+}
+
+// Drops the engine's reference.
+static void drop_engines(struct sfl_call *call)
+{
+    if (!sfl_references_drop(&call->references))
+        return;
+    struct sfl_outbox *outbox = call->outbox;
+    clear(call);
     call->free(call);
     sfl_outbox_unref(outbox);
 }
@@ -74,12 +86,18 @@ static void make_ready_locked(struct sfl_call *call)
     sfl_outbox_wake_locked(call->outbox);
 }
 
+// The last word is said once, and nothing comes after it.
+static bool is_to_be_told_locked(const struct sfl_call *call)
+{
+    return !call->is_detached && !(call->pending & PENDING_LAST_WORD);
+}
+
 // Begins to change what is pending. False when nobody is there to be told; the lock is then not
-// held. The last word is said once, and nothing comes after it.
+// held.
 static bool begin(struct sfl_call *call)
 {
     sfl_outbox_lock(call->outbox);
-    if (!call->is_detached && !(call->pending & PENDING_LAST_WORD))
+    if (is_to_be_told_locked(call))
         return true;
     sfl_outbox_unlock(call->outbox);
     return false;
@@ -127,10 +145,10 @@ static void show_value_locked(struct sfl_call *call, struct sfl_value *value, ui
 // value travels inside the result.
 static void show_outcome_locked(struct sfl_call *call, const struct sfl_outcome *outcome)
 {
-    uint64_t shown_bytes = outcome->value == call->reader.value ? call->reader.visible : 0;
-    bool is_inline = sfl_reply_value_is_inline(outcome);
-    show_value_locked(call, outcome->value, outcome->attempt,
-                      is_inline ? shown_bytes : outcome->value_bytes);
+    if (!sfl_reply_value_is_inline(outcome))
+        show_value_locked(call, outcome->value, outcome->attempt, outcome->value_bytes);
+    else if (outcome->value != call->reader.value)
+        drop_reader(call);
 }
 
 static void on_lead(void *context, struct sfl_member *member, const struct sfl_lead *lead)
@@ -198,20 +216,16 @@ static void on_audience(void *context, struct sfl_member *member,
     end(call, PENDING_AUDIENCE);
 }
 
-static void say_result(struct sfl_call *call, const struct sfl_result *result,
-                       struct sfl_bytes *shared)
+// `said` comes with its references.
+static void set_result_locked(struct sfl_call *call, const struct sfl_reply_result *said)
 {
-    if (begin(call)) {
-        struct sfl_outcome *outcome = sfl_outcome_ref(result->outcome);
-        if (result->led)
-            drop_reader(call);
-        else
-            show_outcome_locked(call, outcome);
-        call->result = *result;
-        call->shared = sfl_bytes_ref(shared);
-        end(call, PENDING_RESULT);
-    }
-    sfl_call_unref(call);
+    if (said->result.led)
+        drop_reader(call);
+    else
+        show_outcome_locked(call, said->result.outcome);
+    call->result = *said;
+    call->pending |= PENDING_RESULT;
+    make_ready_locked(call);
 }
 
 static void say_refusal(struct sfl_call *call, const struct sfl_refusal *refusal)
@@ -220,13 +234,21 @@ static void say_refusal(struct sfl_call *call, const struct sfl_refusal *refusal
     if (refusal->reason == SFL_REASON_MALFORMED && call->fault.what != NULL)
         said.reason = SFL_REASON_NONE;
     sfl_call_refuse(call, &said, &call->fault);
-    sfl_call_unref(call);
+    drop_engines(call);
 }
 
 static void on_result(void *context, struct sfl_member *member, const struct sfl_result *result)
 {
+    struct sfl_call *call = call_of(member);
+    struct sfl_reply_result said = {.result = *result};
     (void)context;
-    say_result(call_of(member), result, NULL);
+    if (begin(call)) {
+        set_result_locked(call, &said);
+        sfl_outbox_unlock(call->outbox);
+    } else {
+        sfl_reply_result_release(&said);
+    }
+    drop_engines(call);
 }
 
 static void on_refuse(void *context, struct sfl_member *member, const struct sfl_refusal *refusal)
@@ -235,21 +257,48 @@ static void on_refuse(void *context, struct sfl_member *member, const struct sfl
     say_refusal(call_of(member), refusal);
 }
 
+// Says one result to those at the front of `callers` that are on the same stream, under one lock,
+// and returns how many they are. `said` is borrowed; whoever is told gets references of its own.
+static unsigned say_result_to_stream(struct sfl_caller *const *callers, unsigned count,
+                                     const struct sfl_reply_result *said)
+{
+    struct sfl_outbox *outbox = call_of(sfl_member_of_caller(callers[0]))->outbox;
+    unsigned told = 0;
+    unsigned at = 0;
+    sfl_outbox_lock(outbox);
+    for (; at < count; at++) {
+        struct sfl_call *call = call_of(sfl_member_of_caller(callers[at]));
+        if (call->outbox != outbox)
+            break;
+        if (is_to_be_told_locked(call)) {
+            set_result_locked(call, said);
+            told++;
+        }
+    }
+    // They are counted before anybody can take them.
+    sfl_reply_result_share(said, told);
+    sfl_outbox_unlock(outbox);
+    for (unsigned i = 0; i < at; i++)
+        drop_engines(call_of(sfl_member_of_caller(callers[i])));
+    return at;
+}
+
 static void on_settled(void *context, const struct sfl_settled *settled)
 {
-    struct sfl_bytes *shared = NULL;
     (void)context;
-    // Without memory for the shared copy, each call's own message is made from the outcome.
-    if (!settled->refused && settled->count > 1)
-        shared = sfl_reply_share_result(&settled->result);
-    for (unsigned i = 0; i < settled->count; i++) {
-        struct sfl_call *call = call_of(sfl_member_of_caller(settled->callers[i]));
-        if (settled->refused)
-            say_refusal(call, &settled->refusal);
-        else
-            say_result(call, &settled->result, shared);
+    if (settled->refused) {
+        for (unsigned i = 0; i < settled->count; i++)
+            say_refusal(call_of(sfl_member_of_caller(settled->callers[i])), &settled->refusal);
+        return;
     }
-    sfl_bytes_unref(shared);
+    struct sfl_reply_result said = {.result = settled->result};
+    sfl_outcome_ref(said.result.outcome);
+    // Without memory for what is shared, each call's own message is made from the outcome.
+    if (settled->count > 1)
+        said.shared = sfl_shared_result_create(&said.result);
+    for (unsigned at = 0; at < settled->count;)
+        at += say_result_to_stream(settled->callers + at, settled->count - at, &said);
+    sfl_reply_result_release(&said);
 }
 
 const struct sfl_engine_sink sfl_call_sink = {
@@ -265,23 +314,24 @@ const struct sfl_engine_sink sfl_call_sink = {
 
 // --- what the caller does ---
 
-void sfl_call_join(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_join *join)
+void sfl_call_join(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_join *join,
+                   uint64_t now_ms)
 {
-    sfl_call_ref(call); // the engine's
-    sfl_call_ref(call); // ours: the last word may be said before the engine returns
-    sfl_engine_join(engine, &call->member, join);
-    sfl_call_unref(call);
+    // The engine's is the second one. Nobody else knows of the call yet.
+    atomic_store_explicit(&call->references, 2, memory_order_relaxed);
+    sfl_engine_join(engine, &call->member, join, now_ms);
 }
 
-void sfl_call_fail(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_fault *fault)
+void sfl_call_fail(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_fault *fault,
+                   uint64_t now_ms)
 {
     if (call->fault.what == NULL)
         call->fault = *fault;
-    sfl_engine_leave(engine, &call->member, SFL_REASON_MALFORMED, false);
+    sfl_engine_leave(engine, &call->member, SFL_REASON_MALFORMED, false, now_ms);
 }
 
 static void finish(struct sfl_call *call, struct sfl_engine *engine,
-                   const struct sfl_posted_finish *posted)
+                   const struct sfl_posted_finish *posted, uint64_t now_ms)
 {
     struct sfl_finish finish = {
         .kind = posted->outcome.kind,
@@ -292,32 +342,32 @@ static void finish(struct sfl_call *call, struct sfl_engine *engine,
         .pass_on = posted->pass_on,
     };
     if (!sfl_encode_texts(&posted->outcome, &finish.texts)) {
-        sfl_engine_leave(engine, &call->member, SFL_REASON_NO_MEMORY, false);
+        sfl_engine_leave(engine, &call->member, SFL_REASON_NO_MEMORY, false, now_ms);
         return;
     }
-    sfl_engine_finish(engine, &call->member, &finish);
+    sfl_engine_finish(engine, &call->member, &finish, now_ms);
     sfl_bytes_unref(finish.texts);
 }
 
 void sfl_call_step(struct sfl_call *call, struct sfl_engine *engine,
-                   const struct sfl_request *request)
+                   const struct sfl_request *request, uint64_t now_ms)
 {
     static const struct sfl_fault second_join = {"join", "this caller has joined already"};
     switch ((enum sfl_request_type)request->type) {
     case SFL_REQUEST_JOIN:
-        sfl_call_fail(call, engine, &second_join);
+        sfl_call_fail(call, engine, &second_join, now_ms);
         return;
     case SFL_REQUEST_CHUNK:
-        sfl_engine_chunk(engine, &call->member, &request->chunk);
+        sfl_engine_chunk(engine, &call->member, &request->chunk, now_ms);
         return;
     case SFL_REQUEST_RENEW:
-        sfl_engine_renew(engine, &call->member);
+        sfl_engine_renew(engine, &call->member, now_ms);
         return;
     case SFL_REQUEST_FINISH:
-        finish(call, engine, &request->finish);
+        finish(call, engine, &request->finish, now_ms);
         return;
     case SFL_REQUEST_CANCEL:
-        sfl_engine_leave(engine, &call->member, SFL_REASON_CANCELLED, true);
+        sfl_engine_leave(engine, &call->member, SFL_REASON_CANCELLED, true, now_ms);
         return;
     case SFL_REQUEST_NONE:
         return;
@@ -330,7 +380,6 @@ void sfl_call_detach_locked(struct sfl_call *call)
 {
     call->is_detached = true;
     sfl_link_remove(&call->in_ready);
-    sfl_link_remove(&call->in_stream);
 }
 
 static uint64_t left_to_read(const struct sfl_call *call)
@@ -341,9 +390,8 @@ static uint64_t left_to_read(const struct sfl_call *call)
 // The part of the value that travels inside the result, once the chunks are told.
 static uint64_t inline_bytes(const struct sfl_call *call)
 {
-    if (call->result.led || call->reader.value == NULL)
-        return 0;
-    return call->result.outcome->value_bytes - call->reader.cursor.position;
+    const struct sfl_result *result = &call->result.result;
+    return result->led ? 0 : result->outcome->value_bytes - call->reader.cursor.position;
 }
 
 uint64_t sfl_call_next_bytes_locked(const struct sfl_call *call, uint64_t chunk_bytes_max)
@@ -356,7 +404,7 @@ uint64_t sfl_call_next_bytes_locked(const struct sfl_call *call, uint64_t chunk_
     if (call->pending & (PENDING_LEAD | PENDING_AUDIENCE))
         return SMALL_REPLY_BYTES;
     if (call->pending & PENDING_RESULT)
-        return sfl_reply_texts_bytes(call->result.outcome) + inline_bytes(call);
+        return sfl_reply_texts_bytes(call->result.result.outcome) + inline_bytes(call);
     return call->pending & PENDING_END ? SFL_STATUS_TEXT_MAX : 0;
 }
 
@@ -382,18 +430,9 @@ static void take_chunk(struct sfl_call *call, uint64_t chunk_bytes_max,
 
 static void take_result(struct sfl_call *call, struct sfl_reply_result *result)
 {
-    *result = (struct sfl_reply_result){
-        .result = call->result,
-        .cursor = call->reader.cursor,
-        .inline_bytes = inline_bytes(call),
-    };
-    // The shared one holds a whole value or none. A caller that has read a part of a value that
-    // would be whole in it gets a result of its own, with the rest.
-    if (result->cursor.position == 0 || !sfl_reply_value_is_inline(call->result.outcome))
-        result->shared = call->shared;
-    else
-        sfl_bytes_unref(call->shared);
-    call->shared = NULL;
+    *result = call->result;
+    result->cursor = call->reader.cursor;
+    result->inline_bytes = inline_bytes(call);
 }
 
 static bool take_pending(struct sfl_call *call, unsigned pending)

@@ -6,7 +6,9 @@
 // from which chunks are cut when there is room for them.
 //
 // A call is freed when its last word has been said (the engine's reference) and its stream has let
-// go of it (the stream's reference).
+// go of it (the stream's reference). The stream lets go on its own thread, where its events are
+// told; so whatever an event calls here needs no reference of its own, and until then the call
+// needs none to the outbox.
 #ifndef SFL_TRANSPORT_CALL_H
 #define SFL_TRANSPORT_CALL_H
 
@@ -26,55 +28,56 @@ struct sfl_reader {
 
 struct sfl_call {
     struct sfl_member member;
-    struct sfl_outbox *outbox; // of its stream; a reference
+    struct sfl_outbox *outbox; // of its stream
     void (*free)(struct sfl_call *call);
     atomic_uint references;
-    uint64_t id; // Session only
+    uint64_t id;               // Session only
+    struct sfl_link in_stream; // Session only: among its calls; its thread's alone
 
     // What the transport itself found wrong; set before the engine is told MALFORMED.
     struct sfl_fault fault;
 
     // Under the outbox's lock.
-    struct sfl_link in_ready;
-    struct sfl_link in_stream; // Session only: among the calls that have not ended
-    unsigned pending;          // which of the following are to be told
-    bool is_detached;          // the stream has let go of it: nothing is told any more
+    struct sfl_link in_ready; // of the outbox; once it is detached, the stream's to use
+    unsigned pending;         // which of the following are to be told
+    bool is_detached;         // nothing is told any more
     struct sfl_lead lead;
     struct sfl_reply_follow follow;
     struct sfl_reply_restart restart;
     struct sfl_audience audience;
     struct sfl_reader reader;
     union {
-        struct {
-            struct sfl_result result; // with a reference to its outcome
-            struct sfl_bytes *shared; // the encoded Result, or NULL
-        };
+        struct sfl_reply_result result; // without what depends on where the reader is
         struct sfl_reply_end end;
     };
 };
 
-// Makes a call with one reference, the stream's. `free` gets it when the last one is gone.
+// Makes a call with one reference, the stream's. `free` gets it when the engine has the last one.
 void sfl_call_init(struct sfl_call *call, struct sfl_outbox *outbox, uint64_t id,
                    void (*free)(struct sfl_call *call));
 
-struct sfl_call *sfl_call_ref(struct sfl_call *call);
-void sfl_call_unref(struct sfl_call *call);
+// The stream lets go of the call, on its thread. True when nobody knows it any more: its memory is
+// the stream's then. Otherwise the engine is about to say its last word, and `free` follows.
+bool sfl_call_let_go(struct sfl_call *call);
 
 // Ends a call that the engine does not know (yet). `refusal` is borrowed; reason NONE: the fault.
 void sfl_call_refuse(struct sfl_call *call, const struct sfl_refusal *refusal,
                      const struct sfl_fault *fault);
 
-// Carries out one step of the caller after its join, which has no fault.
+// Carries out one step of the caller after its join, which has no fault. `now_ms`, here and below,
+// is when its message came.
 void sfl_call_step(struct sfl_call *call, struct sfl_engine *engine,
-                   const struct sfl_request *request);
+                   const struct sfl_request *request, uint64_t now_ms);
 
 // Joins: from here on the engine has a reference, until it has said the last word.
-void sfl_call_join(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_join *join);
+void sfl_call_join(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_join *join,
+                   uint64_t now_ms);
 
 // Ends a call that has joined because of a fault of its own step.
-void sfl_call_fail(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_fault *fault);
+void sfl_call_fail(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_fault *fault,
+                   uint64_t now_ms);
 
-// With the outbox's lock held: the stream lets go of the call.
+// With the outbox's lock held: nothing is told to the call any more.
 void sfl_call_detach_locked(struct sfl_call *call);
 
 // With the outbox's lock held: at least the bytes that the next reply takes; 0 when there is none.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // SingleFlight.Do: one stream is one caller.
+#include "base/clock.h"
 #include "base/status.h"
 #include "transport/call.h"
 #include "transport/decode.h"
@@ -69,7 +70,7 @@ static void fail(struct do_stream *stream, const struct sfl_fault *fault)
 {
     static const struct sfl_refusal none = {.reason = SFL_REASON_NONE};
     if (stream->has_joined)
-        sfl_call_fail(&stream->call, stream->outbox.transport->engine, fault);
+        sfl_call_fail(&stream->call, stream->outbox.transport->engine, fault, sfl_clock_now_ms());
     else
         refuse(stream, &none, fault);
 }
@@ -89,7 +90,7 @@ static void join(struct do_stream *stream, struct sfl_join *join)
     // gRPC ends the stream at its deadline; the core needs to know it for the audience's sake.
     join->deadline_ms = sfl_stream_deadline_ms(stream->outbox.stream);
     join->ends_at_deadline = false;
-    sfl_call_join(&stream->call, transport->engine, join);
+    sfl_call_join(&stream->call, transport->engine, join, sfl_clock_now_ms());
 }
 
 static void handle(struct do_stream *stream, struct sfl_span message)
@@ -99,7 +100,8 @@ static void handle(struct do_stream *stream, struct sfl_span message)
     if (!sfl_decode_do(message, &request) || request.fault.what != NULL)
         fail(stream, &request.fault);
     else if (stream->has_joined)
-        sfl_call_step(&stream->call, stream->outbox.transport->engine, &request);
+        sfl_call_step(&stream->call, stream->outbox.transport->engine, &request,
+                      sfl_clock_now_ms());
     else if (request.type == SFL_REQUEST_JOIN)
         join(stream, &request.join);
     else
@@ -121,7 +123,8 @@ static void on_half_close(void *context)
     static const struct sfl_fault no_join = {"step", "the stream ended without a join"};
     struct do_stream *stream = context;
     if (stream->has_joined)
-        sfl_engine_half_close(stream->outbox.transport->engine, &stream->call.member);
+        sfl_engine_half_close(stream->outbox.transport->engine, &stream->call.member,
+                              sfl_clock_now_ms());
     else if (!stream->is_over)
         fail(stream, &no_join);
 }
@@ -144,12 +147,12 @@ static void on_closed(void *context, int code, const char *text)
     // After the last word this changes nothing.
     if (stream->has_joined) {
         sfl_engine_leave(transport->engine, &stream->call.member, SFL_REASON_BROKEN,
-                         sfl_transport_is_broken(code));
+                         sfl_transport_is_broken(code), sfl_clock_now_ms());
         sfl_connection_give(stream->connection);
     }
     sfl_connection_close(stream->connection);
     atomic_fetch_sub_explicit(&transport->calls, 1, memory_order_relaxed);
-    sfl_call_unref(&stream->call);
+    (void)sfl_call_let_go(&stream->call); // it is a part of the stream, which goes with its outbox
     sfl_outbox_unref(&stream->outbox);
 }
 

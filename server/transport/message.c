@@ -49,13 +49,10 @@ static void close_run(struct sfl_message *message)
 
 void sfl_message_copy(struct sfl_message *message, const void *data, size_t size)
 {
-    assert(size <= SFL_MESSAGE_SCRATCH - message->scratch_used);
-    message->is_empty = false;
-    if (size == 0)
-        return;
-    memcpy(message->scratch + message->scratch_used, data, size);
-    message->scratch_used += size;
-    message->bytes += size;
+    uint8_t *at = sfl_message_room(message, size);
+    if (size > 0)
+        memcpy(at, data, size);
+    sfl_message_commit(message, at + size);
 }
 
 void sfl_message_refer(struct sfl_message *message, struct sfl_span bytes,

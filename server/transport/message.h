@@ -7,6 +7,8 @@
 #include "rpc/stream.h"
 #include "rpc/wire.h"
 
+#include <assert.h>
+
 enum {
     SFL_MESSAGE_BYTES_MAX = 4 * 1024 * 1024, // no message to a client is larger
     SFL_MESSAGE_PIECES = 128,
@@ -35,6 +37,22 @@ void sfl_message_init(struct sfl_message *message);
 // True while there surely is room for replies of SFL_MESSAGE_ROUND_BYTES in all, and one more of
 // any size.
 bool sfl_message_has_room(const struct sfl_message *message);
+
+// Where to write the next bytes, at most `size` of them, for which there must be room; what was
+// written is added by sfl_message_commit, with the place after it.
+static inline uint8_t *sfl_message_room(struct sfl_message *message, size_t size)
+{
+    assert(size <= SFL_MESSAGE_SCRATCH - message->scratch_used);
+    return message->scratch + message->scratch_used;
+}
+
+static inline void sfl_message_commit(struct sfl_message *message, const uint8_t *end)
+{
+    size_t used = (size_t)(end - message->scratch);
+    message->bytes += used - message->scratch_used;
+    message->scratch_used = used;
+    message->is_empty = false;
+}
 
 // Adds a copy of bytes, for which there must be room.
 void sfl_message_copy(struct sfl_message *message, const void *data, size_t size);

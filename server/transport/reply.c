@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/reply.h"
 
+#include "base/references.h"
 #include "base/status.h"
 #include "rpc/put.h"
 
 #include <assert.h>
-#include <stdio.h>
+#include <stdlib.h>
 
 // The numbers of the steps in DoResponse. In CallResponse each is greater by one, the call's id
 // comes first, and `end` is the step after `result`.
@@ -167,22 +168,30 @@ static void add_value(struct body *body, struct sfl_reply_result *result)
     }
 }
 
+// The shared one holds a whole value or none: a caller that has read a part of a value that would
+// be whole in it gets a result of its own, with the rest.
+static bool is_shared_for(const struct sfl_reply_result *result)
+{
+    return result->shared != NULL &&
+           (result->cursor.position == 0 || !sfl_reply_value_is_inline(result->result.outcome));
+}
+
 static void encode_result(struct body *body, struct sfl_reply_result *result)
 {
     struct sfl_outcome *outcome = result->result.outcome;
     body->field = FIELD_RESULT;
-    if (result->shared != NULL) {
-        add_part(body, sfl_bytes_span(result->shared), release_bytes, result->shared);
-        sfl_outcome_unref(outcome);
-        return;
+    if (is_shared_for(result)) {
+        struct sfl_bytes *encoded = result->shared->encoded;
+        add_part(body, sfl_bytes_span(encoded), release_bytes, sfl_bytes_ref(encoded));
+    } else {
+        body->head_size = put_result_head(body->head, &result->result, result->inline_bytes);
+        if (result->inline_bytes > 0)
+            add_value(body, result);
+        if (outcome->texts != NULL)
+            add_part(body, sfl_bytes_span(outcome->texts), release_bytes,
+                     sfl_bytes_ref(outcome->texts));
     }
-    body->head_size = put_result_head(body->head, &result->result, result->inline_bytes);
-    if (result->inline_bytes > 0)
-        add_value(body, result);
-    if (outcome->texts != NULL)
-        add_part(body, sfl_bytes_span(outcome->texts), release_bytes,
-                 sfl_bytes_ref(outcome->texts));
-    sfl_outcome_unref(outcome);
+    sfl_reply_result_release(result);
 }
 
 // The status of an END; `text` has room for any of our texts.
@@ -254,9 +263,11 @@ static void encode(struct body *body, struct sfl_reply *reply)
     }
 }
 
-static void put_body(struct sfl_message *message, const struct body *body)
+// Appends the body at `at`, which is in the message's room.
+static void put_body(struct sfl_message *message, uint8_t *at, const struct body *body)
 {
-    sfl_message_copy(message, body->head, body->head_size);
+    memcpy(at, body->head, body->head_size);
+    sfl_message_commit(message, at + body->head_size);
     for (size_t i = 0; i < body->part_count; i++) {
         const struct sfl_piece *part = &body->parts[i];
         sfl_message_refer(message, part->bytes, part->release, part->owner);
@@ -267,27 +278,24 @@ void sfl_reply_put_do(struct sfl_message *message, struct sfl_reply *reply)
 {
     assert(reply->type != SFL_REPLY_END);
     struct body body;
-    uint8_t prefix[PREFIX_MAX];
     encode(&body, reply);
-    uint8_t *at = sfl_wire_put_length(prefix, body.field, body.head_size + body.parts_bytes);
-    sfl_message_copy(message, prefix, (size_t)(at - prefix));
-    put_body(message, &body);
+    uint8_t *at = sfl_message_room(message, PREFIX_MAX + body.head_size);
+    at = sfl_wire_put_length(at, body.field, body.head_size + body.parts_bytes);
+    put_body(message, at, &body);
 }
 
 void sfl_reply_put_session(struct sfl_message *message, struct sfl_reply *reply)
 {
     struct body body;
-    uint8_t prefix[PREFIX_MAX];
-    uint8_t step[PREFIX_MAX]; // id, and the header of the step
     encode(&body, reply);
     uint64_t body_bytes = body.head_size + body.parts_bytes;
-    uint8_t *step_end = sfl_wire_put_number(step, FIELD_ID, reply->id);
-    step_end = sfl_wire_put_length(step_end, body.field + 1, body_bytes);
-    size_t step_size = (size_t)(step_end - step);
-    uint8_t *at = sfl_wire_put_length(prefix, FIELD_CALLS, step_size + body_bytes);
-    sfl_message_copy(message, prefix, (size_t)(at - prefix));
-    sfl_message_copy(message, step, step_size);
-    put_body(message, &body);
+    size_t id_bytes = reply->id == 0 ? 0 : 1 + sfl_wire_varint_size(reply->id);
+    uint64_t step_bytes = 1 + sfl_wire_varint_size(body_bytes) + body_bytes;
+    uint8_t *at = sfl_message_room(message, PREFIX_MAX + body.head_size);
+    at = sfl_wire_put_length(at, FIELD_CALLS, id_bytes + step_bytes);
+    at = sfl_wire_put_number(at, FIELD_ID, reply->id);
+    at = sfl_wire_put_length(at, body.field + 1, body_bytes);
+    put_body(message, at, &body);
 }
 
 uint64_t sfl_reply_texts_bytes(const struct sfl_outcome *outcome)
@@ -302,20 +310,57 @@ bool sfl_reply_value_is_inline(const struct sfl_outcome *outcome)
                SFL_MESSAGE_BYTES_MAX;
 }
 
-struct sfl_bytes *sfl_reply_share_result(const struct sfl_result *result)
+// The whole Result in one piece; NULL when there is no memory.
+static struct sfl_bytes *encode_whole_result(const struct sfl_result *result)
 {
     const struct sfl_outcome *outcome = result->outcome;
     uint64_t inline_bytes = sfl_reply_value_is_inline(outcome) ? outcome->value_bytes : 0;
     uint8_t head[HEAD_MAX];
     size_t head_size = put_result_head(head, result, inline_bytes);
-    struct sfl_bytes *shared =
+    struct sfl_bytes *encoded =
         sfl_bytes_create(&sfl_heap, head_size + inline_bytes + texts_size(outcome));
-    if (shared == NULL)
+    if (encoded == NULL)
         return NULL;
-    memcpy(shared->data, head, head_size);
+    memcpy(encoded->data, head, head_size);
     struct sfl_value_cursor cursor = {0};
-    uint8_t *at = copy_value(shared->data + head_size, outcome->value, &cursor, inline_bytes);
+    uint8_t *at = copy_value(encoded->data + head_size, outcome->value, &cursor, inline_bytes);
     if (outcome->texts != NULL)
         memcpy(at, outcome->texts->data, outcome->texts->size);
+    return encoded;
+}
+
+struct sfl_shared_result *sfl_shared_result_create(const struct sfl_result *result)
+{
+    struct sfl_shared_result *shared = malloc(sizeof(*shared));
+    struct sfl_bytes *encoded = shared == NULL ? NULL : encode_whole_result(result);
+    if (encoded == NULL) {
+        free(shared);
+        return NULL;
+    }
+    atomic_init(&shared->references, 1);
+    shared->outcome = result->outcome;
+    shared->encoded = encoded;
     return shared;
+}
+
+void sfl_reply_result_share(const struct sfl_reply_result *result, unsigned count)
+{
+    if (result->shared != NULL) {
+        atomic_fetch_add_explicit(&result->shared->references, count, memory_order_relaxed);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++)
+        sfl_outcome_ref(result->result.outcome);
+}
+
+void sfl_reply_result_release(struct sfl_reply_result *result)
+{
+    struct sfl_shared_result *shared = result->shared;
+    if (shared == NULL) {
+        sfl_outcome_unref(result->result.outcome);
+    } else if (sfl_references_drop(&shared->references)) {
+        sfl_outcome_unref(shared->outcome);
+        sfl_bytes_unref(shared->encoded);
+        free(shared);
+    }
 }

@@ -35,10 +35,18 @@ struct sfl_reply_chunk {
     struct sfl_value *value; // a reference, which holds the data
 };
 
+// A result that many callers get: encoded once, with a value that is small enough to travel inside.
+struct sfl_shared_result {
+    atomic_uint references;
+    struct sfl_outcome *outcome; // a reference
+    struct sfl_bytes *encoded;   // the whole Result; a reference
+};
+
 struct sfl_reply_result {
-    struct sfl_result result; // with a reference to its outcome
-    struct sfl_bytes *shared; // a reference to the whole encoded Result, or NULL
-    // Otherwise: the part of the value that travels inside.
+    struct sfl_result result;
+    // A reference, which holds the outcome too; NULL: the reference is to the outcome itself.
+    struct sfl_shared_result *shared;
+    // Where the caller is in the value, and how much of the rest travels inside the result.
     struct sfl_value_cursor cursor;
     uint64_t inline_bytes;
 };
@@ -74,8 +82,12 @@ void sfl_reply_put_session(struct sfl_message *message, struct sfl_reply *reply)
 // Sets the message's status to what an END says, and takes its references.
 void sfl_reply_end_status(struct sfl_message *message, struct sfl_reply_end *end);
 
-// Drops the references of an END.
+// Drops the references of an END, and of a RESULT.
 void sfl_reply_end_release(struct sfl_reply_end *end);
+void sfl_reply_result_release(struct sfl_reply_result *result);
+
+// Takes references for `count` more holders of a RESULT.
+void sfl_reply_result_share(const struct sfl_reply_result *result, unsigned count);
 
 // True when all of the outcome's value (up to SFL_INLINE_VALUE_MAX) may travel inside `result`.
 bool sfl_reply_value_is_inline(const struct sfl_outcome *outcome);
@@ -83,8 +95,8 @@ bool sfl_reply_value_is_inline(const struct sfl_outcome *outcome);
 // At least the bytes that an encoded Result takes beside the value.
 uint64_t sfl_reply_texts_bytes(const struct sfl_outcome *outcome);
 
-// Encodes the Result that all callers of a batch get, an inline value included. NULL when there is
-// no memory.
-struct sfl_bytes *sfl_reply_share_result(const struct sfl_result *result);
+// Encodes the Result that all callers of a batch get, an inline value included. Takes over the
+// reference to the outcome; when there is no memory, returns NULL and does not.
+struct sfl_shared_result *sfl_shared_result_create(const struct sfl_result *result);
 
 #endif

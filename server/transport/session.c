@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // SingleFlight.Session: one stream is many callers, each with an id.
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/status.h"
 #include "transport/call.h"
 #include "transport/decode.h"
@@ -23,12 +22,16 @@ struct session {
     struct sfl_connection *connection;
     // The stream's thread alone.
     struct sfl_ids ids;
+    struct sfl_index index; // its calls, by id, until they are put away
+    struct sfl_list calls;  // the same, in the order of their joins
+    struct sfl_spares_hand hand;
+    uint64_t joined_count;
     bool is_over; // a message could not be read
-    // Under the outbox's lock: the calls that have not ended, and answers to ids without a call.
-    struct sfl_index index;
-    struct sfl_list calls;
-    struct sfl_strays strays;
-    bool is_half_closed;
+    // Under the outbox's lock.
+    struct sfl_list ended;    // calls whose last word has been taken, to be put away
+    uint64_t ended_count;     // of all calls ever
+    struct sfl_strays strays; // answers to ids without a call
+    bool is_half_closed;      // joined_count grows no more
 };
 
 static struct session *session_of(struct sfl_outbox *outbox)
@@ -36,10 +39,13 @@ static struct session *session_of(struct sfl_outbox *outbox)
     return SFL_CONTAINER_OF(outbox, struct session, outbox);
 }
 
-// Ids are the client's choice, so they are hashed with a secret.
+// Ids are the client's choice, so they are hashed with a secret: both halves of a product.
 static uint64_t hash_id(const struct session *session, uint64_t id)
 {
-    return sfl_hash_stable(sfl_span_of(&id, sizeof(id)), session->outbox.transport->hash_seed);
+    __extension__ typedef unsigned __int128 wide;
+    uint64_t secret = session->outbox.transport->hash_seed;
+    wide product = (wide)(id ^ secret) * (secret | 1);
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 static void free_call(struct sfl_call *call)
@@ -47,9 +53,10 @@ static void free_call(struct sfl_call *call)
     free(call);
 }
 
-// --- the table of calls ---
+// --- the table of calls, on the stream's thread ---
 
-static struct sfl_call *find_locked(struct session *session, uint64_t id)
+// The call with this id; NULL when it has none or has been put away.
+static struct sfl_call *find_call(const struct session *session, uint64_t id)
 {
     struct sfl_index_walk walk = {0};
     uint64_t hash = hash_id(session, id);
@@ -61,84 +68,72 @@ static struct sfl_call *find_locked(struct session *session, uint64_t id)
     return NULL;
 }
 
-// A reference to the call with this id, or NULL when it has none or has ended.
-static struct sfl_call *find_call(struct session *session, uint64_t id)
-{
-    sfl_outbox_lock(&session->outbox);
-    struct sfl_call *call = find_locked(session, id);
-    if (call != NULL)
-        sfl_call_ref(call);
-    sfl_outbox_unlock(&session->outbox);
-    return call;
-}
-
-// A new call in the table, with a reference for the caller; NULL when there is no memory.
+// A new call in the table; NULL when there is no memory.
 static struct sfl_call *add_call(struct session *session, uint64_t id)
 {
-    struct sfl_call *call = malloc(sizeof(*call));
+    if (!sfl_index_reserve(&session->index))
+        return NULL;
+    struct sfl_call *call = sfl_spares_take(&session->hand);
     if (call == NULL)
         return NULL;
     sfl_call_init(call, &session->outbox, id, free_call);
-    sfl_outbox_lock(&session->outbox);
-    bool has_room = sfl_index_reserve(&session->index);
-    if (has_room) {
-        sfl_index_insert(&session->index, hash_id(session, id), sfl_call_ref(call));
-        sfl_list_append(&session->calls, &call->in_stream);
-    }
-    sfl_outbox_unlock(&session->outbox);
-    if (has_room) {
-        atomic_fetch_add_explicit(&session->outbox.transport->calls, 1, memory_order_relaxed);
-        return call;
-    }
-    sfl_call_unref(call);
-    return NULL;
+    sfl_index_insert(&session->index, hash_id(session, id), call);
+    sfl_list_append(&session->calls, &call->in_stream);
+    session->joined_count++;
+    atomic_fetch_add_explicit(&session->outbox.transport->calls, 1, memory_order_relaxed);
+    return call;
 }
 
-// The stream lets go of the call: the table's reference is the caller's to give to release_call.
-static void remove_locked(struct session *session, struct sfl_call *call)
+// Takes a call that has been detached out of the table.
+static void put_away(struct session *session, struct sfl_call *call)
 {
     sfl_index_remove(&session->index, hash_id(session, call->id), call);
-    sfl_call_detach_locked(call);
-}
-
-static void release_call(struct session *session, struct sfl_call *call)
-{
+    sfl_link_remove(&call->in_stream);
     sfl_connection_give(session->connection);
     atomic_fetch_sub_explicit(&session->outbox.transport->calls, 1, memory_order_relaxed);
-    sfl_call_unref(call);
+    if (sfl_call_let_go(call))
+        sfl_spares_give(&session->hand, call);
 }
 
-// Every call leaves, for one reason.
+// Puts the calls away that have had their last word.
+static void put_ended_away(struct session *session)
+{
+    struct sfl_list ended;
+    struct sfl_link *link = NULL;
+    sfl_list_init(&ended);
+    sfl_outbox_lock(&session->outbox);
+    sfl_list_append_all(&ended, &session->ended);
+    sfl_outbox_unlock(&session->outbox);
+    while ((link = sfl_list_pop(&ended)) != NULL)
+        put_away(session, SFL_CONTAINER_OF(link, struct sfl_call, in_ready));
+}
+
+// Every call leaves, for one reason. Those that have had their last word take no notice.
 static void leave_all(struct session *session, enum sfl_reason reason, bool broken)
 {
-    for (;;) {
-        struct sfl_call *call = NULL;
+    struct sfl_engine *engine = session->outbox.transport->engine;
+    uint64_t now_ms = sfl_clock_now_ms();
+    struct sfl_link *link = NULL;
+    while ((link = sfl_list_first(&session->calls)) != NULL) {
+        struct sfl_call *call = SFL_CONTAINER_OF(link, struct sfl_call, in_stream);
         sfl_outbox_lock(&session->outbox);
-        struct sfl_link *link = sfl_list_first(&session->calls);
-        if (link != NULL) {
-            call = SFL_CONTAINER_OF(link, struct sfl_call, in_stream);
-            remove_locked(session, call);
-        }
+        sfl_call_detach_locked(call);
         sfl_outbox_unlock(&session->outbox);
-        if (call == NULL)
-            return;
-        sfl_engine_leave(session->outbox.transport->engine, &call->member, reason, broken);
-        release_call(session, call);
+        sfl_engine_leave(engine, &call->member, reason, broken, now_ms);
+        put_away(session, call);
     }
 }
 
 // --- out ---
 
-// Some replies, taken under one lock, and the calls that they end.
+// Some replies, taken under one lock.
 struct round {
     unsigned count;
-    unsigned ended_count;
     uint64_t bytes; // at least what the replies take
     bool has_more;  // the next one has to wait for the next message
     bool is_all;    // nothing is left to say
     bool is_done;   // and nothing will be
     struct sfl_reply replies[ROUND_MAX];
-    struct sfl_call *ended[ROUND_MAX];
 };
 
 static void take_strays_locked(struct session *session, struct round *round)
@@ -157,8 +152,9 @@ static void take_reply_locked(struct session *session, struct sfl_call *call, st
     sfl_call_take_locked(call, CHUNK_BYTES_MAX, reply);
     sfl_link_remove(&call->in_ready);
     if (sfl_reply_is_last(reply)) {
-        remove_locked(session, call);
-        round->ended[round->ended_count++] = call;
+        sfl_call_detach_locked(call);
+        sfl_list_append(&session->ended, &call->in_ready);
+        session->ended_count++;
     } else if (sfl_call_next_bytes_locked(call, CHUNK_BYTES_MAX) > 0) {
         sfl_list_append(&session->outbox.ready, &call->in_ready);
     }
@@ -192,14 +188,14 @@ static void take_replies_locked(struct session *session, size_t message_bytes, s
 static void take_round(struct session *session, size_t message_bytes, struct round *round)
 {
     round->count = 0;
-    round->ended_count = 0;
     round->bytes = 0;
     round->has_more = false;
     sfl_outbox_lock(&session->outbox);
     take_strays_locked(session, round);
     take_replies_locked(session, message_bytes, round);
     round->is_all = session->strays.count == 0 && sfl_list_is_empty(&session->outbox.ready);
-    round->is_done = round->is_all && session->is_half_closed && session->index.count == 0;
+    round->is_done =
+        round->is_all && session->is_half_closed && session->ended_count == session->joined_count;
     sfl_outbox_unlock(&session->outbox);
 }
 
@@ -211,8 +207,6 @@ static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message
         take_round(session, message->bytes, &round);
         for (unsigned i = 0; i < round.count; i++)
             sfl_reply_put_session(message, &round.replies[i]);
-        for (unsigned i = 0; i < round.ended_count; i++)
-            release_call(session, round.ended[i]);
     } while (!round.is_all && !round.has_more && message->bytes < MESSAGE_BYTES_GOAL &&
              sfl_message_has_room(message));
     message->may_have_more = !round.is_all;
@@ -275,23 +269,17 @@ static void answer_refusal(struct session *session, uint64_t id, enum sfl_reason
     answer(session, id, &end);
 }
 
-static uint64_t deadline_of(uint64_t timeout_ms)
+static uint64_t deadline_of(uint64_t timeout_ms, uint64_t now_ms)
 {
-    uint64_t now_ms = sfl_clock_now_ms();
     if (timeout_ms == 0 || timeout_ms > UINT64_MAX - now_ms)
         return UINT64_MAX;
     return now_ms + timeout_ms;
 }
 
-static void join(struct session *session, struct sfl_request *request)
+// A join whose id may be one.
+static void join(struct session *session, struct sfl_request *request, uint64_t now_ms)
 {
-    static const struct sfl_fault not_growing = {
-        "id", "must be greater than that of every join before it on this stream"};
     uint64_t max = session->outbox.transport->connection_callers_max;
-    if (!sfl_ids_may_join(&session->ids, request->id)) {
-        answer_fault(session, request->id, &not_growing);
-        return;
-    }
     sfl_ids_join(&session->ids, request->id);
     if (request->fault.what != NULL) {
         answer_fault(session, request->id, &request->fault);
@@ -307,38 +295,47 @@ static void join(struct session *session, struct sfl_request *request)
         answer_refusal(session, request->id, SFL_REASON_NO_MEMORY, 0);
         return;
     }
-    request->join.deadline_ms = deadline_of(request->timeout_ms);
+    request->join.deadline_ms = deadline_of(request->timeout_ms, now_ms);
     request->join.ends_at_deadline = true;
-    sfl_call_join(call, session->outbox.transport->engine, &request->join);
-    sfl_call_unref(call);
+    sfl_call_join(call, session->outbox.transport->engine, &request->join, now_ms);
 }
 
-static void handle(struct session *session, struct sfl_request *request)
+// A step for an id that has no call.
+static void handle_stray(struct session *session, const struct sfl_request *request)
 {
+    static const struct sfl_fault not_growing = {
+        "id", "must be greater than that of every join before it on this stream"};
     static const struct sfl_fault never_joined = {"id", "a step for a call that never joined"};
-    struct sfl_engine *engine = session->outbox.transport->engine;
-    struct sfl_call *call = find_call(session, request->id);
-    if (call != NULL) {
-        if (request->fault.what != NULL)
-            sfl_call_fail(call, engine, &request->fault);
-        else
-            sfl_call_step(call, engine, request);
-        sfl_call_unref(call);
-    } else if (request->type == SFL_REQUEST_JOIN) {
-        join(session, request);
-    } else if (!sfl_ids_have_joined(&session->ids, request->id)) {
+    if (request->type == SFL_REQUEST_JOIN)
+        answer_fault(session, request->id, &not_growing);
+    else if (!sfl_ids_have_joined(&session->ids, request->id))
         answer_fault(session, request->id,
                      request->fault.what != NULL ? &request->fault : &never_joined);
-    }
 }
 
-static void on_message(void *context, struct sfl_span message)
+static void handle(struct session *session, struct sfl_request *request, uint64_t now_ms)
 {
-    struct session *session = context;
+    struct sfl_engine *engine = session->outbox.transport->engine;
+    if (request->type == SFL_REQUEST_JOIN && sfl_ids_may_join(&session->ids, request->id)) {
+        join(session, request, now_ms);
+        return;
+    }
+    struct sfl_call *call = find_call(session, request->id);
+    if (call == NULL)
+        handle_stray(session, request);
+    else if (request->fault.what != NULL)
+        sfl_call_fail(call, engine, &request->fault, now_ms);
+    else
+        sfl_call_step(call, engine, request, now_ms);
+}
+
+static void handle_all(struct session *session, struct sfl_span message)
+{
     struct sfl_request request;
+    uint64_t now_ms = sfl_clock_now_ms();
     while (!session->is_over) {
         if (sfl_decode_session_next(&message, &request)) {
-            handle(session, &request);
+            handle(session, &request, now_ms);
             continue;
         }
         if (request.fault.what != NULL)
@@ -347,36 +344,25 @@ static void on_message(void *context, struct sfl_span message)
     }
 }
 
-// The next call that has not been told of the half-close, with a reference; NULL after the last.
-static struct sfl_call *next_open(struct session *session, struct sfl_list *open)
+static void on_message(void *context, struct sfl_span message)
 {
-    sfl_outbox_lock(&session->outbox);
-    struct sfl_link *link = sfl_list_pop(open);
-    struct sfl_call *call = NULL;
-    if (link != NULL) {
-        call = sfl_call_ref(SFL_CONTAINER_OF(link, struct sfl_call, in_stream));
-        sfl_list_append(&session->calls, link);
-    }
-    sfl_outbox_unlock(&session->outbox);
-    return call;
+    struct session *session = context;
+    put_ended_away(session);
+    handle_all(session, message);
+    sfl_spares_put_down(&session->hand);
 }
 
 static void on_half_close(void *context)
 {
     struct session *session = context;
-    struct sfl_list open;
-    struct sfl_link *link = NULL;
-    struct sfl_call *call = NULL;
-    sfl_list_init(&open);
+    uint64_t now_ms = sfl_clock_now_ms();
+    struct sfl_link *link = sfl_list_first(&session->calls);
     sfl_outbox_lock(&session->outbox);
-    while ((link = sfl_list_pop(&session->calls)) != NULL)
-        sfl_list_append(&open, link);
     session->is_half_closed = true;
     sfl_outbox_unlock(&session->outbox);
-    // A call that ends meanwhile takes itself out of whichever list it is in.
-    while ((call = next_open(session, &open)) != NULL) {
-        sfl_engine_half_close(session->outbox.transport->engine, &call->member);
-        sfl_call_unref(call);
+    for (; link != NULL; link = sfl_list_next(&session->calls, link)) {
+        struct sfl_call *call = SFL_CONTAINER_OF(link, struct sfl_call, in_stream);
+        sfl_engine_half_close(session->outbox.transport->engine, &call->member, now_ms);
     }
     sfl_outbox_wake(&session->outbox);
 }
@@ -384,6 +370,8 @@ static void on_half_close(void *context)
 static void on_sent(void *context)
 {
     struct session *session = context;
+    put_ended_away(session);
+    sfl_spares_put_down(&session->hand);
     sfl_outbox_on_sent(&session->outbox);
 }
 
@@ -393,6 +381,7 @@ static void on_closed(void *context, int code, const char *text)
     (void)text;
     sfl_outbox_on_closed(&session->outbox);
     leave_all(session, SFL_REASON_BROKEN, sfl_transport_is_broken(code));
+    sfl_spares_put_down(&session->hand);
     sfl_transport_remove_resident(session->outbox.transport, &session->outbox);
     sfl_outbox_unref(&session->outbox);
 }
@@ -429,6 +418,8 @@ void sfl_session_on_call(void *context, struct sfl_stream *stream,
     session->connection = connection;
     sfl_index_init(&session->index, &sfl_heap);
     sfl_list_init(&session->calls);
+    session->hand.spares = &transport->spares;
+    sfl_list_init(&session->ended);
     sfl_strays_init(&session->strays);
     sfl_outbox_init(&session->outbox, &outbox_ops, transport, stream);
     *events_out = &events;

@@ -181,7 +181,7 @@ static void on_audience(void *context, struct sfl_member *member,
     CHECK(atomic_load(&seat_of(member)->phase) == LEADING);
 }
 
-static void on_result(void *context, struct sfl_member *member, const struct sfl_result *result)
+static void hear_result(void *context, struct sfl_member *member, const struct sfl_result *result)
 {
     struct stage *stage = context;
     struct seat *seat = seat_of(member);
@@ -199,6 +199,12 @@ static void on_result(void *context, struct sfl_member *member, const struct sfl
     start_over(seat);
     atomic_fetch_add(&stage->results, 1);
     enter(stage, seat, ENDED);
+}
+
+static void on_result(void *context, struct sfl_member *member, const struct sfl_result *result)
+{
+    hear_result(context, member, result);
+    sfl_outcome_unref(result->outcome);
 }
 
 static void on_refuse(void *context, struct sfl_member *member, const struct sfl_refusal *refusal)
@@ -221,7 +227,7 @@ static void on_settled(void *context, const struct sfl_settled *settled)
         if (settled->refused)
             on_refuse(context, member, &settled->refusal);
         else
-            on_result(context, member, &settled->result);
+            hear_result(context, member, &settled->result);
     }
 }
 
@@ -278,7 +284,7 @@ static void sit_down(struct stage *stage, struct choice *choice, struct seat *se
     sfl_caller_init(&seat->member.caller);
     seat->first_byte = -1;
     enter(stage, seat, JOINING);
-    sfl_engine_join(stage->engine, &seat->member, &join);
+    sfl_engine_join(stage->engine, &seat->member, &join, sfl_clock_now_ms());
 }
 
 // The bytes that go on where the seat's last chunk ended.
@@ -295,7 +301,7 @@ static void post(struct stage *stage, struct choice *choice, struct seat *seat)
     uint8_t bytes[POSTED_MAX];
     struct sfl_chunk chunk = {.data = bytes_for(seat, choice_below(choice, POSTED_MAX), bytes),
                               .sequence = seat->sequence++};
-    sfl_engine_chunk(stage->engine, &seat->member, &chunk);
+    sfl_engine_chunk(stage->engine, &seat->member, &chunk, sfl_clock_now_ms());
 }
 
 static void finish(struct stage *stage, struct choice *choice, struct seat *seat)
@@ -307,7 +313,7 @@ static void finish(struct stage *stage, struct choice *choice, struct seat *seat
         end.kind = SFL_OUTCOME_ERROR;
         end.pass_on = choice_one_in(choice, 2);
     }
-    sfl_engine_finish(stage->engine, &seat->member, &end);
+    sfl_engine_finish(stage->engine, &seat->member, &end, sfl_clock_now_ms());
 }
 
 static void lead_on(struct stage *stage, struct choice *choice, struct seat *seat)
@@ -315,7 +321,8 @@ static void lead_on(struct stage *stage, struct choice *choice, struct seat *sea
     if (seat->posts_for != seat->token) {
         if (seat->next_sequence > 0) {
             // How many bytes there are is the older seat's to know.
-            sfl_engine_leave(stage->engine, &seat->member, SFL_REASON_CANCELLED, false);
+            sfl_engine_leave(stage->engine, &seat->member, SFL_REASON_CANCELLED, false,
+                             sfl_clock_now_ms());
             return;
         }
         seat->posts_for = seat->token;
@@ -328,11 +335,11 @@ static void lead_on(struct stage *stage, struct choice *choice, struct seat *sea
     else if (dice < 13)
         finish(stage, choice, seat);
     else if (dice < 15)
-        sfl_engine_renew(stage->engine, &seat->member);
+        sfl_engine_renew(stage->engine, &seat->member, sfl_clock_now_ms());
     else if (dice == 15)
-        sfl_engine_half_close(stage->engine, &seat->member);
+        sfl_engine_half_close(stage->engine, &seat->member, sfl_clock_now_ms());
     else if (dice == 16)
-        sfl_engine_leave(stage->engine, &seat->member, SFL_REASON_BROKEN, true);
+        sfl_engine_leave(stage->engine, &seat->member, SFL_REASON_BROKEN, true, sfl_clock_now_ms());
     // Otherwise it is frozen for this turn.
 }
 
@@ -349,16 +356,18 @@ static void act(struct stage *stage, struct choice *choice, struct seat *seat)
     case JOINING:
         sched_yield(); // whoever answers for the home needs its turn
         if (choice_one_in(choice, 40))
-            sfl_engine_leave(stage->engine, &seat->member, SFL_REASON_CANCELLED, true);
+            sfl_engine_leave(stage->engine, &seat->member, SFL_REASON_CANCELLED, true,
+                             sfl_clock_now_ms());
         break;
     case FOLLOWING:
         sched_yield();
         if (choice_one_in(choice, 12))
-            sfl_engine_leave(stage->engine, &seat->member, SFL_REASON_CANCELLED, true);
+            sfl_engine_leave(stage->engine, &seat->member, SFL_REASON_CANCELLED, true,
+                             sfl_clock_now_ms());
         else if (choice_one_in(choice, 30))
-            sfl_engine_half_close(stage->engine, &seat->member);
+            sfl_engine_half_close(stage->engine, &seat->member, sfl_clock_now_ms());
         else if (choice_one_in(choice, 200))
-            sfl_engine_renew(stage->engine, &seat->member); // out of order
+            sfl_engine_renew(stage->engine, &seat->member, sfl_clock_now_ms()); // out of order
         break;
     }
     if (choice_one_in(choice, 50)) {
@@ -401,7 +410,8 @@ static void *work(void *argument)
     for (unsigned i = 0; i < SEATS; i++) {
         int phase = atomic_load(&seats[i].phase);
         if (phase != OUT && phase != ENDED)
-            sfl_engine_leave(stage->engine, &seats[i].member, SFL_REASON_CANCELLED, false);
+            sfl_engine_leave(stage->engine, &seats[i].member, SFL_REASON_CANCELLED, false,
+                             sfl_clock_now_ms());
     }
     return NULL;
 }

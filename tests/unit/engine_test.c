@@ -89,11 +89,17 @@ static void on_audience(void *context, struct sfl_member *member,
     hear(member, 'A');
 }
 
-static void on_result(void *context, struct sfl_member *member, const struct sfl_result *result)
+static void hear_result(void *context, struct sfl_member *member, const struct sfl_result *result)
 {
     (void)context;
     hear(member, '=');
     SFL_CONTAINER_OF(member, struct seat, member)->callers = result->callers;
+}
+
+static void on_result(void *context, struct sfl_member *member, const struct sfl_result *result)
+{
+    hear_result(context, member, result);
+    sfl_outcome_unref(result->outcome);
 }
 
 static void on_refuse(void *context, struct sfl_member *member, const struct sfl_refusal *refusal)
@@ -110,7 +116,7 @@ static void on_settled(void *context, const struct sfl_settled *settled)
         if (settled->refused)
             on_refuse(context, member, &settled->refusal);
         else
-            on_result(context, member, &settled->result);
+            hear_result(context, member, &settled->result);
     }
 }
 
@@ -182,13 +188,13 @@ static void sit(struct fixture *f, struct seat *seat, const struct sfl_join *joi
 {
     *seat = (struct seat){0};
     sfl_caller_init(&seat->member.caller);
-    sfl_engine_join(f->engine, &seat->member, join);
+    sfl_engine_join(f->engine, &seat->member, join, sfl_clock_now_ms());
 }
 
 static void finish(struct fixture *f, struct seat *seat)
 {
     struct sfl_finish outcome = {.kind = SFL_OUTCOME_OK, .value = sfl_span_of_text("v")};
-    sfl_engine_finish(f->engine, &seat->member, &outcome);
+    sfl_engine_finish(f->engine, &seat->member, &outcome, sfl_clock_now_ms());
 }
 
 static void a_leader_and_its_followers_hear_in_order(void **state)
@@ -205,7 +211,7 @@ static void a_leader_and_its_followers_hear_in_order(void **state)
     join.live = false;
     sit(f, &c, &join);
     struct sfl_chunk chunk = {.data = sfl_span_of_text("x")};
-    sfl_engine_chunk(f->engine, &a.member, &chunk);
+    sfl_engine_chunk(f->engine, &a.member, &chunk, sfl_clock_now_ms());
     finish(f, &a);
     assert_string_equal(a.heard, "LA=");
     assert_string_equal(b.heard, "FC=");
@@ -225,7 +231,7 @@ static void a_leader_that_leaves_hands_over(void **state)
     sit(f, &a, &join);
     sit(f, &b, &join);
     sit(f, &c, &join);
-    sfl_engine_leave(f->engine, &a.member, SFL_REASON_BROKEN, true);
+    sfl_engine_leave(f->engine, &a.member, SFL_REASON_BROKEN, true, sfl_clock_now_ms());
     assert_string_equal(a.heard, "L!");
     assert_int_equal(a.reason, SFL_REASON_BROKEN);
     assert_string_equal(b.heard, "FL");
@@ -233,12 +239,12 @@ static void a_leader_that_leaves_hands_over(void **state)
     assert_true(b.token > a.token);
     // What comes after the last word is no one's.
     finish(f, &a);
-    sfl_engine_renew(f->engine, &a.member);
-    sfl_engine_half_close(f->engine, &a.member);
-    sfl_engine_leave(f->engine, &a.member, SFL_REASON_CANCELLED, true);
+    sfl_engine_renew(f->engine, &a.member, sfl_clock_now_ms());
+    sfl_engine_half_close(f->engine, &a.member, sfl_clock_now_ms());
+    sfl_engine_leave(f->engine, &a.member, SFL_REASON_CANCELLED, true, sfl_clock_now_ms());
     assert_string_equal(a.heard, "L!");
-    sfl_engine_half_close(f->engine, &c.member);
-    sfl_engine_half_close(f->engine, &b.member);
+    sfl_engine_half_close(f->engine, &c.member, sfl_clock_now_ms());
+    sfl_engine_half_close(f->engine, &b.member, sfl_clock_now_ms());
     assert_string_equal(b.heard, "FL!");
     assert_int_equal(b.reason, SFL_REASON_FENCED);
     assert_string_equal(c.heard, "FR!");
