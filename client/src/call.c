@@ -91,7 +91,7 @@ static void on_deadline(struct sfl_timer *timer)
         SFL_CONTAINER_OF(timer, struct singleflight_call, deadline_timer);
     char why[64];
     snprintf(why, sizeof(why), "the timeout of %llu ms is over",
-             (unsigned long long)call->join->options.timeout_ms);
+             (unsigned long long)call->join.options.timeout_ms);
     leave(call, SINGLEFLIGHT_DEADLINE_EXCEEDED, why);
 }
 
@@ -124,31 +124,30 @@ enum sfl_status sfl_call_create(struct singleflight_client *client,
                                 bool blocking, struct singleflight_call **call_out,
                                 const char **problem_out)
 {
-    struct sfl_join *join = NULL;
-    enum sfl_status status = sfl_join_create(options, &client->settings.join, &join, problem_out);
+    struct sfl_join join;
+    enum sfl_status status = sfl_join_read(options, &client->settings.join, &join, problem_out);
     if (status != SFL_OK)
         return status;
-    if (events->on_lead == NULL && join->options.role != SINGLEFLIGHT_ROLE_FOLLOW_ONLY) {
-        sfl_join_unref(join);
+    if (events->on_lead == NULL && join.options.role != SINGLEFLIGHT_ROLE_FOLLOW_ONLY) {
         *problem_out = "the function is missing: only FOLLOW_ONLY calls can do without one";
         return SFL_INVALID_ARGUMENT;
     }
-    struct singleflight_call *call = calloc(1, sizeof(*call));
+    struct singleflight_call *call = malloc(sizeof(*call) + sfl_join_copy_bytes(&join));
     if (call == NULL) {
-        sfl_join_unref(join);
         *problem_out = "there is no memory left";
         return SFL_NO_MEMORY;
     }
+    memset(call, 0, sizeof(*call));
     atomic_init(&call->references, 1);
     call->client = sfl_client_ref(client);
     call->join = join;
+    sfl_join_copy(&call->join, (uint8_t *)(call + 1));
     call->events = *events;
     call->context = context;
     call->blocking = blocking;
-    uint64_t timeout_ms = join->options.timeout_ms;
-    uint64_t now_ms = sfl_clock_now_ms();
+    uint64_t timeout_ms = join.options.timeout_ms;
     bool is_endless = timeout_ms == 0 || timeout_ms > UINT64_MAX / 4;
-    call->deadline_ms = is_endless ? UINT64_MAX : now_ms + timeout_ms;
+    call->deadline_ms = is_endless ? UINT64_MAX : sfl_clock_now_ms() + timeout_ms;
     call->deadline_timer.fire = on_deadline;
     call->start.run = run_start;
     call->cancel.run = run_cancel;
@@ -156,17 +155,10 @@ enum sfl_status sfl_call_create(struct singleflight_client *client,
     return SFL_OK;
 }
 
-// Posts a command, which holds a reference until it has run.
-static void post(struct singleflight_call *call, struct sfl_command *command)
-{
-    sfl_call_ref(call);
-    if (!sfl_client_post(call->client, command))
-        sfl_call_unref(call);
-}
-
 void sfl_call_start(struct singleflight_call *call)
 {
-    post(call, &call->start);
+    if (!sfl_client_post(call->client, &call->start))
+        sfl_call_unref(call);
 }
 
 struct singleflight_call *sfl_call_ref(struct singleflight_call *call)
@@ -181,7 +173,6 @@ void sfl_call_unref(struct singleflight_call *call)
         return;
     struct singleflight_client *client = call->client;
     singleflight_result_free(call->pending);
-    sfl_join_unref(call->join);
     free(call);
     sfl_client_unref(client);
 }
@@ -206,13 +197,14 @@ enum singleflight_status singleflight_do_async(struct singleflight_client *clien
     if (call_out != NULL)
         *call_out = sfl_call_ref(call);
     sfl_call_start(call);
-    sfl_call_unref(call);
     return SINGLEFLIGHT_OK;
 }
 
 void singleflight_call_cancel(struct singleflight_call *call)
 {
-    post(call, &call->cancel);
+    sfl_call_ref(call); // until the command has run
+    if (!sfl_client_post(call->client, &call->cancel))
+        sfl_call_unref(call);
 }
 
 void singleflight_call_release(struct singleflight_call *call)

@@ -9,10 +9,11 @@
 struct sfl_seat;
 
 struct singleflight_call {
-    // The program's handle, one until it has ended, one per leader of it, one per queued command.
+    // The program's handle, one until it has ended, one per leader of it, one per seat that it
+    // founded, one per queued cancel.
     atomic_uint references;
     struct singleflight_client *client; // a reference
-    struct sfl_join *join;              // a reference
+    struct sfl_join join;
     struct singleflight_call_events events;
     void *context;
     bool blocking;
@@ -38,7 +39,7 @@ enum sfl_status sfl_call_create(struct singleflight_client *client,
                                 bool blocking, struct singleflight_call **call_out,
                                 const char **problem_out) SFL_MUST_USE;
 
-// Has it begin, soon. Any thread.
+// Has it begin, soon; takes the reference. Any thread.
 void sfl_call_start(struct singleflight_call *call);
 
 struct singleflight_call *sfl_call_ref(struct singleflight_call *call);

@@ -117,7 +117,7 @@ enum singleflight_status singleflight_do(struct singleflight_client *client,
         return give(sfl_result_of_status(sfl_error_of(status), problem), result_out);
     // The events refer to this stack until the end.
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &waiting.cancel_state);
-    sfl_call_start(waiting.call);
+    sfl_call_start(sfl_call_ref(waiting.call));
     wait_and_run(&waiting, function, context);
     pthread_setcancelstate(waiting.cancel_state, NULL);
     sfl_call_unref(waiting.call);

@@ -5,8 +5,6 @@
 #include "base/utf8.h"
 #include "rpc/put.h"
 
-#include <stdlib.h>
-
 // Far above what any server takes; only keeps a message of ours below its bound.
 #define KEY_BYTES_MAX ((size_t)64 * 1024)
 #define GROUP_BYTES_MAX ((size_t)4096)
@@ -106,9 +104,9 @@ static uint8_t *put_join(uint8_t *at, struct singleflight_do_options *options,
     return sfl_put_span(at, JOIN_CALLER, caller);
 }
 
-enum sfl_status sfl_join_create(const struct singleflight_do_options *given,
-                                const struct sfl_join_defaults *defaults,
-                                struct sfl_join **join_out, const char **problem_out)
+enum sfl_status sfl_join_read(const struct singleflight_do_options *given,
+                              const struct sfl_join_defaults *defaults, struct sfl_join *join_out,
+                              const char **problem_out)
 {
     if (given == NULL ||
         given->struct_bytes < offsetof(struct singleflight_do_options, timeout_ms)) {
@@ -121,52 +119,44 @@ enum sfl_status sfl_join_create(const struct singleflight_do_options *given,
         *problem_out = problem;
         return SFL_INVALID_ARGUMENT;
     }
-    struct sfl_span group = sfl_span_of_text(options.group);
-    struct sfl_span caller = sfl_span_of_text(options.caller);
-    size_t wire_bytes_max =
-        WIRE_HEADS_MAX + group.size + caller.size + options.key_bytes + options.fingerprint_bytes;
-    size_t texts_bytes = group.size + caller.size + 2;
-    struct sfl_join *join = malloc(sizeof(*join) + wire_bytes_max + texts_bytes);
-    if (join == NULL) {
-        *problem_out = "there is no memory left";
-        return SFL_NO_MEMORY;
-    }
-    atomic_init(&join->references, 1);
-    join->options = options;
-    uint8_t *end = put_join(join->wire, &join->options, group, caller);
-    join->wire_bytes = (size_t)(end - join->wire);
-    join->options.group = copy_text(end, group);
-    join->options.caller = copy_text(end + group.size + 1, caller);
-    join->group_bytes = group.size;
-    join->waits_when_down = options.connect_timeout_ms != 0;
-    if (!join->waits_when_down)
-        join->options.connect_timeout_ms = defaults->connect_timeout_ms;
-    join->mergeable = options.role == SINGLEFLIGHT_ROLE_ANY && !options.live &&
-                      options.resume_token == 0 && !options.no_local_merge;
-    *join_out = join;
+    bool waits_when_down = options.connect_timeout_ms != 0;
+    if (!waits_when_down)
+        options.connect_timeout_ms = defaults->connect_timeout_ms;
+    *join_out = (struct sfl_join){
+        .options = options,
+        .group_bytes = strlen(options.group),
+        .waits_when_down = waits_when_down,
+        .mergeable = options.role == SINGLEFLIGHT_ROLE_ANY && !options.live &&
+                     options.resume_token == 0 && !options.no_local_merge,
+    };
     return SFL_OK;
 }
 
-struct sfl_join *sfl_join_ref(struct sfl_join *join)
+// Group and caller are there twice: in the message, and as texts that end with NUL.
+size_t sfl_join_copy_bytes(const struct sfl_join *join)
 {
-    atomic_fetch_add_explicit(&join->references, 1, memory_order_relaxed);
-    return join;
+    const struct singleflight_do_options *options = &join->options;
+    return WIRE_HEADS_MAX + options->key_bytes + options->fingerprint_bytes +
+           2 * (join->group_bytes + 1) + 2 * (strlen(options->caller) + 1);
 }
 
-void sfl_join_unref(struct sfl_join *join)
+void sfl_join_copy(struct sfl_join *join, uint8_t *room)
 {
-    if (atomic_fetch_sub_explicit(&join->references, 1, memory_order_acq_rel) == 1)
-        free(join);
+    struct sfl_span group = sfl_join_group(join);
+    struct sfl_span caller = sfl_span_of_text(join->options.caller);
+    uint8_t *end = put_join(room, &join->options, group, caller);
+    join->wire = sfl_span_of(room, (size_t)(end - room));
+    join->options.group = copy_text(end, group);
+    join->options.caller = copy_text(end + group.size + 1, caller);
 }
 
 bool sfl_join_merges(const struct sfl_join *a, const struct sfl_join *b)
 {
     return a->mergeable && b->mergeable && a->options.fail_open == b->options.fail_open &&
-           a->options.no_value == b->options.no_value &&
-           sfl_span_equal(sfl_join_wire(a), sfl_join_wire(b));
+           a->options.no_value == b->options.no_value && sfl_span_equal(a->wire, b->wire);
 }
 
 uint64_t sfl_join_hash(const struct sfl_join *join, uint64_t seed)
 {
-    return sfl_hash_stable(sfl_join_wire(join), seed);
+    return sfl_hash_stable(join->wire, seed);
 }

@@ -145,7 +145,7 @@ struct sfl_outcome *sfl_leader_outcome(struct singleflight_leader *leader)
     struct sfl_failure failure = leader->failure;
     leader->failure = (struct sfl_failure){0};
     struct sfl_value *value = NULL;
-    if (!leader->call->join->options.no_value)
+    if (!leader->call->join.options.no_value)
         value = sfl_value_ref(leader->value);
     enum singleflight_outcome kind = leader->outcome;
     pthread_mutex_unlock(&leader->lock);

@@ -16,13 +16,16 @@ static void on_look_timer(struct sfl_timer *timer);
 
 // ------------------------------------------------------------------------------------------ life
 
-static struct sfl_seat *create(struct singleflight_client *client, struct sfl_join *join)
+// A seat that asks for what `founder` asks for, whether it sits there or not.
+static struct sfl_seat *create(struct singleflight_client *client,
+                               struct singleflight_call *founder)
 {
     struct sfl_seat *seat = calloc(1, sizeof(*seat));
     if (seat == NULL)
         return NULL;
     seat->client = client;
-    seat->join = sfl_join_ref(join);
+    seat->founder = sfl_call_ref(founder);
+    seat->join = &founder->join;
     seat->state = SFL_SEAT_JOINING;
     seat->deadline_ms = UINT64_MAX;
     seat->look_timer.fire = on_look_timer;
@@ -48,7 +51,7 @@ void sfl_seat_destroy(struct sfl_seat *seat)
     }
     sfl_value_unref(seat->value);
     free(seat->chunk_ends);
-    sfl_join_unref(seat->join);
+    sfl_call_unref(seat->founder);
     free(seat);
     sfl_client_on_something_ended(client);
 }
@@ -80,7 +83,7 @@ static struct sfl_seat *find_equal(struct singleflight_call *call, uint64_t hash
     struct sfl_map_node *node = sfl_map_find(&call->client->merging, hash);
     for (; node != NULL; node = sfl_map_find_next(node)) {
         struct sfl_seat *seat = seat_of_node(node);
-        if (sfl_join_merges(seat->join, call->join) && call->deadline_ms <= seat->deadline_ms)
+        if (sfl_join_merges(seat->join, &call->join) && call->deadline_ms <= seat->deadline_ms)
             return seat;
     }
     return NULL;
@@ -94,23 +97,24 @@ static void add_call(struct sfl_seat *seat, struct singleflight_call *call)
 
 static uint64_t wire_deadline_ms(const struct singleflight_call *call)
 {
-    if (call->deadline_ms == UINT64_MAX || !call->join->mergeable)
+    if (call->deadline_ms == UINT64_MAX || !call->join.mergeable)
         return call->deadline_ms;
-    uint64_t slack_ms = call->join->options.timeout_ms / MERGE_SLACK_DIVISOR;
+    uint64_t slack_ms = call->join.options.timeout_ms / MERGE_SLACK_DIVISOR;
     return call->deadline_ms + (slack_ms > MERGE_SLACK_MS_MIN ? slack_ms : MERGE_SLACK_MS_MIN);
 }
 
 void sfl_seat_take(struct singleflight_call *call)
 {
     struct singleflight_client *client = call->client;
-    uint64_t hash = sfl_join_hash(call->join, client->merging_seed);
-    struct sfl_seat *seat = call->join->mergeable ? find_equal(call, hash) : NULL;
+    bool merges = call->join.mergeable;
+    uint64_t hash = merges ? sfl_join_hash(&call->join, client->merging_seed) : 0;
+    struct sfl_seat *seat = merges ? find_equal(call, hash) : NULL;
     if (seat != NULL) {
         add_call(seat, call);
         sfl_seat_tell_audience(seat);
         return;
     }
-    seat = create(client, call->join);
+    seat = create(client, call);
     if (seat == NULL) {
         sfl_call_end(call, sfl_result_of_status(SINGLEFLIGHT_RESOURCE_EXHAUSTED,
                                                 "there is no memory left for the call"));
@@ -118,7 +122,7 @@ void sfl_seat_take(struct singleflight_call *call)
     }
     add_call(seat, call);
     seat->deadline_ms = wire_deadline_ms(call);
-    if (call->join->mergeable)
+    if (merges)
         sfl_map_insert(&client->merging, &seat->merge_node, hash);
     sfl_seat_place(seat);
 }
@@ -141,7 +145,7 @@ void sfl_seat_split(struct sfl_seat *seat, struct singleflight_call *stays)
     size_t others = sfl_seat_call_count(seat) - (stays != NULL && stays->seat == seat ? 1 : 0);
     if (others == 0)
         return;
-    struct sfl_seat *split = create(seat->client, seat->join);
+    struct sfl_seat *split = create(seat->client, seat->founder);
     if (split == NULL)
         return; // they share what this seat ends with
     split->deadline_ms = seat->deadline_ms;
@@ -231,7 +235,7 @@ static void leave_place(struct sfl_seat *seat)
         sfl_session_remove(session, seat);
         return;
     }
-    struct sfl_seat *stand_in = create(seat->client, seat->join);
+    struct sfl_seat *stand_in = create(seat->client, seat->founder);
     if (stand_in == NULL) {
         sfl_session_remove(session, seat);
         sfl_session_cut(session);

@@ -33,7 +33,8 @@ enum sfl_seat_state {
 struct sfl_seat {
     struct singleflight_client *client;
     struct sfl_link client_link;
-    struct sfl_join *join; // a reference
+    struct singleflight_call *founder; // a reference, for the sake of `join`
+    const struct sfl_join *join;       // what it asks for
     enum sfl_seat_state state;
     struct sfl_list calls;          // those that wait here, the oldest first
     struct sfl_map_node merge_node; // in the map while more calls may come

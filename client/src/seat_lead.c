@@ -54,7 +54,7 @@ void sfl_seat_lead(struct sfl_seat *seat, const struct sfl_leader_terms *terms,
     seat->lease_timer.fire = on_lease_timer;
     seat->renewed_ms = sfl_clock_now_ms();
     arm_lease_timer(seat, terms->lease_ms / RENEWALS_PER_LEASE);
-    sfl_seat_tell_restart(seat, terms->attempt, call->join->options.caller);
+    sfl_seat_tell_restart(seat, terms->attempt, call->join.options.caller);
     sfl_seat_tell_audience(seat);
     sfl_call_lead(call, seat->leader);
 }
@@ -199,7 +199,7 @@ static enum sfl_status add_join(struct sfl_seat *seat, struct sfl_frames *frames
         timeout_ms = seat->deadline_ms > now_ms ? seat->deadline_ms - now_ms : 1;
     }
     enum sfl_status status =
-        sfl_frames_add_join(frames, seat->id, sfl_join_wire(seat->join), resume_token, timeout_ms);
+        sfl_frames_add_join(frames, seat->id, seat->join->wire, resume_token, timeout_ms);
     if (status == SFL_OK)
         seat->wants_join = false;
     return status;

@@ -73,13 +73,19 @@ static void a_message_of_the_largest_chunks_stays_below_a_mebibyte(void **state)
     sfl_frames_deinit(&frames);
 }
 
-static struct sfl_join *join_of(const struct singleflight_do_options *options)
+// Adds a join with these options.
+static void add_join(struct sfl_frames *frames, const struct singleflight_do_options *options,
+                     uint64_t id, uint64_t resume_token, uint64_t timeout_ms)
 {
     static const struct sfl_join_defaults defaults = {.caller = "me@here:1"};
-    struct sfl_join *join = NULL;
+    struct sfl_join join;
     const char *problem = NULL;
-    assert_int_equal(sfl_join_create(options, &defaults, &join, &problem), SFL_OK);
-    return join;
+    assert_int_equal(sfl_join_read(options, &defaults, &join, &problem), SFL_OK);
+    uint8_t *copies = malloc(sfl_join_copy_bytes(&join));
+    assert_non_null(copies);
+    sfl_join_copy(&join, copies);
+    assert_int_equal(sfl_frames_add_join(frames, id, join.wire, resume_token, timeout_ms), SFL_OK);
+    free(copies);
 }
 
 static void every_field_of_join_arrives(void **state)
@@ -102,15 +108,9 @@ static void every_field_of_join_arrives(void **state)
     options.fingerprint = "print";
     options.fingerprint_bytes = 5;
     options.caller = "somebody";
-    struct sfl_join *join = join_of(&options);
     struct sfl_frames frames = {0};
-    assert_int_equal(sfl_frames_add_join(&frames, 7, sfl_join_wire(join), 8, 9), SFL_OK);
-    sfl_join_unref(join);
-
-    struct sfl_span message = sfl_span_of(frames.data, frames.size);
-    Singleflight__V1__SessionRequest *request =
-        singleflight__v1__session_request__unpack(NULL, message.size, message.data);
-    assert_non_null(request);
+    add_join(&frames, &options, 7, 8, 9);
+    Singleflight__V1__SessionRequest *request = read_back(&frames);
     assert_int_equal(request->n_calls, 1);
     assert_int_equal(request->calls[0]->id, 7);
     assert_int_equal(request->calls[0]->timeout_ms, 9);
@@ -132,7 +132,6 @@ static void every_field_of_join_arrives(void **state)
     assert_int_equal(wire->resume_token, 8);
     assert_string_equal(wire->caller, "somebody");
     release(request);
-    sfl_frames_deinit(&frames);
 }
 
 static void a_plain_join_says_no_more_than_it_must(void **state)
@@ -141,10 +140,8 @@ static void a_plain_join_says_no_more_than_it_must(void **state)
     struct singleflight_do_options options = SINGLEFLIGHT_DO_OPTIONS_INIT;
     options.key = "k";
     options.key_bytes = 1;
-    struct sfl_join *join = join_of(&options);
     struct sfl_frames frames = {0};
-    assert_int_equal(sfl_frames_add_join(&frames, 1, sfl_join_wire(join), 0, 0), SFL_OK);
-    sfl_join_unref(join);
+    add_join(&frames, &options, 1, 0, 0);
     Singleflight__V1__SessionRequest *request = read_back(&frames);
     assert_true(is_text(request->calls[0]->join->key, "k"));
     assert_string_equal(request->calls[0]->join->caller, "me@here:1");
