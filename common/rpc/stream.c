@@ -17,7 +17,8 @@
 
 #define STATE_OVER (1u << 31)     // the end came in: nothing is started any more
 #define STATE_FINISHED (1u << 30) // server: our status is given
-#define STATE_COUNT (STATE_FINISHED - 1)
+#define STATE_CLOSING (1u << 29)  // `close` is under way, or done
+#define STATE_COUNT (STATE_CLOSING - 1)
 
 // --- the count of batches under way ---
 
@@ -59,9 +60,24 @@ static void end_batch(struct sfl_stream *stream)
 {
     unsigned before = atomic_fetch_sub_explicit(&stream->state, 1, memory_order_acq_rel);
     assert((before & STATE_COUNT) > 0);
-    // Zero is reached only after the end: until then `close` is under way.
+    // Zero is reached only after the end: until then `read` or `close` is under way.
     if ((before & STATE_COUNT) == 1)
         sfl_stream_unref(stream);
+}
+
+// Server: begins to wait for the end, once. The caller's own batch is under way or still counted.
+static void await_close(struct sfl_stream *stream)
+{
+    unsigned state = atomic_load_explicit(&stream->state, memory_order_relaxed);
+    do {
+        if (state & STATE_CLOSING)
+            return;
+    } while (!atomic_compare_exchange_weak_explicit(&stream->state, &state,
+                                                    (state | STATE_CLOSING) + 1,
+                                                    memory_order_acq_rel, memory_order_relaxed));
+    grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                  .data.recv_close_on_server.cancelled = &stream->cancelled};
+    start_batch(stream, &op, 1, &stream->close);
 }
 
 // --- the end ---
@@ -198,6 +214,8 @@ static void on_read(struct sfl_operation *operation, bool ok)
         if (stream->events->on_half_close != NULL)
             stream->events->on_half_close(stream->context);
     }
+    if (stream->is_server)
+        await_close(stream);
     close_if_ended(stream);
     end_batch(stream);
 }
@@ -289,6 +307,7 @@ void sfl_stream_finish(struct sfl_stream *stream, const struct sfl_piece *pieces
                                 }};
     start_batch(stream, ops, op_count, &stream->write);
     grpc_slice_unref(details);
+    await_close(stream);
 }
 
 static void on_half_close_sent(struct sfl_operation *operation, bool ok)
@@ -341,15 +360,12 @@ struct sfl_stream *sfl_stream_accept(grpc_call *call, gpr_timespec deadline,
                                      uint64_t message_bytes_max,
                                      const struct sfl_stream_owner *owner_calls, void *owner)
 {
-    struct sfl_stream *stream = create(call, 1, owner_calls, owner);
+    struct sfl_stream *stream = create(call, 0, owner_calls, owner);
     if (stream == NULL)
         return NULL;
     stream->is_server = true;
     stream->message_bytes_max = message_bytes_max;
     stream->deadline_ms = sfl_operation_monotonic_ms(deadline);
-    grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
-                  .data.recv_close_on_server.cancelled = &stream->cancelled};
-    start_batch(stream, &op, 1, &stream->close);
     return stream;
 }
 

@@ -18,10 +18,15 @@ struct sfl_stream_owner {
     void (*on_free)(void *owner);
 };
 
-// `state` counts the batches under way and carries two flags. All batches are done on the pump
-// thread; they are started there or, for what is sent, by whoever sends. A batch may be started
-// only while the stream is not over, which one compare-and-swap sees to; so once the stream is over
-// the count only falls.
+// `state` counts the batches under way and carries flags. All batches are done on the pump thread;
+// they are started there or, for what is sent, by whoever sends. A batch may be started only while
+// the stream is not over, which one compare-and-swap sees to; so once the stream is over the count
+// only falls.
+//
+// While a server reads, `read` tells that the peer has gone: it comes back empty. Only then, or
+// when the status is given, does it wait for `close`: Debian's libgrpc looks for every completion's
+// tag among all that are outstanding on its queue, so one for each of many callers that wait is
+// enough.
 //
 // on_closed is called when `close` and the last `read` are done. It does not wait for what is being
 // sent: gRPC gives that back only when the write to the socket returns, which it does not while the
@@ -66,8 +71,8 @@ struct sfl_stream {
     grpc_metadata_array trailing_metadata;
 };
 
-// A stream for an RPC that a server was given. Takes `call` on success and starts the batch that
-// waits for its end; the caller of this calls sfl_stream_serve before it leaves the pump thread.
+// A stream for an RPC that a server was given. Takes `call` on success; the caller of this calls
+// sfl_stream_serve before it leaves the pump thread.
 // Two references: the RPC's and the callee's. NULL when there is no memory.
 struct sfl_stream *sfl_stream_accept(grpc_call *call, gpr_timespec deadline,
                                      uint64_t message_bytes_max,
