@@ -113,9 +113,11 @@ static void on_message(void *context, struct sfl_span message)
     struct do_stream *stream = context;
     if (stream->is_over)
         return;
-    handle(stream, message);
     // One caller has nothing to gather, and a stream that is finished now is not read any more.
-    sfl_outbox_flush(&stream->outbox);
+    bool is_held = sfl_outbox_hold(&stream->outbox);
+    handle(stream, message);
+    if (is_held)
+        sfl_outbox_release(&stream->outbox);
 }
 
 static void on_half_close(void *context)

@@ -80,11 +80,10 @@ void sfl_outbox_end(struct sfl_outbox *outbox, int code, const struct sfl_fault 
 }
 
 // Begins a turn of sending. False when it is not this thread's turn, or there is nothing to say.
-static bool begin(struct sfl_outbox *outbox, bool is_scheduled_turn)
+static bool begin(struct sfl_outbox *outbox)
 {
     sfl_outbox_lock(outbox);
-    if (is_scheduled_turn)
-        outbox->is_scheduled = false;
+    outbox->is_scheduled = false;
     bool may_begin = outbox->is_dirty && !outbox->is_busy && !outbox->is_closed;
     if (may_begin) {
         outbox->is_busy = true;
@@ -94,7 +93,7 @@ static bool begin(struct sfl_outbox *outbox, bool is_scheduled_turn)
     return may_begin;
 }
 
-// Ends a turn in which there was nothing to say. False when that changed meanwhile: go on.
+// Ends a turn in which nothing was sent. False when there is something to say meanwhile: go on.
 static bool rest(struct sfl_outbox *outbox)
 {
     sfl_outbox_lock(outbox);
@@ -169,14 +168,24 @@ static void flush(struct sfl_outbox *outbox)
 static void on_work(struct sfl_pump_work *work)
 {
     struct sfl_outbox *outbox = SFL_CONTAINER_OF(work, struct sfl_outbox, work);
-    if (begin(outbox, true))
+    if (begin(outbox))
         flush(outbox);
     sfl_outbox_unref(outbox);
 }
 
-void sfl_outbox_flush(struct sfl_outbox *outbox)
+bool sfl_outbox_hold(struct sfl_outbox *outbox)
 {
-    if (begin(outbox, false))
+    sfl_outbox_lock(outbox);
+    bool may_hold = !outbox->is_busy && !outbox->is_closed;
+    if (may_hold)
+        outbox->is_busy = true;
+    sfl_outbox_unlock(outbox);
+    return may_hold;
+}
+
+void sfl_outbox_release(struct sfl_outbox *outbox)
+{
+    if (!rest(outbox))
         flush(outbox);
 }
 

@@ -41,7 +41,7 @@ struct sfl_outbox {
     // Under the lock.
     struct sfl_list ready; // calls that have something to say (struct sfl_call)
     bool is_scheduled;     // `work` is on its way
-    bool is_busy;          // a thread is in `fill`, or a message is being sent, or it is over
+    bool is_busy;          // held, or in `fill`, or a message is being sent, or it is over
     bool is_dirty;         // there may be something to say
     bool is_closed;        // the stream is over
     int end_code;          // above 0: the stream is to end so
@@ -75,9 +75,11 @@ static inline void sfl_outbox_unlock(struct sfl_outbox *outbox)
 void sfl_outbox_wake_locked(struct sfl_outbox *outbox);
 void sfl_outbox_wake(struct sfl_outbox *outbox);
 
-// Sends at once what there is to say, instead of when its turn comes: for a stream on which nothing
-// gathers. On a pump thread, with no lock held.
-void sfl_outbox_flush(struct sfl_outbox *outbox);
+// For a stream on which nothing gathers: what is said between hold and release is sent by the
+// release at once, instead of when its turn comes. Hold is false when a message is being sent
+// already; then there is nothing to release. On a pump thread, with no lock held.
+bool sfl_outbox_hold(struct sfl_outbox *outbox) SFL_MUST_USE;
+void sfl_outbox_release(struct sfl_outbox *outbox);
 
 // The stream is to end with this status: `at_once`, as soon as nothing is being sent, and what has
 // not been said yet is not said any more; otherwise as soon as there is nothing left to say. The
