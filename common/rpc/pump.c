@@ -16,8 +16,16 @@
 // So many completions are handled before deferred work has its turn.
 #define DRAIN_MAX 128
 
-// So much deferred work is done before completions have theirs again. It may be a send each.
-#define TURN_MAX 64
+// So much deferred work is done before completions have theirs again; it may be a send each. What
+// is over in a turn goes to the backlog, from which every turn takes little: gRPC looks at the
+// sockets only when no completion is at hand, and each send brings up to two, so that a turn must
+// bring far fewer than a drain takes away.
+#define FRESH_MAX 64
+#define BACKLOG_MAX 16
+
+// gRPC looks at one socket at a time. While there is a backlog, so many are looked at between two
+// turns; without one the pump just waits for the next.
+#define LOOKS_MAX 4
 
 // To wake a thread that waits on a queue, an empty batch is started on a call that goes nowhere:
 // it completes at once (GRPC_CORE.md).
@@ -34,9 +42,10 @@ struct sfl_pump {
     grpc_completion_queue *queue;
     struct waker waker;
     // Pump thread only.
-    struct sfl_list works;   // deferred since the last turn
+    struct sfl_list fresh;   // deferred since the last turn
     struct sfl_list backlog; // what was left over in earlier turns
-    size_t work_count;       // of both
+    size_t fresh_count;
+    size_t backlog_count;
     pthread_t thread;
 };
 
@@ -112,20 +121,22 @@ void sfl_pump_defer(struct sfl_pump_work *work)
     }
     if (atomic_exchange(&work->is_queued, true))
         return;
-    sfl_list_append(&current->works, &work->link);
-    current->work_count++;
+    sfl_list_append(&current->fresh, &work->link);
+    current->fresh_count++;
 }
 
-static void run_some(struct sfl_pump *pump, struct sfl_list *works)
+// Returns how many have run.
+static size_t run_some(struct sfl_list *works, size_t max)
 {
+    size_t count = 0;
     struct sfl_link *link;
-    for (unsigned i = 0; i < TURN_MAX && (link = sfl_list_pop(works)) != NULL; i++) {
+    for (; count < max && (link = sfl_list_pop(works)) != NULL; count++) {
         struct sfl_pump_work *work = SFL_CONTAINER_OF(link, struct sfl_pump_work, link);
-        pump->work_count--;
         // Before the run: whoever finds the work queued relies on a run that is yet to come.
         atomic_store(&work->is_queued, false);
         work->run(work);
     }
+    return count;
 }
 
 // One turn. What is new goes first, so that a crowd (ten thousand callers that get their result at
@@ -135,10 +146,17 @@ static void run_works(struct sfl_pump *pump)
 {
     struct sfl_list fresh;
     sfl_list_init(&fresh);
-    sfl_list_append_all(&fresh, &pump->works);
-    run_some(pump, &fresh);
+    sfl_list_append_all(&fresh, &pump->fresh);
+    size_t count = pump->fresh_count;
+    pump->fresh_count = 0;
+    pump->backlog_count += count - run_some(&fresh, FRESH_MAX);
     sfl_list_append_all(&pump->backlog, &fresh);
-    run_some(pump, &pump->backlog);
+    pump->backlog_count -= run_some(&pump->backlog, BACKLOG_MAX);
+}
+
+static bool has_works(const struct sfl_pump *pump)
+{
+    return pump->fresh_count > 0 || pump->backlog_count > 0;
 }
 
 static uint64_t next_tick_ms(const struct sfl_pump *pump)
@@ -158,20 +176,27 @@ static void tick_if_due(struct sfl_pump *pump, uint64_t due_ms)
         hooks->on_tick(hooks->context);
 }
 
-// Waits for a completion until `deadline`, then handles all that are at hand, up to a bound.
+// Waits for a completion until `deadline`, then handles all that are at hand, up to a bound, or
+// until they have brought a turn's work: so a crowd comes after the work of those before it.
 // Returns false when the queue is shut down and empty.
 static bool drain(struct sfl_pump *pump, gpr_timespec deadline)
 {
+    unsigned looks = pump->backlog_count > 0 ? LOOKS_MAX : 1;
     for (unsigned i = 0; i < DRAIN_MAX; i++) {
         grpc_event event = grpc_completion_queue_next(pump->queue, deadline, NULL);
+        deadline = gpr_inf_past(GPR_CLOCK_MONOTONIC);
         if (event.type == GRPC_QUEUE_SHUTDOWN)
             return false;
-        if (event.type == GRPC_QUEUE_TIMEOUT)
-            return true;
+        if (event.type == GRPC_QUEUE_TIMEOUT) {
+            if (--looks == 0)
+                return true;
+            continue;
+        }
         struct sfl_operation *operation = event.tag;
         sfl_operation_end(operation);
         operation->on_done(operation, event.success != 0);
-        deadline = gpr_inf_past(GPR_CLOCK_MONOTONIC);
+        if (pump->fresh_count >= FRESH_MAX)
+            return true;
     }
     return true;
 }
@@ -182,12 +207,12 @@ static void *pump_main(void *argument)
     current = pump;
     for (;;) {
         uint64_t due_ms = next_tick_ms(pump);
-        gpr_timespec deadline = pump->work_count == 0 ? sfl_operation_deadline(due_ms)
-                                                      : gpr_inf_past(GPR_CLOCK_MONOTONIC);
+        gpr_timespec deadline =
+            has_works(pump) ? gpr_inf_past(GPR_CLOCK_MONOTONIC) : sfl_operation_deadline(due_ms);
         bool is_open = drain(pump, deadline);
         tick_if_due(pump, due_ms);
         run_works(pump);
-        if (!is_open && pump->work_count == 0)
+        if (!is_open && !has_works(pump))
             return NULL;
     }
 }
@@ -195,7 +220,7 @@ static void *pump_main(void *argument)
 static void pump_init(struct sfl_pump *pump, const struct sfl_pump_hooks *hooks)
 {
     pump->hooks = hooks;
-    sfl_list_init(&pump->works);
+    sfl_list_init(&pump->fresh);
     sfl_list_init(&pump->backlog);
     pump->queue = grpc_completion_queue_create_for_next(NULL);
     struct waker *waker = &pump->waker;

@@ -229,6 +229,64 @@ static void deferred_work_runs_later_once_and_in_order(void **state)
     ticks_deinit(&ticks);
 }
 
+enum { CROWD = 5000 };
+
+// Works that are deferred all at once, and one that comes while they wait.
+static struct {
+    struct sfl_pump *pump;
+    struct sfl_pump_work works[CROWD];
+    struct sfl_pump_work late;
+    unsigned ran;
+    unsigned ran_before_tick;
+    unsigned ran_before_late;
+} crowd;
+
+static void run_in_crowd(struct sfl_pump_work *work)
+{
+    if (work == &crowd.works[0])
+        sfl_pump_wake(crowd.pump);
+    crowd.ran++;
+}
+
+static void run_late(struct sfl_pump_work *work)
+{
+    (void)work;
+    crowd.ran_before_late = crowd.ran;
+}
+
+static void defer_crowd(struct ticks *ticks)
+{
+    if (ticks->count == 0) {
+        for (unsigned i = 0; i < CROWD; i++)
+            sfl_pump_defer(&crowd.works[i]);
+    } else {
+        crowd.ran_before_tick = crowd.ran;
+        sfl_pump_defer(&crowd.late);
+    }
+}
+
+static void a_crowd_of_works_does_not_hold_up_what_comes_after_it(void **state)
+{
+    (void)state;
+    struct ticks ticks;
+    ticks_init(&ticks);
+    ticks.on_tick = defer_crowd;
+    for (unsigned i = 0; i < CROWD; i++)
+        crowd.works[i].run = run_in_crowd;
+    crowd.late.run = run_late;
+    struct sfl_pumps *pumps = create_pumps(1, &ticks);
+
+    crowd.pump = sfl_pumps_get(pumps, 0);
+    sfl_pump_wake(crowd.pump);
+    wait_for_ticks(&ticks, 2);
+    sfl_pumps_destroy(pumps);
+
+    assert_int_equal(crowd.ran, CROWD);
+    assert_in_range(crowd.ran_before_tick, 1, CROWD / 10);
+    assert_in_range(crowd.ran_before_late, 1, CROWD / 10);
+    ticks_deinit(&ticks);
+}
+
 static void off_the_pumps_deferred_work_runs_at_once(void **state)
 {
     (void)state;
@@ -257,6 +315,7 @@ int main(void)
         cmocka_unit_test(wakes_from_many_threads_merge_and_none_is_lost),
         cmocka_unit_test(a_pump_ticks_when_the_time_has_come_and_not_before),
         cmocka_unit_test(deferred_work_runs_later_once_and_in_order),
+        cmocka_unit_test(a_crowd_of_works_does_not_hold_up_what_comes_after_it),
         cmocka_unit_test(off_the_pumps_deferred_work_runs_at_once),
         cmocka_unit_test(pumps_may_be_made_again),
     };
