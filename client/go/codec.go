@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package singleflight
+
+import (
+	"bytes"
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+)
+
+// Codec turns values into bytes for the callers in other processes, and back. The callers in the
+// leader's own process get the very value that the function returned, and no codec is asked.
+type Codec interface {
+	Marshal(value any) ([]byte, error)
+	// Unmarshal fills in what `into`, a pointer that is not nil, points at.
+	Unmarshal(data []byte, into any) error
+}
+
+// JSON is the default codec, and the one that every language's client knows. Through it an `any`
+// becomes what encoding/json makes of it: a struct comes out of [Group.Do] as a map[string]any and
+// every number as a float64. [Do] decodes into its own type and has no such trouble.
+var JSON Codec = jsonCodec{}
+
+// Gob is encoding/gob, for callers that are all written in Go. An `any` keeps its type if that was
+// told to gob.Register (those that are built in are known). It cannot express nil.
+var Gob Codec = gobCodec{}
+
+// Raw takes []byte and string as they are, and nothing else.
+var Raw Codec = rawCodec{}
+
+type jsonCodec struct{}
+
+func (jsonCodec) Marshal(value any) ([]byte, error)     { return json.Marshal(value) }
+func (jsonCodec) Unmarshal(data []byte, into any) error { return json.Unmarshal(data, into) }
+
+type gobCodec struct{}
+
+func (gobCodec) Marshal(value any) ([]byte, error) {
+	if value == nil {
+		return nil, errors.New("gob cannot express nil")
+	}
+	gob.Register(value)
+	var buffer bytes.Buffer
+	// By a pointer to the interface, so that the name of the type travels with it.
+	err := gob.NewEncoder(&buffer).Encode(&value)
+	return buffer.Bytes(), err
+}
+
+func (gobCodec) Unmarshal(data []byte, into any) error {
+	target := reflect.ValueOf(into).Elem()
+	if target.Kind() != reflect.Interface {
+		gob.Register(target.Interface())
+	}
+	var value any
+	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&value); err != nil {
+		return err
+	}
+	got := reflect.ValueOf(value)
+	if !got.Type().AssignableTo(target.Type()) {
+		return fmt.Errorf("gob brought a %s where a %s is wanted", got.Type(), target.Type())
+	}
+	target.Set(got)
+	return nil
+}
+
+type rawCodec struct{}
+
+func (rawCodec) Marshal(value any) ([]byte, error) {
+	switch value := value.(type) {
+	case nil:
+		return nil, nil
+	case []byte:
+		return value, nil
+	case string:
+		return []byte(value), nil
+	}
+	return nil, fmt.Errorf("the raw codec takes []byte and string, not %T", value)
+}
+
+func (rawCodec) Unmarshal(data []byte, into any) error {
+	switch into := into.(type) {
+	case *[]byte:
+		*into = data
+	case *string:
+		*into = string(data)
+	case *any:
+		*into = data
+	default:
+		return fmt.Errorf("the raw codec fills in []byte, string and any, not %T", into)
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package singleflight
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+)
+
+// Result is what a call ended with. When the call has an error of the function, a value may stand
+// beside it, and the facts hold. When it has a [StatusError], all of it is zero.
+type Result[T any] struct {
+	Value T
+	Kind  Kind
+	Facts
+}
+
+// Target is what Do asks: a [*Client] or a [*Group].
+type Target interface {
+	// resolve returns the client, and the options that come before the call's own.
+	resolve() (*Client, []Option, error)
+}
+
+func (c *Client) resolve() (*Client, []Option, error) {
+	if c != nil {
+		return c, nil, nil
+	}
+	client, err := Default()
+	return client, nil, err
+}
+
+// Do asks for the work: fn runs here if this caller is told to lead; otherwise Do waits for who
+// leads. A nil target is the default client.
+//
+// fn runs in a goroutine of its own. Its context has the values of ctx, but not its deadline and
+// cancellation: it is cancelled when nobody waits for the outcome any more, or when the lead is
+// lost; context.Cause tells which. [TokenFromContext] and [LeaderFromContext] take the lead out of
+// it.
+//
+// When ctx is done only this caller leaves, at once, with a [StatusError]; fn goes on for others of
+// this process. So fn should not touch variables that the caller uses after Do has returned.
+//
+// The leader and the merged callers of its process get the very value and error that fn returned;
+// callers elsewhere get the value through the codec, and a [*FunctionError]. A panic of fn is an
+// error, too: a *FunctionError of KindPanic with its stack.
+func Do[T any](ctx context.Context, target Target, key string,
+	fn func(ctx context.Context) (T, error), opts ...Option) (Result[T], error) {
+	client, options, err := resolve(target, key, opts)
+	if err != nil {
+		return Result[T]{}, err
+	}
+	call := &call{options: options}
+	call.lead = leadInBackground(ctx, options.codec.Marshal, func(ctx context.Context, _ *Leader) (any, error) {
+		return fn(ctx)
+	})
+	client.start(ctx, call)
+	return resultOf[T](call.wait(ctx), options.codec)
+}
+
+// Do is like the function Do, with bytes: fn makes the value by writing it to its leader.
+func (c *Client) Do(ctx context.Context, key string, fn func(ctx context.Context, leader *Leader) error,
+	opts ...Option) (Result[[]byte], error) {
+	client, options, err := resolve(c, key, opts)
+	if err != nil {
+		return Result[[]byte]{}, err
+	}
+	call := &call{options: options, lead: leadByWriting(ctx, fn)}
+	client.start(ctx, call)
+	return resultOf[[]byte](call.wait(ctx), Raw)
+}
+
+func resolve(target Target, key string, opts []Option) (*Client, *options, error) {
+	if target == nil {
+		target = (*Client)(nil)
+	}
+	client, before, err := target.resolve()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(before) > 0 {
+		opts = append(before[:len(before):len(before)], opts...)
+	}
+	return client, client.newOptions(key, opts), nil
+}
+
+// leadInBackground starts the function in a goroutine, with a context that the leader cancels.
+func leadInBackground(ctx context.Context, encode func(any) ([]byte, error),
+	fn func(ctx context.Context, leader *Leader) (any, error)) func(*Leader) {
+	return func(leader *Leader) {
+		inner := context.WithValue(context.WithoutCancel(ctx), leaderKey{}, leader)
+		inner, leader.cancel = context.WithCancelCause(inner)
+		go runFunction(
+			func() (any, error) { return fn(inner, leader) },
+			func(how end) { leader.finish(how, encode) })
+	}
+}
+
+func leadByWriting(ctx context.Context, fn func(context.Context, *Leader) error) func(*Leader) {
+	return leadInBackground(ctx, nil, func(ctx context.Context, leader *Leader) (any, error) {
+		return nil, fn(ctx, leader)
+	})
+}
+
+func resultOf[T any](end *ending, codec Codec) (Result[T], error) {
+	if end.status != nil {
+		return Result[T]{}, end.status
+	}
+	outcome := end.outcome
+	value, err := valueOf[T](outcome, codec)
+	if outcome.err != nil {
+		err = outcome.err
+	}
+	return Result[T]{Value: value, Kind: outcome.kind, Facts: end.facts}, err
+}
+
+// valueOf takes the value as the function returned it, or else decodes it.
+func valueOf[T any](outcome *outcome, codec Codec) (value T, err error) {
+	if outcome.hasNative {
+		if outcome.native == nil {
+			return value, nil
+		}
+		if native, ok := outcome.native.(T); ok {
+			return native, nil
+		}
+	}
+	bytes := outcome.bytes()
+	if len(bytes) == 0 && outcome.err != nil {
+		return value, nil
+	}
+	if err := codec.Unmarshal(bytes, &value); err != nil {
+		var zero T
+		return zero, fmt.Errorf("singleflight: the value of %d bytes cannot be decoded: %w", len(bytes), err)
+	}
+	return value, nil
+}
+
+func isZero(value any) bool { return value == nil || reflect.ValueOf(value).IsZero() }
+
+func panicToError(how end) *FunctionError {
+	return &FunctionError{
+		Kind:      KindPanic,
+		Message:   fmt.Sprint(how.recovered),
+		Type:      fmt.Sprintf("%T", how.recovered),
+		Stack:     how.stack,
+		Recovered: how.recovered,
+	}
+}

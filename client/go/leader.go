@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package singleflight
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	pb "github.com/singleflightd/singleflightd/client/go/singleflightpb"
+)
+
+const (
+	chunkBytesMax  = 64 * 1024
+	unsentBytesMax = 1024 * 1024
+)
+
+// Leader is the lead of one flight, in the hands of the function that runs for it. Its methods may
+// be called from any goroutine until the function returns. [LeaderFromContext] finds it.
+type Leader struct {
+	// Never changed after init.
+	client   *Client
+	call     *call
+	group    string
+	key      string
+	token    uint64
+	attempt  uint32
+	lease    time.Duration
+	runLimit time.Duration
+	lost     chan struct{}
+
+	// The client's lock guards what follows.
+	seat     *seat // nil: the lead is over
+	why      *StatusError
+	cancel   context.CancelCauseFunc // of the function's context; may be nil
+	written  bool                    // the function makes its value by writing
+	pieces   [][]byte                // what was written; each is one chunk
+	sent     int                     // so many of them are sent
+	bytes    int
+	unsent   int           // bytes
+	room     chan struct{} // closed and set to nil when unsent bytes have been sent; nil: nobody waits
+	tooLarge *StatusError
+
+	passesOn bool
+	retain   *pb.Retention
+	outcome  *outcome // the function has ended
+
+	audience        Audience
+	hasAudience     bool
+	audienceChanged chan struct{}
+}
+
+// Audience tells who waits for the outcome.
+type Audience struct {
+	Followers int
+	// Latest of their deadlines, from when it was learnt; 0: somebody waits without a deadline.
+	// Means nothing without followers.
+	LatestDeadline time.Duration
+}
+
+type leaderKey struct{}
+
+// LeaderFromContext returns the lead of the flight that this function runs for; nil in any other
+// context.
+func LeaderFromContext(ctx context.Context) *Leader {
+	leader, _ := ctx.Value(leaderKey{}).(*Leader)
+	return leader
+}
+
+// TokenFromContext returns the fencing token of the flight that this function runs for: a number
+// greater than every token granted before for that key. 0 when the function runs because no server
+// could be reached, and in any other context.
+func TokenFromContext(ctx context.Context) uint64 {
+	if leader := LeaderFromContext(ctx); leader != nil {
+		return leader.token
+	}
+	return 0
+}
+
+// Group returns the group of the flight.
+func (l *Leader) Group() string { return l.group }
+
+// Key returns the key of the flight.
+func (l *Leader) Key() string { return l.key }
+
+// Token returns the fencing token; 0 when no server could be reached.
+func (l *Leader) Token() uint64 { return l.token }
+
+// Attempt returns the how-many-eth leader of the flight this is, from 1. Above 1, somebody else has
+// begun the work and was lost.
+func (l *Leader) Attempt() int { return int(l.attempt) }
+
+// Lease returns the lease that holds, as the flight's first caller asked for it; 0: none.
+func (l *Leader) Lease() time.Duration { return l.lease }
+
+// RunLimit returns how long this leader may run.
+func (l *Leader) RunLimit() time.Duration { return l.runLimit }
+
+// Lost is closed when the lead is lost: another leads, or nobody waits any more. The function's
+// context is cancelled then, too.
+func (l *Leader) Lost() <-chan struct{} { return l.lost }
+
+// Err returns why the lead was lost; nil while it is not.
+func (l *Leader) Err() error {
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	if l.why == nil {
+		return nil
+	}
+	return l.why
+}
+
+// Write appends bytes to the value. They go out at once, in the background, to followers that are
+// live. A function that writes makes its value so; what it returns besides is not looked at. With
+// a lease, what was written before the connection broke is sent again as far as it is missing.
+//
+// It waits while more than 1 MiB is not sent yet. It fails when the lead is lost, or when the value
+// is larger than ClientOptions.ResultLimit; such a flight ends with an error whatever the function
+// says.
+func (l *Leader) Write(p []byte) (int, error) {
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	l.written = true
+	for done := 0; done < len(p); {
+		if err := l.waitForRoom(); err != nil {
+			return done, err
+		}
+		part := p[done:min(done+chunkBytesMax, len(p))]
+		if err := l.append(part, true); err != nil {
+			return done, err
+		}
+		done += len(part)
+	}
+	return len(p), nil
+}
+
+// waitForRoom gives up the lock while it waits.
+func (l *Leader) waitForRoom() error {
+	for l.why == nil && l.outcome == nil && l.unsent > unsentBytesMax {
+		if l.room == nil {
+			l.room = make(chan struct{})
+		}
+		room := l.room
+		l.client.mu.Unlock()
+		select {
+		case <-room:
+		case <-l.lost:
+		}
+		l.client.mu.Lock()
+	}
+	switch {
+	case l.why != nil:
+		return l.why
+	case l.outcome != nil:
+		return errors.New("singleflight: the function has returned")
+	}
+	return nil
+}
+
+// append puts at most a chunk at the end of the value: a copy, or as a chunk of its own.
+func (l *Leader) append(part []byte, copied bool) error {
+	if limit := l.client.settings.resultLimit; len(part) > limit-l.bytes {
+		l.tooLarge = overLimit(limit)
+		return l.tooLarge
+	}
+	last := len(l.pieces) - 1
+	if !copied || last < l.sent || len(l.pieces[last])+len(part) > chunkBytesMax {
+		l.pieces = append(l.pieces, nil)
+		last++
+	}
+	before := len(l.pieces[last])
+	if copied {
+		l.pieces[last] = append(l.pieces[last], part...)
+	} else {
+		l.pieces[last] = part
+	}
+	l.bytes += len(part)
+	if l.seat == nil || l.seat.state == alone {
+		l.sent = len(l.pieces)
+	} else {
+		l.unsent += len(part)
+		l.seat.ready()
+	}
+	if l.call.stream != nil {
+		l.call.stream.onPiece(l.pieces[last][before:], int(l.attempt))
+	}
+	return nil
+}
+
+// PassOn says of a failure: it is mine, not that of the work; let the next caller try. This call
+// ends with its own error, the others get the last failure once nobody is left to try. Without
+// effect on an OK outcome, and under Fail.
+func (l *Leader) PassOn() {
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	l.passesOn = true
+}
+
+// SetRetain keeps this outcome for so long instead of what WithRetain or WithRetainError say; 0: do
+// not keep it.
+func (l *Leader) SetRetain(d time.Duration) {
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	l.retain = &pb.Retention{RetainMs: ms(d)}
+}
+
+// Audience tells who waits, as far as known, and gives a channel that is closed when that changes.
+// ok is false while nobody has waited yet, and always without WithAudience.
+func (l *Leader) Audience() (audience Audience, ok bool, changed <-chan struct{}) {
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	return l.audience, l.hasAudience, l.audienceChanged
+}
+
+// ---- from the seat; under the client's lock ----
+
+func (l *Leader) init(s *seat, call *call) {
+	l.client = s.client
+	l.call = call
+	l.group = s.options.group
+	if l.group == "" {
+		l.group = "default"
+	}
+	l.key = s.options.key
+	l.seat = s
+	l.lost = make(chan struct{})
+	l.audienceChanged = make(chan struct{})
+}
+
+func (l *Leader) setAudience(followers int, latest time.Duration) {
+	l.audience = Audience{Followers: followers, LatestDeadline: latest}
+	l.hasAudience = true
+	close(l.audienceChanged)
+	l.audienceChanged = make(chan struct{})
+}
+
+// lose tells the function, unless it has ended.
+func (l *Leader) lose(why *StatusError) {
+	if l.why != nil || l.outcome != nil {
+		return
+	}
+	l.why = why
+	close(l.lost)
+	if l.cancel != nil {
+		l.cancel(why)
+	}
+}
+
+func (l *Leader) unsentPieces() int { return len(l.pieces) - l.sent }
+
+// takePiece returns the next chunk to send; nothing is appended to it any more.
+func (l *Leader) takePiece() []byte {
+	piece := l.pieces[l.sent]
+	l.sent++
+	l.unsent -= len(piece)
+	if l.room != nil && l.unsent <= unsentBytesMax/2 {
+		close(l.room)
+		l.room = nil
+	}
+	return piece
+}
+
+// rewind: only so many chunks have arrived.
+func (l *Leader) rewind(arrived int) {
+	for ; l.sent > arrived; l.sent-- {
+		l.unsent += len(l.pieces[l.sent-1])
+	}
+}
+
+// toFinish makes the last message; what is left of the value (at most one chunk) travels in it.
+func (l *Leader) toFinish() *pb.Finish {
+	outcome := l.outcome.toWire()
+	if l.unsentPieces() == 1 {
+		outcome.Value = l.pieces[l.sent]
+	}
+	return &pb.Finish{
+		Outcome:   outcome,
+		Retention: l.retain,
+		PassOn:    l.passesOn && l.outcome.kind != KindOK,
+	}
+}
+
+// ---- from the function ----
+
+// end is how a function ended: it returned, or panicked, or did neither.
+type end struct {
+	returned  bool
+	value     any
+	err       error
+	panicked  bool
+	recovered any
+	stack     string
+}
+
+// runFunction calls the function and tells how it ended, also when it ends its goroutine.
+func runFunction(fn func() (any, error), ended func(end)) {
+	how := end{}
+	defer func() { ended(how) }()
+	func() {
+		defer func() {
+			if how.returned {
+				return
+			}
+			// nil: the goroutine exits.
+			if how.recovered = recover(); how.recovered != nil {
+				how.panicked = true
+				how.stack = string(debug.Stack())
+			}
+		}()
+		how.value, how.err = fn()
+		how.returned = true
+	}()
+}
+
+// finish ends the flight as the function ended. `encode` makes bytes of a value.
+func (l *Leader) finish(how end, encode func(any) ([]byte, error)) {
+	outcome, bytes := l.outcomeOf(how, encode)
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	for len(bytes) > 0 && l.tooLarge == nil {
+		part := bytes[:min(len(bytes), chunkBytesMax)]
+		bytes = bytes[len(part):]
+		if l.append(part, false) != nil {
+			break
+		}
+	}
+	if l.tooLarge != nil && outcome.kind == KindOK { // a value that is not whole must not look so
+		outcome.kind, outcome.err = KindError, l.tooLarge
+		outcome.hasNative = false
+	}
+	outcome.pieces = l.pieces
+	l.outcome = outcome
+	if l.cancel != nil {
+		l.cancel(nil)
+	}
+	if l.seat != nil {
+		l.seat.onFunctionEnded()
+	}
+	l.call.onFunctionEnded(l)
+}
+
+// outcomeOf makes the outcome and the bytes of what the function returned.
+func (l *Leader) outcomeOf(how end, encode func(any) ([]byte, error)) (*outcome, []byte) {
+	switch {
+	case how.panicked:
+		return &outcome{kind: KindPanic, err: panicToError(how)}, nil
+	case !how.returned:
+		return &outcome{kind: KindAbandoned, err: errGoexit}, nil
+	}
+	outcome := &outcome{kind: kindOfError(how.err), err: how.err}
+	if encode == nil || l.hasWritten() {
+		return outcome, nil
+	}
+	outcome.native, outcome.hasNative = how.value, true
+	if how.err != nil && isZero(how.value) {
+		return outcome, nil
+	}
+	bytes, err := encode(how.value)
+	if err != nil && how.err == nil {
+		outcome.kind = KindError
+		outcome.err = statusErrorf(codes.InvalidArgument, "the value cannot be encoded: %v", err)
+	}
+	if err != nil {
+		return outcome, nil
+	}
+	return outcome, bytes
+}
+
+func (l *Leader) hasWritten() bool {
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	return l.written
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package singleflight
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+)
+
+const (
+	addressVariable = "SINGLEFLIGHT_ADDRESS"
+	addressDefault  = "127.0.0.1:7433"
+	callerBytesMax  = 128
+	serversMax      = 64
+
+	// No server of ours sends a larger message.
+	messageBytesMax = 4*1024*1024 + 64*1024
+)
+
+// ClientOptions are the options of a client. The zero value means the defaults.
+type ClientOptions struct {
+	// Addresses of the servers: "host:port" or "unix:/path". Empty: the environment variable
+	// SINGLEFLIGHT_ADDRESS, comma separated; without that, 127.0.0.1:7433.
+	//
+	// With several addresses each key has one home among them by rendezvous hashing, in the same
+	// way in every language; so all programs must write the addresses in the same way. A server
+	// that could not be reached for ConnectTimeout is passed over until it answers a health check.
+	Addresses []string
+
+	// Caller is the name in listings, at most 128 bytes. "": <program>@<host>:<process id>.
+	Caller string
+
+	// FailOpen: when no server can be reached, run the function here, alone, and say so in the
+	// result. Otherwise such calls end with UNAVAILABLE.
+	FailOpen bool
+
+	// ConnectTimeout is how long a call looks for a server that takes it, at first or after the
+	// connection broke, before it gives up (or fails open). While every server is known to be down,
+	// new calls give up at once. 0: 5 s.
+	ConnectTimeout time.Duration
+
+	// The wait between two tries to connect is random, between 0 and a bound that doubles from
+	// BackoffMin to BackoffMax. 0: 50 ms and 2 s.
+	BackoffMin, BackoffMax time.Duration
+
+	// A ping goes out after so much silence (gRPC takes at least 10 s), and the connection is given
+	// up when nothing answers it in the second time. 0: 20 s and 5 s.
+	KeepaliveTime, KeepaliveTimeout time.Duration
+
+	// ResultLimit is the largest value in bytes that this process makes or takes. 0: 64 MiB.
+	ResultLimit int
+
+	// Credentials secure the connection. nil: none, in plain text.
+	Credentials credentials.TransportCredentials
+
+	// DialOptions come after those of this package, such as grpc.WithPerRPCCredentials.
+	DialOptions []grpc.DialOption
+}
+
+type settings struct {
+	addresses      []string
+	caller         string
+	failOpen       bool
+	connectTimeout time.Duration
+	backoffMin     time.Duration
+	backoffMax     time.Duration
+	resultLimit    int
+	dialOptions    []grpc.DialOption
+}
+
+func readSettings(given ClientOptions) (settings, error) {
+	s := settings{
+		failOpen:       given.FailOpen,
+		connectTimeout: orDefault(given.ConnectTimeout, 5*time.Second),
+		backoffMin:     orDefault(given.BackoffMin, 50*time.Millisecond),
+		backoffMax:     orDefault(given.BackoffMax, 2*time.Second),
+		resultLimit:    orDefault(given.ResultLimit, 64*1024*1024),
+	}
+	s.backoffMax = max(s.backoffMin, s.backoffMax)
+	var err error
+	if s.addresses, err = readAddresses(given.Addresses); err != nil {
+		return s, err
+	}
+	if s.caller, err = readCaller(given.Caller); err != nil {
+		return s, err
+	}
+	secure := given.Credentials
+	if secure == nil {
+		secure = insecure.NewCredentials()
+	}
+	s.dialOptions = append([]grpc.DialOption{
+		grpc.WithTransportCredentials(secure),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageBytesMax)),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithUserAgent("singleflight-go/" + Version),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time:    orDefault(given.KeepaliveTime, 20*time.Second),
+			Timeout: orDefault(given.KeepaliveTimeout, 5*time.Second),
+		}),
+	}, given.DialOptions...)
+	return s, nil
+}
+
+func readAddresses(given []string) ([]string, error) {
+	if len(given) == 0 {
+		text := os.Getenv(addressVariable)
+		if text == "" {
+			text = addressDefault
+		}
+		given = strings.Split(text, ",")
+	}
+	if len(given) > serversMax {
+		return nil, statusErrorf(codes.InvalidArgument, "there are more than %d addresses", serversMax)
+	}
+	addresses := make([]string, len(given))
+	for i, address := range given {
+		addresses[i] = strings.Trim(address, " \t")
+		if addresses[i] == "" {
+			return nil, statusErrorf(codes.InvalidArgument,
+				"an address is empty: \"host:port\" or \"unix:/path\" is wanted")
+		}
+	}
+	return addresses, nil
+}
+
+func readCaller(given string) (string, error) {
+	if given != "" {
+		if len(given) > callerBytesMax || !utf8.ValidString(given) {
+			return "", statusErrorf(codes.InvalidArgument, "the caller is not at most 128 bytes of UTF-8")
+		}
+		return given, nil
+	}
+	host, _ := os.Hostname() // without a name the place before the colon stays empty
+	program := filepath.Base(os.Args[0])
+	caller := fmt.Sprintf("%.40s@%.60s:%d", program, host, os.Getpid())
+	if len(caller) > callerBytesMax || !utf8.ValidString(caller) {
+		return fmt.Sprintf("process %d", os.Getpid()), nil
+	}
+	return caller, nil
+}
+
+func orDefault[N int | time.Duration](given, otherwise N) N {
+	if given <= 0 {
+		return otherwise
+	}
+	return given
+}
