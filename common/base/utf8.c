@@ -3,7 +3,16 @@
 
 #include <unistr.h>
 
+// Texts are short and mostly ASCII, which needs no table.
+static bool is_ascii(struct sfl_span text)
+{
+    uint8_t high = 0;
+    for (size_t i = 0; i < text.size; i++)
+        high |= text.data[i];
+    return high < 0x80;
+}
+
 bool sfl_utf8_is_valid(struct sfl_span text)
 {
-    return u8_check(text.data, text.size) == NULL;
+    return is_ascii(text) || u8_check(text.data, text.size) == NULL;
 }

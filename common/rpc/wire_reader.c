@@ -8,36 +8,32 @@ enum {
     GROUP_DEPTH_MAX = 32, // groups are deprecated and none of our messages has one
 };
 
-static bool read_long_varint(struct sfl_span *rest, uint64_t *value_out)
+const uint8_t *sfl_wire_read_long_varint(const uint8_t *at, const uint8_t *end, uint64_t *value_out)
 {
-    const uint8_t *at = rest->data;
-    size_t left = rest->size;
     uint64_t value = 0;
-    for (unsigned shift = 0; shift < VARINT_BITS_MAX && left > 0; shift += 7) {
+    for (unsigned shift = 0; shift < VARINT_BITS_MAX && at < end; shift += 7) {
         uint8_t byte = *at++;
-        left--;
         // Bits beyond the 64th are dropped, as every protobuf library does.
         value |= (uint64_t)(byte & 0x7f) << shift;
         if (byte < 0x80) {
             *value_out = value;
-            *rest = sfl_span_of(at, left);
-            return true;
+            return at;
         }
     }
-    return false;
+    return NULL;
 }
 
-// Nearly all of them have one byte.
-static inline bool read_varint(struct sfl_span *rest, uint64_t *value_out)
+static bool read_varint(struct sfl_span *rest, uint64_t *value_out)
 {
-    if (rest->size == 0 || rest->data[0] >= 0x80)
-        return read_long_varint(rest, value_out);
-    *value_out = rest->data[0];
-    *rest = sfl_span_of(rest->data + 1, rest->size - 1);
+    const uint8_t *end = rest->data + rest->size;
+    const uint8_t *at = sfl_wire_read_varint(rest->data, end, value_out);
+    if (at == NULL)
+        return false;
+    *rest = sfl_span_of(at, (size_t)(end - at));
     return true;
 }
 
-static inline bool take_bytes(struct sfl_span *rest, uint64_t size, struct sfl_span *bytes_out)
+static bool take_bytes(struct sfl_span *rest, uint64_t size, struct sfl_span *bytes_out)
 {
     if (size > rest->size)
         return false;
@@ -46,7 +42,7 @@ static inline bool take_bytes(struct sfl_span *rest, uint64_t size, struct sfl_s
     return true;
 }
 
-static inline bool read_tag(struct sfl_span *rest, uint32_t *number_out, unsigned *type_out)
+static bool read_tag(struct sfl_span *rest, uint32_t *number_out, unsigned *type_out)
 {
     uint64_t tag = 0;
     if (!read_varint(rest, &tag) || tag > UINT32_MAX || tag >> 3 == 0 || tag >> 3 > NUMBER_MAX)
@@ -57,14 +53,13 @@ static inline bool read_tag(struct sfl_span *rest, uint32_t *number_out, unsigne
 }
 
 // Reads what follows a tag of any type but that of a group.
-static inline bool read_content(struct sfl_span *rest, unsigned type, struct sfl_wire_field *field)
+static bool read_content(struct sfl_span *rest, unsigned type, struct sfl_wire_field *field)
 {
-    uint64_t size = 0;
     field->type = (enum sfl_wire_type)type;
     if (type == SFL_WIRE_TYPE_VARINT)
         return read_varint(rest, &field->value);
     if (type == SFL_WIRE_TYPE_BYTES)
-        return read_varint(rest, &size) && take_bytes(rest, size, &field->bytes);
+        return read_varint(rest, &field->value) && take_bytes(rest, field->value, &field->bytes);
     if (type == SFL_WIRE_TYPE_FIXED64)
         return take_bytes(rest, 8, &field->bytes);
     if (type == SFL_WIRE_TYPE_FIXED32)
@@ -97,7 +92,7 @@ static bool skip_group(struct sfl_span *rest, uint32_t number)
     return true;
 }
 
-bool sfl_wire_next(struct sfl_span *rest, struct sfl_wire_field *field_out)
+bool sfl_wire_next_of_any_type(struct sfl_span *rest, struct sfl_wire_field *field_out)
 {
     unsigned type = 0;
     if (!read_tag(rest, &field_out->number, &type))
