@@ -32,7 +32,8 @@ enum {
 // What tags, lengths and numbers take at most.
 #define WIRE_HEADS_MAX ((size_t)JOIN_CALLER * (1 + SFL_WIRE_VARINT_MAX))
 
-static const char *problem_of(const struct singleflight_do_options *options)
+static const char *problem_of(const struct singleflight_do_options *options,
+                              const struct sfl_join_defaults *defaults)
 {
     if (options->key == NULL || options->key_bytes == 0)
         return "key is missing: a key has 1 to 1,024 bytes";
@@ -50,6 +51,8 @@ static const char *problem_of(const struct singleflight_do_options *options)
     struct sfl_span group = sfl_span_of_text(options->group);
     if (group.size > GROUP_BYTES_MAX || !sfl_utf8_is_valid(group))
         return "group is not at most 128 bytes of [A-Za-z0-9._-]";
+    if (options->caller == defaults->caller)
+        return NULL; // it was checked when the client was made
     struct sfl_span caller = sfl_span_of_text(options->caller);
     if (caller.size > CALLER_BYTES_MAX || !sfl_utf8_is_valid(caller))
         return "caller is not at most 128 bytes of UTF-8";
@@ -114,7 +117,7 @@ enum sfl_status sfl_join_read(const struct singleflight_do_options *given,
         return SFL_INVALID_ARGUMENT;
     }
     struct singleflight_do_options options = read_options(given, defaults);
-    const char *problem = problem_of(&options);
+    const char *problem = problem_of(&options, defaults);
     if (problem != NULL) {
         *problem_out = problem;
         return SFL_INVALID_ARGUMENT;

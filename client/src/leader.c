@@ -42,8 +42,8 @@ struct singleflight_leader *sfl_leader_create(struct sfl_seat *seat, struct sing
     pthread_cond_init(&leader->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     leader->on_changed.run = run_on_changed;
-    leader->client = sfl_client_ref(seat->client);
     leader->call = sfl_call_ref(call);
+    leader->client = seat->client;
     leader->terms = *terms;
     leader->lost_fd = -1;
     leader->seat = seat;
@@ -67,7 +67,6 @@ void sfl_leader_unref(struct singleflight_leader *leader)
     pthread_cond_destroy(&leader->changed);
     pthread_mutex_destroy(&leader->lock);
     sfl_call_unref(leader->call);
-    sfl_client_unref(leader->client);
     free(leader);
 }
 
@@ -101,17 +100,32 @@ static size_t unsent_bytes(const struct singleflight_leader *leader)
     return leader->dropped_bytes + sfl_value_span(leader->value).size - leader->sent_bytes;
 }
 
+// False: the program has finished it, and nobody else looks at it any more.
+static bool lock_if_running(struct singleflight_leader *leader)
+{
+    if (atomic_load_explicit(&leader->finished, memory_order_acquire))
+        return false;
+    pthread_mutex_lock(&leader->lock);
+    return true;
+}
+
+static void unlock_if(struct singleflight_leader *leader, bool is_locked)
+{
+    if (is_locked)
+        pthread_mutex_unlock(&leader->lock);
+}
+
 struct sfl_leader_part sfl_leader_peek(struct singleflight_leader *leader)
 {
-    pthread_mutex_lock(&leader->lock);
-    struct sfl_leader_part part = {unsent_bytes(leader), leader->finished};
-    pthread_mutex_unlock(&leader->lock);
+    bool is_locked = lock_if_running(leader);
+    struct sfl_leader_part part = {unsent_bytes(leader), atomic_load(&leader->finished)};
+    unlock_if(leader, is_locked);
     return part;
 }
 
 bool sfl_leader_take(struct singleflight_leader *leader, uint8_t *to, size_t size)
 {
-    pthread_mutex_lock(&leader->lock);
+    bool is_locked = lock_if_running(leader);
     assert(size <= unsent_bytes(leader));
     size_t at = leader->sent_bytes - leader->dropped_bytes;
     if (size > 0)
@@ -127,7 +141,7 @@ bool sfl_leader_take(struct singleflight_leader *leader, uint8_t *to, size_t siz
         leader->was_full = false;
         pthread_cond_broadcast(&leader->changed);
     }
-    pthread_mutex_unlock(&leader->lock);
+    unlock_if(leader, is_locked);
     return has_room;
 }
 
@@ -141,15 +155,13 @@ void sfl_leader_rewind(struct singleflight_leader *leader, size_t arrived_bytes)
 
 struct sfl_outcome *sfl_leader_outcome(struct singleflight_leader *leader)
 {
-    pthread_mutex_lock(&leader->lock);
+    assert(atomic_load(&leader->finished));
     struct sfl_failure failure = leader->failure;
     leader->failure = (struct sfl_failure){0};
     struct sfl_value *value = NULL;
     if (!leader->call->join.options.no_value)
         value = sfl_value_ref(leader->value);
-    enum singleflight_outcome kind = leader->outcome;
-    pthread_mutex_unlock(&leader->lock);
-    return sfl_outcome_create(kind, &failure, value);
+    return sfl_outcome_create(leader->outcome, &failure, value);
 }
 
 // --------------------------------------------------------------------------- what programs call
@@ -354,11 +366,12 @@ void singleflight_leader_finish(struct singleflight_leader *leader,
 {
     pthread_mutex_lock(&leader->lock);
     assert(!leader->finished);
-    leader->finished = true;
     bool is_known = outcome >= SINGLEFLIGHT_OUTCOME_OK && outcome <= SINGLEFLIGHT_OUTCOME_PANIC;
     leader->outcome = is_known ? outcome : SINGLEFLIGHT_OUTCOME_ABANDONED;
     end_overflowed(leader);
+    atomic_store_explicit(&leader->finished, true, memory_order_release);
     pthread_mutex_unlock(&leader->lock);
-    post_changed(leader);
-    sfl_leader_unref(leader);
+    // With the program's reference; a command that is queued already has one of its own.
+    if (!sfl_client_post(leader->client, &leader->on_changed))
+        sfl_leader_unref(leader);
 }

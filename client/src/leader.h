@@ -24,13 +24,15 @@ struct sfl_leader_terms {
 struct singleflight_leader {
     // The program's until it finishes, the seat's, and one while the command is queued.
     atomic_uint references;
-    struct singleflight_client *client; // a reference
     struct singleflight_call *call;     // a reference: whose function it is
+    struct singleflight_client *client; // the call's
     struct sfl_leader_terms terms;
     struct sfl_command on_changed; // the program has written or finished
     atomic_int lost;               // enum singleflight_status; OK while it leads
 
-    // The lock is a leaf: nothing is called and no other lock is taken under it.
+    // The lock is a leaf: nothing is called and no other lock is taken under it. Once `finished` is
+    // set the program is done with the leader, and what it has written belongs to the client's
+    // thread.
     pthread_mutex_t lock;
     pthread_cond_t changed;  // some bytes were sent, or the lead is lost
     struct sfl_value *value; // NULL: nothing yet
@@ -45,8 +47,8 @@ struct singleflight_leader {
     bool has_audience;
     struct singleflight_audience audience;
     int lost_fd; // an eventfd, made when somebody asks; -1
-    bool finished;
     enum singleflight_outcome outcome;
+    atomic_bool finished;
 
     struct sfl_seat *seat; // the client's thread only; NULL once the seat has let go
 };

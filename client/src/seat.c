@@ -12,17 +12,49 @@
 #define MERGE_SLACK_MS_MIN 1000
 #define MERGE_SLACK_DIVISOR 4
 
+// So many seats are kept for others when they end: most are short-lived, and come and go in crowds
+// that no allocator likes.
+#define SPARE_SEATS_MAX 1024
+
 static void on_look_timer(struct sfl_timer *timer);
 
 // ------------------------------------------------------------------------------------------ life
+
+static struct sfl_seat *take_memory(struct singleflight_client *client)
+{
+    struct sfl_link *spare = sfl_list_pop(&client->spare_seats);
+    if (spare == NULL)
+        return malloc(sizeof(struct sfl_seat));
+    client->spare_seat_count--;
+    return SFL_CONTAINER_OF(spare, struct sfl_seat, client_link);
+}
+
+static void give_memory_back(struct singleflight_client *client, struct sfl_seat *seat)
+{
+    if (client->spare_seat_count >= SPARE_SEATS_MAX) {
+        free(seat);
+        return;
+    }
+    sfl_list_append(&client->spare_seats, &seat->client_link);
+    client->spare_seat_count++;
+}
+
+void sfl_seat_free_spares(struct singleflight_client *client)
+{
+    struct sfl_link *link;
+    while ((link = sfl_list_pop(&client->spare_seats)) != NULL)
+        free(SFL_CONTAINER_OF(link, struct sfl_seat, client_link));
+    client->spare_seat_count = 0;
+}
 
 // A seat that asks for what `founder` asks for, whether it sits there or not.
 static struct sfl_seat *create(struct singleflight_client *client,
                                struct singleflight_call *founder)
 {
-    struct sfl_seat *seat = calloc(1, sizeof(*seat));
+    struct sfl_seat *seat = take_memory(client);
     if (seat == NULL)
         return NULL;
+    memset(seat, 0, sizeof(*seat));
     seat->client = client;
     seat->founder = sfl_call_ref(founder);
     seat->join = &founder->join;
@@ -52,7 +84,7 @@ void sfl_seat_destroy(struct sfl_seat *seat)
     sfl_value_unref(seat->value);
     free(seat->chunk_ends);
     sfl_call_unref(seat->founder);
-    free(seat);
+    give_memory_back(client, seat);
     sfl_client_on_something_ended(client);
 }
 

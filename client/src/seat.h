@@ -107,6 +107,9 @@ enum sfl_status sfl_seat_next_frame(struct sfl_seat *seat, struct sfl_frames *fr
 bool sfl_seat_is_gone(const struct sfl_seat *seat);
 void sfl_seat_destroy(struct sfl_seat *seat);
 
+// When the client ends: frees the memory of seats that is kept for others.
+void sfl_seat_free_spares(struct singleflight_client *client);
+
 // Seats of this key take no more calls: the key was forgotten.
 void sfl_seat_stop_merging(struct singleflight_client *client, struct sfl_span group,
                            struct sfl_span key);

@@ -21,9 +21,6 @@ struct sfl_wire_field {
     struct sfl_span bytes; // of a field of type BYTES; borrowed from the message
 };
 
-// For sfl_wire_next: the same for any field.
-bool sfl_wire_next_of_any_size(struct sfl_span *rest, struct sfl_wire_field *field_out);
-
 // Reads the varint at `at`, which ends before `end`. Returns the place after it; NULL when it does
 // not end.
 const uint8_t *sfl_wire_read_long_varint(const uint8_t *at, const uint8_t *end,
