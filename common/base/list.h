@@ -66,6 +66,12 @@ static inline struct sfl_link *sfl_list_first(const struct sfl_list *list)
     return sfl_list_is_empty(list) ? NULL : list->head.next;
 }
 
+// The last link, or NULL; stays in the list.
+static inline struct sfl_link *sfl_list_last(const struct sfl_list *list)
+{
+    return sfl_list_is_empty(list) ? NULL : list->head.previous;
+}
+
 // The link after `link`, or NULL at the end.
 static inline struct sfl_link *sfl_list_next(const struct sfl_list *list,
                                              const struct sfl_link *link)

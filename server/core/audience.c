@@ -12,8 +12,8 @@ static uint64_t latest_deadline(const struct sfl_flight *flight)
     const struct sfl_link *link = sfl_list_first(&flight->followers);
     for (; link != NULL; link = sfl_list_next(&flight->followers, link)) {
         const struct sfl_caller *follower = SFL_CONTAINER_OF(link, struct sfl_caller, in_followers);
-        if (follower->deadline_ms > latest_ms)
-            latest_ms = follower->deadline_ms;
+        if (follower->deadline.at_ms > latest_ms)
+            latest_ms = follower->deadline.at_ms;
         if (latest_ms == UINT64_MAX)
             break;
     }
@@ -29,14 +29,14 @@ static uint64_t from_now(const struct sfl_step *step, uint64_t latest_ms)
 
 static void tell(struct sfl_step *step, struct sfl_flight *flight)
 {
+    struct sfl_audience_told *told = flight->leader->audience;
     uint64_t latest_ms = latest_deadline(flight);
-    if (flight->audience_started && flight->audience_followers == flight->follower_count &&
-        flight->audience_latest_ms == latest_ms)
+    if (told->started && told->followers == flight->follower_count && told->latest_ms == latest_ms)
         return;
-    flight->audience_started = true;
-    flight->audience_followers = flight->follower_count;
-    flight->audience_latest_ms = latest_ms;
-    flight->audience_sent_at_ms = step->now_ms;
+    told->started = true;
+    told->followers = flight->follower_count;
+    told->latest_ms = latest_ms;
+    told->sent_at_ms = step->now_ms;
 
     struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_AUDIENCE);
     effect->caller = flight->leader;
@@ -47,20 +47,14 @@ static void tell(struct sfl_step *step, struct sfl_flight *flight)
 
 void sfl_flight_audience_changed(struct sfl_step *step, struct sfl_flight *flight)
 {
-    if (flight->state != SFL_FLIGHT_LED || !flight->leader->audience)
+    if (flight->state != SFL_FLIGHT_LED || flight->leader->audience == NULL)
         return;
-    if (!flight->audience_started && flight->follower_count == 0)
+    struct sfl_audience_told *told = flight->leader->audience;
+    if (!told->started && flight->follower_count == 0)
         return;
-    uint64_t free_at_ms = flight->audience_sent_at_ms + AUDIENCE_PAUSE_MS;
-    if (flight->audience_started && step->now_ms < free_at_ms)
-        sfl_deadline_arm(&step->table->deadlines, &flight->audience_deadline, free_at_ms);
+    uint64_t free_at_ms = told->sent_at_ms + AUDIENCE_PAUSE_MS;
+    if (told->started && step->now_ms < free_at_ms)
+        sfl_deadline_arm(&step->table->deadlines, &told->deadline, free_at_ms);
     else
         tell(step, flight);
-}
-
-void sfl_flight_audience_reset(struct sfl_step *step, struct sfl_flight *flight)
-{
-    sfl_deadline_disarm(&step->table->deadlines, &flight->audience_deadline);
-    flight->audience_started = false;
-    sfl_flight_audience_changed(step, flight);
 }

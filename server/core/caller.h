@@ -40,21 +40,30 @@ struct sfl_join {
     bool ends_at_deadline; // the core ends the caller then; otherwise somebody else does
 };
 
+// What a caller has been told of its audience since it leads.
+struct sfl_audience_told {
+    struct sfl_caller *caller;
+    struct sfl_deadline deadline; // of a message that was held back
+    uint64_t sent_at_ms;
+    uint64_t latest_ms;
+    uint32_t followers;
+    bool started;
+};
+
 // One of these holds for a caller: not joined (flight is NULL), leading (flight->leader is it),
 // following (it is linked in flight->followers), or lost the lead and to be told so
 // (flight->fenced is it).
 struct sfl_caller {
     struct sfl_flight *flight;
-    struct sfl_link in_followers;
-    struct sfl_link in_live;
-    struct sfl_deadline deadline;
-    uint64_t deadline_ms;
-    struct sfl_bytes *name; // NULL when it has none
-    enum sfl_role role;
+    struct sfl_bytes *name;             // NULL when it has none
+    struct sfl_audience_told *audience; // NULL when it did not ask
+    struct sfl_deadline deadline;       // its time counts for the audience when it is not armed too
+    enum sfl_role role : 8;
     bool live;
-    bool audience;
     bool half_closed; // sends no more steps, so it can never lead
     bool admitted;    // has been told `lead` or `follow`
+    struct sfl_link in_followers;
+    struct sfl_link in_live;
 };
 
 // Makes a caller that is not joined.

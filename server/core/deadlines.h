@@ -16,7 +16,7 @@ enum {
 
 enum sfl_deadline_kind {
     SFL_DEADLINE_CALLER,   // a caller's own deadline
-    SFL_DEADLINE_FLIGHT,   // a lease, a run_limit or a retention
+    SFL_DEADLINE_PAGE,     // the earliest lease, run_limit or retention of a page of flights
     SFL_DEADLINE_AUDIENCE, // an audience message that was held back
 };
 
@@ -37,10 +37,15 @@ void sfl_deadlines_init(struct sfl_deadlines *wheel, uint64_t now_ms);
 
 void sfl_deadline_init(struct sfl_deadline *deadline, enum sfl_deadline_kind kind);
 
+static inline bool sfl_deadline_is_armed(const struct sfl_deadline *deadline)
+{
+    return sfl_link_is_linked(&deadline->link);
+}
+
 // Arms a deadline, or moves one that is armed.
 void sfl_deadline_arm(struct sfl_deadlines *wheel, struct sfl_deadline *deadline, uint64_t at_ms);
 
-// Nothing happens when it is not armed.
+// Nothing happens when it is not armed. Its at_ms stays what it was.
 void sfl_deadline_disarm(struct sfl_deadlines *wheel, struct sfl_deadline *deadline);
 
 // Takes one deadline that is due at `now_ms`, disarmed; NULL when there is none.

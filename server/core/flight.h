@@ -29,8 +29,8 @@
 //              | all its callers are gone; `fenced` may be a lost leader that waits for its answer
 // LED          | leader is joined; token is current; value is the current attempt's
 // ORPHANED     | leader is NULL; token is current; lease_until_ms says for how long; value is good
-// RETAINED     | no leader; outcome is set; the deadline is the retention's; followers, if any,
-//              | only wait to be taken
+// RETAINED     | no leader; outcome is set; due_ms is the retention's end; followers, if any, only
+//              | wait to be taken
 // SETTLED      | out of every index; outcome or refusal is what its followers are to get; they are
 //              | taken out in batches, and after the last one the flight is freed (not before a
 //              | HOME_FOUND that is still owed)
@@ -38,6 +38,7 @@
 #define SFL_CORE_FLIGHT_H
 
 #include "core/caller.h"
+#include "core/reason.h"
 #include "core/value.h"
 
 enum sfl_flight_state {
@@ -74,82 +75,102 @@ struct sfl_stats {
     uint64_t bytes_now;
 };
 
-struct sfl_group;
+// Counters of one group; `stats` comes first so that a flight can reach them in one load. A group
+// lives as long as its table.
+struct sfl_group {
+    struct sfl_stats stats;
+    uint64_t hash;
+    uint16_t name_size;
+    uint8_t name[];
+};
 
+// Names up to this size stand in the flight itself.
+enum { SFL_NEAR_NAMES = 40 };
+
+// Four cache lines, the busiest first. Only a page makes one (pages.h).
 struct sfl_flight {
     uint64_t hash;
-    enum sfl_flight_state state;
-    enum sfl_flight_place place;
-    struct sfl_group *group; // its counters; NULL when there are too many groups
-    struct sfl_link in_list; // of the table: running, settled or dead flights
-    bool home_owed;          // the coordinator has been asked and has not answered
-
+    struct sfl_group *group; // NULL when there are too many groups
     struct sfl_caller *leader;
+    struct sfl_value *value; // of the current attempt; NULL until something is posted
+    uint64_t token;          // of the current attempt, or the last one
+    uint64_t due_ms;         // the lease or run_limit, or the retention; UINT64_MAX: none
+    enum sfl_flight_state state : 8;
+    enum sfl_flight_place place : 8;
+    enum sfl_leader_loss on_leader_loss : 8;
+    enum sfl_loss loss : 8; // how the last leader was lost
+    bool home_owed;         // the coordinator has been asked and has not answered
+    bool retain_refused;
+    uint8_t slot; // in its page
+    uint8_t fingerprint_size;
+    uint32_t follower_count;
+    uint32_t attempt; // the current one, or the last one
+
+    struct sfl_outcome *outcome; // SETTLED and RETAINED; NULL when it ended with `refusal`
+    struct sfl_outcome *kept;    // an error that was passed on; it counts when nobody is left
     struct sfl_caller *fenced;
     struct sfl_bytes *leader_name; // of the current attempt's leader; NULL when it has none
     struct sfl_list followers;     // oldest first
     struct sfl_list live;          // those of them that read chunks as they come
-    uint32_t follower_count;
 
-    // What the opener asked for.
-    enum sfl_leader_loss on_leader_loss;
+    struct sfl_link in_list; // of the table: unplaced, settled or dead flights
+    uint64_t held_bytes;     // what the group's statistics count for this flight
     uint32_t max_attempts;
-    uint64_t retain_ms;
-    uint64_t retain_error_ms;
-    uint64_t lease_ms;
-    uint64_t run_limit_ms;
-
-    // The current attempt, or the last one.
-    uint32_t attempt;
-    uint64_t token;
-    uint64_t led_since_ms;
-    uint64_t lease_until_ms; // UINT64_MAX without a lease
-    uint64_t run_until_ms;
-    uint64_t next_sequence;
-    struct sfl_value *value; // NULL until something is posted
-    enum sfl_loss loss;      // how the last leader was lost
-
-    // A leader's error that it passed on; it counts when nobody is left to try.
-    struct sfl_outcome *kept;
-
-    // SETTLED and RETAINED.
-    struct sfl_outcome *outcome; // NULL when the flight ended with `refusal`
-    struct sfl_refusal refusal;
-    uint32_t callers; // those that the outcome went to
-    uint64_t ended_at_ms;
-    uint64_t retained_until_ms; // 0: it was not retained
-    bool retain_refused;
-
-    uint64_t held_bytes; // what the group's statistics count for this flight
-
-    struct sfl_deadline deadline; // the lease or run_limit, or the retention
-
-    // What the leader was told of its audience.
-    struct sfl_deadline audience_deadline;
-    uint64_t audience_sent_at_ms;
-    uint64_t audience_latest_ms;
-    uint32_t audience_followers;
-    bool audience_started;
-
-    uint16_t group_size;
     uint16_t key_size;
-    uint16_t fingerprint_size;
-    uint8_t names[]; // group, key, fingerprint
+    uint16_t group_size; // 0 when the group's name stands in `group`
+    union {
+        struct { // what the opener asked for, until the flight is SETTLED or RETAINED
+            uint64_t retain_ms;
+            uint64_t retain_error_ms;
+            uint64_t lease_ms;
+            uint64_t run_limit_ms;
+        };
+        struct sfl_refusal refusal; // SETTLED without an outcome
+    };
+
+    union {
+        struct { // LED and ORPHANED
+            uint64_t led_since_ms;
+            uint64_t lease_until_ms; // UINT64_MAX without a lease
+            uint64_t next_sequence;
+        };
+        struct { // with an outcome
+            uint64_t ended_at_ms;
+            uint64_t retained_until_ms; // 0: it was not retained
+            uint32_t callers;           // those that the outcome went to
+        };
+    };
+    union { // group, key, fingerprint
+        uint8_t near_names[SFL_NEAR_NAMES];
+        uint8_t *far_names;
+    };
 };
+
+static inline size_t sfl_flight_names_size(const struct sfl_flight *flight)
+{
+    return (size_t)flight->group_size + flight->key_size + flight->fingerprint_size;
+}
+
+static inline const uint8_t *sfl_flight_names(const struct sfl_flight *flight)
+{
+    return sfl_flight_names_size(flight) <= SFL_NEAR_NAMES ? flight->near_names : flight->far_names;
+}
 
 static inline struct sfl_span sfl_flight_group(const struct sfl_flight *flight)
 {
-    return sfl_span_of(flight->names, flight->group_size);
+    if (flight->group != NULL)
+        return sfl_span_of(flight->group->name, flight->group->name_size);
+    return sfl_span_of(sfl_flight_names(flight), flight->group_size);
 }
 
 static inline struct sfl_span sfl_flight_key(const struct sfl_flight *flight)
 {
-    return sfl_span_of(flight->names + flight->group_size, flight->key_size);
+    return sfl_span_of(sfl_flight_names(flight) + flight->group_size, flight->key_size);
 }
 
 static inline struct sfl_span sfl_flight_fingerprint(const struct sfl_flight *flight)
 {
-    return sfl_span_of(flight->names + flight->group_size + flight->key_size,
+    return sfl_span_of(sfl_flight_names(flight) + flight->group_size + flight->key_size,
                        flight->fingerprint_size);
 }
 

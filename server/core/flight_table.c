@@ -7,7 +7,7 @@
 
 void sfl_caller_init(struct sfl_caller *caller)
 {
-    *caller = (struct sfl_caller){.deadline_ms = UINT64_MAX};
+    *caller = (struct sfl_caller){0};
     sfl_deadline_init(&caller->deadline, SFL_DEADLINE_CALLER);
 }
 
@@ -23,10 +23,11 @@ void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *opt
     for (unsigned place = 0; place < SFL_PLACES; place++)
         sfl_index_init(&table->places[place], options->allocator);
     sfl_index_init(&table->groups, options->allocator);
-    sfl_list_init(&table->running);
+    sfl_list_init(&table->unplaced);
     sfl_list_init(&table->settled);
     sfl_list_init(&table->dead);
     sfl_deadlines_init(&table->deadlines, options->now_ms);
+    sfl_pages_init(&table->pages, options->allocator, &table->deadlines);
 }
 
 static void free_group(struct sfl_table *table, struct sfl_group *group)
@@ -36,18 +37,18 @@ static void free_group(struct sfl_table *table, struct sfl_group *group)
 
 void sfl_table_deinit(struct sfl_table *table)
 {
-    assert(sfl_list_is_empty(&table->running) && sfl_list_is_empty(&table->settled));
+    assert(table->stats.flights_now == 0 && sfl_list_is_empty(&table->settled));
     struct sfl_index *retained = &table->places[SFL_PLACE_RETAINED];
     for (uint64_t i = 0; i < retained->capacity; i++) {
         struct sfl_flight *flight = retained->slots[i].entry;
         if (flight == NULL)
             continue;
-        sfl_deadline_disarm(&table->deadlines, &flight->deadline);
         sfl_usage_give(&table->usage->retained, 1);
         sfl_usage_give(&table->usage->retained_bytes, sfl_outcome_held_bytes(flight->outcome));
         sfl_list_append(&table->dead, &flight->in_list);
     }
     sfl_table_collect(table);
+    sfl_pages_deinit(&table->pages);
     for (unsigned place = 0; place < SFL_PLACES; place++)
         sfl_index_deinit(&table->places[place]);
     for (uint64_t i = 0; i < table->groups.capacity; i++) {
@@ -125,12 +126,36 @@ void sfl_table_collect(struct sfl_table *table)
     struct sfl_link *link;
     while ((link = sfl_list_pop(&table->dead)) != NULL) {
         struct sfl_flight *flight = SFL_CONTAINER_OF(link, struct sfl_flight, in_list);
-        size_t names = (size_t)flight->group_size + flight->key_size + flight->fingerprint_size;
+        size_t names_size = sfl_flight_names_size(flight);
         sfl_bytes_unref(flight->leader_name);
         sfl_value_unref(flight->value);
         sfl_outcome_unref(flight->outcome);
-        sfl_free(table->allocator, flight, sizeof(*flight) + names);
+        if (names_size > SFL_NEAR_NAMES)
+            sfl_free(table->allocator, flight->far_names, names_size);
+        sfl_pages_give(&table->pages, flight);
     }
+}
+
+static struct sfl_audience_told *create_told(struct sfl_table *table, struct sfl_caller *caller)
+{
+    struct sfl_audience_told *told = sfl_alloc(table->allocator, sizeof(*told));
+    if (told == NULL)
+        return NULL;
+    *told = (struct sfl_audience_told){.caller = caller};
+    sfl_deadline_init(&told->deadline, SFL_DEADLINE_AUDIENCE);
+    return told;
+}
+
+// Frees what sfl_caller_attach allocated.
+static void free_belongings(struct sfl_table *table, struct sfl_caller *caller)
+{
+    sfl_bytes_unref(caller->name);
+    caller->name = NULL;
+    if (caller->audience == NULL)
+        return;
+    sfl_deadline_disarm(&table->deadlines, &caller->audience->deadline);
+    sfl_free(table->allocator, caller->audience, sizeof(*caller->audience));
+    caller->audience = NULL;
 }
 
 enum sfl_reason sfl_caller_attach(struct sfl_step *step, struct sfl_caller *caller,
@@ -139,22 +164,22 @@ enum sfl_reason sfl_caller_attach(struct sfl_step *step, struct sfl_caller *call
     struct sfl_table *table = step->table;
     if (!sfl_usage_take(&table->usage->callers, 1, table->limits->callers_max))
         return SFL_REASON_CALLERS_LIMIT;
-    struct sfl_bytes *name = NULL;
-    if (join->name.size > 0) {
-        name = sfl_bytes_copy(table->allocator, join->name);
-        if (name == NULL) {
-            sfl_usage_give(&table->usage->callers, 1);
-            return SFL_REASON_NO_MEMORY;
-        }
+    if (join->name.size > 0)
+        caller->name = sfl_bytes_copy(table->allocator, join->name);
+    if (join->audience)
+        caller->audience = create_told(table, caller);
+    if ((join->name.size > 0 && caller->name == NULL) ||
+        (join->audience && caller->audience == NULL)) {
+        free_belongings(table, caller);
+        sfl_usage_give(&table->usage->callers, 1);
+        return SFL_REASON_NO_MEMORY;
     }
     caller->flight = flight;
-    caller->name = name;
     caller->role = join->role;
     caller->live = join->live;
-    caller->audience = join->audience;
     caller->half_closed = false;
     caller->admitted = false;
-    caller->deadline_ms = join->deadline_ms;
+    caller->deadline.at_ms = join->deadline_ms;
     if (join->ends_at_deadline && join->deadline_ms != UINT64_MAX)
         sfl_deadline_arm(&table->deadlines, &caller->deadline, join->deadline_ms);
     SFL_COUNT(table, flight->group, callers_now, 1);
@@ -174,8 +199,7 @@ void sfl_caller_detach(struct sfl_table *table, struct sfl_caller *caller)
         flight->follower_count--;
     }
     sfl_deadline_disarm(&table->deadlines, &caller->deadline);
-    sfl_bytes_unref(caller->name);
-    caller->name = NULL;
+    free_belongings(table, caller);
     caller->flight = NULL;
     sfl_usage_give(&table->usage->callers, 1);
     SFL_COUNT(table, flight->group, callers_now, -1);
@@ -244,6 +268,8 @@ static void forget(struct sfl_step *step, const struct sfl_event *event)
         if (sfl_index_reserve(&table->places[SFL_PLACE_FORGOTTEN])) {
             running->place = SFL_PLACE_FORGOTTEN;
             sfl_index_insert(&table->places[SFL_PLACE_FORGOTTEN], running->hash, running);
+        } else {
+            sfl_list_append(&table->unplaced, &running->in_list);
         }
     }
     if (flight || retained != NULL)
@@ -263,8 +289,12 @@ static void caller_deadline(struct sfl_step *step, struct sfl_caller *caller)
     sfl_step_leave(step, caller, &refusal, true);
 }
 
-static void flight_deadline(struct sfl_step *step, struct sfl_flight *flight)
+// A page's time may come without any of its flights: then nothing happens.
+static void page_deadline(struct sfl_step *step, struct sfl_page *page)
 {
+    struct sfl_flight *flight = sfl_page_take_due(&step->table->pages, page, step->now_ms);
+    if (flight == NULL)
+        return;
     if (flight->state == SFL_FLIGHT_RETAINED)
         sfl_flight_drop(step, flight);
     else
@@ -282,24 +312,36 @@ static void tick(struct sfl_step *step)
     case SFL_DEADLINE_CALLER:
         caller_deadline(step, SFL_CONTAINER_OF(due, struct sfl_caller, deadline));
         break;
-    case SFL_DEADLINE_FLIGHT:
-        flight_deadline(step, SFL_CONTAINER_OF(due, struct sfl_flight, deadline));
+    case SFL_DEADLINE_PAGE:
+        page_deadline(step, SFL_CONTAINER_OF(due, struct sfl_page, deadline));
         break;
     case SFL_DEADLINE_AUDIENCE:
-        sfl_flight_audience_changed(step,
-                                    SFL_CONTAINER_OF(due, struct sfl_flight, audience_deadline));
+        sfl_flight_audience_changed(
+            step, SFL_CONTAINER_OF(due, struct sfl_audience_told, deadline)->caller->flight);
         break;
     }
+}
+
+// Any flight that has no outcome yet; NULL when there is none.
+static struct sfl_flight *find_unsettled(struct sfl_table *table)
+{
+    static const enum sfl_flight_place places[] = {SFL_PLACE_RUNNING, SFL_PLACE_FORGOTTEN};
+    for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        if (table->places[places[i]].count > 0)
+            return sfl_index_any(&table->places[places[i]], &table->shut_at);
+    }
+    struct sfl_link *link = sfl_list_first(&table->unplaced);
+    return link == NULL ? NULL : SFL_CONTAINER_OF(link, struct sfl_flight, in_list);
 }
 
 // Ends one flight that still runs.
 static void shut(struct sfl_step *step)
 {
-    struct sfl_link *link = sfl_list_first(&step->table->running);
-    if (link == NULL)
+    struct sfl_flight *flight = find_unsettled(step->table);
+    if (flight == NULL)
         return;
     struct sfl_refusal refusal = {.reason = SFL_REASON_DRAINED};
-    sfl_flight_abort(step, SFL_CONTAINER_OF(link, struct sfl_flight, in_list), &refusal);
+    sfl_flight_abort(step, flight, &refusal);
     step->effects->more = true;
 }
 
@@ -331,6 +373,7 @@ void sfl_table_step(struct sfl_table *table, const struct sfl_event *event,
     sfl_table_collect(table);
     switch (event->type) {
     case SFL_EVENT_JOIN:
+        sfl_index_prefetch(&table->places[SFL_PLACE_RUNNING], event->hash);
         sfl_step_join(&step, event);
         break;
     case SFL_EVENT_CHUNK:

@@ -12,6 +12,7 @@
 #include "core/event.h"
 #include "core/flight.h"
 #include "core/index.h"
+#include "core/pages.h"
 
 enum { SFL_GROUPS_MAX = 10000 }; // groups with counters of their own, per table
 
@@ -29,13 +30,15 @@ struct sfl_table {
     struct sfl_usage *usage;
     struct sfl_index places[SFL_PLACES]; // by sfl_flight_place
     struct sfl_index groups;
-    struct sfl_list running; // flights that have no outcome yet, in any place
-    struct sfl_list settled; // flights whose followers wait to be taken
+    struct sfl_list unplaced; // flights that run on, though no index had room for them
+    struct sfl_list settled;  // flights whose followers wait to be taken
     struct sfl_list dead; // flights that the last step's effects may name; the next step frees them
+    struct sfl_pages pages;
     struct sfl_deadlines deadlines;
     struct sfl_stats stats;
     uint64_t hash_seed;
-    uint64_t now_ms; // the latest time that an event brought; it never goes back
+    uint64_t now_ms;  // the latest time that an event brought; it never goes back
+    uint64_t shut_at; // where the search for the next flight to shut goes on
     bool draining;
 };
 

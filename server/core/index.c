@@ -85,6 +85,15 @@ void sfl_index_remove(struct sfl_index *index, uint64_t hash, const void *entry)
     index->count--;
 }
 
+void *sfl_index_any(const struct sfl_index *index, uint64_t *slot)
+{
+    assert(index->count > 0);
+    void *entry = NULL;
+    while (entry == NULL)
+        entry = index->slots[(*slot)++ & (index->capacity - 1)].entry;
+    return entry;
+}
+
 void *sfl_index_next(const struct sfl_index *index, uint64_t hash, struct sfl_index_walk *walk)
 {
     if (index->count == 0)

@@ -30,11 +30,22 @@ void sfl_index_deinit(struct sfl_index *index);
 // no memory.
 bool sfl_index_reserve(struct sfl_index *index);
 
+// Lets the processor fetch the place of a hash from memory while it does something else.
+static inline void sfl_index_prefetch(const struct sfl_index *index, uint64_t hash)
+{
+    if (index->capacity > 0)
+        __builtin_prefetch(&index->slots[hash & (index->capacity - 1)]);
+}
+
 // Adds an entry, after sfl_index_reserve. Equal hashes and equal keys may stand side by side.
 void sfl_index_insert(struct sfl_index *index, uint64_t hash, void *entry);
 
 // Takes out exactly this entry, which must be there.
 void sfl_index_remove(struct sfl_index *index, uint64_t hash, const void *entry);
+
+// Some entry of an index that is not empty: the first one from `*slot` on, in a circle. Moves
+// `*slot` on.
+void *sfl_index_any(const struct sfl_index *index, uint64_t *slot);
 
 // Walks the entries of one hash: start with {0}-initialised state, NULL ends it. The index must not
 // change meanwhile.

@@ -170,11 +170,32 @@ static void copy_span(uint8_t **at, struct sfl_span span)
     *at += span.size;
 }
 
+// Copies group (unless the flight's group has it already), key and fingerprint. False when there is
+// no memory.
+static bool copy_names(struct sfl_table *table, struct sfl_flight *flight,
+                       const struct sfl_join *join)
+{
+    flight->group_size = flight->group == NULL ? (uint16_t)join->group.size : 0;
+    flight->key_size = (uint16_t)join->key.size;
+    flight->fingerprint_size = (uint8_t)join->fingerprint.size;
+    uint8_t *at = flight->near_names;
+    size_t size = sfl_flight_names_size(flight);
+    if (size > SFL_NEAR_NAMES) {
+        at = sfl_alloc(table->allocator, size);
+        if (at == NULL)
+            return false;
+        flight->far_names = at;
+    }
+    copy_span(&at, sfl_span_of(join->group.data, flight->group_size));
+    copy_span(&at, join->key);
+    copy_span(&at, join->fingerprint);
+    return true;
+}
+
 struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_join *join,
                                      uint64_t hash)
 {
-    size_t names = join->group.size + join->key.size + join->fingerprint.size;
-    struct sfl_flight *flight = sfl_alloc(table->allocator, sizeof(*flight) + names);
+    struct sfl_flight *flight = sfl_pages_take(&table->pages);
     if (flight == NULL)
         return NULL;
     *flight = (struct sfl_flight){
@@ -182,6 +203,8 @@ struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_j
         .state = SFL_FLIGHT_FINDING_HOME,
         .place = SFL_PLACE_NOWHERE,
         .group = sfl_table_group(table, join->group),
+        .due_ms = UINT64_MAX,
+        .slot = flight->slot,
         .on_leader_loss = join->on_leader_loss,
         .max_attempts = join->max_attempts,
         .retain_ms = join->retain_ms,
@@ -190,26 +213,19 @@ struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_j
         .run_limit_ms =
             join->run_limit_ms == 0 ? table->limits->run_limit_ms_max : join->run_limit_ms,
         .lease_until_ms = UINT64_MAX,
-        .group_size = (uint16_t)join->group.size,
-        .key_size = (uint16_t)join->key.size,
-        .fingerprint_size = (uint16_t)join->fingerprint.size,
     };
     sfl_list_init(&flight->followers);
     sfl_list_init(&flight->live);
-    sfl_deadline_init(&flight->deadline, SFL_DEADLINE_FLIGHT);
-    sfl_deadline_init(&flight->audience_deadline, SFL_DEADLINE_AUDIENCE);
-    uint8_t *at = flight->names;
-    copy_span(&at, join->group);
-    copy_span(&at, join->key);
-    copy_span(&at, join->fingerprint);
-    return flight;
+    if (copy_names(table, flight, join))
+        return flight;
+    sfl_pages_give(&table->pages, flight);
+    return NULL;
 }
 
 static void place_running(struct sfl_table *table, struct sfl_flight *flight)
 {
     flight->place = SFL_PLACE_RUNNING;
     sfl_index_insert(&table->places[SFL_PLACE_RUNNING], flight->hash, flight);
-    sfl_list_append(&table->running, &flight->in_list);
     SFL_COUNT(table, flight->group, flights_now, 1);
 }
 
@@ -314,7 +330,7 @@ static void take_over(struct sfl_step *step, struct sfl_flight *flight, struct s
     }
     sfl_flight_extend_lease(step, flight);
     sfl_flight_tell_lead(step, flight);
-    sfl_flight_audience_reset(step, flight);
+    sfl_flight_audience_changed(step, flight);
 }
 
 static bool is_led_or_orphaned(const struct sfl_flight *flight)

@@ -23,13 +23,18 @@ static struct sfl_caller *find_candidate(const struct sfl_flight *flight)
     return link == NULL ? NULL : caller_of(link);
 }
 
+static uint64_t run_until(const struct sfl_flight *flight)
+{
+    return flight->led_since_ms + flight->run_limit_ms;
+}
+
 void sfl_flight_extend_lease(struct sfl_step *step, struct sfl_flight *flight)
 {
     if (flight->lease_ms > 0)
         flight->lease_until_ms = step->now_ms + flight->lease_ms;
-    uint64_t at_ms = flight->lease_until_ms < flight->run_until_ms ? flight->lease_until_ms
-                                                                   : flight->run_until_ms;
-    sfl_deadline_arm(&step->table->deadlines, &flight->deadline, at_ms);
+    uint64_t run_until_ms = run_until(flight);
+    uint64_t at_ms = flight->lease_until_ms < run_until_ms ? flight->lease_until_ms : run_until_ms;
+    sfl_flight_arm(&step->table->pages, flight, at_ms);
 }
 
 void sfl_flight_find_home(struct sfl_step *step, struct sfl_flight *flight)
@@ -77,8 +82,7 @@ static void next_attempt(struct sfl_step *step, struct sfl_flight *flight, enum 
 {
     assert(flight->leader == NULL);
     flight->loss = loss;
-    sfl_deadline_disarm(&step->table->deadlines, &flight->deadline);
-    sfl_deadline_disarm(&step->table->deadlines, &flight->audience_deadline);
+    flight->due_ms = UINT64_MAX;
     if (loss != SFL_LOSS_PASSED_ON)
         SFL_COUNT(step->table, flight->group, leaders_lost, 1);
 
@@ -159,7 +163,6 @@ static void begin_attempt(struct sfl_step *step, struct sfl_flight *flight,
     flight->token = token;
     flight->next_sequence = 0;
     flight->led_since_ms = step->now_ms;
-    flight->run_until_ms = step->now_ms + flight->run_limit_ms;
     sfl_flight_extend_lease(step, flight);
 }
 
@@ -191,7 +194,7 @@ void sfl_step_home_found(struct sfl_step *step, const struct sfl_event *event)
         struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RESTART);
         effect->flight = flight;
     }
-    sfl_flight_audience_reset(step, flight);
+    sfl_flight_audience_changed(step, flight);
 }
 
 // Refuses a step that only a leader may take. True when `caller` leads and the step may go on.
@@ -329,12 +332,22 @@ static void pass_on(struct sfl_step *step, struct sfl_flight *flight, struct sfl
     next_attempt(step, flight, SFL_LOSS_PASSED_ON);
 }
 
+// What the end of a flight touches beside it is far away in a large table: it is fetched while the
+// outcome is made.
+static void prefetch_end(const struct sfl_table *table, struct sfl_flight *flight)
+{
+    if (flight->place != SFL_PLACE_NOWHERE)
+        sfl_index_prefetch(&table->places[flight->place], flight->hash);
+    __builtin_prefetch(sfl_page_of(flight));
+}
+
 void sfl_step_finish(struct sfl_step *step, const struct sfl_event *event)
 {
     struct sfl_caller *leader = event->caller;
     if (!check_leads(step, leader))
         return;
     struct sfl_flight *flight = leader->flight;
+    prefetch_end(step->table, flight);
     struct sfl_refusal refusal = check_finish(step->table->limits, &event->finish);
     struct sfl_outcome *outcome = NULL;
     if (refusal.reason == SFL_REASON_NONE) {
@@ -358,7 +371,6 @@ void sfl_step_finish(struct sfl_step *step, const struct sfl_event *event)
 static void orphan(struct sfl_step *step, struct sfl_flight *flight)
 {
     sfl_caller_detach(step->table, flight->leader);
-    sfl_deadline_disarm(&step->table->deadlines, &flight->audience_deadline);
     flight->state = SFL_FLIGHT_ORPHANED;
 }
 
@@ -402,7 +414,7 @@ void sfl_step_half_close(struct sfl_step *step, const struct sfl_event *event)
 
 void sfl_flight_expire(struct sfl_step *step, struct sfl_flight *flight)
 {
-    enum sfl_loss loss = step->now_ms >= flight->run_until_ms ? SFL_LOSS_RUN_LIMIT : SFL_LOSS_LEASE;
+    enum sfl_loss loss = step->now_ms >= run_until(flight) ? SFL_LOSS_RUN_LIMIT : SFL_LOSS_LEASE;
     if (flight->state == SFL_FLIGHT_LED)
         fence_leader(step, flight, loss);
     else

@@ -14,8 +14,7 @@ static void stop_running(struct sfl_step *step, struct sfl_flight *flight)
         effect->flight = flight;
     }
     sfl_flight_unplace(table, flight);
-    sfl_deadline_disarm(&table->deadlines, &flight->deadline);
-    sfl_deadline_disarm(&table->deadlines, &flight->audience_deadline);
+    flight->due_ms = UINT64_MAX;
     sfl_link_remove(&flight->in_list);
     sfl_usage_give(&table->usage->flights, 1);
     SFL_COUNT(table, flight->group, flights_now, -1);
@@ -69,7 +68,7 @@ static void place_retained(struct sfl_table *table, struct sfl_flight *flight, u
     flight->place = SFL_PLACE_RETAINED;
     flight->retained_until_ms = until_ms;
     sfl_index_insert(&table->places[SFL_PLACE_RETAINED], flight->hash, flight);
-    sfl_deadline_arm(&table->deadlines, &flight->deadline, until_ms);
+    sfl_flight_arm(&table->pages, flight, until_ms);
     SFL_COUNT(table, flight->group, retained_now, 1);
 }
 
@@ -135,6 +134,7 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
     flight->attempt = outcome->attempt; // a kept error's may be older than the last one tried
     flight->token = outcome->token;
     flight->ended_at_ms = step->now_ms;
+    flight->retained_until_ms = 0;
     flight->callers = flight->follower_count + 1;
     SFL_COUNT(table, flight->group, executions_saved, flight->follower_count);
     retain_if_asked(step, flight, forgotten);
@@ -185,7 +185,7 @@ void sfl_flight_drop(struct sfl_step *step, struct sfl_flight *flight)
     struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_DROP);
     effect->flight = flight;
     sfl_flight_unplace(table, flight);
-    sfl_deadline_disarm(&table->deadlines, &flight->deadline);
+    flight->due_ms = UINT64_MAX;
     give_room(table, flight->outcome);
     SFL_COUNT(table, flight->group, retained_now, -1);
     flight->state = SFL_FLIGHT_SETTLED;

@@ -16,14 +16,6 @@ struct sfl_step {
     struct sfl_effects *effects;
 };
 
-// Counters of one group; `stats` comes first so that a flight can reach them in one load.
-struct sfl_group {
-    struct sfl_stats stats;
-    uint64_t hash;
-    uint16_t name_size;
-    uint8_t name[];
-};
-
 // Adds to a counter of the table and of the group (which may be NULL).
 #define SFL_COUNT(table, counted_group, counter, amount)                                           \
     do {                                                                                           \
@@ -134,8 +126,5 @@ void sfl_flight_drop(struct sfl_step *step, struct sfl_flight *flight);
 
 // The followers or their deadlines have changed.
 void sfl_flight_audience_changed(struct sfl_step *step, struct sfl_flight *flight);
-
-// A new leader or a new stream of it: nothing has been told to it yet.
-void sfl_flight_audience_reset(struct sfl_step *step, struct sfl_flight *flight);
 
 #endif

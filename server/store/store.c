@@ -260,8 +260,10 @@ static struct job *create_job(size_t names)
 
 void sfl_store_retain(struct sfl_store *store, const struct sfl_flight *flight)
 {
-    size_t names = (size_t)flight->group_size + flight->key_size + flight->fingerprint_size;
-    struct job *job = create_job(names);
+    struct sfl_span group = sfl_flight_group(flight);
+    struct sfl_span key = sfl_flight_key(flight);
+    struct sfl_span fingerprint = sfl_flight_fingerprint(flight);
+    struct job *job = create_job(group.size + key.size + fingerprint.size);
     if (job == NULL)
         return;
     const struct sfl_outcome *outcome = flight->outcome;
@@ -272,15 +274,18 @@ void sfl_store_retain(struct sfl_store *store, const struct sfl_flight *flight)
         .attempt = outcome->attempt,
         .callers = flight->callers,
         .kind = outcome->kind,
-        .group_size = flight->group_size,
-        .key_size = flight->key_size,
-        .fingerprint_size = flight->fingerprint_size,
+        .group_size = (uint16_t)group.size,
+        .key_size = (uint16_t)key.size,
+        .fingerprint_size = (uint16_t)fingerprint.size,
         .texts_size = outcome->texts == NULL ? 0 : (uint32_t)outcome->texts->size,
         .ended_at_us = now_us,
         .until_us = now_us + outcome->retain_ms * 1000,
         .value_size = outcome->value_bytes,
     };
-    memcpy(job->names, flight->names, names);
+    memcpy(job->names, group.data, group.size);
+    memcpy(job->names + group.size, key.data, key.size);
+    if (fingerprint.size > 0)
+        memcpy(job->names + group.size + key.size, fingerprint.data, fingerprint.size);
     queue(store, job);
 }
 

@@ -307,6 +307,40 @@ static void without_memory_a_join_is_refused_and_nothing_changes(void **state)
     }
 }
 
+static void keys_around_the_size_that_a_flight_holds_itself_are_kept_in_full(void **state)
+{
+    (void)state;
+    for (size_t size = SFL_NEAR_NAMES - 2; size <= SFL_NEAR_NAMES + 2; size++) {
+        char key[SFL_NEAR_NAMES + 3] = "";
+        memset(key, 'k', size);
+        struct world *w = world_open();
+        JOIN_KEY(w, "A", key);
+        HEAR(w, "A", "lead token=1 attempt=1");
+        JOIN_KEY(w, "B", key);
+        HEAR(w, "B", "follow attempt=1 leader=A running=0");
+        key[size - 1] = 'l';
+        JOIN_KEY(w, "C", key);
+        HEAR(w, "C", "lead token=2 attempt=1");
+        world_close(w);
+    }
+}
+
+static void without_memory_for_a_long_key_a_join_is_refused_and_nothing_changes(void **state)
+{
+    (void)state;
+    char key[SFL_NEAR_NAMES + 2] = "";
+    memset(key, 'k', sizeof(key) - 1);
+    struct world *w = world_open();
+    JOIN(w, "A"); // so that there is an index, a group and a page
+    HEAR(w, "A", "lead token=1 attempt=1");
+    memory_fail(world_memory(w), 1, 1);
+    JOIN_KEY(w, "B", key);
+    HEAR(w, "B", "NO_MEMORY: out of memory");
+    JOIN_KEY(w, "C", key);
+    HEAR(w, "C", "lead token=2 attempt=1");
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +363,8 @@ int main(void)
         cmocka_unit_test(an_opener_that_half_closed_hears_who_leads_instead),
         cmocka_unit_test(a_lead_only_opener_that_half_closed_is_told_that_another_leads),
         cmocka_unit_test(without_memory_a_join_is_refused_and_nothing_changes),
+        cmocka_unit_test(keys_around_the_size_that_a_flight_holds_itself_are_kept_in_full),
+        cmocka_unit_test(without_memory_for_a_long_key_a_join_is_refused_and_nothing_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,15 +72,14 @@ static void retain(struct file *file, const char *key, uint64_t token, struct sf
     assert_int_equal(sfl_outcome_restore(&sfl_heap, &usage, &sfl_limits_default, &parts, &outcome),
                      SFL_REASON_NONE);
     outcome->retain_ms = retain_ms;
-    size_t names = strlen("group") + strlen(key) + strlen("print");
-    struct sfl_flight *flight = calloc(1, sizeof(*flight) + names);
+    struct sfl_flight *flight = calloc(1, sizeof(*flight));
     flight->outcome = outcome;
     flight->callers = 7;
     flight->group_size = 5;
     flight->key_size = (uint16_t)strlen(key);
     flight->fingerprint_size = 5;
-    snprintf((char *)flight->names, names, "group%s", key);
-    memcpy(flight->names + 5 + strlen(key), "print", 5);
+    assert_true(sfl_flight_names_size(flight) < SFL_NEAR_NAMES);
+    snprintf((char *)flight->near_names, SFL_NEAR_NAMES, "group%sprint", key);
     sfl_store_retain(file->store, flight);
     sfl_outcome_unref(outcome);
     free(flight);

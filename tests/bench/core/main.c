@@ -204,7 +204,7 @@ static void open_table(struct bench *bench)
                                                               .hash_seed = 1});
     if (bench->plan.retained)
         return;
-    bench->callers = calloc(bench->plan.keys, sizeof *bench->callers);
+    bench->callers = sfl_alloc(&sfl_heap, bench->plan.keys * sizeof *bench->callers);
     if (bench->callers == NULL)
         die("out of memory");
 }
