@@ -15,7 +15,7 @@ type call struct {
 	client   *Client
 	options  *options
 	deadline time.Time // zero: none
-	stream   *Stream   // of a live call; otherwise nil
+	handle   *Call     // of a started call; otherwise nil
 
 	// Called under the lock when this call is told to lead: starts the function somewhere, which
 	// ends with Leader.finish.
@@ -93,8 +93,8 @@ func (call *call) finish(end *ending) {
 func (call *call) deliver(end *ending) {
 	call.end, call.pending = end, nil
 	close(call.done)
-	if call.stream != nil {
-		call.stream.onDone()
+	if call.handle != nil {
+		call.handle.onDone()
 	}
 }
 

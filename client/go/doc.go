@@ -11,8 +11,8 @@
 //   - [Group] has Do, DoChan and Forget as in golang.org/x/sync/singleflight. A zero Group works
 //     with the client of [SetDefault], or one that is made from the environment.
 //
-// Below them, [Client.Do] has bytes for values, and [Client.Stream] hands them out while they are
-// still being made.
+// Below them, [Client.Do] and [Client.Start] have bytes for values, which can be handed out while
+// they are still being made.
 //
 // The words are those of the service. A flight is one unit of work for a group and key; the one
 // caller that runs the function is its leader, the others are followers. The token of a leader is

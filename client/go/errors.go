@@ -116,7 +116,7 @@ var (
 
 // Error returns code and message.
 func (e *StatusError) Error() string {
-	return fmt.Sprintf("singleflight: %s: %s", codeName(e.Code), e.Message)
+	return fmt.Sprintf("singleflight: %s: %s", e.CodeName(), e.Message)
 }
 
 // Is tells whether target is a StatusError of this code without a text.
@@ -148,16 +148,16 @@ func leftByContext(ctx context.Context) *StatusError {
 	return &StatusError{Code: codes.Canceled, Message: "the call was cancelled by its caller", cause: err}
 }
 
-// codeName is the name that gRPC's documents use, which Go's own codes do not.
-func codeName(code codes.Code) string {
+// CodeName returns the code as gRPC's documents write it, such as "DEADLINE_EXCEEDED".
+func (e *StatusError) CodeName() string {
 	names := [...]string{
 		"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
 		"ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
 		"ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
 		"UNAUTHENTICATED",
 	}
-	if int(code) < len(names) {
-		return names[code]
+	if int(e.Code) < len(names) {
+		return names[e.Code]
 	}
-	return fmt.Sprintf("CODE(%d)", code)
+	return fmt.Sprintf("CODE(%d)", e.Code)
 }

@@ -184,8 +184,8 @@ func (l *Leader) append(part []byte, copied bool) error {
 		l.unsent += len(part)
 		l.seat.ready()
 	}
-	if l.call.stream != nil {
-		l.call.stream.onPiece(l.pieces[last][before:], int(l.attempt))
+	if l.call.handle != nil {
+		l.call.handle.onPiece(l.pieces[last][before:], int(l.attempt))
 	}
 	return nil
 }

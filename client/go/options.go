@@ -68,6 +68,10 @@ func WithMaxAttempts(n uint32) Option { return func(o *options) { o.maxAttempts 
 // WithRole says whether this caller may lead, or must.
 func WithRole(role Role) Option { return func(o *options) { o.role = role } }
 
+// WithLive hands out chunks while the leader still writes them: [Call.Chunks]. Such calls are never
+// merged.
+func WithLive() Option { return func(o *options) { o.live = true } }
+
 // WithAudience lets the function learn who waits: [Leader.Audience].
 func WithAudience() Option { return func(o *options) { o.audience = true } }
 
@@ -99,7 +103,7 @@ func WithFailOpen(failOpen bool) Option { return func(o *options) { o.failOpen =
 func WithLocalMerge(merge bool) Option { return func(o *options) { o.noLocalMerge = !merge } }
 
 // WithCodec turns the value into bytes and back; the default is [JSON]. No matter for [Client.Do]
-// and [Client.Stream], whose values are bytes.
+// and [Client.Start], whose values are bytes.
 func WithCodec(codec Codec) Option { return func(o *options) { o.codec = codec } }
 
 func ms(d time.Duration) uint64 {

@@ -55,8 +55,8 @@ type seat struct {
 	pieces       [][]byte
 	valueBytes   int
 	nextSequence uint64
-	isVoid       bool // live: what the stream brought is void, and it has not been told yet
-	hasTold      bool // live: the stream has had something since it was last told so
+	isVoid       bool // live: what the call got is void, and it has not been told yet
+	hasTold      bool // live: the call has got something since it was last told so
 
 	// As a leader.
 	leader         *Leader
@@ -356,12 +356,12 @@ func (s *seat) clearValue() {
 	s.hasTold = false
 }
 
-// stream is that of the live call that sits here; nil without one. Live calls sit alone.
-func (s *seat) stream() *Stream {
+// liveCall is the handle of the live call that sits here; nil without one. Live calls sit alone.
+func (s *seat) liveCall() *Call {
 	if !s.options.live || len(s.calls) == 0 {
 		return nil
 	}
-	return s.calls[0].stream
+	return s.calls[0].handle
 }
 
 // tellRestart tells a live call that what it got is void, if it is and that is not known.
@@ -370,7 +370,7 @@ func (s *seat) tellRestart(attempt int, leader string) {
 		return
 	}
 	s.isVoid = false
-	if stream := s.stream(); stream != nil {
-		stream.onRestart(attempt, leader)
+	if live := s.liveCall(); live != nil {
+		live.onRestart(attempt, leader)
 	}
 }

@@ -100,9 +100,9 @@ func (s *seat) takeBytes(piece []byte, attempt int) bool {
 	}
 	s.valueBytes += len(piece)
 	s.pieces = append(s.pieces, piece)
-	if stream := s.stream(); stream != nil {
+	if live := s.liveCall(); live != nil {
 		s.hasTold = true
-		stream.onPiece(piece, attempt)
+		live.onPiece(piece, attempt)
 	}
 	return true
 }
