@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+import { CancelledError, DeadlineExceededError } from './errors.js';
+import type { StatusError } from './errors.js';
+import type { Leader } from './leader.js';
+import type { Join } from './options.js';
+import { settle } from './result.js';
+import type { Facts, Outcome, Settled } from './result.js';
+import type { Seat } from './seat.js';
+
+/** Runs the work and gives the last bytes of the value. */
+export type WorkFunction = (leader: Leader) => Promise<Uint8Array>;
+
+/** What a live call learns while it waits; `data` is the listener's. */
+export interface CallEvents {
+  onFollow?(attempt: number, leader: string): void;
+  onLead?(leader: Leader): void;
+  onChunk?(data: Buffer, attempt: number): void;
+  onRestart?(attempt: number, leader: string): void;
+}
+
+/** How long a call takes, and who may end it. */
+export interface CallBounds {
+  timeout: number | undefined;
+  signal: AbortSignal | undefined;
+}
+
+type Ending = { settled: Settled } | { error: StatusError };
+
+/**
+ * One Do of the program. It ends once: with the outcome of the flight or with a status; when its
+ * own function runs it waits for that, unless its own program or deadline takes it away.
+ */
+export class Call {
+  /** Where it waits; undefined before it begins and after it has ended. */
+  seat: Seat | undefined;
+  readonly settled: Promise<Settled>;
+  /** On the clock of performance.now(); Infinity: none. */
+  readonly deadline: number;
+
+  #ended = false;
+  /** Known, but the function has not ended yet. */
+  #pending: Ending | undefined;
+  /** Its function runs. */
+  #leader: Leader | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #resolve!: (settled: Settled) => void;
+  #reject!: (error: unknown) => void;
+
+  constructor(
+    readonly join: Join,
+    readonly bounds: CallBounds,
+    readonly events: CallEvents,
+    private readonly work: WorkFunction | undefined,
+    private readonly onEnded: (call: Call) => void,
+  ) {
+    this.deadline = bounds.timeout === undefined ? Infinity : performance.now() + bounds.timeout;
+    this.settled = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    if (bounds.timeout !== undefined)
+      this.#timer = setTimeout(() => this.#onTimeout(), bounds.timeout);
+    bounds.signal?.addEventListener('abort', this.#onAbort);
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** The seat hands over the lead. */
+  lead(leader: Leader): void {
+    this.#leader = leader;
+    this.events.onLead?.(leader);
+    void this.#run(leader);
+  }
+
+  async #run(leader: Leader): Promise<void> {
+    await Promise.resolve(); // the function begins in a turn of its own
+    try {
+      if (this.work === undefined) return leader.abandon('there is no function');
+      leader.finish(await this.work(leader));
+    } catch (error) {
+      leader.fail(error);
+    }
+  }
+
+  /** The function has ended. */
+  onFunctionEnded(leader: Leader): void {
+    if (this.#leader !== leader) return;
+    this.#leader = undefined;
+    if (this.#pending !== undefined) this.#deliver(this.#pending);
+  }
+
+  /** The flight has ended for this call. */
+  end(outcome: Outcome, facts: Facts): void {
+    this.#end({ settled: settle(outcome, facts) });
+  }
+
+  /** The call ends without an outcome. */
+  fail(error: StatusError): void {
+    this.#end({ error });
+  }
+
+  /** Leaves now, whatever its function does; the function goes on for others that wait. */
+  leave(error: StatusError): void {
+    if (this.#ended) return;
+    const seat = this.seat;
+    this.seat = undefined;
+    this.#deliver({ error });
+    seat?.onCallLeft(this, error);
+  }
+
+  /** The program takes the call away. */
+  cancel(): void {
+    this.leave(new CancelledError('the call was cancelled by its own program'));
+  }
+
+  #end(ending: Ending): void {
+    this.seat?.calls.delete(this);
+    this.seat = undefined;
+    if (this.#ended || this.#pending !== undefined) return;
+    if (this.#leader === undefined) this.#deliver(ending);
+    else this.#pending = ending;
+  }
+
+  #deliver(ending: Ending): void {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    this.bounds.signal?.removeEventListener('abort', this.#onAbort);
+    this.onEnded(this);
+    if ('error' in ending) this.#reject(ending.error);
+    else this.#resolve(ending.settled);
+  }
+
+  #onTimeout(): void {
+    this.leave(new DeadlineExceededError(`the timeout of ${this.bounds.timeout} ms is over`));
+  }
+
+  readonly #onAbort = (): void => {
+    this.leave(errorOfSignal(this.bounds.signal));
+  };
+}
+
+/** What an aborted signal means: a deadline if it says so, else a cancel. */
+export function errorOfSignal(signal: AbortSignal | undefined): StatusError {
+  const cause: unknown = signal?.reason;
+  const isTimeout = cause instanceof Error && cause.name === 'TimeoutError';
+  return isTimeout
+    ? new DeadlineExceededError("the time of the call's signal is over", { cause })
+    : new CancelledError('the call was cancelled by its own program', { cause });
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// The client: what all its parts share.
+//
+// Who is who, from the program down to the network:
+//   call     one Do of the program
+//   seat     one call on a session: the place in the flight that merged calls share
+//   lead     the leader's side of a seat; `leader` is what the function sees of it
+//   session  one Session stream; seats are spread over it
+//   server   one address: its channel, its sessions, and whether it can be reached
+import { Metadata, status as grpcStatus } from '@grpc/grpc-js';
+import type { ServiceError } from '@grpc/grpc-js';
+import { Backoff } from './backoff.js';
+import { Call, errorOfSignal } from './call.js';
+import type { CallBounds, CallEvents, WorkFunction } from './call.js';
+import { CancelledError, statusCodeOf, statusError } from './errors.js';
+import type { StatusError } from './errors.js';
+import type { ForgetRequest, ForgetResponse } from './gen/singleflight/v1/singleflight.js';
+import type { Join, Settings } from './options.js';
+import { rendezvous } from './rendezvous.js';
+import type { Rendezvous } from './rendezvous.js';
+import { Seat } from './seat.js';
+import { Server } from './server.js';
+
+// How long closing waits for the last frames to go out.
+const CLOSE_MS = 500;
+
+interface Place {
+  group: string;
+  key: Buffer;
+}
+
+export class Core {
+  readonly servers: Server[];
+  readonly seats = new Set<Seat>();
+  closing = false;
+
+  readonly #calls = new Set<Call>();
+  /** Seats that more calls may share, by what their calls ask for. */
+  readonly #merging = new Map<string, Seat[]>();
+  #order: Rendezvous | undefined;
+  #ordering: Promise<void> | undefined;
+  /** Ends what waits for nothing but time. */
+  readonly #closed = new AbortController();
+  #closeDone: Promise<void> | undefined;
+
+  constructor(readonly settings: Settings) {
+    this.servers = settings.addresses.map((address) => new Server(this, address));
+  }
+
+  // ---------------------------------------------------------------------------------------- calls
+
+  /** Asks for the work. What is wrong with it is told by the call. */
+  begin(join: Join, bounds: CallBounds, events: CallEvents, work: WorkFunction | undefined): Call {
+    const call = new Call(join, bounds, events, work, (ended) => this.#calls.delete(ended));
+    this.#calls.add(call);
+    if (this.closing) call.fail(new CancelledError('the client is closed'));
+    else if (bounds.signal?.aborted) call.fail(errorOfSignal(bounds.signal));
+    else this.#take(call);
+    return call;
+  }
+
+  // Puts a call on an equal seat, or on one of its own.
+  #take(call: Call): void {
+    const equal = this.#findEqual(call);
+    if (equal !== undefined) {
+      equal.add(call);
+      equal.tellAudience();
+      return;
+    }
+    const seat = new Seat(this, call.join);
+    const mergeId = call.join.mergeId;
+    if (mergeId !== undefined) {
+      const seats = this.#merging.get(mergeId);
+      if (seats === undefined) this.#merging.set(mergeId, [seat]);
+      else seats.push(seat);
+    }
+    seat.open(call);
+  }
+
+  #findEqual(call: Call): Seat | undefined {
+    if (call.join.mergeId === undefined) return undefined;
+    const seats = this.#merging.get(call.join.mergeId);
+    return seats?.find((seat) => call.deadline <= seat.deadline);
+  }
+
+  /** The seat takes no more calls. */
+  stopMerging(seat: Seat): void {
+    const mergeId = seat.join.mergeId;
+    if (mergeId === undefined) return;
+    const rest = this.#merging.get(mergeId)?.filter((other) => other !== seat) ?? [];
+    if (rest.length > 0) this.#merging.set(mergeId, rest);
+    else this.#merging.delete(mergeId);
+  }
+
+  onSeatGone(seat: Seat): void {
+    this.seats.delete(seat);
+    this.stopMerging(seat);
+  }
+
+  // -------------------------------------------------------------------------------------- servers
+
+  /** The servers as the key prefers them; undefined: not known yet. */
+  orderOf(place: Place): readonly Server[] | undefined {
+    if (this.servers.length === 1) return this.servers;
+    const order = this.#order?.(place.group, place.key);
+    return order?.flatMap((index) => this.servers[index] ?? []);
+  }
+
+  /** Calls `then` once orderOf() knows. */
+  whenOrdered(then: () => void): void {
+    void this.#loadOrder().then(then);
+  }
+
+  #loadOrder(): Promise<void> {
+    this.#ordering ??= rendezvous(this.settings.addresses).then((order) => {
+      this.#order = order;
+    });
+    return this.#ordering;
+  }
+
+  // --------------------------------------------------------------------------------------- forget
+
+  /** The next caller starts anew. `timeout`: until a server must have answered. */
+  async forget(
+    request: ForgetRequest,
+    timeout: number,
+    signal: AbortSignal | undefined,
+  ): Promise<ForgetResponse> {
+    if (this.servers.length > 1) await this.#loadOrder();
+    const servers = this.orderOf(request) ?? this.servers;
+    const server = servers.find((each) => !each.down) ?? servers[0];
+    if (server === undefined) throw new Error('a client has at least one server');
+    const deadline = Date.now() + timeout;
+    const backoff = new Backoff(this.settings.backoffMin, this.settings.backoffMax);
+    try {
+      for (;;) {
+        if (this.closing) throw new CancelledError('the client was closed');
+        if (signal?.aborted) throw errorOfSignal(signal);
+        const answer = await this.#forgetOnce(server, request, deadline, signal);
+        if (!('code' in answer)) return answer;
+        const wait = backoff.next();
+        const isLast = answer.code !== 'UNAVAILABLE' || Date.now() + wait >= deadline;
+        if (isLast) throw answer;
+        await this.#sleep(wait, signal);
+      }
+    } finally {
+      this.#stopMergingKey(request); // calls that come from now on start anew
+    }
+  }
+
+  #forgetOnce(
+    server: Server,
+    request: ForgetRequest,
+    deadline: number,
+    signal: AbortSignal | undefined,
+  ): Promise<ForgetResponse | StatusError> {
+    return new Promise((resolve) => {
+      const stop = (): void => call.cancel();
+      const done = (error: ServiceError | null, response: ForgetResponse): void => {
+        signal?.removeEventListener('abort', stop);
+        this.#closed.signal.removeEventListener('abort', stop);
+        resolve(error === null ? response : this.#forgetError(server, error, signal));
+      };
+      const call = server.stub().forget(request, new Metadata(), { deadline }, done);
+      signal?.addEventListener('abort', stop);
+      this.#closed.signal.addEventListener('abort', stop);
+    });
+  }
+
+  #forgetError(server: Server, error: ServiceError, signal: AbortSignal | undefined): StatusError {
+    if (error.code === grpcStatus.CANCELLED && this.closing)
+      return new CancelledError('the client was closed');
+    if (error.code === grpcStatus.CANCELLED && signal?.aborted) return errorOfSignal(signal);
+    return statusError(statusCodeOf(error.code), `${server.address}: ${error.details}`, {
+      cause: error,
+    });
+  }
+
+  #sleep(wait: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', wake);
+        this.#closed.signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, wait);
+      signal?.addEventListener('abort', wake);
+      this.#closed.signal.addEventListener('abort', wake);
+    });
+  }
+
+  #stopMergingKey(place: Place): void {
+    const group = place.group || 'default';
+    for (const seat of this.seats) {
+      const wire = seat.join.wire;
+      if (wire.key.equals(place.key) && (wire.group || 'default') === group) this.stopMerging(seat);
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------- close
+
+  close(): Promise<void> {
+    this.#closeDone ??= this.#close();
+    return this.#closeDone;
+  }
+
+  // Calls end at once. What is left goes out in its time: leaves, and outcomes of ended functions.
+  async #close(): Promise<void> {
+    for (const seat of [...this.seats]) seat.close();
+    this.closing = true;
+    this.#closed.abort();
+    // Those whose function still runs, and would wait for it.
+    for (const call of [...this.#calls]) call.leave(new CancelledError('the client was closed'));
+    await Promise.all(this.servers.map((server) => server.close(CLOSE_MS)));
+    for (const seat of [...this.seats]) seat.leave();
+  }
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lead of one flight, in the hands of the function.
+import { AssertionError } from 'node:assert';
+import { EventEmitter } from 'node:events';
+import {
+  AbandonedError,
+  FunctionError,
+  InvalidArgumentError,
+  NO_FAILURE,
+  ResourceExhaustedError,
+  SingleflightError,
+} from './errors.js';
+import type { Failure, FailureKind, StatusError } from './errors.js';
+import { wireMs } from './options.js';
+import { Outgoing } from './outgoing.js';
+import type { Outcome } from './result.js';
+
+const DETAILS_BYTES_MAX = 64 * 1024;
+const TEXT_BYTES_MAX = 64 * 1024;
+
+/** Who waits for the outcome. */
+export interface Audience {
+  readonly followers: number;
+  /** Until the last of them gives up, in milliseconds; undefined: somebody waits without end. */
+  readonly latestDeadline: number | undefined;
+}
+
+/** What is known when the lead comes. @internal */
+export interface Terms {
+  group: string;
+  key: Buffer;
+  token: bigint;
+  attempt: number;
+  lease: number;
+  runLimit: number;
+}
+
+/** What a leader tells those who made it. @internal */
+export interface LeaderEvents {
+  /** `data` is the program's. */
+  onWritten(data: Uint8Array): void;
+  onFinished(leader: Leader): void;
+}
+
+/** @internal */
+export interface LeaderLimits {
+  resultLimit: number;
+  unsentLimit: number;
+}
+
+interface Writer {
+  resolve: () => void;
+  reject: (reason: unknown) => void;
+}
+
+/**
+ * What the function gets. Emits `audience` when the call asked for it and somebody came or went.
+ */
+export class Leader extends EventEmitter {
+  readonly group: string;
+  readonly key: Buffer;
+  /**
+   * The fencing token: greater than every token granted before for that key. Hand it to what the
+   * function writes to. 0n when the function runs here because no server could be reached.
+   */
+  readonly token: bigint;
+  /** The how-many-eth leader of the flight this is, from 1. */
+  readonly attempt: number;
+  /** The lease that holds, in milliseconds; 0: none. */
+  readonly lease: number;
+  /** The run limit that holds, in milliseconds; 0: none. */
+  readonly runLimit: number;
+  /**
+   * Aborts when the lead is lost, or when nobody waits for the outcome any more; its reason is the
+   * StatusError that says why. Stop then: nothing that is written later reaches anyone.
+   */
+  readonly signal: AbortSignal;
+
+  /** @internal */ readonly outgoing = new Outgoing();
+  /** @internal */ outcome: Outcome | undefined;
+  /** @internal */ retainMs: bigint | undefined;
+  /** @internal */ passesOn = false;
+
+  readonly #controller = new AbortController();
+  readonly #events: LeaderEvents;
+  readonly #limits: LeaderLimits;
+  #audience: Audience | undefined;
+  #said: Partial<Failure> = {};
+  #overflow: ResourceExhaustedError | undefined;
+  #writers: Writer[] = [];
+
+  /** @internal */
+  constructor(terms: Terms, limits: LeaderLimits, events: LeaderEvents) {
+    super();
+    this.group = terms.group;
+    this.key = terms.key;
+    this.token = terms.token;
+    this.attempt = terms.attempt;
+    this.lease = terms.lease;
+    this.runLimit = terms.runLimit;
+    this.signal = this.#controller.signal;
+    this.#limits = limits;
+    this.#events = events;
+  }
+
+  /** Who waits; undefined when the call did not ask, or nobody has waited yet. */
+  get audience(): Audience | undefined {
+    return this.#audience;
+  }
+
+  /**
+   * Appends bytes to the value. They go out at once, in the background, to followers that are live;
+   * `chunk` may be used again at once. What the function returns is appended at the end.
+   *
+   * The promise waits while more than `unsentLimit` bytes are not sent yet. It is rejected when the
+   * lead is lost, and with RESOURCE_EXHAUSTED when the value gets larger than `resultLimit`: such a
+   * flight cannot end OK any more. Nobody has to wait for it.
+   */
+  write(chunk: Uint8Array | string): Promise<void> {
+    const written = this.#write(typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk);
+    written.catch(() => undefined); // a write that nobody waits for must not end the process
+    return written;
+  }
+
+  /** Describes how the function fails; what is not said is taken from what it throws. */
+  setError(error: Partial<Omit<Failure, 'details'>> & { details?: Uint8Array }): void {
+    const { details, ...said } = error;
+    if (said.code !== undefined && !isInt32(said.code))
+      throw new InvalidArgumentError('code has to be an integer of 32 bits');
+    if (details !== undefined && details.length > DETAILS_BYTES_MAX)
+      throw new InvalidArgumentError('details are larger than 64 KiB');
+    this.#said = { ...this.#said, ...said };
+    if (details !== undefined) this.#said.details = Buffer.from(details);
+  }
+
+  /** Keeps this outcome for so many ms instead of what the options say; 0: does not keep it. */
+  setRetain(retain: number): void {
+    this.retainMs = wireMs('retain', retain);
+  }
+
+  /**
+   * If the function fails: this failure is mine, not that of the work; let the next caller try.
+   * This call ends with its own failure, the others get the last one when nobody is left to try.
+   * Without effect with `onLeaderLoss: 'FAIL'`.
+   */
+  passOn(): void {
+    this.passesOn = true;
+  }
+
+  /** Gives up: the function ends without an outcome. Throws. */
+  abandon(message = 'the function gave up'): never {
+    throw new AbandonedError({ message });
+  }
+
+  async #write(data: Uint8Array): Promise<void> {
+    this.signal.throwIfAborted();
+    if (this.outcome !== undefined)
+      throw new SingleflightError('the function has ended: nothing can be written any more');
+    this.#append(data);
+    if (data.length > 0) this.#events.onWritten(data);
+    if (this.token === 0n || this.outgoing.unsentBytes <= this.#limits.unsentLimit) return;
+    await new Promise<void>((resolve, reject) => this.#writers.push({ resolve, reject }));
+  }
+
+  #append(data: Uint8Array): void {
+    if (
+      this.#overflow === undefined &&
+      this.outgoing.bytes + data.length > this.#limits.resultLimit
+    )
+      this.#overflow = new ResourceExhaustedError(
+        `the value is larger than resultLimit, which is ${this.#limits.resultLimit}`,
+      );
+    if (this.#overflow !== undefined) throw this.#overflow;
+    this.outgoing.append(data);
+  }
+
+  /** @internal The function has returned; `rest` is what it returned. */
+  finish(rest: Uint8Array): void {
+    try {
+      this.#append(rest);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    if (rest.length > 0) this.#events.onWritten(rest);
+    this.#end({ kind: 'OK', value: this.outgoing.value(), failure: undefined });
+  }
+
+  /** @internal The function has thrown. */
+  fail(error: unknown): void {
+    const failure = { ...describe(error), ...this.#said };
+    failure.message = cut(failure.message);
+    failure.type = cut(failure.type);
+    failure.stack = cut(failure.stack);
+    this.#end({ kind: kindOf(error), value: this.outgoing.value(), failure, thrown: { error } });
+  }
+
+  #end(outcome: Outcome): void {
+    this.outcome = outcome;
+    this.#events.onFinished(this);
+  }
+
+  /** @internal */
+  lose(error: StatusError): void {
+    if (this.signal.aborted) return;
+    const writers = this.#writers;
+    this.#writers = [];
+    this.#controller.abort(error);
+    for (const writer of writers) writer.reject(error);
+  }
+
+  /** @internal Some of the value has been sent. */
+  onSent(): void {
+    if (this.#writers.length === 0) return;
+    if (this.outgoing.unsentBytes > this.#limits.unsentLimit / 2) return;
+    const writers = this.#writers;
+    this.#writers = [];
+    for (const writer of writers) writer.resolve();
+  }
+
+  /** @internal */
+  setAudience(audience: Audience): void {
+    this.#audience = audience;
+    queueMicrotask(() => this.emit('audience', audience));
+  }
+}
+
+// The function reports errors, and crashes by mistakes that no program reports on purpose.
+function kindOf(error: unknown): FailureKind {
+  if (error instanceof FunctionError) return error.kind;
+  if (!(error instanceof Error)) return 'PANIC';
+  const isBug = error instanceof AssertionError || error instanceof ReferenceError;
+  return isBug || (error instanceof RangeError && /call stack/i.test(error.message))
+    ? 'PANIC'
+    : 'ERROR';
+}
+
+function describe(error: unknown): Failure {
+  if (error instanceof FunctionError && error.leaderStack !== '')
+    return {
+      code: error.code,
+      message: error.message,
+      type: error.type,
+      stack: error.leaderStack,
+      details: error.details,
+    };
+  if (!(error instanceof Error))
+    return { ...NO_FAILURE, message: textOf(error), type: typeof error };
+  const code: unknown = (error as { code?: unknown }).code;
+  return {
+    code: isInt32(code) ? code : 0,
+    message: error.message,
+    type: error.name,
+    stack: error.stack ?? '',
+    details: NO_FAILURE.details,
+  };
+}
+
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown);
+  } catch {
+    return 'something was thrown that has no text';
+  }
+}
+
+function isInt32(value: unknown): value is number {
+  return typeof value === 'number' && (value | 0) === value;
+}
+
+// No more of a text than the service takes, and no torn character.
+function cut(text: string): string {
+  const kept = text.slice(0, TEXT_BYTES_MAX);
+  const bytes = Buffer.from(kept, 'utf8');
+  if (bytes.length <= TEXT_BYTES_MAX) return kept;
+  let end = TEXT_BYTES_MAX;
+  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return bytes.toString('utf8', 0, end);
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import { AbandonedError, FunctionError, PanicError } from './errors.js';
+import type { Failure, FailureKind } from './errors.js';
+
+/** What is known about the flight that an outcome came from. Times are milliseconds. */
+export interface Facts {
+  /** This very call ran the function whose outcome this is. */
+  readonly led: boolean;
+  /** The outcome went to more than one caller; true for the leader, too. */
+  readonly shared: boolean;
+  /** To how many, the leader and the merged callers of this process included. */
+  readonly callers: number;
+  /** The how-many-eth leader of the flight made it, from 1. */
+  readonly attempt: number;
+  /** The fencing token of that leader; 0n after `failedOpen`. */
+  readonly token: bigint;
+  /** Served from a retained outcome: nobody ran anything for this call. */
+  readonly retained: boolean;
+  /** The age of that outcome. */
+  readonly age: number;
+  /** For how long from now the outcome is retained; 0: it is not. */
+  readonly retain: number;
+  /** It should have been retained, but the server had no room. */
+  readonly retainRefused: boolean;
+  /** No server could be reached, and the function ran in this process alone. */
+  readonly failedOpen: boolean;
+}
+
+/** What a Do ended with. */
+export interface Result<T> extends Facts {
+  readonly value: T;
+}
+
+/** Any outcome, also that of a function that failed: what `doSettled` ends with. */
+export interface Settled extends Facts {
+  readonly kind: 'OK' | FailureKind;
+  /** The bytes of the value; they may stand beside an error. */
+  readonly value: Buffer;
+  /** How the function describes its failure; undefined when it is OK. */
+  readonly failure: Failure | undefined;
+  /**
+   * What `do` would reject with: the very error of the function for the leader's own caller, a
+   * FunctionError for the others, undefined when it is OK.
+   */
+  readonly error: unknown;
+}
+
+/** @internal The outcome of a function, as it travels. */
+export interface Outcome {
+  kind: 'OK' | FailureKind;
+  value: Buffer;
+  failure: Failure | undefined;
+  /** In the process that led: what the function threw. */
+  thrown?: { readonly error: unknown };
+}
+
+/** @internal */
+export function settle(outcome: Outcome, facts: Facts): Settled {
+  return {
+    ...facts,
+    kind: outcome.kind,
+    value: outcome.value,
+    failure: outcome.failure,
+    error: errorOf(outcome, facts),
+  };
+}
+
+function errorOf(outcome: Outcome, facts: Facts): unknown {
+  if (outcome.kind === 'OK') return undefined;
+  if (outcome.thrown !== undefined && facts.led) return outcome.thrown.error;
+  const failure = outcome.failure ?? {};
+  const options = outcome.thrown === undefined ? undefined : { cause: outcome.thrown.error };
+  switch (outcome.kind) {
+    case 'PANIC':
+      return new PanicError(failure, outcome.value, facts, options);
+    case 'ABANDONED':
+      return new AbandonedError(failure, outcome.value, facts, options);
+    case 'ERROR':
+      return new FunctionError('ERROR', failure, outcome.value, facts, options);
+  }
+}

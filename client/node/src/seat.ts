@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: Apache-2.0
+// A seat: one call on a session, for one or more equal calls of this program. It finds a server,
+// joins there, follows or leads, and survives broken streams.
+//
+// What may be trusted in each state:
+//   JOINING    nothing is known yet: it waits for a session, or for the answer to its join
+//   FOLLOWING  somebody else leads; `incoming` is what has come of the attempt's value so far
+//   LEADING    `lead` is set, its function runs; while `answered` is false its stream is broken,
+//              and it tries to resume the lead until the lease runs out
+//   FINISHING  the same, but the function has ended: its outcome is not confirmed yet
+//   ALONE      no server could be reached: `lead` is set, its token is 0
+//   GONE       it has no calls, no session and no timers any more
+// A flight's calls may be gone from a seat that still leads or finishes for others.
+import type { Call } from './call.js';
+import type { Core } from './core.js';
+import {
+  AbortedError,
+  CancelledError,
+  statusCodeOf,
+  statusError,
+  UnavailableError,
+} from './errors.js';
+import type { StatusError } from './errors.js';
+import { abandonFrame, cancelFrame, joinFrame } from './frames.js';
+import type { CallRequest, CallResponse } from './gen/singleflight/v1/singleflight.js';
+import { Incoming } from './incoming.js';
+import { Lead } from './lead.js';
+import type { Leader } from './leader.js';
+import type { Join } from './options.js';
+import { receive } from './receive.js';
+import type { Server } from './server.js';
+import type { Session } from './session.js';
+
+// A merged call's deadline on the wire is this much later than that of its first caller, so that
+// callers with the same timeout who come a little later fit.
+const MERGE_SLACK_MS_MIN = 1000;
+const MERGE_SLACK_DIVISOR = 4;
+
+export type SeatState = 'JOINING' | 'FOLLOWING' | 'LEADING' | 'FINISHING' | 'ALONE' | 'GONE';
+
+export class Seat {
+  state: SeatState = 'JOINING';
+  /** Those that wait here, the oldest first. */
+  readonly calls = new Set<Call>();
+  /** What the server is told, on the clock of performance.now(); Infinity: none. */
+  deadline = Infinity;
+
+  // Where it is: on a server's waiting list, or on a session, or still looking.
+  server: Server | undefined;
+  session: Session | undefined;
+  id = 0n;
+  /** The server has answered the join on this session. */
+  answered = false;
+
+  readonly incoming = new Incoming();
+  /** Live: a chunk has been told since the last restart. */
+  hasTold = false;
+  /** Live: what was told is void, and nobody has been told yet. */
+  isVoid = false;
+  lead: Lead | undefined;
+
+  /** Place of its server in the key's order. */
+  #rank = 0;
+  #lookTimer: NodeJS.Timeout | undefined;
+  #lookIsOver = false;
+  #wantsJoin = false;
+
+  constructor(
+    readonly core: Core,
+    readonly join: Join,
+  ) {
+    core.seats.add(this);
+  }
+
+  get isGone(): boolean {
+    return this.state === 'GONE';
+  }
+
+  firstCall(): Call | undefined {
+    for (const call of this.calls) return call;
+    return undefined;
+  }
+
+  add(call: Call): void {
+    call.seat = this;
+    this.calls.add(call);
+  }
+
+  /** The first call that sits here decides the deadline of all. */
+  open(call: Call): void {
+    this.add(call);
+    this.deadline = wireDeadline(call);
+    this.place();
+  }
+
+  /** Moves all calls but `stays` to a seat of their own, which joins before this one sends more. */
+  split(stays: Call | undefined): void {
+    const others = [...this.calls].filter((call) => call !== stays);
+    if (others.length === 0) return;
+    const split = new Seat(this.core, this.join);
+    split.deadline = this.deadline;
+    for (const call of others) {
+      this.calls.delete(call);
+      split.add(call);
+    }
+    split.place();
+  }
+
+  // ------------------------------------------------------------------------ looking for a server
+
+  /** Finds a server and joins (or resumes) there; or gives up, and may be gone after it. */
+  place(): void {
+    const order = this.core.orderOf(this.join.wire);
+    if (order === undefined) {
+      this.core.whenOrdered(() => {
+        if (!this.isGone) this.place();
+      });
+      return;
+    }
+    const first = order[0];
+    if (first === undefined) throw new Error('a client has at least one server');
+    for (; this.#rank < order.length; this.#rank++) {
+      const server = order[this.#rank];
+      if (server !== undefined && !server.down) {
+        this.#enter(server);
+        return;
+      }
+    }
+    // Every server is down. Leaders wait for as long as their lease lasts, and some calls wait
+    // because they were told to.
+    const waits = this.lead !== undefined || (this.join.waitsWhenDown && !this.#lookIsOver);
+    if (waits) this.#enter(first);
+    else this.#giveUp(first);
+  }
+
+  #enter(server: Server): void {
+    this.server = server;
+    this.answered = false;
+    this.#wantsJoin = true;
+    const looks = this.lead === undefined && !this.#lookIsOver;
+    if (looks && this.#lookTimer === undefined)
+      this.#lookTimer = setTimeout(() => this.#onLookTimer(), this.join.connectTimeout);
+    server.seat(this);
+  }
+
+  #stopLooking(): void {
+    clearTimeout(this.#lookTimer);
+    this.#lookTimer = undefined;
+  }
+
+  #onLookTimer(): void {
+    this.#lookTimer = undefined;
+    const server = this.server;
+    this.#leavePlace();
+    if (server === undefined) return;
+    server.onSilence(this.join.connectTimeout);
+    this.#rank++;
+    if (this.#rank >= this.core.servers.length) this.#lookIsOver = true;
+    if (this.#lookIsOver) this.#giveUp(server);
+    else this.place();
+  }
+
+  #giveUp(tried: Server): void {
+    this.#stopLooking();
+    if (this.join.failOpen) {
+      this.state = 'ALONE';
+      this.startLead(Lead.alone(this));
+      return;
+    }
+    const count = this.core.servers.length - 1;
+    const others = count > 0 ? ` (and ${count} other servers)` : '';
+    this.end(
+      new UnavailableError(
+        `no server can be reached at ${tried.address}${others}: ` +
+          `${tried.lastError || 'it does not answer'}. Start singleflightd there, or name its ` +
+          'address in SINGLEFLIGHT_ADDRESS; or let calls fail open',
+      ),
+    );
+  }
+
+  /** Its server is down; the seat is off its waiting list already. */
+  onServerDown(): void {
+    if (this.lead === undefined && !this.join.waitsWhenDown) this.#stopLooking();
+    this.place();
+  }
+
+  /** The server has answered the join. */
+  setAnswered(): void {
+    if (this.answered) return;
+    this.answered = true;
+    this.#lookIsOver = false;
+    this.#rank = 0;
+    this.#stopLooking();
+    if (this.session !== undefined) this.session.server.onSessionUp(this.session);
+  }
+
+  /** Its session is over; the seat is off it already. `code`: the stream's status. */
+  onSessionOver(code: number, text: string): void {
+    if (this.isGone) return;
+    const status = statusCodeOf(code);
+    if (isFinal(status)) {
+      this.end(statusError(status, finalText(status, text, this.server?.address ?? '')));
+      return;
+    }
+    if (this.lead !== undefined) {
+      this.#resume(this.lead);
+      return;
+    }
+    this.state = 'JOINING';
+    this.voidValue();
+    this.place();
+  }
+
+  #resume(lead: Lead): void {
+    if (lead.leader.lease === 0) {
+      this.lose(
+        new AbortedError(
+          this.state === 'FINISHING'
+            ? 'the connection broke before the server confirmed the outcome: it may or may not ' +
+                'have reached the followers'
+            : 'the lead is lost: the connection to the server broke, and there is no lease that ' +
+                'would outlive it',
+        ),
+      );
+      return;
+    }
+    this.answered = false;
+    this.#rank = 0;
+    lead.onCutOff();
+    this.place();
+  }
+
+  // Takes the seat off its server, which is told if it knows of it.
+  #leavePlace(): void {
+    this.server?.forget(this);
+    const session = this.session;
+    if (session === undefined) return;
+    if (this.#wantsJoin) session.remove(this);
+    else session.dismiss(this, this.#farewell());
+  }
+
+  // A plain leave would leave a lease behind until it runs out.
+  #farewell(): CallRequest {
+    const holdsLease = this.lead !== undefined && this.answered && this.lead.leader.lease > 0;
+    return holdsLease ? abandonFrame(this.id) : cancelFrame(this.id);
+  }
+
+  // -------------------------------------------------------------------------------------- leading
+
+  /** Hands the lead to the oldest call. */
+  startLead(lead: Lead): void {
+    const call = this.firstCall();
+    if (call === undefined) throw new Error('a seat without calls cannot lead');
+    this.lead = lead;
+    if (this.state !== 'ALONE') this.state = 'LEADING';
+    this.voidValue();
+    this.tellRestart(lead.leader.attempt, call.join.wire.caller);
+    lead.begin(call);
+    this.tellAudience();
+    call.lead(lead.leader);
+  }
+
+  /** The function has ended. */
+  onFinished(leader: Leader): void {
+    const lead = this.lead;
+    if (lead?.leader !== leader) return;
+    if (this.state === 'ALONE') {
+      lead.finishAlone();
+      return;
+    }
+    if (this.state !== 'LEADING') return;
+    this.state = 'FINISHING';
+    this.core.stopMerging(this);
+    this.session?.notReady(this);
+    if (lead.passesOn && this.join.passesOn) this.split(lead.call); // joins before the `finish`
+    lead.wantsFinish = true;
+    this.readyToLead();
+  }
+
+  /** There may be something of the leader to send. */
+  readyToLead(): void {
+    if (this.session !== undefined && this.answered) this.session.ready(this);
+  }
+
+  /**
+   * The lead is lost: its call ends with `error` when its function has ended; the others join anew
+   * when it is ABORTED, or end with it as well.
+   */
+  lose(error: StatusError): void {
+    if (error.code === 'ABORTED') this.split(this.lead?.call);
+    this.end(error);
+  }
+
+  tellAudience(): void {
+    this.lead?.tellAudience();
+  }
+
+  // ----------------------------------------------------------------------------------------- ends
+
+  /** Ends every call with `error`, loses the lead if its function runs, and leaves. */
+  end(error: StatusError): void {
+    this.lead?.leader.lose(error);
+    for (const call of [...this.calls]) call.fail(error);
+    this.leave();
+  }
+
+  /** Frees the seat, which has no calls any more. The server is told if it is on a session. */
+  leave(): void {
+    this.#leavePlace();
+    this.#stopLooking();
+    this.lead?.stop();
+    this.state = 'GONE';
+    this.core.onSeatGone(this);
+  }
+
+  /** One of its calls ended so. */
+  onCallLeft(call: Call, error: StatusError): void {
+    this.calls.delete(call);
+    if (this.calls.size > 0) this.tellAudience();
+    else if (this.state !== 'FINISHING') this.end(error); // or else others wait for the outcome
+  }
+
+  /** The client closes. An outcome of a function that has ended still goes out. */
+  close(): void {
+    const error = new CancelledError('the client was closed');
+    if (this.state !== 'FINISHING') this.end(error);
+    else for (const call of [...this.calls]) call.fail(error);
+  }
+
+  // ---------------------------------------------------------------------------------- the network
+
+  onFrame(frame: CallResponse): void {
+    if (!this.isGone) receive(this, frame);
+  }
+
+  nextFrame(): CallRequest | undefined {
+    if (this.#wantsJoin) {
+      this.#wantsJoin = false;
+      return this.#joinFrame();
+    }
+    return this.answered ? this.lead?.nextFrame() : undefined;
+  }
+
+  hasMore(): boolean {
+    return !this.#wantsJoin && this.answered && this.lead?.hasMore() === true;
+  }
+
+  #joinFrame(): CallRequest {
+    const wire = this.join.wire;
+    if (this.lead === undefined) return joinFrame(this.id, wire, this.deadline - performance.now());
+    return joinFrame(this.id, { ...wire, resumeToken: this.lead.leader.token }, Infinity);
+  }
+
+  // -------------------------------------------------------------------------------- live callers
+
+  /** What has come of the value is worth nothing any more. */
+  voidValue(): void {
+    this.incoming.clear();
+    this.isVoid = this.isVoid || this.hasTold;
+    this.hasTold = false;
+  }
+
+  /** Live calls learn that what they got is void, if it is and they do not know it. */
+  tellRestart(attempt: number, leader: string): void {
+    if (!this.isVoid) return;
+    this.isVoid = false;
+    this.firstCall()?.events.onRestart?.(attempt, leader); // live calls sit alone
+  }
+}
+
+function wireDeadline(call: Call): number {
+  if (call.bounds.timeout === undefined || call.join.mergeId === undefined) return call.deadline;
+  const slack = call.bounds.timeout / MERGE_SLACK_DIVISOR;
+  return call.deadline + Math.max(slack, MERGE_SLACK_MS_MIN);
+}
+
+// Statuses of a stream that no second try mends.
+function isFinal(status: string): boolean {
+  return (
+    status === 'PERMISSION_DENIED' || status === 'UNIMPLEMENTED' || status === 'UNAUTHENTICATED'
+  );
+}
+
+function finalText(status: string, text: string, address: string): string {
+  return status === 'UNIMPLEMENTED'
+    ? `what listens at ${address} does not know this service: it is no singleflightd, or one that ` +
+        `is older than this client (${text})`
+    : text;
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// One address: its channel, its sessions, and whether it can be reached.
+import { credentials, Metadata, status as grpcStatus } from '@grpc/grpc-js';
+import type { ChannelOptions, ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
+import { Backoff } from './backoff.js';
+import type { Core } from './core.js';
+import { HealthCheckResponse_ServingStatus, HealthClient } from './gen/grpc/health/v1/health.js';
+import { SingleFlightClient } from './gen/singleflight/v1/singleflight.js';
+import type { Seat } from './seat.js';
+import { Session } from './session.js';
+
+// No server of ours sends a larger one.
+const MESSAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
+
+export class Server {
+  /** It could not be reached for so long that calls pass it by. */
+  down = false;
+  lastError = '';
+  /** The session that takes new seats. */
+  current: Session | undefined;
+
+  #stub: SingleFlightClient | undefined;
+  #probe: { stub: HealthClient; call: ClientUnaryCall } | undefined;
+  readonly #sessions = new Set<Session>();
+  /** Seats that wait for a session. */
+  readonly #waiting = new Set<Seat>();
+  readonly #backoff: Backoff;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #downTimer: NodeJS.Timeout | undefined;
+  #onIdle: (() => void) | undefined;
+
+  constructor(
+    private readonly core: Core,
+    readonly address: string,
+  ) {
+    this.#backoff = new Backoff(core.settings.backoffMin, core.settings.backoffMax);
+  }
+
+  // -------------------------------------------------------------------------- reachable or not
+
+  #setFailing(): void {
+    if (this.#downTimer !== undefined) return;
+    this.#downTimer = setTimeout(() => this.#onDownTimer(), this.core.settings.connectTimeout);
+    this.#downTimer.unref(); // calls that wait keep the process alive by themselves
+  }
+
+  #setReachable(): void {
+    this.down = false;
+    this.lastError = '';
+    clearTimeout(this.#downTimer);
+    this.#downTimer = undefined;
+    this.#backoff.reset();
+  }
+
+  // The next try comes after a random while.
+  #backOff(): void {
+    if (this.core.closing || this.#retryTimer !== undefined) return;
+    this.#retryTimer = setTimeout(() => this.#onRetryTimer(), this.#backoff.next());
+    if (this.#waiting.size === 0) this.#retryTimer.unref();
+  }
+
+  #onRetryTimer(): void {
+    this.#retryTimer = undefined;
+    if (this.down) this.#sendProbe();
+    else if (this.current === undefined && this.#waiting.size > 0) this.#openSession();
+  }
+
+  // A session that has not answered yet is given up; one that works may be all right but slow, and
+  // what runs on it goes on.
+  #setDown(): void {
+    this.down = true;
+    if (this.current !== undefined && !this.current.up) this.current.cut();
+    this.#backOff();
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const seat of waiting) seat.onServerDown();
+  }
+
+  #onDownTimer(): void {
+    this.#downTimer = undefined;
+    const isWanted = this.#waiting.size > 0 || this.current?.isEmpty === false;
+    if (isWanted) this.#setDown();
+    else this.current?.cut(); // nobody has asked long enough to know
+  }
+
+  /** A join was not answered in the time that its call had for it. */
+  onSilence(waited: number): void {
+    if (this.down || waited < this.core.settings.connectTimeout) return;
+    if (this.lastError === '') this.lastError = 'the server does not answer';
+    this.#setDown();
+  }
+
+  // ---------------------------------------------------------------------------------- sessions
+
+  /** Puts a seat on a session, at once or as soon as there is one. */
+  seat(seat: Seat): void {
+    if (this.current !== undefined) {
+      this.current.add(seat);
+      return;
+    }
+    this.#waiting.add(seat);
+    if (this.#retryTimer !== undefined) this.#retryTimer.ref();
+    else if (!this.down) this.#openSession();
+  }
+
+  /** The seat does not wait any more. */
+  forget(seat: Seat): void {
+    this.#waiting.delete(seat);
+    if (this.#waiting.size === 0) this.#retryTimer?.unref();
+  }
+
+  #openSession(): void {
+    const session = new Session(this, this.stub().session());
+    this.#sessions.add(session);
+    this.current = session;
+    this.#setFailing(); // until it answers
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const seat of waiting) session.add(seat);
+  }
+
+  onSessionUp(session: Session): void {
+    if (session.up || session.retired) return;
+    session.up = true;
+    this.#setReachable();
+  }
+
+  /** It does not take joins: the server drains. */
+  onSessionRefuses(session: Session, text: string): void {
+    session.retire();
+    this.lastError = text;
+    this.#setFailing();
+    this.#backOff();
+  }
+
+  onSessionOver(session: Session, text: string): void {
+    this.#sessions.delete(session);
+    const wasCurrent = this.current === session;
+    if (wasCurrent) this.current = undefined;
+    if (!session.up) this.#dropStub();
+    if (this.#sessions.size === 0) this.#onIdle?.();
+    if (this.core.closing || (!wasCurrent && session.up)) return;
+    if (!session.up) {
+      if (text !== '') this.lastError = text;
+      this.#setFailing();
+    }
+    this.#backOff(); // also after a good one: many clients may have lost the same server
+  }
+
+  // ---------------------------------------------------------------------------------- channels
+
+  /** The stub of the channel that is in use. */
+  stub(): SingleFlightClient {
+    this.#stub ??= new SingleFlightClient(...this.#target());
+    return this.#stub;
+  }
+
+  // A new channel connects at once, however often the old one has failed; what runs on the old one
+  // goes on. So the waits between two tries are ours alone.
+  #dropStub(): void {
+    this.#stub?.close();
+    this.#stub = undefined;
+  }
+
+  #target(): [string, ReturnType<typeof credentials.createInsecure>, ChannelOptions] {
+    const { settings } = this.core;
+    const options: ChannelOptions = {
+      'grpc.keepalive_time_ms': settings.keepaliveTime,
+      'grpc.keepalive_timeout_ms': settings.keepaliveTimeout,
+      'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
+      'grpc.initial_reconnect_backoff_ms': settings.backoffMin,
+      'grpc.max_reconnect_backoff_ms': settings.backoffMax,
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.enable_retries': 0,
+      ...settings.channelOptions,
+    };
+    return [this.address, settings.credentials ?? credentials.createInsecure(), options];
+  }
+
+  // ------------------------------------------------------------------------------------ probes
+
+  #sendProbe(): void {
+    if (this.#probe !== undefined) return;
+    const stub = new HealthClient(...this.#target());
+    const deadline = Date.now() + this.core.settings.connectTimeout;
+    const call = stub.check({ service: '' }, new Metadata(), { deadline }, (error, response) => {
+      stub.close();
+      this.#probe = undefined;
+      this.#onProbeDone(error, error === null ? response.status : undefined);
+    });
+    this.#probe = { stub, call };
+  }
+
+  #onProbeDone(error: ServiceError | null, status: HealthCheckResponse_ServingStatus | undefined) {
+    if (this.core.closing) return;
+    // A server without health checks that says so is there.
+    const serves =
+      error?.code === grpcStatus.UNIMPLEMENTED ||
+      status === HealthCheckResponse_ServingStatus.SERVING;
+    if (!serves) {
+      this.lastError = error?.details || 'the server is there, but not ready to serve';
+      this.#backOff();
+      return;
+    }
+    this.#setReachable();
+    if (this.#waiting.size > 0) this.#openSession();
+  }
+
+  // -------------------------------------------------------------------------------------- ends
+
+  /** Lets the sessions end once their last frames are out, but cuts them after `patience` ms. */
+  async close(patience: number): Promise<void> {
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#downTimer);
+    this.#retryTimer = undefined;
+    this.#downTimer = undefined;
+    this.#probe?.call.cancel();
+    for (const session of this.#sessions) session.retire();
+    if (this.#sessions.size > 0) {
+      const cutTimer = setTimeout(() => {
+        for (const session of this.#sessions) session.cut();
+      }, patience);
+      await new Promise<void>((resolve) => (this.#onIdle = resolve));
+      clearTimeout(cutTimer);
+    }
+    this.#dropStub();
+  }
+}

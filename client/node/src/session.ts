@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// One Session stream: the seats of many calls, their frames gathered into few messages.
+import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
+import { STATUS_NUMBERS } from './errors.js';
+import { cancelFrame, frameBytes } from './frames.js';
+import type {
+  CallRequest,
+  CallResponse,
+  SessionRequest,
+  SessionResponse,
+} from './gen/singleflight/v1/singleflight.js';
+import type { Seat } from './seat.js';
+import type { Server } from './server.js';
+
+// A message is full when it has reached so much; with its last frame it stays far below 4 MiB.
+const FULL_BYTES = 512 * 1024;
+
+// An idle stream is closed, so that it does not keep the process alive.
+const IDLE_MS = 1000;
+
+/** Whoever has frames to send on a session. */
+interface Sender {
+  nextFrame(): CallRequest | undefined;
+  hasMore(): boolean;
+}
+
+type Stream = ClientDuplexStream<SessionRequest, SessionResponse>;
+
+export class Session {
+  /** It has answered. */
+  up = false;
+  /** It takes no more seats; when its last one has gone, it is closed. */
+  retired = false;
+
+  #lastId = 0n;
+  readonly #seats = new Map<bigint, Seat>();
+  readonly #ready = new Set<Sender>();
+  readonly #stream: Stream;
+  #sending = false;
+  #flushQueued = false;
+  #halfClosed = false;
+  #over = false;
+  #hasEnded = false;
+  #status: StatusObject | undefined;
+  #idleSince = performance.now();
+  #idleTimer: NodeJS.Timeout | undefined;
+
+  constructor(
+    readonly server: Server,
+    stream: Stream,
+  ) {
+    this.#stream = stream;
+    stream.on('data', (response: SessionResponse) => this.#onMessage(response));
+    stream.on('error', () => undefined); // the status tells the same
+    stream.on('end', () => {
+      this.#hasEnded = true;
+      this.#onOver();
+    });
+    stream.on('status', (status: StatusObject) => {
+      this.#status = status;
+      this.#onOver();
+    });
+  }
+
+  get isEmpty(): boolean {
+    return this.#seats.size === 0;
+  }
+
+  // ------------------------------------------------------------------------------------ seats
+
+  add(seat: Seat): void {
+    seat.session = this;
+    seat.server = this.server;
+    seat.id = ++this.#lastId;
+    this.#seats.set(seat.id, seat);
+    this.ready(seat);
+  }
+
+  ready(sender: Sender): void {
+    this.#ready.add(sender);
+    this.#queueFlush();
+  }
+
+  /** The seat sends nothing until it is ready again. */
+  notReady(seat: Seat): void {
+    this.#ready.delete(seat);
+  }
+
+  remove(seat: Seat): void {
+    this.#seats.delete(seat.id);
+    this.#ready.delete(seat);
+    seat.session = undefined;
+    this.#onFewer();
+  }
+
+  /** Removes a seat that the server knows of, with a last frame. */
+  dismiss(seat: Seat, frame: CallRequest = cancelFrame(seat.id)): void {
+    this.ready({ nextFrame: () => frame, hasMore: () => false });
+    this.remove(seat);
+  }
+
+  retire(): void {
+    this.retired = true;
+    if (this.server.current === this) this.server.current = undefined;
+    this.#closeIfIdle();
+  }
+
+  /** Ends the stream; its seats learn it when it is over. */
+  cut(): void {
+    this.retire();
+    if (!this.#over) this.#stream.cancel();
+  }
+
+  #onFewer(): void {
+    if (this.#seats.size > 0) return;
+    this.#closeIfIdle();
+    this.#idleSince = performance.now();
+    if (!this.retired && this.#idleTimer === undefined) this.#awaitIdle(IDLE_MS);
+  }
+
+  #awaitIdle(wait: number): void {
+    this.#idleTimer = setTimeout(() => {
+      this.#idleTimer = undefined;
+      if (this.#seats.size > 0) return;
+      const rest = this.#idleSince + IDLE_MS - performance.now();
+      if (rest > 0) this.#awaitIdle(Math.ceil(rest));
+      else this.retire();
+    }, wait);
+    this.#idleTimer.unref();
+  }
+
+  // The last seat of a session that retires takes it along.
+  #closeIfIdle(): void {
+    const isIdle = this.#seats.size === 0 && this.#ready.size === 0 && !this.#sending;
+    if (!this.retired || !isIdle || this.#halfClosed || this.#over) return;
+    this.#halfClosed = true;
+    this.#stream.end();
+  }
+
+  // ---------------------------------------------------------------------------------- sending
+
+  // What gets ready in this turn of the event loop travels together, and what gets ready while a
+  // message is on its way in the next one.
+  #queueFlush(): void {
+    if (this.#sending || this.#flushQueued || this.#over) return;
+    this.#flushQueued = true;
+    setImmediate(() => {
+      this.#flushQueued = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#sending || this.#halfClosed || this.#over) return;
+    const calls = this.#gather();
+    if (calls.length === 0) {
+      this.#closeIfIdle();
+      return;
+    }
+    this.#sending = true;
+    this.#stream.write({ calls }, () => {
+      this.#sending = false;
+      if (this.#ready.size > 0) this.#queueFlush();
+      else this.#closeIfIdle();
+    });
+  }
+
+  // One frame of each that is ready, in turn, until the message is full.
+  #gather(): CallRequest[] {
+    const calls: CallRequest[] = [];
+    let bytes = 0;
+    for (const sender of this.#ready) {
+      if (bytes >= FULL_BYTES) break;
+      this.#ready.delete(sender);
+      const frame = sender.nextFrame();
+      if (frame === undefined) continue;
+      calls.push(frame);
+      bytes += frameBytes(frame);
+      if (sender.hasMore()) this.#ready.add(sender); // comes around again
+    }
+    return calls;
+  }
+
+  // -------------------------------------------------------------------------------- receiving
+
+  #onMessage(response: SessionResponse): void {
+    for (const frame of response.calls) {
+      const seat = this.#seats.get(frame.id);
+      if (seat !== undefined) seat.onFrame(frame);
+      else if (!refuses(frame)) this.server.onSessionUp(this); // to one that has left meanwhile
+    }
+  }
+
+  // The status may overtake messages that nobody has read yet; the end does not.
+  #onOver(): void {
+    if (this.#status === undefined || !this.#hasEnded || this.#over) return;
+    const { code, details } = this.#status;
+    this.#over = true;
+    this.retired = true;
+    clearTimeout(this.#idleTimer);
+    this.server.onSessionOver(this, details);
+    const seats = [...this.#seats.values()];
+    this.#seats.clear();
+    this.#ready.clear();
+    for (const seat of seats) seat.session = undefined;
+    for (const seat of seats) seat.onSessionOver(code, details);
+  }
+}
+
+function refuses(frame: CallResponse): boolean {
+  return frame.step?.$case === 'end' && frame.step.value.code === STATUS_NUMBERS.UNAVAILABLE;
+}
