@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.singleflightd;
+
+import com.google.protobuf.ByteString;
+import com.google.protobuf.UnsafeByteOperations;
+import io.grpc.Status;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Consumer;
+
+/**
+ * What a function that runs on behalf of a flight knows and can do. Usable from any thread until the
+ * function has ended.
+ */
+public final class Leader {
+  /** How much of a value may wait to be sent before {@link #write} waits. */
+  private static final int UNSENT_BYTES_MAX = 1024 * 1024;
+
+  /** What was granted; a token of 0 stands for a function that runs alone. */
+  record Terms(long token, int attempt, long leaseMs, long runLimitMs) {}
+
+  private final Join join;
+  private final Terms terms;
+  private final int resultLimit;
+  private final Runnable onWritten;
+  private final Consumer<Runnable> callbacks;
+
+  // All below is guarded by `this`.
+  private byte[] bytes = {};
+  private int size;
+  private int sent;
+  private boolean overflowed;
+  private boolean finished;
+  private Outcome outcome;
+  private Long retainMs;
+  private boolean passesOn;
+  private Audience audience;
+  private StatusException lost;
+  private final List<Consumer<StatusException>> onLost = new ArrayList<>();
+  private Thread thread;
+
+  /** `onWritten` is called after bytes were added; `callbacks` runs what the program gave. */
+  Leader(
+      Join join, Terms terms, int resultLimit, Runnable onWritten, Consumer<Runnable> callbacks) {
+    this.join = join;
+    this.terms = terms;
+    this.resultLimit = resultLimit;
+    this.onWritten = onWritten;
+    this.callbacks = callbacks;
+  }
+
+  // ---- what functions call ----
+
+  /**
+   * The fencing token, an unsigned number greater than every one granted before for the key. Give it
+   * to whatever the function writes to, so that a leader that was paused and has been replaced is
+   * refused there.
+   *
+   * @return the token; 0 when the function runs here because no server could be reached
+   */
+  public long token() {
+    return terms.token;
+  }
+
+  /**
+   * The how-many-eth leader of the flight this is. Above 1, somebody else has begun the work.
+   *
+   * @return from 1
+   */
+  public int attempt() {
+    return terms.attempt;
+  }
+
+  /**
+   * The key.
+   *
+   * @return a copy
+   */
+  public byte[] key() {
+    return join.key.toByteArray();
+  }
+
+  /**
+   * The lease that holds.
+   *
+   * @return zero when there is none
+   */
+  public Duration lease() {
+    return Duration.ofMillis(terms.leaseMs);
+  }
+
+  /**
+   * The run limit that holds.
+   *
+   * @return zero when there is none
+   */
+  public Duration runLimit() {
+    return Duration.ofMillis(terms.runLimitMs);
+  }
+
+  /**
+   * Appends bytes to the value; what the function returns comes after them. They go out at once, in
+   * the background, to followers that are live. Waits while more than 1 MiB is not sent yet.
+   *
+   * @param part is copied
+   * @throws StatusException ABORTED (or CANCELLED): the lead is lost, stop; RESOURCE_EXHAUSTED: the
+   *     value is larger than the client's result limit, such a flight cannot end OK any more
+   * @throws InterruptedException the thread was interrupted, perhaps since the lead is lost
+   */
+  public void write(byte[] part) throws InterruptedException {
+    append(part);
+    onWritten.run();
+    synchronized (this) {
+      while (terms.token != 0 && size - sent > UNSENT_BYTES_MAX && lost == null) {
+        wait();
+      }
+      throwIfLost();
+    }
+  }
+
+  /**
+   * Keep this outcome for so long instead of what the options say.
+   *
+   * @param retain zero: do not keep it
+   */
+  public void retain(Duration retain) {
+    long ms = Millis.of(retain, "retain");
+    synchronized (this) {
+      retainMs = ms;
+    }
+  }
+
+  /**
+   * If the function fails: this failure is its own, not that of the work; let the next caller try.
+   * This call ends with it. The others get the last failure once nobody is left to try.
+   */
+  public synchronized void passOn() {
+    passesOn = true;
+  }
+
+  /**
+   * Who waits for the outcome, as far as known.
+   *
+   * @return empty when the call did not ask for it, or nobody has waited yet
+   */
+  public synchronized Optional<Audience> audience() {
+    return Optional.ofNullable(audience);
+  }
+
+  /**
+   * Whether the lead is lost. A long function asks now and then, and stops; its thread is
+   * interrupted, too. It may be too late: only what checks the token is safe from a late leader.
+   *
+   * @return whether it is
+   */
+  public synchronized boolean isLost() {
+    return lost != null;
+  }
+
+  /**
+   * Registers what to do when the lead is lost. It runs on the client's executor, at once if the
+   * lead is lost already, and never once the function has ended.
+   *
+   * @param listener gets the reason: replaced, or the connection or the lease is gone, cancelled,
+   *     timed out, closed
+   */
+  public void onLost(Consumer<StatusException> listener) {
+    StatusException reason;
+    synchronized (this) {
+      reason = lost;
+      if (reason == null) {
+        onLost.add(listener);
+      }
+    }
+    if (reason != null) {
+      callbacks.accept(() -> listener.accept(reason));
+    }
+  }
+
+  // ---- the thread that the function runs on ----
+
+  /** Runs the function and remembers how it ended. */
+  void run(LeaderFunction<?> function) {
+    synchronized (this) {
+      thread = Thread.currentThread();
+      if (lost != null) {
+        thread.interrupt();
+      }
+    }
+    Outcome ended;
+    try {
+      ended = Outcome.ok(function.run(this));
+    } catch (Throwable thrown) {
+      ended = Outcome.of(thrown);
+    }
+    finish(ended);
+  }
+
+  /** The function has ended, or could not even begin. */
+  synchronized void finish(Outcome ended) {
+    if (lost != null && thread != null) {
+      Thread.interrupted(); // ours, and not for whatever the thread does next
+    }
+    thread = null;
+    finished = true;
+    onLost.clear();
+    boolean isTooLarge = overflowed && ended.kind() == OutcomeKind.OK;
+    outcome = isTooLarge ? Outcome.of(tooLarge()) : ended;
+  }
+
+  /** Appends without a wait, and without sending. */
+  synchronized void append(byte[] part) {
+    throwIfLost();
+    if (part.length > resultLimit - size) {
+      overflowed = true;
+      throw tooLarge();
+    }
+    if (part.length > bytes.length - size) {
+      long doubled = Math.min(resultLimit, 2L * bytes.length);
+      bytes = Arrays.copyOf(bytes, (int) Math.max(doubled, size + part.length));
+    }
+    System.arraycopy(part, 0, bytes, size, part.length);
+    size += part.length;
+  }
+
+  private StatusException tooLarge() {
+    return new StatusException(
+        Status.Code.RESOURCE_EXHAUSTED,
+        "the value is larger than the client's resultLimit, which is " + resultLimit + " bytes");
+  }
+
+  private void throwIfLost() {
+    if (lost != null) {
+      throw new StatusException(lost.code(), "the lead is lost", lost);
+    }
+  }
+
+  synchronized int written() {
+    return size;
+  }
+
+  // ---- the loop ----
+
+  Terms terms() {
+    return terms;
+  }
+
+  synchronized boolean isFinished() {
+    return finished;
+  }
+
+  synchronized boolean passesOn() {
+    return passesOn && outcome.kind() != OutcomeKind.OK;
+  }
+
+  synchronized Long retainMs() {
+    return retainMs;
+  }
+
+  /** How the function ended, with the whole value. */
+  synchronized Outcome outcome() {
+    return outcome.withValue(Arrays.copyOf(bytes, size));
+  }
+
+  synchronized int unsent() {
+    return terms.token == 0 ? 0 : size - sent;
+  }
+
+  /** Takes the next part of the value to send. */
+  synchronized ByteString take(int count) {
+    // What is written once never changes, so the bytes can be lent out.
+    ByteString part = UnsafeByteOperations.unsafeWrap(bytes, sent, count);
+    sent += count;
+    notifyAll();
+    return part;
+  }
+
+  /** What comes after so many bytes is to be sent again. */
+  synchronized void rewind(int arrived) {
+    sent = arrived;
+  }
+
+  synchronized void setAudience(Audience now) {
+    audience = now;
+  }
+
+  /** Tells the function. Nothing happens when it has ended, or knows already. */
+  void lose(StatusException reason) {
+    List<Consumer<StatusException>> listeners;
+    synchronized (this) {
+      if (lost != null || finished) {
+        return;
+      }
+      lost = reason;
+      notifyAll();
+      if (thread != null) {
+        thread.interrupt();
+      }
+      listeners = List.copyOf(onLost);
+    }
+    for (Consumer<StatusException> listener : listeners) {
+      callbacks.accept(() -> listener.accept(reason));
+    }
+  }
+}

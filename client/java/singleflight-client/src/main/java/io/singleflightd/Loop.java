@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.singleflightd;
+
+import io.grpc.SynchronizationContext;
+import java.util.TreeSet;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * Where all state of a client lives: one task at a time, in order, on whatever thread brought it.
+ * Tasks never wait, and never call what the program gave.
+ */
+final class Loop {
+  /** A point in time that never comes. */
+  static final long NEVER = Long.MAX_VALUE;
+
+  private static final System.Logger LOGGER = System.getLogger("io.singleflightd");
+
+  private final SynchronizationContext context =
+      new SynchronizationContext(
+          (thread, bug) -> LOGGER.log(System.Logger.Level.ERROR, "a bug in this library", bug));
+  private final ScheduledExecutorService scheduler;
+  private final long startNanos = System.nanoTime();
+  private final TreeSet<Timer> timers = new TreeSet<>();
+  private long timerCount;
+  private long wakesAtMs = NEVER;
+  private SynchronizationContext.ScheduledHandle wakeup;
+  private boolean closed;
+
+  Loop(ScheduledExecutorService scheduler) {
+    this.scheduler = scheduler;
+  }
+
+  /** Runs `task` soon: here and now if no other task runs. Any thread. */
+  void execute(Runnable task) {
+    context.execute(task);
+  }
+
+  /** Whether this very thread runs a task of this loop. */
+  boolean isCurrent() {
+    try {
+      context.throwIfNotInThisSynchronizationContext();
+      return true;
+    } catch (IllegalStateException elsewhere) {
+      return false;
+    }
+  }
+
+  /** Milliseconds since some point in the past. Any thread. */
+  long nowMs() {
+    return (System.nanoTime() - startNanos) / 1_000_000;
+  }
+
+  /** In tasks only. */
+  Timer timer(Runnable onFire) {
+    return new Timer(onFire);
+  }
+
+  /** Does something at a time. In tasks only. */
+  final class Timer implements Comparable<Timer> {
+    private final Runnable onFire;
+    private final long place = timerCount++;
+    private long atMs = NEVER;
+
+    private Timer(Runnable onFire) {
+      this.onFire = onFire;
+    }
+
+    boolean isArmed() {
+      return atMs != NEVER;
+    }
+
+    void arm(long timeMs) {
+      disarm();
+      if (timeMs == NEVER || closed) {
+        return;
+      }
+      atMs = timeMs;
+      timers.add(this);
+      wakeAt(timers.first().atMs);
+    }
+
+    void disarm() {
+      if (isArmed()) {
+        timers.remove(this);
+        atMs = NEVER;
+      }
+    }
+
+    @Override
+    public int compareTo(Timer other) {
+      int byTime = Long.compare(atMs, other.atMs);
+      return byTime != 0 ? byTime : Long.compare(place, other.place);
+    }
+  }
+
+  /** No timer fires any more. In tasks only. */
+  void stopTimers() {
+    closed = true;
+    timers.clear();
+    if (wakeup != null) {
+      wakeup.cancel();
+    }
+  }
+
+  // A timer that was disarmed leaves its wakeup behind: one too many costs less than one per call.
+  private void wakeAt(long timeMs) {
+    if (timeMs >= wakesAtMs) {
+      return;
+    }
+    if (wakeup != null) {
+      wakeup.cancel();
+    }
+    wakesAtMs = timeMs;
+    long waitMs = Math.max(0, timeMs - nowMs());
+    wakeup = context.schedule(this::fire, waitMs, TimeUnit.MILLISECONDS, scheduler);
+  }
+
+  private void fire() {
+    wakesAtMs = NEVER;
+    wakeup = null;
+    long nowMs = nowMs();
+    while (!timers.isEmpty() && timers.first().atMs <= nowMs) {
+      Timer timer = timers.first();
+      timer.disarm();
+      timer.onFire.run();
+    }
+    if (!timers.isEmpty()) {
+      wakeAt(timers.first().atMs);
+    }
+  }
+}

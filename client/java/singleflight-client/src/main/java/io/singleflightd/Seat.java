@@ -1,0 +1,685 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.singleflightd;
+
+import com.google.protobuf.ByteString;
+import io.grpc.Status;
+import io.singleflightd.grpc.v1.CallRequest;
+import io.singleflightd.grpc.v1.CallResponse;
+import io.singleflightd.grpc.v1.Cancel;
+import io.singleflightd.grpc.v1.Finish;
+import io.singleflightd.grpc.v1.Outcome.Builder;
+import io.singleflightd.grpc.v1.OutcomeKind;
+import java.io.ByteArrayOutputStream;
+import java.time.Duration;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * One call on a session, for one or more equal calls of the program. It finds a server, joins there,
+ * follows or leads, and survives broken streams. The loop's alone.
+ */
+final class Seat {
+  /** What may be trusted in each state. */
+  enum State {
+    /** Nothing is known yet: it waits for a session, or for the answer to its join. */
+    JOINING,
+    /** Somebody else leads; `value` is what has come of the attempt's value so far. */
+    FOLLOWING,
+    /**
+     * `lead` is set, its function runs; while not `answered` the stream is broken, and the lead is
+     * to be resumed until the lease runs out.
+     */
+    LEADING,
+    /** The same, but the function has ended: its outcome is not confirmed yet. */
+    FINISHING,
+    /** No server could be reached: `lead` is set, its token is 0. */
+    ALONE,
+    /** No calls; it is only here to send its last frame. */
+    LEAVING,
+    /** Off everything. */
+    GONE
+  }
+
+  // A merged call's deadline on the wire is this much later than that of its first caller, so that
+  // callers with the same timeout who come a little later fit.
+  private static final long MERGE_SLACK_MS_MIN = 1000;
+  private static final long MERGE_SLACK_DIVISOR = 4;
+
+  final Join join;
+  final long deadlineMs;
+
+  /** Those that wait here, the oldest first. */
+  final LinkedHashSet<Call> calls = new LinkedHashSet<>();
+
+  // Where it is: on a server's waiting list, or on a session.
+  Server server;
+  Session session;
+  long id;
+  boolean isReady;
+  boolean answered;
+
+  private final Engine engine;
+  private State state = State.JOINING;
+  private final Loop.Timer lookTimer;
+  private int rank; // of the server in the key's order
+  private boolean lookIsOver;
+  private boolean wantsJoin;
+  private boolean wantsCancel;
+  private boolean abandons; // leaves with a `finish` that passes on, instead of `cancel`
+
+  // As a follower.
+  private ByteArrayOutputStream value = new ByteArrayOutputStream(0);
+  private long nextSequence;
+  private boolean hasTold; // live: a chunk was told since the last restart
+  private boolean isVoid; // live: what was told is void, and nobody knows yet
+
+  private Lead lead;
+
+  private Seat(Engine engine, Join join, long deadlineMs) {
+    this.engine = engine;
+    this.join = join;
+    this.deadlineMs = deadlineMs;
+    lookTimer = engine.loop.timer(this::onLookTimer);
+    engine.seats.add(this);
+  }
+
+  // ---- merging ----
+
+  /** Puts a call that begins on an equal seat, or on one of its own. */
+  static void take(Engine engine, Call call) {
+    Seat seat = call.join.mergeable ? findEqual(engine, call) : null;
+    if (seat != null) {
+      seat.add(call);
+      seat.tellAudience();
+      return;
+    }
+    seat = new Seat(engine, call.join, wireDeadlineMs(call));
+    seat.add(call);
+    if (call.join.mergeable) {
+      engine.startMerging(seat);
+    }
+    seat.place();
+  }
+
+  private static Seat findEqual(Engine engine, Call call) {
+    for (Seat seat : engine.merging(call.join)) {
+      if (call.deadlineMs <= seat.deadlineMs) {
+        return seat;
+      }
+    }
+    return null;
+  }
+
+  private static long wireDeadlineMs(Call call) {
+    if (call.deadlineMs == Loop.NEVER || !call.join.mergeable) {
+      return call.deadlineMs;
+    }
+    long slackMs = call.join.options.timeoutMs / MERGE_SLACK_DIVISOR;
+    return call.deadlineMs + Math.max(slackMs, MERGE_SLACK_MS_MIN);
+  }
+
+  private void add(Call call) {
+    call.seat = this;
+    calls.add(call);
+  }
+
+  /** Moves all calls but `stays` to a seat of their own, in front of what this one sends next. */
+  private void split(Call stays) {
+    List<Call> others = calls.stream().filter(call -> call != stays).toList();
+    if (others.isEmpty()) {
+      return;
+    }
+    Seat other = new Seat(engine, join, deadlineMs);
+    for (Call call : others) {
+      calls.remove(call);
+      other.add(call);
+    }
+    other.place();
+  }
+
+  private Call firstCall() {
+    return calls.iterator().next();
+  }
+
+  // ---- looking for a server ----
+
+  /** Finds a server and joins (or resumes) there; or gives up. */
+  private void place() {
+    int[] order = engine.order(join);
+    for (; rank < order.length; rank++) {
+      Server candidate = engine.servers.get(order[rank]);
+      if (!candidate.isDown()) {
+        enter(candidate);
+        return;
+      }
+    }
+    // Every server is down. Leaders wait for as long as their lease lasts, and some calls wait
+    // because they were told to.
+    Server home = engine.servers.get(order[0]);
+    if (lead != null || (join.waitsWhenDown && !lookIsOver)) {
+      enter(home);
+    } else {
+      giveUp(home);
+    }
+  }
+
+  private void enter(Server next) {
+    server = next;
+    answered = false;
+    wantsJoin = true;
+    if (lead == null && !lookIsOver && !lookTimer.isArmed()) {
+      lookTimer.arm(engine.loop.nowMs() + join.connectTimeoutMs);
+    }
+    next.seat(this);
+  }
+
+  private void onLookTimer() {
+    Server tried = server;
+    leavePlace();
+    tried.onSilence(join.connectTimeoutMs);
+    rank++;
+    lookIsOver = rank >= engine.servers.size();
+    if (lookIsOver) {
+      giveUp(tried);
+    } else {
+      place();
+    }
+  }
+
+  /** Its server is down; the seat is off its waiting list already. */
+  void onServerDown() {
+    if (lead == null && !join.waitsWhenDown) {
+      lookTimer.disarm();
+    }
+    place();
+  }
+
+  private void giveUp(Server tried) {
+    lookTimer.disarm();
+    if (join.failOpen) {
+      state = State.ALONE;
+      startLead(new Leader.Terms(0, 1, 0, 0), 0);
+      return;
+    }
+    int others = engine.servers.size() - 1;
+    end(
+        new StatusException(
+            Status.Code.UNAVAILABLE,
+            "no server can be reached at "
+                + tried.address
+                + (others == 0 ? "" : " (and " + others + " other servers)")
+                + ": "
+                + (tried.lastError().isEmpty() ? "it does not answer" : tried.lastError())
+                + ". Start singleflightd there, or name its address in SINGLEFLIGHT_ADDRESS; or let"
+                + " calls fail open"));
+  }
+
+  /** The server has answered the join. */
+  private void setAnswered() {
+    if (answered) {
+      return;
+    }
+    answered = true;
+    lookIsOver = false;
+    rank = 0;
+    lookTimer.disarm();
+    server.onSessionUp(session);
+  }
+
+  /** Takes the seat off its server, which is told if it has the join and not ended the call. */
+  private void leavePlace() {
+    server.stopWaiting(this);
+    if (session == null) {
+      return;
+    }
+    if (wantsJoin) {
+      session.remove(this);
+      return;
+    }
+    Seat standIn = new Seat(engine, join, deadlineMs);
+    standIn.state = State.LEAVING;
+    standIn.server = server;
+    standIn.abandons = lead != null && answered && lead.terms().leaseMs() > 0;
+    standIn.wantsCancel = true;
+    session.replace(this, standIn);
+  }
+
+  /** Its session is over; the seat is off it already. */
+  void onSessionOver(Status status) {
+    if (state == State.LEAVING || engine.isClosing()) {
+      vanish();
+      return;
+    }
+    if (Server.isFinal(status)) {
+      end(new StatusException(status.getCode(), server.explain(status)));
+      return;
+    }
+    if (lead != null) {
+      resume();
+      return;
+    }
+    state = State.JOINING;
+    isVoid = isVoid || hasTold;
+    clearValue();
+    place();
+  }
+
+  // ---- ends ----
+
+  /** Off everything, without a word to the server. */
+  private void vanish() {
+    state = State.GONE;
+    lookTimer.disarm();
+    if (lead != null) {
+      lead.stop();
+    }
+    engine.stopMerging(this);
+    engine.seats.remove(this);
+    if (session != null) {
+      session.remove(this);
+    }
+    engine.onSomethingEnded();
+  }
+
+  /** Leaves; the server is told if it still has the call. */
+  private void leave() {
+    if (server != null) {
+      leavePlace();
+    }
+    vanish();
+  }
+
+  /** Ends every call so, tells the function if it runs, and leaves. */
+  private void end(StatusException status) {
+    if (lead != null) {
+      lead.leader.lose(status);
+    }
+    for (Call call : List.copyOf(calls)) {
+      call.end(status);
+    }
+    leave();
+  }
+
+  /** One of its calls has been taken off. */
+  void onCallLeft(StatusException status) {
+    if (!calls.isEmpty()) {
+      tellAudience();
+    } else if (state != State.FINISHING) { // the flight's other callers wait for the outcome
+      end(status);
+    }
+  }
+
+  /** The client closes. */
+  void close(StatusException status) {
+    if (state != State.LEAVING && state != State.FINISHING) {
+      end(status);
+    } else {
+      List.copyOf(calls).forEach(call -> call.end(status));
+    }
+  }
+
+  /** Ends all calls with one outcome; the merged ones count as callers of their own. */
+  private void endAll(Outcome outcome, Facts facts, Call leading) {
+    for (Call call : List.copyOf(calls)) {
+      call.end(outcome, facts.withLed(call == leading));
+    }
+    leave();
+  }
+
+  // ---- leading ----
+
+  private void startLead(Leader.Terms terms, long firstSequence) {
+    if (state != State.ALONE) {
+      state = State.LEADING;
+    }
+    isVoid = isVoid || hasTold;
+    clearValue();
+    Call call = firstCall();
+    lead = new Lead(this, call, terms, firstSequence, engine);
+    tellRestart(terms.attempt());
+    tellAudience();
+    Lead begun = lead;
+    call.events()
+        .onLead(lead.leader, () -> engine.loop.execute(() -> onLeaderChanged(begun)));
+  }
+
+  /** The function has written, or ended. */
+  void onLeaderChanged(Lead changed) {
+    if (lead != changed || state == State.GONE) {
+      return;
+    }
+    boolean isFinished = changed.leader.isFinished();
+    if (isFinished && state == State.ALONE) {
+      finishAlone();
+      return;
+    }
+    if (isFinished && state == State.LEADING) {
+      state = State.FINISHING;
+      engine.stopMerging(this);
+      if (changed.leader.passesOn() && join.options.onLeaderLoss != LeaderLoss.FAIL) {
+        if (session != null) {
+          session.unready(this);
+        }
+        split(changed.call); // their join travels before the `finish`
+      }
+      changed.wantsFinish = true;
+    }
+    if (session != null && answered) {
+      session.ready(this);
+    }
+  }
+
+  private void finishAlone() {
+    if (lead.leader.passesOn()) {
+      split(lead.call);
+    }
+    endAll(lead.leader.outcome(), Facts.alone(calls.size()), lead.call);
+  }
+
+  /** Has a frame to send. */
+  void onLeadReady() {
+    if (session != null) {
+      session.ready(this);
+    }
+  }
+
+  /** The stream broke while leading. */
+  private void resume() {
+    if (lead.terms().leaseMs() == 0) {
+      lose(
+          Status.Code.ABORTED,
+          state == State.FINISHING
+              ? "the connection broke before the server confirmed the outcome: it may or may not"
+                  + " have reached the followers"
+              : "the lead is lost: the connection to the server broke, and there is no lease that"
+                  + " would outlive it");
+      return;
+    }
+    answered = false;
+    rank = 0;
+    lead.onBroken();
+    place();
+  }
+
+  private void onResumed(long sequence) {
+    setAnswered();
+    if (!lead.rewind(sequence)) {
+      end(
+          new StatusException(
+              Status.Code.INTERNAL,
+              "the server resumed the lead at a chunk that was never posted"));
+      return;
+    }
+    lead.wantsFinish = state == State.FINISHING;
+    session.ready(this);
+  }
+
+  void onLeaseOver() {
+    lose(
+        Status.Code.ABORTED,
+        "the lease of "
+            + Millis.describe(lead.terms().leaseMs())
+            + " ran out before the connection to "
+            + server.address
+            + " was back");
+  }
+
+  /** Its call ends; the others join anew if somebody else may lead, or end as well. */
+  private void lose(Status.Code code, String why) {
+    if (code == Status.Code.ABORTED) {
+      split(lead.call);
+    }
+    end(new StatusException(code, why));
+  }
+
+  /** Tells the leader who waits, merged calls included. */
+  private void tellAudience() {
+    if (lead == null || !join.options.audience) {
+      return;
+    }
+    int merged = calls.size() - (calls.contains(lead.call) ? 1 : 0);
+    if (merged == 0 && lead.audience == null) {
+      return; // nobody has waited yet
+    }
+    int elsewhere = lead.audience == null ? 0 : lead.audience.getFollowers();
+    long elsewhereMs = lead.audience == null ? 0 : lead.audience.getLatestDeadlineMs();
+    long nowMs = engine.loop.nowMs();
+    long latestMs = elsewhere > 0 && elsewhereMs == 0 ? Loop.NEVER : elsewhereMs;
+    for (Call call : calls) {
+      if (call != lead.call) {
+        boolean isEndless = call.deadlineMs == Loop.NEVER;
+        latestMs = Math.max(latestMs, isEndless ? Loop.NEVER : call.deadlineMs - nowMs);
+      }
+    }
+    boolean isBounded = elsewhere + merged > 0 && latestMs != Loop.NEVER;
+    lead.leader.setAudience(
+        new Audience(
+            elsewhere + merged,
+            isBounded ? Optional.of(Duration.ofMillis(latestMs)) : Optional.empty()));
+  }
+
+  // ---- frames to send ----
+
+  /** The next frame; null: none now. `hasMore` tells whether another one may follow. */
+  CallRequest nextFrame() {
+    CallRequest.Builder frame = CallRequest.newBuilder().setId(id);
+    if (wantsCancel) {
+      wantsCancel = false;
+      addLeave(frame);
+    } else if (wantsJoin) {
+      wantsJoin = false;
+      addJoin(frame);
+    } else if (lead == null || !answered || !lead.addFrame(frame)) {
+      return null;
+    }
+    return frame.build();
+  }
+
+  boolean hasMore() {
+    return lead != null && answered && lead.hasFrame();
+  }
+
+  /** Its last frame is out. */
+  void onSent() {
+    if (state == State.LEAVING && !wantsCancel) {
+      vanish();
+    }
+  }
+
+  private void addJoin(CallRequest.Builder frame) {
+    long resumeToken = lead == null ? 0 : lead.terms().token();
+    frame.setJoin(join.toWire(resumeToken));
+    if (deadlineMs != Loop.NEVER && resumeToken == 0) {
+      frame.setTimeoutMs(Math.max(1, deadlineMs - engine.loop.nowMs()));
+    }
+  }
+
+  private void addLeave(CallRequest.Builder frame) {
+    if (!abandons) {
+      frame.setCancel(Cancel.getDefaultInstance());
+      return;
+    }
+    // A plain cancel would leave the flight without a leader until the lease is over.
+    Builder outcome =
+        io.singleflightd.grpc.v1.Outcome.newBuilder()
+            .setKind(OutcomeKind.OUTCOME_KIND_ABANDONED)
+            .setMessage("the leader left");
+    frame.setFinish(Finish.newBuilder().setOutcome(outcome).setPassOn(true));
+  }
+
+  // ---- what the server says ----
+
+  void onFrame(CallResponse frame) {
+    if (state == State.LEAVING) {
+      return;
+    }
+    switch (frame.getStepCase()) {
+      case LEAD -> onLead(frame.getLead());
+      case FOLLOW -> onFollow(frame.getFollow());
+      case CHUNK -> onChunk(frame.getChunk());
+      case RESTART -> onRestart(frame.getRestart());
+      case AUDIENCE -> {
+        if (lead != null) {
+          lead.audience = frame.getAudience();
+          tellAudience();
+        }
+      }
+      case RESULT -> {
+        server.onSessionUp(session);
+        onResult(frame.getResult());
+      }
+      case END -> onEnd(frame.getEnd());
+      case STEP_NOT_SET -> {} // a step of a later server
+    }
+  }
+
+  private void onLead(io.singleflightd.grpc.v1.Lead granted) {
+    if (join.options.role == Role.FOLLOW_ONLY) {
+      end(
+          new StatusException(
+              Status.Code.INTERNAL, "the server told one to lead that only follows"));
+      return;
+    }
+    if (lead == null) {
+      setAnswered();
+      startLead(
+          new Leader.Terms(
+              granted.getToken(),
+              granted.getAttempt(),
+              granted.getLeaseMs(),
+              granted.getRunLimitMs()),
+          granted.getNextSequence());
+    } else if (!answered && granted.getToken() == lead.terms().token()) {
+      onResumed(granted.getNextSequence());
+    } else if (!answered) {
+      end(new StatusException(Status.Code.INTERNAL, "the server resumed another lead"));
+    }
+  }
+
+  private void onFollow(io.singleflightd.grpc.v1.Follow follow) {
+    if (state != State.JOINING) {
+      return;
+    }
+    setAnswered();
+    state = State.FOLLOWING;
+    tellRestart(follow.getAttempt());
+    for (Call call : calls) {
+      call.events().onFollow();
+    }
+  }
+
+  private void onChunk(io.singleflightd.grpc.v1.Chunk chunk) {
+    if (lead != null) {
+      return;
+    }
+    setAnswered();
+    tellRestart(chunk.getAttempt());
+    if (chunk.getSequence() != nextSequence) {
+      end(new StatusException(Status.Code.INTERNAL, "a chunk of the value is missing"));
+      return;
+    }
+    nextSequence++;
+    takeBytes(chunk.getData());
+  }
+
+  private void onRestart(io.singleflightd.grpc.v1.Restart restart) {
+    if (lead != null) {
+      return;
+    }
+    clearValue();
+    isVoid = join.live;
+    tellRestart(restart.getAttempt());
+  }
+
+  private void onResult(io.singleflightd.grpc.v1.Result result) {
+    session.remove(this);
+    Facts facts = Facts.of(result, calls.size());
+    if (state == State.FINISHING && result.getLed()) {
+      // The server does not send the leader's own value back.
+      endAll(lead.leader.outcome(), facts, lead.call);
+      return;
+    }
+    tellRestart(result.getAttempt());
+    if (!takeBytes(result.getOutcome().getValue())) {
+      return;
+    }
+    if (!result.getLed() && result.getValueBytes() != value.size()) {
+      end(
+          new StatusException(
+              Status.Code.INTERNAL,
+              value.size() + " bytes of a value of " + result.getValueBytes() + " have come"));
+      return;
+    }
+    if (lead != null) { // settled without us, while our function runs
+      lead.leader.lose(
+          new StatusException(
+              Status.Code.ABORTED, "the flight has ended without this leader"));
+    }
+    Call leading = !result.getLed() || calls.isEmpty() ? null : firstCall();
+    endAll(Outcome.of(result.getOutcome(), value.toByteArray()), facts, leading);
+  }
+
+  private void onEnd(io.singleflightd.grpc.v1.End ended) {
+    boolean wasAnswered = answered;
+    Session was = session;
+    was.remove(this);
+    Status status = Status.fromCodeValue(ended.getCode()).withDescription(ended.getMessage());
+    Status.Code code = status.getCode();
+    // Nobody has asked for CANCELLED: a leaving seat does not listen any more.
+    if (code == Status.Code.UNAVAILABLE || code == Status.Code.CANCELLED) {
+      // Draining, or its coordinator is away: as if the stream had broken.
+      if (wasAnswered) {
+        was.retire();
+      } else {
+        server.onSessionRefuses(was, ended.getMessage());
+      }
+      onSessionOver(Status.UNAVAILABLE.withDescription(ended.getMessage()));
+      return;
+    }
+    server.onSessionUp(was);
+    Status.Code shown = code == Status.Code.OK ? Status.Code.INTERNAL : code;
+    if (lead != null) {
+      lose(shown, ended.getMessage());
+    } else {
+      end(new StatusException(shown, ended.getMessage()));
+    }
+  }
+
+  // ---- the value ----
+
+  /** False: it is too large, and the seat is gone. */
+  private boolean takeBytes(ByteString bytes) {
+    if (bytes.isEmpty()) {
+      return true;
+    }
+    int limit = engine.settings.resultLimit();
+    if (bytes.size() > limit - value.size()) {
+      end(
+          new StatusException(
+              Status.Code.RESOURCE_EXHAUSTED,
+              "the value is larger than the client's resultLimit, which is " + limit + " bytes"));
+      return false;
+    }
+    value.writeBytes(bytes.toByteArray());
+    if (join.live) { // live calls sit alone
+      hasTold = true;
+      firstCall().events().onChunk(bytes);
+    }
+    return true;
+  }
+
+  private void clearValue() {
+    value = new ByteArrayOutputStream(0);
+    nextSequence = 0;
+    hasTold = false;
+  }
+
+  /** Live calls learn that what they got is void, if it is and they do not know it. */
+  private void tellRestart(int attempt) {
+    if (isVoid) {
+      isVoid = false;
+      firstCall().events().onRestart(attempt);
+    }
+  }
+}

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.singleflightd;
+
+import com.google.protobuf.ByteString;
+import io.grpc.ChannelCredentials;
+import io.grpc.InsecureChannelCredentials;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executor;
+
+/**
+ * Singleflight across processes, machines and languages: many callers ask for the same piece of work
+ * at the same time, one of them does it, and all of them get what it made. Needs a singleflightd.
+ *
+ * <pre>{@code
+ * DoOptions options = DoOptions.builder().group("users").retain(Duration.ofSeconds(5)).build();
+ * try (SingleflightClient client = SingleflightClient.create()) {
+ *   Result<String> result =
+ *       client.call("user_123", options, Codec.UTF_8, leader -> database.load("user_123"));
+ *   use(result.value());
+ * }
+ * }</pre>
+ *
+ * <p>One client per process is the usual number: equal calls are merged inside of one client only.
+ * All methods may be called from any thread. Functions and listeners run on the client's executor,
+ * never on the thread that calls.
+ *
+ * <p>A call ends with a {@link Result}; with a {@link FunctionException} when the function failed,
+ * here or elsewhere; or with a {@link StatusException}.
+ */
+public final class SingleflightClient implements AutoCloseable {
+  private final Engine engine;
+  private final FunctionExecutor executor;
+
+  private SingleflightClient(Settings settings, Executor given) {
+    executor = new FunctionExecutor(given);
+    engine = new Engine(settings, executor);
+  }
+
+  /**
+   * A client with nothing but defaults.
+   *
+   * @return a new client
+   */
+  public static SingleflightClient create() {
+    return builder().build();
+  }
+
+  /**
+   * Starts from the defaults.
+   *
+   * @return a builder
+   */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  // ---- calls ----
+
+  /**
+   * Asks for the work and waits for it.
+   *
+   * @param <T> the type of the value
+   * @param key 1 to 1,024 bytes of UTF-8
+   * @param options what else is asked for
+   * @param codec turns the value into bytes and back
+   * @param function the work, run if this caller leads; may be {@code null} for FOLLOW_ONLY
+   * @return the result
+   * @throws FunctionException the function failed, here or elsewhere
+   * @throws StatusException it could not be done
+   * @throws InterruptedException the thread was interrupted; the call has left the flight
+   */
+  public <T> Result<T> call(
+      String key, DoOptions options, Codec<T> codec, LeaderFunction<? extends T> function)
+      throws InterruptedException {
+    return call(utf8(key), options, codec, function);
+  }
+
+  /**
+   * Asks for the work and waits for it.
+   *
+   * @param <T> the type of the value
+   * @param key 1 to 1,024 bytes
+   * @param options what else is asked for
+   * @param codec turns the value into bytes and back
+   * @param function the work, run if this caller leads; may be {@code null} for FOLLOW_ONLY
+   * @return the result
+   * @throws FunctionException the function failed, here or elsewhere
+   * @throws StatusException it could not be done
+   * @throws InterruptedException the thread was interrupted; the call has left the flight
+   */
+  public <T> Result<T> call(
+      byte[] key, DoOptions options, Codec<T> codec, LeaderFunction<? extends T> function)
+      throws InterruptedException {
+    TypedCall<T> call = start(key, options, codec, function, null, Runnable::run);
+    return call.await();
+  }
+
+  /**
+   * Asks for the work without waiting. Cancelling the future leaves the flight, which goes on for
+   * its other callers.
+   *
+   * @param <T> the type of the value
+   * @param key 1 to 1,024 bytes of UTF-8
+   * @param options what else is asked for
+   * @param codec turns the value into bytes and back
+   * @param function the work, run if this caller leads; may be {@code null} for FOLLOW_ONLY
+   * @return completes on the client's executor, with the result or as {@link #call} throws
+   */
+  public <T> CompletableFuture<Result<T>> callAsync(
+      String key, DoOptions options, Codec<T> codec, LeaderFunction<? extends T> function) {
+    return callAsync(utf8(key), options, codec, function);
+  }
+
+  /**
+   * Asks for the work without waiting. Cancelling the future leaves the flight, which goes on for
+   * its other callers.
+   *
+   * @param <T> the type of the value
+   * @param key 1 to 1,024 bytes
+   * @param options what else is asked for
+   * @param codec turns the value into bytes and back
+   * @param function the work, run if this caller leads; may be {@code null} for FOLLOW_ONLY
+   * @return completes on the client's executor, with the result or as {@link #call} throws
+   */
+  public <T> CompletableFuture<Result<T>> callAsync(
+      byte[] key, DoOptions options, Codec<T> codec, LeaderFunction<? extends T> function) {
+    return start(key, options, codec, function, null, new Serial(executor)::execute).future();
+  }
+
+  /**
+   * Asks for the work without waiting, and gets the value while its leader still makes it.
+   *
+   * @param <T> the type of the value
+   * @param key 1 to 1,024 bytes of UTF-8
+   * @param options what else is asked for
+   * @param codec turns the value into bytes and back
+   * @param function the work, run if this caller leads; may be {@code null} for FOLLOW_ONLY
+   * @param listener gets the chunks, while this caller follows
+   * @return completes after the last chunk
+   */
+  public <T> CompletableFuture<Result<T>> callLive(
+      String key,
+      DoOptions options,
+      Codec<T> codec,
+      LeaderFunction<? extends T> function,
+      ChunkListener listener) {
+    return callLive(utf8(key), options, codec, function, listener);
+  }
+
+  /**
+   * Asks for the work without waiting, and gets the value while its leader still makes it.
+   *
+   * @param <T> the type of the value
+   * @param key 1 to 1,024 bytes
+   * @param options what else is asked for
+   * @param codec turns the value into bytes and back
+   * @param function the work, run if this caller leads; may be {@code null} for FOLLOW_ONLY
+   * @param listener gets the chunks, while this caller follows
+   * @return completes after the last chunk
+   */
+  public <T> CompletableFuture<Result<T>> callLive(
+      byte[] key,
+      DoOptions options,
+      Codec<T> codec,
+      LeaderFunction<? extends T> function,
+      ChunkListener listener) {
+    Objects.requireNonNull(listener, "listener");
+    return start(key, options, codec, function, listener, new Serial(executor)::execute).future();
+  }
+
+  private <T> TypedCall<T> start(
+      byte[] key,
+      DoOptions options,
+      Codec<T> codec,
+      LeaderFunction<? extends T> function,
+      ChunkListener listener,
+      Executor callbacks) {
+    if (function == null && options.role != Role.FOLLOW_ONLY) {
+      throw StatusException.invalid(
+          "the function is missing: only FOLLOW_ONLY calls can do without one");
+    }
+    Join join = new Join(key, options, listener != null, engine.settings);
+    TypedCall<T> call = new TypedCall<>(engine, join, codec, function, listener, callbacks);
+    call.start();
+    return call;
+  }
+
+  // ---- forget ----
+
+  /**
+   * Makes the next caller of the key start anew. Those who wait already get their outcome as usual.
+   *
+   * @param group the namespace; empty: {@code default}
+   * @param key the key
+   * @param ifUnshared only if the flight has no followers
+   * @return what was forgotten
+   * @throws StatusException it could not be done
+   * @throws InterruptedException the thread was interrupted
+   */
+  public Forgotten forget(String group, String key, boolean ifUnshared)
+      throws InterruptedException {
+    return forget(group, utf8(key), ifUnshared);
+  }
+
+  /**
+   * Makes the next caller of the key start anew. Those who wait already get their outcome as usual.
+   *
+   * @param group the namespace; empty: {@code default}
+   * @param key the key
+   * @param ifUnshared only if the flight has no followers
+   * @return what was forgotten
+   * @throws StatusException it could not be done
+   * @throws InterruptedException the thread was interrupted
+   */
+  public Forgotten forget(String group, byte[] key, boolean ifUnshared)
+      throws InterruptedException {
+    try {
+      return engine.forget(group, ByteString.copyFrom(key), ifUnshared).get();
+    } catch (ExecutionException failed) {
+      throw (StatusException) failed.getCause();
+    }
+  }
+
+  /**
+   * Ends every call that is left with CANCELLED, tells functions that they lost the lead, and ends
+   * all threads of this client. Waits a moment for what is under way. Idempotent.
+   */
+  @Override
+  public void close() {
+    engine.close();
+    executor.close();
+  }
+
+  private static byte[] utf8(String text) {
+    return text.getBytes(StandardCharsets.UTF_8);
+  }
+
+  /** Collects the options of a client. */
+  public static final class Builder {
+    private static final String ADDRESS_VARIABLE = "SINGLEFLIGHT_ADDRESS";
+    private static final String ADDRESS_DEFAULT = "127.0.0.1:7433";
+    private static final int ADDRESSES_MAX = 64;
+
+    private List<String> addresses;
+    private String caller;
+    private boolean failOpen;
+    private long connectTimeoutMs = 5000;
+    private long backoffMinMs = 50;
+    private long backoffMaxMs = 2000;
+    private long keepaliveTimeMs = 20_000;
+    private long keepaliveTimeoutMs = 5000;
+    private int resultLimit = 64 * 1024 * 1024;
+    private ChannelCredentials credentials = InsecureChannelCredentials.create();
+    private Executor executor;
+
+    private Builder() {}
+
+    /**
+     * The servers. With several, each key has one home among them by rendezvous hashing, so all
+     * programs must write the addresses in the same way. A server that could not be reached for
+     * {@link #connectTimeout} is passed over until it answers a health check again.
+     *
+     * @param addresses {@code host:port}, {@code unix:/path} (on Linux), or another gRPC target;
+     *     none: the environment variable SINGLEFLIGHT_ADDRESS, comma separated; without that,
+     *     {@code 127.0.0.1:7433}
+     * @return this
+     */
+    public Builder addresses(String... addresses) {
+      this.addresses = addresses.length == 0 ? null : List.of(addresses);
+      return this;
+    }
+
+    /**
+     * The caller's name in listings.
+     *
+     * @param caller at most 128 bytes of UTF-8; by default {@code program@host:pid}
+     * @return this
+     */
+    public Builder caller(String caller) {
+      this.caller = Join.checkCaller(caller);
+      return this;
+    }
+
+    /**
+     * When no server can be reached: run the function here, alone, and say so in the result.
+     *
+     * @param failOpen false by default: such calls end with UNAVAILABLE
+     * @return this
+     */
+    public Builder failOpen(boolean failOpen) {
+      this.failOpen = failOpen;
+      return this;
+    }
+
+    /**
+     * How long a call looks for a server that takes it, at first or after the connection broke,
+     * before it gives up or fails open. While every server is known to be down, new calls give up at
+     * once.
+     *
+     * @param connectTimeout 5 seconds by default
+     * @return this
+     */
+    public Builder connectTimeout(Duration connectTimeout) {
+      connectTimeoutMs = positive(connectTimeout, "connectTimeout");
+      return this;
+    }
+
+    /**
+     * The wait between two tries to connect is random, between 0 and a bound that doubles.
+     *
+     * @param min the first bound, 50 ms by default
+     * @param max the last bound, 2 seconds by default
+     * @return this
+     */
+    public Builder backoff(Duration min, Duration max) {
+      backoffMinMs = positive(min, "backoff min");
+      backoffMaxMs = Math.max(backoffMinMs, positive(max, "backoff max"));
+      return this;
+    }
+
+    /**
+     * A ping goes out after so much silence, and the connection is given up when nothing answers it.
+     *
+     * @param time the silence, 20 seconds by default
+     * @param timeout the wait for the answer, 5 seconds by default
+     * @return this
+     */
+    public Builder keepalive(Duration time, Duration timeout) {
+      keepaliveTimeMs = positive(time, "keepalive time");
+      keepaliveTimeoutMs = positive(timeout, "keepalive timeout");
+      return this;
+    }
+
+    /**
+     * The largest value that this client makes or takes.
+     *
+     * @param bytes 64 MiB by default
+     * @return this
+     */
+    public Builder resultLimit(int bytes) {
+      if (bytes < 1) {
+        throw new IllegalArgumentException("resultLimit is not positive");
+      }
+      resultLimit = bytes;
+      return this;
+    }
+
+    /**
+     * How to talk to the servers, such as {@link io.grpc.TlsChannelCredentials}; a token goes with
+     * it by {@link io.grpc.CompositeChannelCredentials}.
+     *
+     * @param credentials insecure by default
+     * @return this
+     */
+    public Builder credentials(ChannelCredentials credentials) {
+      this.credentials = Objects.requireNonNull(credentials, "credentials");
+      return this;
+    }
+
+    /**
+     * What functions and listeners run on. It must not run them on the thread that gives them, and
+     * is not shut down by the client.
+     *
+     * @param executor by default virtual threads where there are any, otherwise daemon threads that
+     *     are kept for a while
+     * @return this
+     */
+    public Builder executor(Executor executor) {
+      this.executor = Objects.requireNonNull(executor, "executor");
+      return this;
+    }
+
+    /**
+     * Makes a client. It connects when the first call needs it.
+     *
+     * @return a new client, to be closed
+     * @throws StatusException INVALID_ARGUMENT: an address cannot be read
+     */
+    public SingleflightClient build() {
+      List<String> all = addresses == null ? addressesOfEnvironment() : addresses;
+      if (all.size() > ADDRESSES_MAX) {
+        throw StatusException.invalid("there are more than 64 addresses");
+      }
+      all.forEach(Transport::checkAddress);
+      Settings settings =
+          new Settings(
+              all,
+              caller == null ? DefaultCaller.name() : caller,
+              failOpen,
+              connectTimeoutMs,
+              backoffMinMs,
+              backoffMaxMs,
+              keepaliveTimeMs,
+              keepaliveTimeoutMs,
+              resultLimit,
+              credentials);
+      return new SingleflightClient(settings, executor);
+    }
+
+    private static List<String> addressesOfEnvironment() {
+      String text = System.getenv(ADDRESS_VARIABLE);
+      String list = text == null || text.isEmpty() ? ADDRESS_DEFAULT : text;
+      return Arrays.stream(list.split(",", -1)).map(String::strip).toList();
+    }
+
+    private static long positive(Duration duration, String name) {
+      long ms = Millis.of(duration, name);
+      if (ms == 0) {
+        throw new IllegalArgumentException(name + " is zero");
+      }
+      return ms;
+    }
+  }
+}

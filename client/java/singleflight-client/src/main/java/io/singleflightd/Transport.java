@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.singleflightd;
+
+import io.grpc.ChannelCredentials;
+import io.grpc.ManagedChannel;
+import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
+import io.grpc.netty.shaded.io.netty.channel.IoHandlerFactory;
+import io.grpc.netty.shaded.io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.grpc.netty.shaded.io.netty.channel.epoll.Epoll;
+import io.grpc.netty.shaded.io.netty.channel.epoll.EpollDomainSocketChannel;
+import io.grpc.netty.shaded.io.netty.channel.epoll.EpollIoHandler;
+import io.grpc.netty.shaded.io.netty.channel.epoll.EpollSocketChannel;
+import io.grpc.netty.shaded.io.netty.channel.nio.NioIoHandler;
+import io.grpc.netty.shaded.io.netty.channel.socket.nio.NioSocketChannel;
+import io.grpc.netty.shaded.io.netty.channel.unix.DomainSocketAddress;
+import io.grpc.netty.shaded.io.netty.util.concurrent.DefaultThreadFactory;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
+
+/** The connections of a client, and the one thread that serves them. */
+final class Transport {
+  private static final int MESSAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
+  private static final String UNIX = "unix:";
+  private static final Pattern HOST_AND_PORT = Pattern.compile("[^/\\s]+:[0-9]{1,5}");
+  private static final Pattern TARGET = Pattern.compile("[a-z][a-z0-9+.-]*:/\\S+");
+
+  private final Settings settings;
+  private final Executor blocking;
+  private final EventLoopGroup group;
+
+  /** `blocking` looks up names. */
+  Transport(Settings settings, Executor blocking) {
+    this.settings = settings;
+    this.blocking = blocking;
+    DefaultThreadFactory threads = new DefaultThreadFactory("singleflight-io", true);
+    group = newGroup(threads);
+  }
+
+  private static EventLoopGroup newGroup(DefaultThreadFactory threads) {
+    IoHandlerFactory handler =
+        Epoll.isAvailable() ? EpollIoHandler.newFactory() : NioIoHandler.newFactory();
+    return new MultiThreadIoEventLoopGroup(1, threads, handler);
+  }
+
+  ScheduledExecutorService scheduler() {
+    return group;
+  }
+
+  /** Throws a {@link StatusException} if no connection could ever be made of it. */
+  static void checkAddress(String address) {
+    if (address.startsWith(UNIX)) {
+      if (!Epoll.isAvailable()) {
+        throw StatusException.invalid(
+            "the address " + address + " needs Linux: give a \"host:port\" here");
+      }
+      return;
+    }
+    boolean isRead =
+        HOST_AND_PORT.matcher(address).matches() || TARGET.matcher(address).matches();
+    if (!isRead) {
+      throw StatusException.invalid(
+          "the address \"" + address + "\" cannot be read: \"host:port\" or \"unix:/path\" is"
+              + " wanted");
+    }
+  }
+
+  /** A connection of its own, made when it is needed. */
+  ManagedChannel connect(String address) {
+    ChannelCredentials credentials = settings.credentials();
+    NettyChannelBuilder builder;
+    if (address.startsWith(UNIX)) {
+      String path = address.substring(UNIX.length()).replaceFirst("^///", "/");
+      builder =
+          NettyChannelBuilder.forAddress(new DomainSocketAddress(path), credentials)
+              .channelType(EpollDomainSocketChannel.class)
+              .overrideAuthority("localhost");
+    } else {
+      builder =
+          NettyChannelBuilder.forTarget(address, credentials)
+              .channelType(Epoll.isAvailable() ? EpollSocketChannel.class : NioSocketChannel.class);
+    }
+    return builder
+        .eventLoopGroup(group)
+        .directExecutor()
+        .offloadExecutor(blocking)
+        .disableRetry()
+        .maxInboundMessageSize(MESSAGE_BYTES_MAX)
+        .keepAliveTime(settings.keepaliveTimeMs(), TimeUnit.MILLISECONDS)
+        .keepAliveTimeout(settings.keepaliveTimeoutMs(), TimeUnit.MILLISECONDS)
+        .build();
+  }
+
+  void close() {
+    group
+        .shutdownGracefully(0, 1, TimeUnit.SECONDS)
+        .awaitUninterruptibly(2, TimeUnit.SECONDS);
+  }
+}
