@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""singleflight across processes: callers that ask for the same work share one execution of it."""
+
+from __future__ import annotations
+
+from ._core.model import Kind, LeaderLoss, Role
+from ._shell import KeyLike
+from ._version import __version__
+from .client import Client, Lead, Pending, Stream
+from .codec import JSON, RAW, Codec
+from .errors import (
+    AbandonedError,
+    AbortedError,
+    CallCancelledError,
+    CodecError,
+    DeadlineExceededError,
+    FailedPreconditionError,
+    FunctionError,
+    InvalidArgumentError,
+    NotFoundError,
+    PanicError,
+    ResourceExhaustedError,
+    SingleflightError,
+    StatusError,
+    UnavailableError,
+    UsedAfterForkError,
+)
+from .options import CallOptions, Duration
+from .results import Audience, Chunk, Forgotten, Restart, Result
+
+__all__ = [
+    "JSON",
+    "RAW",
+    "AbandonedError",
+    "AbortedError",
+    "Audience",
+    "CallCancelledError",
+    "CallOptions",
+    "Chunk",
+    "Client",
+    "Codec",
+    "CodecError",
+    "DeadlineExceededError",
+    "Duration",
+    "FailedPreconditionError",
+    "Forgotten",
+    "FunctionError",
+    "InvalidArgumentError",
+    "KeyLike",
+    "Kind",
+    "Lead",
+    "LeaderLoss",
+    "NotFoundError",
+    "PanicError",
+    "Pending",
+    "ResourceExhaustedError",
+    "Restart",
+    "Result",
+    "Role",
+    "SingleflightError",
+    "StatusError",
+    "Stream",
+    "UnavailableError",
+    "UsedAfterForkError",
+    "__version__",
+]

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the parts of the core tell each other, and the shells. Times are seconds, but for ..._ms."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class Code(enum.IntEnum):
+    """Statuses of the service; the numbers are gRPC's."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
+
+
+def code_of(number: int) -> Code:
+    """The status of a number from the network."""
+    try:
+        return Code(number)
+    except ValueError:
+        return Code.UNKNOWN
+
+
+class Kind(enum.IntEnum):
+    """How a function ended; the numbers are those of OutcomeKind."""
+
+    OK = 1
+    ERROR = 2
+    PANIC = 3
+    ABANDONED = 4
+
+
+class Role(enum.IntEnum):
+    """What part a caller is ready to play."""
+
+    ANY = 0  #: leads if nobody does, follows otherwise
+    LEAD_ONLY = 1  #: ABORTED at once when somebody else leads
+    FOLLOW_ONLY = 2  #: NOT_FOUND at once when there is nothing to follow
+
+
+class LeaderLoss(enum.IntEnum):
+    """What happens to a flight when its leader is lost."""
+
+    PROMOTE = 0  #: the oldest follower runs the function anew
+    FAIL = 1  #: every follower ends with ABORTED
+
+
+@dataclass
+class Settings:
+    """What holds for a whole client."""
+
+    addresses: Sequence[str]
+    caller: str
+    fail_open: bool = False
+    connect_timeout: float = 5.0
+    backoff_min: float = 0.05
+    backoff_max: float = 2.0
+    result_limit: int = 64 * 1024 * 1024
+    unsent_limit: int = 1024 * 1024
+
+
+@dataclass(eq=False)
+class Join:
+    """The options of one call, checked, in the units of the wire."""
+
+    group: str
+    key: bytes
+    caller: str
+    connect_timeout: float
+    waits_when_down: bool
+    fail_open: bool
+    role: int = 0
+    live: bool = False
+    audience: bool = False
+    retain_ms: int = 0
+    retain_error_ms: int = 0
+    max_age_ms: int = 0
+    lease_ms: int = 0
+    run_limit_ms: int = 0
+    on_leader_loss: int = 0
+    max_attempts: int = 0
+    fingerprint: bytes = b""
+    resume_token: int = 0
+    mergeable: bool = True
+
+    def merge_key(self) -> tuple[object, ...]:
+        """Calls of equal merge keys may share a seat: everything that counts but the timeouts."""
+        return (
+            self.key,
+            self.group,
+            self.caller,
+            self.fail_open,
+            self.audience,
+            self.retain_ms,
+            self.retain_error_ms,
+            self.max_age_ms,
+            self.lease_ms,
+            self.run_limit_ms,
+            self.on_leader_loss,
+            self.max_attempts,
+            self.fingerprint,
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a function ended. The value: the whole when it comes, its last part when it goes."""
+
+    kind: Kind
+    value: bytes = b""
+    code: int = 0
+    message: str = ""
+    type: str = ""
+    stack: str = ""
+    details: bytes = b""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a call ended: with a status other than OK and a text, or with an outcome."""
+
+    status: Code
+    text: str = ""
+    outcome: Outcome | None = None
+    led: bool = False
+    shared: bool = False
+    callers: int = 0
+    attempt: int = 0
+    token: int = 0
+    retained: bool = False
+    age_ms: int = 0
+    retain_ms: int = 0
+    retain_refused: bool = False
+    failed_open: bool = False

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the two shells share: between exceptions and outcomes, endings and results."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import os
+import time
+import traceback
+from typing import Any, Generic, TypeVar, Union
+
+from ._core.lead import Lead as CoreLead
+from ._core.model import Code, Ended, Kind, Outcome, Settings
+from .codec import Codec
+from .errors import (
+    FUNCTION_ERRORS,
+    CodecError,
+    FunctionError,
+    ResourceExhaustedError,
+    UsedAfterForkError,
+    status_error,
+)
+from .options import Duration, milliseconds
+from .results import Audience, Result
+
+T = TypeVar("T")
+
+_TEXT_BYTES_MAX = 64 * 1024
+_DETAILS_BYTES_MAX = 64 * 1024
+
+# Of the exceptions that are no Exception these say that the leader goes, not that the work failed.
+_LEAVING = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
+
+# And of those that are, these say that the program is broken, not that the work failed.
+_PANICS = (AssertionError, MemoryError, RecursionError, SystemError)
+
+
+def clock() -> float:
+    """Seconds of a clock that goes on while the machine sleeps, where there is one."""
+    return _clock()
+
+
+if hasattr(time, "CLOCK_BOOTTIME"):
+
+    def _clock() -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+else:
+    _clock = time.monotonic
+
+
+class ForkGuard:
+    """Knows whether this is still the process that made it."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    def check(self) -> None:
+        """Raises in a child of the process."""
+        if os.getpid() != self._pid:
+            raise UsedAfterForkError(
+                f"this client was made in process {self._pid}, before the fork, and cannot work in "
+                f"its child {os.getpid()}: make a client in each process, after the fork"
+            )
+
+
+# ---- the function's end
+
+
+def _text(text: str, keeps_end: bool = False) -> str:
+    data = text.encode(errors="replace")
+    if len(data) <= _TEXT_BYTES_MAX:
+        return text if data == text.encode(errors="surrogatepass") else data.decode()
+    data = data[-_TEXT_BYTES_MAX:] if keeps_end else data[:_TEXT_BYTES_MAX]
+    return data.decode(errors="ignore")
+
+
+def _type_name(error: BaseException) -> str:
+    cls = type(error)
+    module = cls.__module__
+    return cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}"
+
+
+def kind_of(error: BaseException) -> Kind:
+    """What an exception of the function counts as."""
+    if isinstance(error, FunctionError):
+        return error.kind
+    if isinstance(error, _LEAVING):
+        return Kind.ABANDONED
+    if isinstance(error, _PANICS) or not isinstance(error, Exception):
+        return Kind.PANIC
+    return Kind.ERROR
+
+
+def outcome_of(error: BaseException, lead: LeadBase) -> Outcome:
+    """The outcome of a function that raised ``error``."""
+    if isinstance(error, _LEAVING):
+        lead.pass_on()
+    name, stack, message, code, details = _type_name(error), "", str(error), 0, b""
+    if isinstance(error, FunctionError):
+        # Perhaps from another flight, that this function waited for: the first stack is the one.
+        name, stack, message = error.type or name, error.stack, error.message
+        code, details = error.code, error.details
+    stack = stack or "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    given = lead.given_error
+    return Outcome(
+        kind_of(error),
+        b"",
+        given.get("code", code),
+        _text(message),
+        _text(given.get("type") or name),
+        _text(stack, keeps_end=True),
+        given.get("details", details)[:_DETAILS_BYTES_MAX],
+    )
+
+
+class LeadBase:
+    """What a function that leads may ask and say."""
+
+    def __init__(self, core: CoreLead, settings: Settings) -> None:
+        self._lead = core
+        self._settings = settings
+        self.given_error: dict[str, Any] = {}
+        self.wrote = False
+
+    @property
+    def token(self) -> int:
+        """The fencing token; 0 when the function runs here because no server could be reached."""
+        return self._lead.token
+
+    @property
+    def attempt(self) -> int:
+        """The how-many-eth leader of the flight this is. Above 1, somebody else has begun."""
+        return self._lead.attempt
+
+    @property
+    def key(self) -> bytes:
+        """The key of the flight."""
+        return self._lead.call.join.key
+
+    @property
+    def group(self) -> str:
+        """The group of the flight."""
+        return self._lead.call.join.group or "default"
+
+    @property
+    def lost(self) -> bool:
+        """Whether this leads no more: stop then, nobody takes what comes.
+
+        It may be too late: only what checks the token is safe from a late leader.
+        """
+        return self._lead.lost is not None
+
+    @property
+    def lost_reason(self) -> str:
+        """Why the lead is lost, in words."""
+        return self._lead.lost_why
+
+    @property
+    def audience(self) -> Audience | None:
+        """Who waits; None without the option ``audience``, or before anybody has waited."""
+        followers, latest = self._lead.followers, self._lead.latest_deadline
+        if followers is None:
+            return None
+        return Audience(followers, None if latest is None else max(0.0, latest - clock()))
+
+    def pass_on(self, passes_on: bool = True) -> None:
+        """If the function fails now, this failure is its own: let the next caller try."""
+        self._lead.pass_on = passes_on
+
+    def set_retain(self, retain: Duration) -> None:
+        """Keep this outcome for so long instead of what ``retain`` or ``retain_error`` say."""
+        self._lead.retain_ms = milliseconds(retain, "retain")
+
+    def set_error(
+        self,
+        *,
+        code: int | None = None,
+        type: str | None = None,
+        details: bytes | None = None,
+    ) -> None:
+        """Says more about the exception that the function is going to raise."""
+        if details is not None and len(details) > _DETAILS_BYTES_MAX:
+            raise ValueError("details are larger than 64 KiB")
+        given = {"code": code, "type": type, "details": details}
+        self.given_error.update({name: what for name, what in given.items() if what is not None})
+
+    def _check_lost(self) -> None:
+        if self._lead.lost is not None:
+            raise status_error(self._lead.lost, self._lead.lost_why)
+
+    def too_large(self) -> ResourceExhaustedError:
+        """What writing more than the limit raises."""
+        limit = self._settings.result_limit
+        return ResourceExhaustedError(
+            f"the value is larger than this client makes: result_limit is {limit} bytes; raise it "
+            "where the client is made"
+        )
+
+    def encode(self, codec: Codec, value: object) -> bytes:
+        """What the function returned; None after it wrote adds nothing."""
+        data = b"" if value is None and self.wrote else codec.encode(value)
+        if len(self._lead.value) + len(data) > self._settings.result_limit:
+            raise self.too_large()
+        return data
+
+    def success(self, data: bytes) -> Outcome:
+        """The outcome of a function that returned."""
+        if self._lead.overflowed:  # a value that is not whole must not look like one
+            return Outcome(Kind.ERROR, message=self.too_large().message)
+        return Outcome(Kind.OK, data)
+
+
+#: The lead of the function that runs; see :func:`current_lead`.
+lead_variable: contextvars.ContextVar[Any] = contextvars.ContextVar("singleflight_lead")
+
+
+# ---- the call's end
+
+
+def result_of(
+    ended: Ended, codec: Codec, own_error: BaseException | None, check: bool
+) -> Result[Any]:
+    """The result of a call that ended; raises instead, if that is what it came to."""
+    outcome = ended.outcome
+    if outcome is None:
+        raise status_error(ended.status, ended.text) from own_error
+    error: BaseException | None = None
+    value: Any = None
+    if outcome.kind is Kind.OK:
+        try:
+            value = codec.decode(outcome.value)
+        except Exception as problem:
+            raise CodecError(f"the value cannot be read: {problem}") from problem
+    elif ended.led and own_error is not None:
+        error = own_error
+    else:
+        error = FUNCTION_ERRORS[outcome.kind](
+            outcome.message,
+            code=outcome.code,
+            type=outcome.type,
+            stack=outcome.stack,
+            details=outcome.details,
+            value=outcome.value,
+        )
+    result = Result(
+        value,
+        ended.led,
+        ended.shared,
+        ended.callers,
+        ended.attempt,
+        ended.token,
+        ended.retained,
+        ended.age_ms / 1000,
+        ended.retain_ms / 1000,
+        ended.retain_refused,
+        ended.failed_open,
+        outcome.kind,
+        error,
+    )
+    if isinstance(error, FunctionError):
+        error.result = result
+    if error is not None and check:
+        raise error
+    return result
+
+
+@contextlib.contextmanager
+def leading(lead: object):  # type: ignore[no-untyped-def]
+    """While the function runs."""
+    reset = lead_variable.set(lead)
+    try:
+        yield
+    finally:
+        lead_variable.reset(reset)
+
+
+class StreamBase(Generic[T]):
+    """What the streams of both shells share."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._result: Result[T] | None = None
+
+    @property
+    def result(self) -> Result[T]:
+        """The result, once the stream is at its end."""
+        if self._result is None:
+            raise RuntimeError("the stream is not at its end: read it first")
+        return self._result
+
+
+def abandoned(why: str) -> Outcome:
+    """The outcome of a function that was never begun."""
+    return Outcome(Kind.ABANDONED, message=why)
+
+
+def cancelled(why: str) -> Ended:
+    """The end of a call that was cancelled."""
+    return Ended(Code.CANCELLED, why)
+
+
+KeyLike = Union[str, bytes]

@@ -1,0 +1,427 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The core's shell with threads.
+
+The core is entered by one thread at a time, under a lock. Those threads are the readers (one per
+stream), gRPC's own thread that asks each stream for its next message, the clock, and threads of the
+program. Not the main thread, though: a KeyboardInterrupt there could cut a step in half, so its
+steps are handed to the clock's thread.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Callable, Protocol, TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from singleflight.v1 import singleflight_pb2 as pb
+from singleflight.v1 import singleflight_pb2_grpc as pb_grpc
+
+from ._core import effects
+from ._core.backoff import Backoff
+from ._core.call import Call
+from ._core.core import Core
+from ._core.lead import Lead
+from ._core.model import Code, Join, Settings
+from ._core.server import Server
+from ._core.session import Session
+from ._shell import ForkGuard, abandoned, clock
+from .errors import CallCancelledError, status_error
+from .results import Forgotten
+
+T = TypeVar("T")
+Step = Callable[[], Any]
+
+_FOREVER = 3600.0
+
+
+class CallShell(Protocol):
+    """What a call of the program is told, under the lock: it must not wait."""
+
+    def put(self, event: effects.Effect) -> None:
+        """Leads, Follows, Chunk, Restarts or Done."""
+
+
+class LeadShell(Protocol):
+    """What the lead of the program is told, under the lock: it must not wait."""
+
+    def on_change(self) -> None:
+        """It is lost, or its audience has changed, or there is room for more bytes."""
+
+
+class Engine:
+    """One client's core, its threads and streams."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: list[tuple[str, Any]],
+        credentials: grpc.ChannelCredentials | None,
+    ) -> None:
+        self.settings = settings
+        self.guard = ForkGuard()
+        self._options = options
+        self._credentials = credentials
+        self._core = Core(settings)
+        self._lock = threading.Lock()
+        self._gate = threading.Lock()  # before _steps, so that none is put there after the last
+        self._steps: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
+        self._armed_for = 0.0
+        self._streams: dict[_Stream, None] = {}
+        self._probes: dict[Server, _Probe] = {}
+        self._ended = False
+        self.closed = threading.Event()
+        self._clock_thread = threading.Thread(
+            target=self._run_clock, name="singleflight-clock", daemon=True
+        )
+        self._clock_thread.start()
+
+    # ---- what the program asks for
+
+    def begin(self, join: Join, timeout: float | None, shell: CallShell) -> Call:
+        """Has a call begin."""
+        call = Call(join, timeout, shell)
+        self._post(partial(self._core.begin, call))
+        return call
+
+    def cancel(self, call: Call) -> None:
+        """Has a call end."""
+        self._post(partial(self._core.cancel, call))
+
+    def abandon(self, call: Call) -> None:
+        """Has a call end, and its lead, whose function will not end any more."""
+        self._post(partial(self._abandon, call))
+
+    def _abandon(self, call: Call) -> None:
+        self._core.cancel(call)
+        lead = call.lead
+        if lead is not None and lead.outcome is None:
+            lead.pass_on = True
+            self._core.finish(lead, abandoned("the leader left"))
+
+    def write(self, lead: Lead, data: bytes) -> bool:
+        """Core.write()."""
+        return self._ask(partial(self._core.write, lead, data))
+
+    def post(self, step: Step) -> None:
+        """Has a step of the core run, soon."""
+        self._post(step)
+
+    @property
+    def core(self) -> Core:
+        """The core: for steps."""
+        return self._core
+
+    # ---- entering the core
+
+    def _post(self, step: Step) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            self._enter(step)
+            return
+        with self._gate:
+            if not self._ended:
+                self._steps.put(step)
+                return
+        self._enter(step)
+
+    def _ask(self, step: Callable[[], T]) -> T:
+        if threading.current_thread() is not threading.main_thread():
+            return self._enter(step)
+        answers: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
+
+        def answer() -> None:
+            try:
+                answers.put(step())
+            except Exception as error:
+                answers.put(error)
+
+        self._post(answer)
+        got = answers.get()
+        if isinstance(got, BaseException):
+            raise got
+        return got
+
+    def _enter(self, step: Callable[[], T]) -> T:
+        core = self._core
+        with self._lock:
+            core.now = clock()
+            core.tick()
+            result = step()
+            self._perform()
+            next_at = core.timers.next_at()
+            if next_at is not None and next_at < self._armed_for:
+                self._armed_for = next_at
+                self._steps.put(None)
+        return result
+
+    def _perform(self) -> None:
+        core = self._core
+        while core.effects:
+            todo, core.effects = core.effects, []
+            for effect in todo:
+                _PERFORMERS[type(effect)](self, effect)
+
+    def _run_clock(self) -> None:
+        core = self._core
+        wait = _FOREVER
+        while not self._ended:
+            try:
+                step = self._steps.get(timeout=wait)
+            except queue.Empty:
+                step = None
+            with self._lock:
+                core.now = clock()
+                core.tick()
+                if step is not None:
+                    step()
+                self._perform()
+                next_at = core.timers.next_at()
+                self._armed_for = core.now + _FOREVER if next_at is None else next_at
+                wait = max(0.0, self._armed_for - clock())
+
+    # ---- effects; under the lock
+
+    def _open_stream(self, effect: effects.OpenStream) -> None:
+        stream = _Stream(self, effect.session)
+        effect.session.shell = stream
+        self._streams[stream] = None
+        stream.start()
+
+    def _wake(self, effect: effects.Wake) -> None:
+        stream = effect.session.shell
+        assert isinstance(stream, _Stream)
+        stream.wake()
+
+    def _cut_stream(self, effect: effects.CutStream) -> None:
+        stream = effect.session.shell
+        assert isinstance(stream, _Stream)
+        stream.cut()
+
+    def _start_probe(self, effect: effects.Probe) -> None:
+        probe = _Probe(self, effect.server, effect.timeout)
+        self._probes[effect.server] = probe
+        probe.thread.start()
+
+    def _stop_probe(self, effect: effects.StopProbe) -> None:
+        probe = self._probes.get(effect.server)
+        if probe is not None:
+            probe.stop()
+
+    def _tell_call(self, effect: Any) -> None:
+        effect.call.shell.put(effect)
+
+    def _tell_lead(self, effect: Any) -> None:
+        if effect.lead.shell is not None:
+            effect.lead.shell.on_change()
+
+    # ---- from the streams' threads
+
+    def next_message(self, session: Session) -> pb.SessionRequest | bool:
+        """What to send; True: no more; False: nothing now."""
+        return self._enter(lambda: session.next_message() or session.half_closes)
+
+    def received(self, session: Session, response: pb.SessionResponse) -> None:
+        """A message has come."""
+        self._enter(partial(self._core.received, session, response))
+
+    def stream_closed(self, stream: _Stream, code: int, text: str) -> None:
+        """A stream is over."""
+
+        def step() -> None:
+            self._streams.pop(stream, None)
+            self._core.closed(stream.session, code, text)
+
+        self._enter(step)
+
+    def probed(self, probe: _Probe, serves: bool, text: str) -> None:
+        """A probe has ended."""
+
+        def step() -> None:
+            del self._probes[probe.server]
+            self._core.probed(probe.server, serves, text)
+
+        self._enter(step)
+
+    def channel(self, address: str) -> grpc.Channel:
+        """A channel of its own for each stream: the backoff between tries is the core's."""
+        if self._credentials is None:
+            return grpc.insecure_channel(address, options=self._options)
+        return grpc.secure_channel(address, self._credentials, options=self._options)
+
+    # ---- forget
+
+    def forget(self, group: str, key: bytes, if_unshared: bool, timeout: float | None) -> Forgotten:
+        """Asks the key's home, again and again while it cannot be reached."""
+        settings = self.settings
+        join = Join(group, key, "", 0, False, False)
+        server = self._ask(lambda: self._server_of(join))
+        request = pb.ForgetRequest(group=group, key=key, if_unshared=if_unshared)
+        backoff = Backoff(settings.backoff_min, settings.backoff_max, self._core.random)
+        deadline = clock() + (timeout or settings.connect_timeout)
+        try:
+            while True:
+                try:
+                    answer = self._forget_once(server, request, deadline - clock())
+                    return Forgotten(answer.flight, answer.retained)
+                except grpc.RpcError as error:
+                    self._check_forget(server, error, deadline - clock())
+                if self.closed.wait(backoff.next()):
+                    raise CallCancelledError("the client was closed")
+        finally:  # calls that come from now on start anew
+            self._post(partial(self._core.stop_merging, group, key))
+
+    def _server_of(self, join: Join) -> Server:
+        servers = self._core.order_of(join)
+        return next((server for server in servers if not server.down), servers[0])
+
+    def _forget_once(
+        self, server: Server, request: pb.ForgetRequest, timeout: float
+    ) -> pb.ForgetResponse:
+        session = server.current
+        stream = session.shell if session is not None and session.up else None
+        if isinstance(stream, _Stream):
+            return pb_grpc.SingleFlightStub(stream.channel).Forget(request, timeout=timeout)
+        with self.channel(server.address) as channel:
+            return pb_grpc.SingleFlightStub(channel).Forget(request, timeout=timeout)
+
+    def _check_forget(self, server: Server, error: Any, left: float) -> None:
+        code = error.code()
+        again = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        if self.closed.is_set():
+            raise CallCancelledError("the client was closed")
+        if not again or left <= 0:
+            raise status_error(code.value[0], f"{server.address}: {error.details()}") from None
+
+    # ---- the end
+
+    def close(self) -> None:
+        """Ends everything, and waits until it has ended."""
+        self.closed.set()
+        self._ask(self._core.close)
+        with self._lock:
+            streams, probes = list(self._streams), list(self._probes.values())
+        for stream in streams:
+            stream.thread.join()
+        for probe in probes:
+            probe.thread.join()
+        with self._gate:
+            self._ended = True
+            self._steps.put(None)
+        if threading.current_thread() is not self._clock_thread:
+            self._clock_thread.join()
+        self._run_rest()
+
+    def _run_rest(self) -> None:
+        while True:
+            try:
+                step = self._steps.get_nowait()
+            except queue.Empty:
+                return
+            if step is not None:
+                self._enter(step)
+
+
+_PERFORMERS: dict[type[Any], Callable[[Engine, Any], None]] = {
+    effects.OpenStream: Engine._open_stream,
+    effects.Wake: Engine._wake,
+    effects.CutStream: Engine._cut_stream,
+    effects.Probe: Engine._start_probe,
+    effects.StopProbe: Engine._stop_probe,
+    effects.Leads: Engine._tell_call,
+    effects.Follows: Engine._tell_call,
+    effects.Chunk: Engine._tell_call,
+    effects.Restarts: Engine._tell_call,
+    effects.Done: Engine._tell_call,
+    effects.Lost: Engine._tell_lead,
+    effects.AudienceChanged: Engine._tell_lead,
+    effects.Drained: Engine._tell_lead,
+}
+
+
+class _Stream:
+    """One Session stream: a thread that reads; gRPC has one that takes what is to be sent."""
+
+    def __init__(self, engine: Engine, session: Session) -> None:
+        self.session = session
+        self.channel = engine.channel(session.server.address)
+        self._engine = engine
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._call: Any = None
+        self.thread = threading.Thread(target=self._run, name="singleflight-reader", daemon=True)
+
+    def start(self) -> None:
+        """Opens the stream."""
+        self._call = pb_grpc.SingleFlightStub(self.channel).Session(self._requests())
+        self.thread.start()
+
+    def wake(self) -> None:
+        """There is something to send."""
+        self._wakes.put(None)
+
+    def cut(self) -> None:
+        """Ends the stream now."""
+        self._call.cancel()
+
+    def _requests(self) -> Iterator[pb.SessionRequest]:
+        while True:
+            message = self._engine.next_message(self.session)
+            if message is True:
+                return
+            if isinstance(message, pb.SessionRequest):
+                yield message
+            else:
+                self._wakes.get()
+
+    def _run(self) -> None:
+        code, text = int(Code.OK), "the server ended the stream"
+        try:
+            for response in self._call:
+                self._engine.received(self.session, response)
+        except grpc.RpcError as error:
+            # The call is its own error.
+            code, text = self._call.code().value[0], self._call.details() or str(error)
+        finally:
+            self._engine.stream_closed(self, code, text)
+            self.wake()  # for the thread that sends
+            self.channel.close()
+
+
+class _Probe:
+    """One health check, in a thread of its own."""
+
+    def __init__(self, engine: Engine, server: Server, timeout: float) -> None:
+        self.server = server
+        self._engine = engine
+        self._timeout = timeout
+        self._stopped = False
+        self._future: Any = None
+        self.thread = threading.Thread(target=self._run, name="singleflight-probe", daemon=True)
+
+    def stop(self) -> None:
+        """Nobody wants to know any more."""
+        self._stopped = True
+        if self._future is not None:
+            self._future.cancel()
+
+    def _run(self) -> None:
+        serves, text = False, ""
+        with self._engine.channel(self.server.address) as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            request = health_pb2.HealthCheckRequest()
+            self._future = stub.Check.future(request, timeout=self._timeout)
+            if self._stopped:
+                self._future.cancel()
+            try:
+                status = self._future.result().status
+                serves = status == health_pb2.HealthCheckResponse.SERVING
+            except grpc.RpcError as error:
+                # A server without health checks that says so is there.
+                serves = self._future.code() is grpc.StatusCode.UNIMPLEMENTED
+                text = self._future.details() or str(error)
+            except grpc.FutureCancelledError:
+                pass
+        self._engine.probed(self, serves, text)
