@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // usage: bench_client --target ADDRESS [--flights N] [--per-flight N] [--merge] [--bytes N]
-//                     [--seconds S] [--warmup S] [--pid PID]
+//                     [--blocking] [--seconds S] [--warmup S] [--pid PID]
 //
 // The flow of bench_load, but through libsingleflight, as a program would use it: flights one after
 // the other, each with so many calls of a key that nobody used before. One client, so one Session
 // stream and one thread. Calls of one key go to the network each for itself, unless --merge is
-// given; the leader finishes at once.
+// given; the leader finishes at once. With --blocking, each flight is a thread that calls
+// singleflight_do(), and so has one call only.
+#include "bench/frames.h"
 #include "bench/load/histogram.h"
 #include "bench/load/process.h"
 
 #include <getopt.h>
+#include <pthread.h>
 #include <singleflight.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,6 +26,7 @@ struct plan {
     unsigned flights;
     unsigned per_flight;
     bool merge;
+    bool blocking;
     size_t value_bytes;
     double seconds;
     double warmup;
@@ -47,6 +51,7 @@ struct bench {
     atomic_bool is_counting;
     atomic_uint_fast64_t ended;
     atomic_uint_fast64_t led;
+    pthread_mutex_t lock; // of `latency`, when threads call
     struct histogram latency;
 };
 
@@ -63,15 +68,22 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
+// Options for a key that nobody used before, to be written to `key`.
+static struct singleflight_do_options options_of_next(struct bench *bench,
+                                                      uint8_t key[BENCH_KEY_BYTES])
+{
+    struct singleflight_do_options options = bench->options;
+    bench_key_write(key, (uint32_t)atomic_fetch_add(&bench->next_key, 1));
+    options.key = key;
+    options.key_bytes = BENCH_KEY_BYTES;
+    return options;
+}
+
 static void flight_begin(struct flight *flight)
 {
     struct bench *bench = flight->bench;
-    char key[32];
-    int size =
-        snprintf(key, sizeof key, "article:%08x", (unsigned)atomic_fetch_add(&bench->next_key, 1));
-    struct singleflight_do_options options = bench->options;
-    options.key = key;
-    options.key_bytes = (size_t)size;
+    uint8_t key[BENCH_KEY_BYTES];
+    struct singleflight_do_options options = options_of_next(bench, key);
     flight->begun_ns = now_ns();
     flight->ended = 0;
     for (unsigned i = 0; i < bench->plan.per_flight; i++) {
@@ -81,34 +93,89 @@ static void flight_begin(struct flight *flight)
     }
 }
 
+static void write_value(struct bench *bench, struct singleflight_leader *leader)
+{
+    if (singleflight_leader_write(leader, bench->value, bench->plan.value_bytes) != SINGLEFLIGHT_OK)
+        die("singleflight_leader_write", singleflight_last_error());
+}
+
 static void on_lead(void *context, struct singleflight_leader *leader)
 {
     const struct flight *flight = context;
-    struct bench *bench = flight->bench;
-    if (singleflight_leader_write(leader, bench->value, bench->plan.value_bytes) != SINGLEFLIGHT_OK)
-        die("singleflight_leader_write", singleflight_last_error());
+    write_value(flight->bench, leader);
     singleflight_leader_finish(leader, SINGLEFLIGHT_OUTCOME_OK);
+}
+
+// Looks at one result, and frees it.
+static void take_result(struct bench *bench, struct singleflight_result *result)
+{
+    if (result->status != SINGLEFLIGHT_OK)
+        die(singleflight_status_name(result->status), result->message);
+    if (result->value_bytes != bench->plan.value_bytes)
+        die("a call", "it did not get the whole value");
+    if (result->led && atomic_load_explicit(&bench->is_counting, memory_order_relaxed))
+        atomic_fetch_add_explicit(&bench->led, 1, memory_order_relaxed);
+    singleflight_result_free(result);
+}
+
+static void count_flight(struct bench *bench, uint64_t begun_ns)
+{
+    if (!atomic_load_explicit(&bench->is_counting, memory_order_relaxed))
+        return;
+    histogram_add(&bench->latency, now_ns() - begun_ns);
+    atomic_fetch_add_explicit(&bench->ended, 1, memory_order_relaxed);
 }
 
 static void on_done(void *context, struct singleflight_result *result)
 {
     struct flight *flight = context;
-    struct bench *bench = flight->bench;
-    if (result->status != SINGLEFLIGHT_OK)
-        die(singleflight_status_name(result->status), result->message);
-    if (result->value_bytes != bench->plan.value_bytes)
-        die("a call", "it did not get the whole value");
-    bool is_counting = atomic_load_explicit(&bench->is_counting, memory_order_relaxed);
-    if (is_counting && result->led)
-        atomic_fetch_add_explicit(&bench->led, 1, memory_order_relaxed);
-    singleflight_result_free(result);
-    if (++flight->ended < bench->plan.per_flight)
+    take_result(flight->bench, result);
+    if (++flight->ended < flight->bench->plan.per_flight)
         return;
-    if (is_counting) {
-        histogram_add(&bench->latency, now_ns() - flight->begun_ns);
-        atomic_fetch_add_explicit(&bench->ended, 1, memory_order_relaxed);
-    }
+    count_flight(flight->bench, flight->begun_ns);
     flight_begin(flight);
+}
+
+static enum singleflight_outcome function(struct singleflight_leader *leader, void *context)
+{
+    write_value(context, leader);
+    return SINGLEFLIGHT_OUTCOME_OK;
+}
+
+static void call_once(struct bench *bench)
+{
+    uint8_t key[BENCH_KEY_BYTES];
+    struct singleflight_do_options options = options_of_next(bench, key);
+    struct singleflight_result *result = NULL;
+    uint64_t begun_ns = now_ns();
+    (void)singleflight_do(bench->client, &options, function, bench, &result);
+    take_result(bench, result);
+    pthread_mutex_lock(&bench->lock);
+    count_flight(bench, begun_ns);
+    pthread_mutex_unlock(&bench->lock);
+}
+
+static void *call_for_ever(void *context)
+{
+    for (;;)
+        call_once(context);
+    return NULL;
+}
+
+// Each goes on by itself from here.
+static void begin_all(struct bench *bench)
+{
+    struct flight *flights = calloc(bench->plan.flights, sizeof *flights);
+    if (flights == NULL)
+        die("calloc", "out of memory");
+    for (unsigned i = 0; i < bench->plan.flights; i++) {
+        pthread_t thread;
+        flights[i].bench = bench;
+        if (!bench->plan.blocking)
+            flight_begin(&flights[i]);
+        else if (pthread_create(&thread, NULL, call_for_ever, bench) != 0)
+            die("pthread_create", "no more threads");
+    }
 }
 
 static void wait_for(double seconds)
@@ -121,14 +188,7 @@ static void wait_for(double seconds)
 static void run(struct bench *bench)
 {
     const struct plan *plan = &bench->plan;
-    struct flight *flights = calloc(plan->flights, sizeof *flights);
-    if (flights == NULL)
-        die("calloc", "out of memory");
-    for (unsigned i = 0; i < plan->flights; i++) {
-        flights[i].bench = bench;
-        // Each goes on by itself from here.
-        flight_begin(&flights[i]);
-    }
+    begin_all(bench);
     wait_for(plan->warmup);
     uint64_t server_us = process_cpu_us(plan->server_pid);
     uint64_t own_us = process_own_cpu_us();
@@ -158,15 +218,11 @@ static void run(struct bench *bench)
 static void read_plan(struct plan *plan, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"target", required_argument, NULL, 't'},
-        {"flights", required_argument, NULL, 'f'},
-        {"bytes", required_argument, NULL, 'b'},
-        {"per-flight", required_argument, NULL, 'k'},
-        {"seconds", required_argument, NULL, 'd'},
-        {"warmup", required_argument, NULL, 'w'},
-        {"pid", required_argument, NULL, 'p'},
-        {"merge", no_argument, NULL, 'm'},
-        {NULL, 0, NULL, 0},
+        {"target", required_argument, NULL, 't'},  {"flights", required_argument, NULL, 'f'},
+        {"bytes", required_argument, NULL, 'b'},   {"per-flight", required_argument, NULL, 'k'},
+        {"seconds", required_argument, NULL, 'd'}, {"warmup", required_argument, NULL, 'w'},
+        {"pid", required_argument, NULL, 'p'},     {"merge", no_argument, NULL, 'm'},
+        {"blocking", no_argument, NULL, 'B'},      {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -186,10 +242,13 @@ static void read_plan(struct plan *plan, int argc, char **argv)
             plan->server_pid = (int)strtol(optarg, NULL, 10);
         else if (option == 'm')
             plan->merge = true;
+        else if (option == 'B')
+            plan->blocking = true;
         else
             _Exit(64);
     }
-    if (plan->target == NULL || plan->flights == 0 || plan->per_flight == 0)
+    if (plan->target == NULL || plan->flights == 0 || plan->per_flight == 0 ||
+        (plan->blocking && plan->per_flight > 1))
         die("usage", "bench_client --target ADDRESS [OPTION...]");
 }
 
@@ -198,6 +257,7 @@ int main(int argc, char **argv)
     static struct bench bench = {
         .plan = {.flights = 1, .per_flight = 1, .value_bytes = 100, .seconds = 1, .warmup = 0.2},
         .options = SINGLEFLIGHT_DO_OPTIONS_INIT,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
         .events = SINGLEFLIGHT_CALL_EVENTS_INIT,
     };
     struct singleflight_client_options options = SINGLEFLIGHT_CLIENT_OPTIONS_INIT;
