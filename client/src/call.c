@@ -125,7 +125,7 @@ enum sfl_status sfl_call_create(struct singleflight_client *client,
                                 const char **problem_out)
 {
     struct sfl_join join;
-    enum sfl_status status = sfl_join_read(options, &client->settings.join, &join, problem_out);
+    enum sfl_status status = sfl_join_read(&join, options, &client->settings.join, problem_out);
     if (status != SFL_OK)
         return status;
     if (events->on_lead == NULL && join.options.role != SINGLEFLIGHT_ROLE_FOLLOW_ONLY) {

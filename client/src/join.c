@@ -59,21 +59,25 @@ static const char *problem_of(const struct singleflight_do_options *options,
     return NULL;
 }
 
-// Copies what the caller's version of the struct has; the rest is 0.
-static struct singleflight_do_options read_options(const struct singleflight_do_options *given,
-                                                   const struct sfl_join_defaults *defaults)
+// Takes over what the caller's version of the struct has; the rest is 0.
+static void read_options(struct singleflight_do_options *options,
+                         const struct singleflight_do_options *given,
+                         const struct sfl_join_defaults *defaults)
 {
-    struct singleflight_do_options options = {0};
-    size_t known = given->struct_bytes < sizeof(options) ? given->struct_bytes : sizeof(options);
-    memcpy(&options, given, known);
-    options.struct_bytes = sizeof(options);
-    if (options.group == NULL)
-        options.group = "";
-    if (options.caller == NULL)
-        options.caller = defaults->caller;
-    options.fail_open = (options.fail_open || defaults->fail_open) && !options.no_fail_open &&
-                        options.role != SINGLEFLIGHT_ROLE_FOLLOW_ONLY && options.resume_token == 0;
-    return options;
+    if (given->struct_bytes >= sizeof(*options)) {
+        *options = *given;
+    } else {
+        memset(options, 0, sizeof(*options));
+        memcpy(options, given, given->struct_bytes);
+    }
+    options->struct_bytes = sizeof(*options);
+    if (options->group == NULL)
+        options->group = "";
+    if (options->caller == NULL)
+        options->caller = defaults->caller;
+    options->fail_open = (options->fail_open || defaults->fail_open) && !options->no_fail_open &&
+                         options->role != SINGLEFLIGHT_ROLE_FOLLOW_ONLY &&
+                         options->resume_token == 0;
 }
 
 static const char *copy_text(uint8_t *at, struct sfl_span text)
@@ -107,31 +111,27 @@ static uint8_t *put_join(uint8_t *at, struct singleflight_do_options *options,
     return sfl_put_span(at, JOIN_CALLER, caller);
 }
 
-enum sfl_status sfl_join_read(const struct singleflight_do_options *given,
-                              const struct sfl_join_defaults *defaults, struct sfl_join *join_out,
-                              const char **problem_out)
+enum sfl_status sfl_join_read(struct sfl_join *join, const struct singleflight_do_options *given,
+                              const struct sfl_join_defaults *defaults, const char **problem_out)
 {
     if (given == NULL ||
         given->struct_bytes < offsetof(struct singleflight_do_options, timeout_ms)) {
         *problem_out = "the options do not start from SINGLEFLIGHT_DO_OPTIONS_INIT";
         return SFL_INVALID_ARGUMENT;
     }
-    struct singleflight_do_options options = read_options(given, defaults);
-    const char *problem = problem_of(&options, defaults);
+    struct singleflight_do_options *options = &join->options;
+    read_options(options, given, defaults);
+    const char *problem = problem_of(options, defaults);
     if (problem != NULL) {
         *problem_out = problem;
         return SFL_INVALID_ARGUMENT;
     }
-    bool waits_when_down = options.connect_timeout_ms != 0;
-    if (!waits_when_down)
-        options.connect_timeout_ms = defaults->connect_timeout_ms;
-    *join_out = (struct sfl_join){
-        .options = options,
-        .group_bytes = strlen(options.group),
-        .waits_when_down = waits_when_down,
-        .mergeable = options.role == SINGLEFLIGHT_ROLE_ANY && !options.live &&
-                     options.resume_token == 0 && !options.no_local_merge,
-    };
+    join->group_bytes = strlen(options->group);
+    join->waits_when_down = options->connect_timeout_ms != 0;
+    if (!join->waits_when_down)
+        options->connect_timeout_ms = defaults->connect_timeout_ms;
+    join->mergeable = options->role == SINGLEFLIGHT_ROLE_ANY && !options->live &&
+                      options->resume_token == 0 && !options->no_local_merge;
     return SFL_OK;
 }
 

@@ -25,17 +25,18 @@ struct sfl_join_defaults {
     bool fail_open;
 };
 
-// Reads and checks `given`, whatever version of the struct it is; what its pointers point to is not
-// copied yet. Bounds that are settings of the server are left to the server. SFL_INVALID_ARGUMENT:
-// *problem_out (static) says what is wrong.
-enum sfl_status sfl_join_read(const struct singleflight_do_options *given,
-                              const struct sfl_join_defaults *defaults, struct sfl_join *join_out,
+// Fills in `join`, but for its `wire`: reads and checks `given`, whatever version of the struct it
+// is. What its pointers point to is not copied yet. Bounds that are settings of the server are left
+// to the server. SFL_INVALID_ARGUMENT: `join` is unspecified, *problem_out (static) says what is
+// wrong.
+enum sfl_status sfl_join_read(struct sfl_join *join, const struct singleflight_do_options *given,
+                              const struct sfl_join_defaults *defaults,
                               const char **problem_out) SFL_MUST_USE;
 
 // How many bytes the copies take.
 size_t sfl_join_copy_bytes(const struct sfl_join *join);
 
-// Copies to `room` what `join` points to so far.
+// Copies to `room` what `join` points to so far, and completes it.
 void sfl_join_copy(struct sfl_join *join, uint8_t *room);
 
 static inline struct sfl_span sfl_join_group(const struct sfl_join *join)

@@ -80,7 +80,7 @@ static void add_join(struct sfl_frames *frames, const struct singleflight_do_opt
     static const struct sfl_join_defaults defaults = {.caller = "me@here:1"};
     struct sfl_join join;
     const char *problem = NULL;
-    assert_int_equal(sfl_join_read(options, &defaults, &join, &problem), SFL_OK);
+    assert_int_equal(sfl_join_read(&join, options, &defaults, &problem), SFL_OK);
     uint8_t *copies = malloc(sfl_join_copy_bytes(&join));
     assert_non_null(copies);
     sfl_join_copy(&join, copies);

@@ -26,7 +26,7 @@ static struct sfl_join *join_of(const struct singleflight_do_options *options)
 {
     struct sfl_join read;
     const char *problem = NULL;
-    assert_int_equal(sfl_join_read(options, &defaults, &read, &problem), SFL_OK);
+    assert_int_equal(sfl_join_read(&read, options, &defaults, &problem), SFL_OK);
     struct sfl_join *join = malloc(sizeof(*join) + sfl_join_copy_bytes(&read));
     assert_non_null(join);
     *join = read;
@@ -38,7 +38,7 @@ static void assert_refused(const struct singleflight_do_options *options, const 
 {
     struct sfl_join join;
     const char *problem = NULL;
-    assert_int_equal(sfl_join_read(options, &defaults, &join, &problem), SFL_INVALID_ARGUMENT);
+    assert_int_equal(sfl_join_read(&join, options, &defaults, &problem), SFL_INVALID_ARGUMENT);
     assert_non_null(strstr(problem, word));
 }
 
