@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/entropy.h"
+#include "base/local_heap.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -74,7 +75,7 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
     for (unsigned i = 0; i < engine->shard_count; i++) {
         struct sfl_shard *shard = &engine->shards[i];
         struct sfl_table_options table = {
-            .allocator = &sfl_heap,
+            .allocator = &sfl_local_heap,
             .limits = options->limits,
             .usage = &engine->usage,
             .now_ms = engine->started_at_ms,
@@ -362,7 +363,7 @@ bool sfl_engine_restore(struct sfl_engine *engine, const struct sfl_join *join,
     struct sfl_outcome *outcome;
     if (sfl_limits_check_key(engine->limits, join->group, join->key).reason != SFL_REASON_NONE)
         return false;
-    if (sfl_outcome_restore(&sfl_heap, &engine->usage, engine->limits, parts, &outcome) !=
+    if (sfl_outcome_restore(&sfl_local_heap, &engine->usage, engine->limits, parts, &outcome) !=
         SFL_REASON_NONE)
         return false;
     outcome->retain_ms = left_ms;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/decode.h"
 
+#include "base/local_heap.h"
 #include "rpc/put.h"
 #include "rpc/wire_reader.h"
 
@@ -149,7 +150,7 @@ bool sfl_encode_texts(const struct sfl_posted_outcome *outcome, struct sfl_bytes
         *texts_out = NULL;
         return true;
     }
-    struct sfl_bytes *texts = sfl_bytes_create(&sfl_heap, size);
+    struct sfl_bytes *texts = sfl_bytes_create(&sfl_local_heap, size);
     if (texts == NULL)
         return false;
     uint8_t *at = sfl_wire_put_number(texts->data, 3, code);

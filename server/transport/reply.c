@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/reply.h"
 
+#include "base/local_heap.h"
 #include "base/references.h"
 #include "base/status.h"
 #include "rpc/put.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
 // The numbers of the steps in DoResponse. In CallResponse each is greater by one, the call's id
 // comes first, and `end` is the step after `result`.
@@ -318,7 +318,7 @@ static struct sfl_bytes *encode_whole_result(const struct sfl_result *result)
     uint8_t head[HEAD_MAX];
     size_t head_size = put_result_head(head, result, inline_bytes);
     struct sfl_bytes *encoded =
-        sfl_bytes_create(&sfl_heap, head_size + inline_bytes + texts_size(outcome));
+        sfl_bytes_create(&sfl_local_heap, head_size + inline_bytes + texts_size(outcome));
     if (encoded == NULL)
         return NULL;
     memcpy(encoded->data, head, head_size);
@@ -331,10 +331,11 @@ static struct sfl_bytes *encode_whole_result(const struct sfl_result *result)
 
 struct sfl_shared_result *sfl_shared_result_create(const struct sfl_result *result)
 {
-    struct sfl_shared_result *shared = malloc(sizeof(*shared));
+    struct sfl_shared_result *shared = sfl_alloc(&sfl_local_heap, sizeof(*shared));
     struct sfl_bytes *encoded = shared == NULL ? NULL : encode_whole_result(result);
     if (encoded == NULL) {
-        free(shared);
+        if (shared != NULL)
+            sfl_free(&sfl_local_heap, shared, sizeof(*shared));
         return NULL;
     }
     atomic_init(&shared->references, 1);
@@ -361,6 +362,6 @@ void sfl_reply_result_release(struct sfl_reply_result *result)
     } else if (sfl_references_drop(&shared->references)) {
         sfl_outcome_unref(shared->outcome);
         sfl_bytes_unref(shared->encoded);
-        free(shared);
+        sfl_free(&sfl_local_heap, shared, sizeof(*shared));
     }
 }

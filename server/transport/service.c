@@ -55,7 +55,6 @@ enum sfl_status sfl_transport_create(const struct sfl_transport_options *options
     sfl_connections_init(&transport->connections);
     pthread_mutex_init(&transport->lock, NULL);
     sfl_list_init(&transport->residents);
-    sfl_spares_init(&transport->spares, sizeof(struct sfl_call));
     *transport_out = transport;
     return SFL_OK;
 }
@@ -63,7 +62,6 @@ enum sfl_status sfl_transport_create(const struct sfl_transport_options *options
 void sfl_transport_destroy(struct sfl_transport *transport)
 {
     assert(sfl_list_is_empty(&transport->residents));
-    sfl_spares_deinit(&transport->spares);
     pthread_mutex_destroy(&transport->lock);
     sfl_connections_deinit(&transport->connections);
     sfl_descriptors_destroy(transport->descriptors);

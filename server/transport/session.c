@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SingleFlight.Session: one stream is many callers, each with an id.
 #include "base/clock.h"
+#include "base/local_heap.h"
 #include "base/status.h"
 #include "transport/call.h"
 #include "transport/decode.h"
@@ -24,7 +25,6 @@ struct session {
     struct sfl_ids ids;
     struct sfl_index index; // its calls, by id, until they are put away
     struct sfl_list calls;  // the same, in the order of their joins
-    struct sfl_spares_hand hand;
     uint64_t joined_count;
     bool is_over; // a message could not be read
     // Under the outbox's lock.
@@ -50,7 +50,7 @@ static uint64_t hash_id(const struct session *session, uint64_t id)
 
 static void free_call(struct sfl_call *call)
 {
-    free(call);
+    sfl_free(&sfl_local_heap, call, sizeof(*call));
 }
 
 // --- the table of calls, on the stream's thread ---
@@ -73,7 +73,7 @@ static struct sfl_call *add_call(struct session *session, uint64_t id)
 {
     if (!sfl_index_reserve(&session->index))
         return NULL;
-    struct sfl_call *call = sfl_spares_take(&session->hand);
+    struct sfl_call *call = sfl_alloc(&sfl_local_heap, sizeof(*call));
     if (call == NULL)
         return NULL;
     sfl_call_init(call, &session->outbox, id, free_call);
@@ -92,7 +92,7 @@ static void put_away(struct session *session, struct sfl_call *call)
     sfl_connection_give(session->connection);
     atomic_fetch_sub_explicit(&session->outbox.transport->calls, 1, memory_order_relaxed);
     if (sfl_call_let_go(call))
-        sfl_spares_give(&session->hand, call);
+        free_call(call);
 }
 
 // Puts the calls away that have had their last word.
@@ -329,10 +329,12 @@ static void handle(struct session *session, struct sfl_request *request, uint64_
         sfl_call_step(call, engine, request, now_ms);
 }
 
-static void handle_all(struct session *session, struct sfl_span message)
+static void on_message(void *context, struct sfl_span message)
 {
+    struct session *session = context;
     struct sfl_request request;
     uint64_t now_ms = sfl_clock_now_ms();
+    put_ended_away(session);
     while (!session->is_over) {
         if (sfl_decode_session_next(&message, &request)) {
             handle(session, &request, now_ms);
@@ -342,14 +344,6 @@ static void handle_all(struct session *session, struct sfl_span message)
             fail_stream(session, SFL_INVALID_ARGUMENT, &request.fault);
         return;
     }
-}
-
-static void on_message(void *context, struct sfl_span message)
-{
-    struct session *session = context;
-    put_ended_away(session);
-    handle_all(session, message);
-    sfl_spares_put_down(&session->hand);
 }
 
 static void on_half_close(void *context)
@@ -371,7 +365,6 @@ static void on_sent(void *context)
 {
     struct session *session = context;
     put_ended_away(session);
-    sfl_spares_put_down(&session->hand);
     sfl_outbox_on_sent(&session->outbox);
 }
 
@@ -381,7 +374,6 @@ static void on_closed(void *context, int code, const char *text)
     (void)text;
     sfl_outbox_on_closed(&session->outbox);
     leave_all(session, SFL_REASON_BROKEN, sfl_transport_is_broken(code));
-    sfl_spares_put_down(&session->hand);
     sfl_transport_remove_resident(session->outbox.transport, &session->outbox);
     sfl_outbox_unref(&session->outbox);
 }
@@ -418,7 +410,6 @@ void sfl_session_on_call(void *context, struct sfl_stream *stream,
     session->connection = connection;
     sfl_index_init(&session->index, &sfl_heap);
     sfl_list_init(&session->calls);
-    session->hand.spares = &transport->spares;
     sfl_list_init(&session->ended);
     sfl_strays_init(&session->strays);
     sfl_outbox_init(&session->outbox, &outbox_ops, transport, stream);

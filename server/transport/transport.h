@@ -7,7 +7,6 @@
 #include "rpc/server.h"
 #include "transport/connection.h"
 #include "transport/outbox.h"
-#include "transport/spares.h"
 
 struct sfl_transport {
     struct sfl_engine *engine;
@@ -17,7 +16,6 @@ struct sfl_transport {
     uint64_t hash_seed;
     struct sfl_descriptors *descriptors;
     _Atomic uint64_t calls; // whose last word has not been sent
-    struct sfl_spares spares;
 
     pthread_mutex_t lock;
     // Streams without an end of their own (Session, Watch, reflection); under the lock.

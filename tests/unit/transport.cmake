@@ -1,6 +1,5 @@
 # The transport without gRPC: decoding, and streams that are driven by hand.
 sfl_add_unit_test(transport_decode_test sfl_transport sfl_proto)
-sfl_add_unit_test(transport_spares_test sfl_transport)
 
 foreach(test transport_do_test transport_session_test)
   sfl_add_unit_test(${test} sfl_transport sfl_proto)
