@@ -220,26 +220,28 @@ void sfl_step_count_refusal(struct sfl_step *step, struct sfl_group *group, enum
         SFL_COUNT(step->table, group, refused, 1);
 }
 
+static bool has_name(const struct sfl_group *group, struct sfl_span name)
+{
+    return sfl_span_equal(sfl_span_of(group->name, group->name_size), name);
+}
+
 struct sfl_group *sfl_table_find_group(const struct sfl_table *table, struct sfl_span name)
 {
     uint64_t hash = sfl_hash_stable(name, table->hash_seed);
     struct sfl_index_walk walk = {0};
     struct sfl_group *group;
     while ((group = sfl_index_next(&table->groups, hash, &walk)) != NULL) {
-        if (sfl_span_equal(sfl_span_of(group->name, group->name_size), name))
+        if (has_name(group, name))
             return group;
     }
     return NULL;
 }
 
-struct sfl_group *sfl_table_group(struct sfl_table *table, struct sfl_span name)
+static struct sfl_group *create_group(struct sfl_table *table, struct sfl_span name)
 {
-    struct sfl_group *group = sfl_table_find_group(table, name);
-    if (group != NULL || table->groups.count >= SFL_GROUPS_MAX)
-        return group;
-    if (!sfl_index_reserve(&table->groups))
+    if (table->groups.count >= SFL_GROUPS_MAX || !sfl_index_reserve(&table->groups))
         return NULL;
-    group = sfl_alloc(table->allocator, sizeof(*group) + name.size);
+    struct sfl_group *group = sfl_alloc(table->allocator, sizeof(*group) + name.size);
     if (group == NULL)
         return NULL;
     *group = (struct sfl_group){
@@ -248,6 +250,19 @@ struct sfl_group *sfl_table_group(struct sfl_table *table, struct sfl_span name)
     };
     memcpy(group->name, name.data, name.size);
     sfl_index_insert(&table->groups, group->hash, group);
+    return group;
+}
+
+struct sfl_group *sfl_table_group(struct sfl_table *table, struct sfl_span name)
+{
+    // Callers of one group come in rows, and most tables have only one.
+    if (table->last_group != NULL && has_name(table->last_group, name))
+        return table->last_group;
+    struct sfl_group *group = sfl_table_find_group(table, name);
+    if (group == NULL)
+        group = create_group(table, name);
+    if (group != NULL)
+        table->last_group = group;
     return group;
 }
 

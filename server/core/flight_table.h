@@ -30,8 +30,9 @@ struct sfl_table {
     struct sfl_usage *usage;
     struct sfl_index places[SFL_PLACES]; // by sfl_flight_place
     struct sfl_index groups;
-    struct sfl_list unplaced; // flights that run on, though no index had room for them
-    struct sfl_list settled;  // flights whose followers wait to be taken
+    struct sfl_group *last_group; // that was asked for; NULL at first
+    struct sfl_list unplaced;     // flights that run on, though no index had room for them
+    struct sfl_list settled;      // flights whose followers wait to be taken
     struct sfl_list dead; // flights that the last step's effects may name; the next step frees them
     struct sfl_pages pages;
     struct sfl_deadlines deadlines;

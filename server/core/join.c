@@ -5,11 +5,11 @@
 
 #include <assert.h>
 
-static bool is_group_byte(uint8_t byte)
-{
-    return (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') ||
-           (byte >= '0' && byte <= '9') || byte == '.' || byte == '_' || byte == '-';
-}
+// By byte.
+static const bool may_be_in_group[256] = {
+    ['-'] = true,         ['.'] = true, ['0' ... '9'] = true,
+    ['A' ... 'Z'] = true, ['_'] = true, ['a' ... 'z'] = true,
+};
 
 static struct sfl_refusal bounds(enum sfl_reason reason, uint64_t value, uint64_t bound)
 {
@@ -24,7 +24,7 @@ struct sfl_refusal sfl_limits_check_key(const struct sfl_limits *limits, struct 
     if (group.size > limits->group_bytes_max)
         return bounds(SFL_REASON_GROUP_SIZE, group.size, limits->group_bytes_max);
     for (size_t i = 0; i < group.size; i++) {
-        if (!is_group_byte(group.data[i]))
+        if (!may_be_in_group[group.data[i]])
             return (struct sfl_refusal){.reason = SFL_REASON_GROUP_BYTES};
     }
     return (struct sfl_refusal){.reason = SFL_REASON_NONE};

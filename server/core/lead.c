@@ -237,13 +237,9 @@ static enum sfl_reason append(struct sfl_table *table, struct sfl_flight *flight
 {
     if (bytes.size == 0)
         return SFL_REASON_NONE;
-    if (flight->value == NULL)
-        flight->value = sfl_value_create(table->allocator, table->usage);
-    if (flight->value == NULL)
-        return SFL_REASON_NO_MEMORY;
-    enum sfl_reason reason = sfl_value_append(flight->value, table->limits, bytes);
-    sfl_flight_account(table, flight);
-    return reason;
+    if (flight->value != NULL)
+        return sfl_value_append(flight->value, table->limits, bytes);
+    return sfl_value_create(table->allocator, table->usage, table->limits, bytes, &flight->value);
 }
 
 void sfl_step_chunk(struct sfl_step *step, const struct sfl_event *event)
@@ -263,6 +259,7 @@ void sfl_step_chunk(struct sfl_step *step, const struct sfl_event *event)
         fail_leader(step, flight, &refusal);
         return;
     }
+    sfl_flight_account(step->table, flight);
     flight->next_sequence++;
     if (event->chunk.data.size > 0 && !sfl_list_is_empty(&flight->live)) {
         struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_CHUNK);

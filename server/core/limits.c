@@ -20,6 +20,8 @@ const struct sfl_limits sfl_limits_default = {
 
 bool sfl_usage_take(_Atomic uint64_t *used, uint64_t amount, uint64_t max)
 {
+    if (amount == 0)
+        return true; // most outcomes have no texts, and a counter that all threads share is dear
     uint64_t before = atomic_fetch_add_explicit(used, amount, memory_order_relaxed);
     if (amount <= max && before <= max - amount)
         return true;
@@ -29,6 +31,8 @@ bool sfl_usage_take(_Atomic uint64_t *used, uint64_t amount, uint64_t max)
 
 void sfl_usage_give(_Atomic uint64_t *used, uint64_t amount)
 {
+    if (amount == 0)
+        return;
     uint64_t before = atomic_fetch_sub_explicit(used, amount, memory_order_relaxed);
     assert(before >= amount);
     (void)before;

@@ -124,7 +124,8 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
     struct sfl_table *table = step->table;
     bool forgotten = flight->place != SFL_PLACE_RUNNING;
     stop_running(step, flight);
-    sfl_flight_drop_value(table, flight);
+    sfl_value_unref(flight->value);
+    flight->value = NULL;
     if (flight->kept != outcome)
         sfl_outcome_unref(flight->kept);
     flight->kept = NULL;
@@ -157,10 +158,9 @@ void sfl_flight_abort(struct sfl_step *step, struct sfl_flight *flight,
         sfl_step_refuse(step, leader, refusal);
     }
     stop_running(step, flight);
-    sfl_flight_drop_value(step->table, flight);
     sfl_outcome_unref(flight->kept);
     flight->kept = NULL;
-    sfl_flight_account(step->table, flight);
+    sfl_flight_drop_value(step->table, flight);
     flight->state = SFL_FLIGHT_SETTLED;
     flight->refusal = *refusal;
     queue_followers(step, flight);

@@ -6,14 +6,41 @@
 // Small chunks are gathered in blocks that grow with the value, up to this size.
 enum { BLOCK_MAX = 64 * 1024 };
 
-struct sfl_value *sfl_value_create(const struct sfl_allocator *allocator, struct sfl_usage *usage)
+// Charges what a value of `size` bytes is to grow by.
+static enum sfl_reason take_room(struct sfl_usage *usage, const struct sfl_limits *limits,
+                                 uint64_t size, uint64_t more)
 {
-    struct sfl_value *value = sfl_alloc(allocator, sizeof(*value));
-    if (value == NULL)
-        return NULL;
-    *value = (struct sfl_value){.allocator = allocator, .usage = usage};
+    if (more > limits->value_bytes_max || size > limits->value_bytes_max - more)
+        return SFL_REASON_VALUE_LIMIT;
+    if (!sfl_usage_take(&usage->held_bytes, more, limits->held_bytes_max))
+        return SFL_REASON_HELD_LIMIT;
+    return SFL_REASON_NONE;
+}
+
+enum sfl_reason sfl_value_create(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+                                 const struct sfl_limits *limits, struct sfl_span bytes,
+                                 struct sfl_value **value_out)
+{
+    assert(bytes.size > 0);
+    enum sfl_reason reason = take_room(usage, limits, 0, bytes.size);
+    if (reason != SFL_REASON_NONE)
+        return reason;
+    struct sfl_value *value = sfl_alloc(allocator, sizeof(*value) + bytes.size);
+    if (value == NULL) {
+        sfl_usage_give(&usage->held_bytes, bytes.size);
+        return SFL_REASON_NO_MEMORY;
+    }
+    value->allocator = allocator;
+    value->usage = usage;
+    value->size = bytes.size;
+    value->last = &value->first;
+    value->first.next = NULL;
+    value->first.start = 0;
+    value->first.capacity = bytes.size;
+    memcpy(value->first.data, bytes.data, bytes.size);
     atomic_init(&value->references, 1);
-    return value;
+    *value_out = value;
+    return SFL_REASON_NONE;
 }
 
 struct sfl_value *sfl_value_ref(struct sfl_value *value)
@@ -31,20 +58,14 @@ void sfl_value_unref(struct sfl_value *value)
     assert(before > 0);
     if (before > 1)
         return;
-    struct sfl_block *block = value->first;
+    struct sfl_block *block = value->first.next;
     while (block != NULL) {
         struct sfl_block *next = block->next;
         sfl_free(value->allocator, block, sizeof(*block) + block->capacity);
         block = next;
     }
     sfl_usage_give(&value->usage->held_bytes, value->size);
-    sfl_free(value->allocator, value, sizeof(*value));
-}
-
-static size_t room_in_last(const struct sfl_value *value)
-{
-    const struct sfl_block *last = value->last;
-    return last == NULL ? 0 : (size_t)(last->start + last->capacity - value->size);
+    sfl_free(value->allocator, value, sizeof(*value) + value->first.capacity);
 }
 
 // A block for `size` bytes that do not fit into the last one; not linked yet.
@@ -66,12 +87,11 @@ enum sfl_reason sfl_value_append(struct sfl_value *value, const struct sfl_limit
 {
     if (bytes.size == 0)
         return SFL_REASON_NONE;
-    if (bytes.size > limits->value_bytes_max || value->size > limits->value_bytes_max - bytes.size)
-        return SFL_REASON_VALUE_LIMIT;
-    if (!sfl_usage_take(&value->usage->held_bytes, bytes.size, limits->held_bytes_max))
-        return SFL_REASON_HELD_LIMIT;
+    enum sfl_reason reason = take_room(value->usage, limits, value->size, bytes.size);
+    if (reason != SFL_REASON_NONE)
+        return reason;
 
-    size_t room = room_in_last(value);
+    size_t room = (size_t)(value->last->start + value->last->capacity - value->size);
     size_t head = bytes.size < room ? bytes.size : room;
     struct sfl_block *block = NULL;
     if (head < bytes.size) {
@@ -86,10 +106,7 @@ enum sfl_reason sfl_value_append(struct sfl_value *value, const struct sfl_limit
     if (block != NULL) {
         memcpy(block->data, bytes.data + head, bytes.size - head);
         block->start = value->size + head;
-        if (value->last == NULL)
-            value->first = block;
-        else
-            value->last->next = block;
+        value->last->next = block;
         value->last = block;
     }
     value->size += bytes.size;
@@ -102,7 +119,7 @@ struct sfl_span sfl_value_read(const struct sfl_value *value, uint64_t size,
     if (cursor->position >= size || max == 0)
         return sfl_span_of(NULL, 0);
     if (cursor->block == NULL)
-        cursor->block = value->first;
+        cursor->block = &value->first;
     else if (cursor->position == cursor->block->start + cursor->block->capacity)
         cursor->block = cursor->block->next;
 
@@ -149,15 +166,7 @@ static enum sfl_reason restore_value(const struct sfl_allocator *allocator, stru
     *value_out = NULL;
     if (bytes.size == 0)
         return SFL_REASON_NONE;
-    struct sfl_value *value = sfl_value_create(allocator, usage);
-    if (value == NULL)
-        return SFL_REASON_NO_MEMORY;
-    enum sfl_reason reason = sfl_value_append(value, limits, bytes);
-    if (reason != SFL_REASON_NONE)
-        sfl_value_unref(value);
-    else
-        *value_out = value;
-    return reason;
+    return sfl_value_create(allocator, usage, limits, bytes, value_out);
 }
 
 enum sfl_reason sfl_outcome_restore(const struct sfl_allocator *allocator, struct sfl_usage *usage,

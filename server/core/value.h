@@ -22,12 +22,15 @@ struct sfl_value {
     const struct sfl_allocator *allocator;
     struct sfl_usage *usage; // held_bytes is charged with every byte until the value is freed
     uint64_t size;
-    struct sfl_block *first;
     struct sfl_block *last;
+    struct sfl_block first;
 };
 
-// An empty value with one reference; NULL when there is no memory.
-struct sfl_value *sfl_value_create(const struct sfl_allocator *allocator, struct sfl_usage *usage);
+// A value of `bytes`, which are not empty, with one reference. SFL_REASON_NONE, or VALUE_LIMIT,
+// HELD_LIMIT, NO_MEMORY.
+enum sfl_reason sfl_value_create(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+                                 const struct sfl_limits *limits, struct sfl_span bytes,
+                                 struct sfl_value **value_out);
 
 // Takes one more reference. Any thread. NULL stays NULL.
 struct sfl_value *sfl_value_ref(struct sfl_value *value);

@@ -12,7 +12,7 @@ struct fixture {
     struct memory memory;
     struct sfl_limits limits;
     struct sfl_usage usage;
-    struct sfl_value *value;
+    struct sfl_value *value; // NULL until something is posted
     uint8_t posted[BYTES_MAX];
     size_t posted_size;
 };
@@ -24,8 +24,6 @@ static int open_fixture(void **state)
     memory_init(&f->memory);
     f->limits = sfl_limits_default;
     f->limits.value_bytes_max = BYTES_MAX;
-    f->value = sfl_value_create(&f->memory.allocator, &f->usage);
-    assert_non_null(f->value);
     *state = f;
     return 0;
 }
@@ -40,15 +38,29 @@ static int close_fixture(void **state)
     return 0;
 }
 
+static enum sfl_reason append(struct fixture *f, struct sfl_span bytes)
+{
+    if (f->value != NULL)
+        return sfl_value_append(f->value, &f->limits, bytes);
+    if (bytes.size == 0)
+        return SFL_REASON_NONE;
+    return sfl_value_create(&f->memory.allocator, &f->usage, &f->limits, bytes, &f->value);
+}
+
+static uint64_t size_of(const struct fixture *f)
+{
+    return f->value == NULL ? 0 : f->value->size;
+}
+
 static void post(struct fixture *f, struct choice *choice, size_t size)
 {
     uint8_t *from = f->posted + f->posted_size;
     for (size_t i = 0; i < size; i++)
         from[i] = (uint8_t)choice_below(choice, 256);
-    enum sfl_reason reason = sfl_value_append(f->value, &f->limits, sfl_span_of(from, size));
+    enum sfl_reason reason = append(f, sfl_span_of(from, size));
     assert_int_equal(reason, SFL_REASON_NONE);
     f->posted_size += size;
-    assert_int_equal(f->value->size, f->posted_size);
+    assert_int_equal(size_of(f), f->posted_size);
     assert_int_equal(f->usage.held_bytes, f->posted_size);
 }
 
@@ -99,13 +111,15 @@ static void a_cursor_at_the_end_goes_on_when_more_comes(void **state)
     }
 }
 
-static void nothing_is_read_of_an_empty_value(void **state)
+static void nothing_is_read_before_a_reader_was_told_of_anything(void **state)
 {
     struct fixture *f = *state;
+    struct choice choice = choice_of_seed(3);
+    post(f, &choice, 10);
     struct sfl_value_cursor cursor = {0};
     assert_int_equal(sfl_value_read(f->value, 0, &cursor, SIZE_MAX).size, 0);
-    assert_int_equal(sfl_value_append(f->value, &f->limits, sfl_span_of(NULL, 0)), SFL_REASON_NONE);
-    assert_int_equal(f->value->size, 0);
+    assert_int_equal(append(f, sfl_span_of(NULL, 0)), SFL_REASON_NONE);
+    assert_int_equal(f->value->size, 10);
 }
 
 static void a_value_over_its_limit_is_refused_and_stays_as_it_was(void **state)
@@ -137,6 +151,19 @@ static void bytes_over_what_may_be_held_are_refused_and_not_charged(void **state
     post(f, &choice, 40);
 }
 
+static void a_value_that_is_too_large_at_once_is_not_made(void **state)
+{
+    struct fixture *f = *state;
+    struct sfl_span bytes = sfl_span_of(f->posted, 101);
+    f->limits.value_bytes_max = 100;
+    assert_int_equal(append(f, bytes), SFL_REASON_VALUE_LIMIT);
+    f->limits.value_bytes_max = 101;
+    f->limits.held_bytes_max = 100;
+    assert_int_equal(append(f, bytes), SFL_REASON_HELD_LIMIT);
+    assert_null(f->value);
+    assert_int_equal(f->usage.held_bytes, 0);
+}
+
 static void without_memory_an_append_changes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -146,7 +173,7 @@ static void without_memory_an_append_changes_nothing(void **state)
         uint64_t failures = f->memory.failures;
         memory_fail(&f->memory, 1, 1);
         struct sfl_span bytes = sfl_span_of(f->posted, size);
-        enum sfl_reason reason = sfl_value_append(f->value, &f->limits, bytes);
+        enum sfl_reason reason = append(f, bytes);
         if (f->memory.failures == failures) {
             // It fitted into the last block; the same bytes are what was posted, then.
             assert_int_equal(reason, SFL_REASON_NONE);
@@ -156,14 +183,12 @@ static void without_memory_an_append_changes_nothing(void **state)
             assert_int_equal(reason, SFL_REASON_NO_MEMORY);
         }
         memory_fail_never(&f->memory);
-        assert_int_equal(f->value->size, f->posted_size);
+        assert_int_equal(size_of(f), f->posted_size);
         assert_int_equal(f->usage.held_bytes, f->posted_size);
         post(f, &choice, size);
     }
     struct sfl_value_cursor cursor = {0};
     read_up_to(f, &cursor, f->posted_size, SIZE_MAX);
-    memory_fail(&f->memory, 1, 1);
-    assert_null(sfl_value_create(&f->memory.allocator, &f->usage));
 }
 
 static void the_last_reference_gives_the_charge_back(void **state)
@@ -189,9 +214,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_FIXTURE(readers_at_any_pace_get_the_bytes_that_were_posted),
         WITH_FIXTURE(a_cursor_at_the_end_goes_on_when_more_comes),
-        WITH_FIXTURE(nothing_is_read_of_an_empty_value),
+        WITH_FIXTURE(nothing_is_read_before_a_reader_was_told_of_anything),
         WITH_FIXTURE(a_value_over_its_limit_is_refused_and_stays_as_it_was),
         WITH_FIXTURE(bytes_over_what_may_be_held_are_refused_and_not_charged),
+        WITH_FIXTURE(a_value_that_is_too_large_at_once_is_not_made),
         WITH_FIXTURE(without_memory_an_append_changes_nothing),
         WITH_FIXTURE(the_last_reference_gives_the_charge_back),
     };
