@@ -17,9 +17,9 @@ type call struct {
 	deadline time.Time // zero: none
 	handle   *Call     // of a started call; otherwise nil
 
-	// Called under the lock when this call is told to lead: starts the function somewhere, which
-	// ends with Leader.finish.
-	lead func(*Leader)
+	// Called under the lock when this call is told to lead: lets Leader.run run somewhere.
+	lead        func(*Leader)
+	hasFunction bool
 
 	seat    *seat   // where it waits; nil once its ending is known
 	leader  *Leader // while its function runs
@@ -36,6 +36,9 @@ func (c *Client) start(ctx context.Context, call *call) {
 		call.deadline = deadline
 	}
 	problem := call.options.problem()
+	if problem == nil && !call.hasFunction && call.options.role != FollowOnly {
+		problem = statusErrorf(codes.InvalidArgument, "the function is nil: only FollowOnly can do without")
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {

@@ -50,22 +50,22 @@ func Do[T any](ctx context.Context, target Target, key string,
 	if err != nil {
 		return Result[T]{}, err
 	}
-	call := &call{options: options}
-	call.lead = leadInBackground(ctx, options.codec.Marshal, func(ctx context.Context, _ *Leader) (any, error) {
-		return fn(ctx)
-	})
+	call := &call{options: options, hasFunction: fn != nil}
+	run := func(ctx context.Context, _ *Leader) (any, error) { return fn(ctx) }
+	call.lead = leadInBackground(ctx, options.codec.Marshal, run)
 	client.start(ctx, call)
 	return resultOf[T](call.wait(ctx), options.codec)
 }
 
-// Do is like the function Do, with bytes: fn makes the value by writing it to its leader.
+// Do is like the function Do, with bytes: fn makes the value by writing it to its leader. Merged
+// callers share the bytes, which are not to be changed.
 func (c *Client) Do(ctx context.Context, key string, fn func(ctx context.Context, leader *Leader) error,
 	opts ...Option) (Result[[]byte], error) {
 	client, options, err := resolve(c, key, opts)
 	if err != nil {
 		return Result[[]byte]{}, err
 	}
-	call := &call{options: options, lead: leadByWriting(ctx, fn)}
+	call := &call{options: options, hasFunction: fn != nil, lead: leadByWriting(ctx, fn)}
 	client.start(ctx, call)
 	return resultOf[[]byte](call.wait(ctx), Raw)
 }
@@ -85,14 +85,12 @@ func resolve(target Target, key string, opts []Option) (*Client, *options, error
 }
 
 // leadInBackground starts the function in a goroutine, with a context that the leader cancels.
-func leadInBackground(ctx context.Context, encode func(any) ([]byte, error),
+func leadInBackground(ctx context.Context, encode encoder,
 	fn func(ctx context.Context, leader *Leader) (any, error)) func(*Leader) {
 	return func(leader *Leader) {
 		inner := context.WithValue(context.WithoutCancel(ctx), leaderKey{}, leader)
 		inner, leader.cancel = context.WithCancelCause(inner)
-		go runFunction(
-			func() (any, error) { return fn(inner, leader) },
-			func(how end) { leader.finish(how, encode) })
+		go leader.run(func() (any, error) { return fn(inner, leader) }, encode)
 	}
 }
 
@@ -137,7 +135,7 @@ func valueOf[T any](outcome *outcome, codec Codec) (value T, err error) {
 
 func isZero(value any) bool { return value == nil || reflect.ValueOf(value).IsZero() }
 
-func panicToError(how end) *FunctionError {
+func panicToError(how *ended) *FunctionError {
 	return &FunctionError{
 		Kind:      KindPanic,
 		Message:   fmt.Sprint(how.recovered),

@@ -116,6 +116,7 @@ func (g *Group) start(key string) (*groupCall, error) {
 		return nil, err
 	}
 	call := &groupCall{leads: make(chan *Leader, 1)}
+	call.hasFunction = true // if not it panics, as any call of nil does
 	call.options = client.newOptions(wireKey(key), opts)
 	call.lead = func(leader *Leader) { call.leads <- leader }
 	client.start(context.Background(), &call.call)
@@ -125,10 +126,13 @@ func (g *Group) start(key string) (*groupCall, error) {
 func (c *groupCall) run(fn func() (any, error)) (v any, err error, shared bool) {
 	select {
 	case leader := <-c.leads:
-		runFunction(fn, func(how end) { leader.finish(how, c.options.codec.Marshal) })
+		how := leader.run(fn, c.options.codec.Marshal)
+		<-c.done
+		if how.panicked { // whatever has become of the flight
+			panic(&panicError{value: how.recovered, stack: how.stack})
+		}
 	case <-c.done:
 	}
-	<-c.done
 	result, err := resultOf[any](c.end, c.options.codec)
 	if err == errGoexit {
 		runtime.Goexit()

@@ -285,20 +285,25 @@ func (l *Leader) toFinish() *pb.Finish {
 
 // ---- from the function ----
 
-// end is how a function ended: it returned, or panicked, or did neither.
-type end struct {
-	returned  bool
-	value     any
-	err       error
+// ended is how a function ended: it returned, or panicked, or did neither.
+type ended struct {
+	returned bool
+	value    any
+	err      error
+	bytes    []byte // of the value
+
 	panicked  bool
 	recovered any
 	stack     string
 }
 
-// runFunction calls the function and tells how it ended, also when it ends its goroutine.
-func runFunction(fn func() (any, error), ended func(end)) {
-	how := end{}
-	defer func() { ended(how) }()
+// encoder makes bytes of a value; nil: the function can only write.
+type encoder func(value any) ([]byte, error)
+
+// run calls the function, and ends the flight as that ended, also when it ends its goroutine.
+func (l *Leader) run(fn func() (any, error), encode encoder) ended {
+	how := ended{}
+	defer func() { l.finish(&how) }()
 	func() {
 		defer func() {
 			if how.returned {
@@ -311,28 +316,41 @@ func runFunction(fn func() (any, error), ended func(end)) {
 			}
 		}()
 		how.value, how.err = fn()
+		l.encode(&how, encode)
 		how.returned = true
 	}()
+	return how
 }
 
-// finish ends the flight as the function ended. `encode` makes bytes of a value.
-func (l *Leader) finish(how end, encode func(any) ([]byte, error)) {
-	outcome, bytes := l.outcomeOf(how, encode)
+// encode makes bytes of what the function returned. A zero value beside an error is none.
+func (l *Leader) encode(how *ended, encode encoder) {
+	if encode == nil || l.hasWritten() || (how.err != nil && isZero(how.value)) {
+		return
+	}
+	bytes, err := encode(how.value)
+	if err == nil {
+		how.bytes = bytes
+	} else if how.err == nil {
+		how.err = statusErrorf(codes.InvalidArgument, "the value cannot be encoded: %v", err)
+	}
+}
+
+func (l *Leader) hasWritten() bool {
 	l.client.mu.Lock()
 	defer l.client.mu.Unlock()
-	for len(bytes) > 0 && l.tooLarge == nil {
-		part := bytes[:min(len(bytes), chunkBytesMax)]
-		bytes = bytes[len(part):]
-		if l.append(part, false) != nil {
-			break
-		}
+	return l.written
+}
+
+// finish ends the flight.
+func (l *Leader) finish(how *ended) {
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	for rest := how.bytes; len(rest) > 0 && l.tooLarge == nil; {
+		part := rest[:min(len(rest), chunkBytesMax)]
+		rest = rest[len(part):]
+		_ = l.append(part, false) // sets tooLarge
 	}
-	if l.tooLarge != nil && outcome.kind == KindOK { // a value that is not whole must not look so
-		outcome.kind, outcome.err = KindError, l.tooLarge
-		outcome.hasNative = false
-	}
-	outcome.pieces = l.pieces
-	l.outcome = outcome
+	l.outcome = l.outcomeOf(how)
 	if l.cancel != nil {
 		l.cancel(nil)
 	}
@@ -342,35 +360,23 @@ func (l *Leader) finish(how end, encode func(any) ([]byte, error)) {
 	l.call.onFunctionEnded(l)
 }
 
-// outcomeOf makes the outcome and the bytes of what the function returned.
-func (l *Leader) outcomeOf(how end, encode func(any) ([]byte, error)) (*outcome, []byte) {
+func (l *Leader) outcomeOf(how *ended) *outcome {
+	outcome := &outcome{kind: KindPanic, pieces: l.pieces}
 	switch {
 	case how.panicked:
-		return &outcome{kind: KindPanic, err: panicToError(how)}, nil
+		outcome.err = panicToError(how)
+		return outcome
 	case !how.returned:
-		return &outcome{kind: KindAbandoned, err: errGoexit}, nil
+		outcome.kind, outcome.err = KindAbandoned, errGoexit
+		return outcome
 	}
-	outcome := &outcome{kind: kindOfError(how.err), err: how.err}
-	if encode == nil || l.hasWritten() {
-		return outcome, nil
+	outcome.kind, outcome.err = kindOfError(how.err), how.err
+	if l.tooLarge != nil && how.err == nil { // a value that is not whole must not look so
+		outcome.kind, outcome.err = KindError, l.tooLarge
+		return outcome
 	}
-	outcome.native, outcome.hasNative = how.value, true
-	if how.err != nil && isZero(how.value) {
-		return outcome, nil
+	if !l.written {
+		outcome.native, outcome.hasNative = how.value, true
 	}
-	bytes, err := encode(how.value)
-	if err != nil && how.err == nil {
-		outcome.kind = KindError
-		outcome.err = statusErrorf(codes.InvalidArgument, "the value cannot be encoded: %v", err)
-	}
-	if err != nil {
-		return outcome, nil
-	}
-	return outcome, bytes
-}
-
-func (l *Leader) hasWritten() bool {
-	l.client.mu.Lock()
-	defer l.client.mu.Unlock()
-	return l.written
+	return outcome
 }

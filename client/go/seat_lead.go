@@ -184,7 +184,8 @@ func (s *seat) nextFrame() (frame *pb.CallRequest, bytes int, more bool) {
 	case s.wantsJoin:
 		s.wantsJoin = false
 		s.putJoin(frame)
-		return frame, len(s.options.key), false
+		o := s.options
+		return frame, len(o.key) + len(o.group) + len(o.caller) + len(o.fingerprint), false
 	case s.leader == nil || !s.answered:
 		return nil, 0, false
 	case s.wantsRenew:
@@ -205,8 +206,8 @@ func (s *seat) nextFrame() (frame *pb.CallRequest, bytes int, more bool) {
 	s.wantsFinish = false
 	finish := s.leader.toFinish()
 	frame.Step = &pb.CallRequest_Finish{Finish: finish}
-	outcome := finish.Outcome
-	return frame, len(outcome.Value) + len(outcome.Stack) + len(outcome.Details), false
+	o := finish.Outcome
+	return frame, len(o.Value) + len(o.Message) + len(o.Type) + len(o.Stack) + len(o.Details), false
 }
 
 func (s *seat) putJoin(frame *pb.CallRequest) {

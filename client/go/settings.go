@@ -102,6 +102,7 @@ func readSettings(given ClientOptions) (settings, error) {
 		grpc.WithTransportCredentials(secure),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageBytesMax)),
 		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(), // the client tries again by itself
 		grpc.WithUserAgent("singleflight-go/" + Version),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time:    orDefault(given.KeepaliveTime, 20*time.Second),

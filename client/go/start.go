@@ -35,7 +35,12 @@ func (c *Client) Start(ctx context.Context, key string,
 	fn func(ctx context.Context, leader *Leader) error, opts ...Option) *Call {
 	started := &Call{wake: make(chan struct{}, 1)}
 	client, options, err := resolve(c, key, opts)
-	started.call = &call{options: options, handle: started, lead: leadByWriting(ctx, fn)}
+	started.call = &call{
+		options:     options,
+		handle:      started,
+		hasFunction: fn != nil,
+		lead:        leadByWriting(ctx, fn),
+	}
 	if err != nil { // only the default client could not be made
 		started.call.done = make(chan struct{})
 		started.call.deliver(&ending{status: err.(*StatusError)})

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package singleflight
+
+import (
+	"testing"
+	"time"
+)
+
+// WaitForMerged waits until so many calls of a key of the default group share a seat.
+func (c *Client) WaitForMerged(t testing.TB, key string, calls int) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		merged := 0
+		for _, seat := range c.merging[flightKey{"", key}] {
+			merged = max(merged, len(seat.calls))
+		}
+		c.mu.Unlock()
+		if merged == calls {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d calls share a seat, not %d", merged, calls)
+		}
+	}
+}
