@@ -6,12 +6,14 @@
 #include "src/outcome.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 
-// On the stack of the thread that waits.
+// On the stack of the thread that waits. The client's thread sets a field, then posts: twice at
+// most, for the lead and for the end. After a post it touches nothing here until the next event.
 struct waiting {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
+    sem_t events;
     struct singleflight_leader *leader; // its function is to run
     struct singleflight_result *result;
     struct singleflight_call *call;
@@ -21,27 +23,24 @@ struct waiting {
 static void on_lead(void *context, struct singleflight_leader *leader)
 {
     struct waiting *waiting = context;
-    pthread_mutex_lock(&waiting->lock);
     waiting->leader = leader;
-    pthread_cond_signal(&waiting->changed);
-    pthread_mutex_unlock(&waiting->lock);
+    sem_post(&waiting->events);
 }
 
 static void on_done(void *context, struct singleflight_result *result)
 {
     struct waiting *waiting = context;
-    pthread_mutex_lock(&waiting->lock);
     waiting->result = result;
-    pthread_cond_signal(&waiting->changed);
-    pthread_mutex_unlock(&waiting->lock);
+    sem_post(&waiting->events);
 }
 
-static void wait_for_result(struct waiting *waiting)
+static void wait_for_event(struct waiting *waiting)
 {
-    pthread_mutex_lock(&waiting->lock);
-    while (waiting->result == NULL)
-        pthread_cond_wait(&waiting->changed, &waiting->lock);
-    pthread_mutex_unlock(&waiting->lock);
+    int error;
+    do {
+        error = sem_wait(&waiting->events);
+    } while (error != 0 && errno == EINTR);
+    assert(error == 0);
 }
 
 // The function has left by pthread_exit(), cancellation or an exception: nobody takes the result.
@@ -50,9 +49,10 @@ static void abandon(void *context)
     struct waiting *waiting = context;
     singleflight_leader_finish(waiting->leader, SINGLEFLIGHT_OUTCOME_ABANDONED);
     singleflight_call_cancel(waiting->call);
-    wait_for_result(waiting);
+    wait_for_event(waiting);
     singleflight_result_free(waiting->result);
     sfl_call_unref(waiting->call);
+    sem_destroy(&waiting->events);
 }
 
 // The function may be cancelled as its thread was set to before; this library may not.
@@ -72,14 +72,11 @@ static void run(struct waiting *waiting, singleflight_function *function, void *
 // A call leads once at most: one that loses the lead ends.
 static void wait_and_run(struct waiting *waiting, singleflight_function *function, void *context)
 {
-    pthread_mutex_lock(&waiting->lock);
-    while (waiting->leader == NULL && waiting->result == NULL)
-        pthread_cond_wait(&waiting->changed, &waiting->lock);
-    bool leads = waiting->leader != NULL;
-    pthread_mutex_unlock(&waiting->lock);
-    if (leads)
-        run(waiting, function, context);
-    wait_for_result(waiting);
+    wait_for_event(waiting);
+    if (waiting->leader == NULL)
+        return;
+    run(waiting, function, context);
+    wait_for_event(waiting); // the end waits for the function's
 }
 
 static enum singleflight_status give(struct singleflight_result *result,
@@ -106,22 +103,21 @@ enum singleflight_status singleflight_do(struct singleflight_client *client,
         .on_lead = function == NULL ? NULL : on_lead,
         .on_done = on_done,
     };
-    struct waiting waiting = {
-        .lock = PTHREAD_MUTEX_INITIALIZER,
-        .changed = PTHREAD_COND_INITIALIZER,
-    };
+    struct waiting waiting = {.call = NULL};
     const char *problem = NULL;
     enum sfl_status status =
         sfl_call_create(client, options, &events, &waiting, true, &waiting.call, &problem);
     if (status != SFL_OK)
         return give(sfl_result_of_status(sfl_error_of(status), problem), result_out);
+    int error = sem_init(&waiting.events, 0, 0);
+    assert(error == 0);
+    (void)error;
     // The events refer to this stack until the end.
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &waiting.cancel_state);
     sfl_call_start(sfl_call_ref(waiting.call));
     wait_and_run(&waiting, function, context);
     pthread_setcancelstate(waiting.cancel_state, NULL);
     sfl_call_unref(waiting.call);
-    pthread_cond_destroy(&waiting.changed);
-    pthread_mutex_destroy(&waiting.lock);
+    sem_destroy(&waiting.events);
     return give(waiting.result, result_out);
 }
