@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from . import aio
 from ._core.model import Kind, LeaderLoss, Role
 from ._shell import KeyLike
 from ._version import __version__
 from .client import Client, Lead, Pending, Stream
 from .codec import JSON, RAW, Codec
+from .decorator import coalesce, current_lead, default_aio_client, default_client
 from .errors import (
     AbandonedError,
     AbortedError,
@@ -63,4 +65,9 @@ __all__ = [
     "UnavailableError",
     "UsedAfterForkError",
     "__version__",
+    "aio",
+    "coalesce",
+    "current_lead",
+    "default_aio_client",
+    "default_client",
 ]

@@ -9,20 +9,34 @@ import contextvars
 import os
 import time
 import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from random import Random
 from typing import Any, Generic, TypeVar, Union
 
+import grpc
+
+from ._core import effects
+from ._core.backoff import Backoff
 from ._core.lead import Lead as CoreLead
-from ._core.model import Code, Ended, Kind, Outcome, Settings
-from .codec import Codec
+from ._core.model import Ended, Kind, Outcome, Role, Settings
+from .codec import JSON, Codec
 from .errors import (
     FUNCTION_ERRORS,
     CodecError,
     FunctionError,
+    InvalidArgumentError,
     ResourceExhaustedError,
     UsedAfterForkError,
     status_error,
 )
-from .options import Duration, milliseconds
+from .options import (
+    Duration,
+    channel_options,
+    default_caller,
+    milliseconds,
+    read_settings,
+)
 from .results import Audience, Result
 
 T = TypeVar("T")
@@ -31,7 +45,7 @@ _TEXT_BYTES_MAX = 64 * 1024
 _DETAILS_BYTES_MAX = 64 * 1024
 
 # Of the exceptions that are no Exception these say that the leader goes, not that the work failed.
-_LEAVING = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
+LEAVING = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
 
 # And of those that are, these say that the program is broken, not that the work failed.
 _PANICS = (AssertionError, MemoryError, RecursionError, SystemError)
@@ -87,7 +101,7 @@ def kind_of(error: BaseException) -> Kind:
     """What an exception of the function counts as."""
     if isinstance(error, FunctionError):
         return error.kind
-    if isinstance(error, _LEAVING):
+    if isinstance(error, LEAVING):
         return Kind.ABANDONED
     if isinstance(error, _PANICS) or not isinstance(error, Exception):
         return Kind.PANIC
@@ -96,7 +110,7 @@ def kind_of(error: BaseException) -> Kind:
 
 def outcome_of(error: BaseException, lead: LeadBase) -> Outcome:
     """The outcome of a function that raised ``error``."""
-    if isinstance(error, _LEAVING):
+    if isinstance(error, LEAVING):
         lead.pass_on()
     name, stack, message, code, details = _type_name(error), "", str(error), 0, b""
     if isinstance(error, FunctionError):
@@ -199,6 +213,12 @@ class LeadBase:
             "where the client is made"
         )
 
+    def echo(self, data: bytes) -> None:
+        """A live caller that leads sees its own chunks, as it would those of another leader."""
+        call = self._lead.call
+        if data and call.join.live:
+            call.shell.put(effects.Chunk(call, data))  # type: ignore[attr-defined]
+
     def encode(self, codec: Codec, value: object) -> bytes:
         """What the function returned; None after it wrote adds nothing."""
         data = b"" if value is None and self.wrote else codec.encode(value)
@@ -268,13 +288,102 @@ def result_of(
 
 
 @contextlib.contextmanager
-def leading(lead: object):  # type: ignore[no-untyped-def]
+def leading(lead: object) -> Iterator[None]:
     """While the function runs."""
     reset = lead_variable.set(lead)
     try:
         yield
     finally:
         lead_variable.reset(reset)
+
+
+class ClientBase:
+    """Merges equal work of all processes that ask the same servers.
+
+    One client per process is the usual number. It connects when the first call needs it; a client
+    that has been used does not work in a child of the process.
+
+    Args:
+        addresses: servers, ``"host:port"`` or ``"unix:/path"``, in a list or separated by commas.
+            Default: the environment variable ``SINGLEFLIGHT_ADDRESS``, or ``127.0.0.1:7433``. With
+            several, each key has one home among them, so all programs must write them alike.
+        caller: the name in listings, at most 128 bytes. Default: ``<program>@<host>:<process id>``.
+        fail_open: when no server can be reached, run the function here, and say so in the result.
+        connect_timeout: how long a call looks for a server before it gives up, or fails open.
+        backoff_min: the first bound of the random wait between two tries to connect.
+        backoff_max: the last bound; it doubles in between.
+        keepalive_time: a ping goes out after so much silence.
+        keepalive_timeout: the connection is given up when nothing answers it for so long.
+        result_limit: the largest value in bytes that this client makes or takes.
+        credentials: gRPC's channel credentials. Default: none, plain text.
+        codec: how values become bytes. Default: JSON.
+
+    Raises:
+        InvalidArgumentError: an address or an option cannot be read.
+    """
+
+    def __init__(
+        self,
+        addresses: str | Sequence[str] | None = None,
+        *,
+        caller: str | None = None,
+        fail_open: bool = False,
+        connect_timeout: Duration = None,
+        backoff_min: Duration = None,
+        backoff_max: Duration = None,
+        keepalive_time: Duration = None,
+        keepalive_timeout: Duration = None,
+        result_limit: int = 0,
+        credentials: grpc.ChannelCredentials | None = None,
+        codec: Codec = JSON,
+    ) -> None:
+        self._settings = read_settings(
+            addresses, caller, fail_open, connect_timeout, backoff_min, backoff_max, result_limit
+        )
+        self._names_itself = caller is None
+        self._options = channel_options(keepalive_time, keepalive_timeout)
+        self._credentials = credentials
+        self._codec = codec
+
+    def _settings_now(self) -> Settings:
+        # Perhaps in a child of the process that made it.
+        if not self._names_itself:
+            return self._settings
+        return replace(self._settings, caller=default_caller())
+
+
+class Tries:
+    """A request that is sent again while its server cannot be reached, for a bounded time."""
+
+    def __init__(self, settings: Settings, address: str, timeout: float | None) -> None:
+        self._backoff = Backoff(settings.backoff_min, settings.backoff_max, Random())
+        self._address = address
+        self._deadline = clock() + (timeout or settings.connect_timeout)
+        self._unavailable = ""
+
+    @property
+    def left(self) -> float:
+        """Seconds for the next try."""
+        return max(0.001, self._deadline - clock())
+
+    def wait_after(self, code: grpc.StatusCode, text: str) -> float:
+        """How long to wait before the next try. Raises when that was the last."""
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED and self._unavailable:
+            code, text = grpc.StatusCode.UNAVAILABLE, self._unavailable  # that is why
+        wait = self._backoff.next()
+        again = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        if not again or clock() + wait >= self._deadline:
+            raise status_error(code.value[0], f"{self._address}: {text}")
+        self._unavailable = text
+        return wait
+
+
+def check_function(function: object, role: int) -> None:
+    """Raises when a call that may lead has nothing to run."""
+    if function is None and role != Role.FOLLOW_ONLY:
+        raise InvalidArgumentError(
+            "the function is missing: only FOLLOW_ONLY calls can do without one"
+        )
 
 
 class StreamBase(Generic[T]):
@@ -295,11 +404,6 @@ class StreamBase(Generic[T]):
 def abandoned(why: str) -> Outcome:
     """The outcome of a function that was never begun."""
     return Outcome(Kind.ABANDONED, message=why)
-
-
-def cancelled(why: str) -> Ended:
-    """The end of a call that was cancelled."""
-    return Ended(Code.CANCELLED, why)
 
 
 KeyLike = Union[str, bytes]

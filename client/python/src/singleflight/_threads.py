@@ -22,15 +22,14 @@ from singleflight.v1 import singleflight_pb2 as pb
 from singleflight.v1 import singleflight_pb2_grpc as pb_grpc
 
 from ._core import effects
-from ._core.backoff import Backoff
 from ._core.call import Call
 from ._core.core import Core
 from ._core.lead import Lead
 from ._core.model import Code, Join, Settings
 from ._core.server import Server
 from ._core.session import Session
-from ._shell import ForkGuard, abandoned, clock
-from .errors import CallCancelledError, status_error
+from ._shell import ForkGuard, Tries, abandoned, clock
+from .errors import CallCancelledError
 from .results import Forgotten
 
 T = TypeVar("T")
@@ -256,21 +255,21 @@ class Engine:
 
     def forget(self, group: str, key: bytes, if_unshared: bool, timeout: float | None) -> Forgotten:
         """Asks the key's home, again and again while it cannot be reached."""
-        settings = self.settings
-        join = Join(group, key, "", 0, False, False)
-        server = self._ask(lambda: self._server_of(join))
+        server = self._ask(partial(self._server_of, Join(group, key, "", 0, False, False)))
         request = pb.ForgetRequest(group=group, key=key, if_unshared=if_unshared)
-        backoff = Backoff(settings.backoff_min, settings.backoff_max, self._core.random)
-        deadline = clock() + (timeout or settings.connect_timeout)
+        tries = Tries(self.settings, server.address, timeout)
         try:
-            while True:
+            while not self.closed.is_set():
                 try:
-                    answer = self._forget_once(server, request, deadline - clock())
+                    answer = self._forget_once(server, request, tries.left)
                     return Forgotten(answer.flight, answer.retained)
                 except grpc.RpcError as error:
-                    self._check_forget(server, error, deadline - clock())
-                if self.closed.wait(backoff.next()):
-                    raise CallCancelledError("the client was closed")
+                    if self.closed.is_set():
+                        break
+                    problem: Any = error  # a call as well
+                    wait = tries.wait_after(problem.code(), problem.details())
+                self.closed.wait(wait)
+            raise CallCancelledError("the client was closed")
         finally:  # calls that come from now on start anew
             self._post(partial(self._core.stop_merging, group, key))
 
@@ -287,14 +286,6 @@ class Engine:
             return pb_grpc.SingleFlightStub(stream.channel).Forget(request, timeout=timeout)
         with self.channel(server.address) as channel:
             return pb_grpc.SingleFlightStub(channel).Forget(request, timeout=timeout)
-
-    def _check_forget(self, server: Server, error: Any, left: float) -> None:
-        code = error.code()
-        again = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-        if self.closed.is_set():
-            raise CallCancelledError("the client was closed")
-        if not again or left <= 0:
-            raise status_error(code.value[0], f"{server.address}: {error.details()}") from None
 
     # ---- the end
 

@@ -5,35 +5,31 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
-import grpc
-
 from ._core import effects
 from ._core.lead import Lead as CoreLead
-from ._core.model import Ended, Role
+from ._core.model import Ended
 from ._shell import (
-    _LEAVING,
+    LEAVING,
+    ClientBase,
     LeadBase,
     StreamBase,
+    check_function,
     leading,
     outcome_of,
     result_of,
 )
 from ._threads import Engine
-from .codec import JSON, RAW, Codec
-from .errors import CallCancelledError, InvalidArgumentError
+from .codec import RAW, Codec
+from .errors import CallCancelledError
 from .options import (
     CallOptions,
     Duration,
-    channel_options,
-    default_caller,
     key_bytes,
     read_join,
-    read_settings,
     read_timeout,
     seconds,
 )
@@ -43,6 +39,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 T = TypeVar("T")
+
+_start_lock = threading.Lock()  # before the engines of all clients, while they start
 
 #: What is run by the one caller that leads. What it returns is the value.
 Function = Callable[["Lead"], T]
@@ -80,8 +78,7 @@ class Lead(LeadBase):
         data = bytes(data)
         if not self._engine.write(self._lead, data):
             raise self.too_large()
-        if self._lead.call.join.live:
-            self._lead.call.shell.put(effects.Chunk(self._lead.call, data))  # type: ignore[attr-defined]
+        self.echo(data)
         if self._lead.was_full:
             with self._changed:
                 self._changed.wait_for(lambda: self.lost or not self._lead.was_full)
@@ -122,8 +119,7 @@ class _Runner:
                 value = self.function(lead)
             data = lead.encode(self.codec, value)
             outcome = lead.success(data)
-            if data and core.call.join.live and outcome.value:
-                core.call.shell.put(effects.Chunk(core.call, data))  # type: ignore[attr-defined]
+            lead.echo(outcome.value)
         except BaseException as error:
             self.own_error = error
             outcome = outcome_of(error, lead)
@@ -230,68 +226,22 @@ class Stream(Pending[T]):
             self._thread.join()
 
 
-class Client:
-    """Merges equal work of all processes that ask the same servers.
+class Client(ClientBase):  # noqa: D101  # it is the next line
+    __doc__ = ClientBase.__doc__
 
-    One client per process is the usual number. It may be shared by threads. It starts its threads
-    and connects when the first call needs it; a client that has been used does not work in a child
-    of the process.
-
-    Args:
-        addresses: servers, ``"host:port"`` or ``"unix:/path"``, in a list or separated by commas.
-            Default: the environment variable ``SINGLEFLIGHT_ADDRESS``, or ``127.0.0.1:7433``. With
-            several, each key has one home among them, so all programs must write them alike.
-        caller: the name in listings, at most 128 bytes. Default: ``<program>@<host>:<process id>``.
-        fail_open: when no server can be reached, run the function here, and say so in the result.
-        connect_timeout: how long a call looks for a server before it gives up, or fails open.
-        backoff_min: the first bound of the random wait between two tries to connect.
-        backoff_max: the last bound; it doubles in between.
-        keepalive_time: a ping goes out after so much silence.
-        keepalive_timeout: the connection is given up when nothing answers it for so long.
-        result_limit: the largest value in bytes that this client makes or takes.
-        credentials: gRPC's channel credentials. Default: none, plain text.
-        codec: how values become bytes. Default: JSON.
-    """
-
-    def __init__(
-        self,
-        addresses: str | Sequence[str] | None = None,
-        *,
-        caller: str | None = None,
-        fail_open: bool = False,
-        connect_timeout: Duration = None,
-        backoff_min: Duration = None,
-        backoff_max: Duration = None,
-        keepalive_time: Duration = None,
-        keepalive_timeout: Duration = None,
-        result_limit: int = 0,
-        credentials: grpc.ChannelCredentials | None = None,
-        codec: Codec = JSON,
-    ) -> None:
-        self._settings = read_settings(
-            addresses, caller, fail_open, connect_timeout, backoff_min, backoff_max, result_limit
-        )
-        self._names_itself = caller is None
-        self._options = channel_options(keepalive_time, keepalive_timeout)
-        self._credentials = credentials
-        self._codec = codec
-        self._lock = threading.Lock()
-        self._engine: Engine | None = None
-        self._closed = False
+    _engine: Engine | None = None
+    _closed = False
 
     def _started(self) -> Engine:
         engine = self._engine
         if engine is not None:
             engine.guard.check()
         if engine is None or self._closed:
-            with self._lock:
+            with _start_lock:
                 if self._closed:
                     raise CallCancelledError("the client is closed")
                 if self._engine is None:
-                    settings = self._settings
-                    if self._names_itself:  # perhaps in a child of the process that made it
-                        settings = replace(settings, caller=default_caller())
-                    self._engine = Engine(settings, self._options, self._credentials)
+                    self._engine = Engine(self._settings_now(), self._options, self._credentials)
                 engine = self._engine
         return engine
 
@@ -323,7 +273,7 @@ class Client:
         """
         engine = self._started()
         join = read_join(engine.settings, key, options)
-        _check_function(function, join.role)
+        check_function(function, join.role)
         runner = _Runner(engine, function, codec or self._codec)
         events: queue.SimpleQueue[effects.Effect] = queue.SimpleQueue()
         call = engine.begin(join, read_timeout(options), events)
@@ -334,7 +284,7 @@ class Client:
                     break
                 if isinstance(event, effects.Leads):
                     runner.run(event.lead)
-                    if isinstance(runner.own_error, _LEAVING):
+                    if isinstance(runner.own_error, LEAVING):
                         raise runner.own_error
         except BaseException:  # KeyboardInterrupt, while it waits or while its function runs
             engine.abandon(call)
@@ -353,7 +303,7 @@ class Client:
         """As :meth:`do`, but returns at once. The function, if it runs, has a thread of its own."""
         engine = self._started()
         join = read_join(engine.settings, key, options)
-        _check_function(function, join.role)
+        check_function(function, join.role)
         pending: Pending[T] = Pending(_Runner(engine, function, codec or self._codec), check)
         pending._begin(join, read_timeout(options))
         return pending
@@ -373,7 +323,7 @@ class Client:
         """
         engine = self._started()
         join = read_join(engine.settings, key, options, live=True)
-        _check_function(function, join.role)
+        check_function(function, join.role)
         stream: Stream[T] = Stream(_Runner(engine, function, codec), check)
         stream._begin(join, read_timeout(options))
         return stream
@@ -403,7 +353,7 @@ class Client:
 
         Functions that run are told that they lost the lead, and end in their own time.
         """
-        with self._lock:
+        with _start_lock:
             self._closed = True
             engine = self._engine
         if engine is not None:
@@ -415,13 +365,6 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _check_function(function: Function[Any] | None, role: int) -> None:
-    if function is None and role != Role.FOLLOW_ONLY:
-        raise InvalidArgumentError(
-            "the function is missing: only FOLLOW_ONLY calls can do without one"
-        )
 
 
 __all__ = ["Client", "Lead", "Pending", "Stream"]
