@@ -25,3 +25,6 @@ func (c *Client) WaitForMerged(t testing.TB, key string, calls int) {
 		}
 	}
 }
+
+// RendezvousOrder is for tests that must know a key's home.
+var RendezvousOrder = rendezvousOrder
