@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { CHUNK_BYTES_MAX = 256 * 1024 };
+enum { CHUNK_BYTES_MAX = 1024 * 1024 };
 
 struct do_stream {
     struct sfl_outbox outbox;
@@ -150,7 +150,7 @@ static void on_closed(void *context, int code, const char *text)
     if (stream->has_joined) {
         sfl_engine_leave(transport->engine, &stream->call.member, SFL_REASON_BROKEN,
                          sfl_transport_is_broken(code), sfl_clock_now_ms());
-        sfl_connection_give(stream->connection);
+        sfl_connection_give(stream->connection, 1);
     }
     sfl_connection_close(stream->connection);
     atomic_fetch_sub_explicit(&transport->calls, 1, memory_order_relaxed);
