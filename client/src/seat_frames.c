@@ -122,8 +122,9 @@ static void on_end(struct sfl_seat *seat, const struct sfl_answer_end *end)
     struct sfl_session *session = seat->session;
     bool was_answered = seat->answered;
     sfl_session_remove(session, seat);
-    if (code == SINGLEFLIGHT_UNAVAILABLE) {
-        // Draining, or its coordinator is away: as if the stream had broken.
+    // Draining, or its coordinator is away: as if the stream had broken. Nobody here has cancelled
+    // the call, so CANCELLED is what became of it on its way through a server that ends.
+    if (code == SINGLEFLIGHT_UNAVAILABLE || code == SINGLEFLIGHT_CANCELLED) {
         if (!was_answered)
             sfl_server_on_session_refuses(seat->server, session, text);
         else

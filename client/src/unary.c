@@ -15,12 +15,6 @@ static void on_message(void *context, struct sfl_span message)
         unary->on_message(unary, message);
 }
 
-static void on_sent(void *context)
-{
-    struct sfl_unary *unary = context;
-    sfl_stream_half_close(unary->stream);
-}
-
 static void finish(struct sfl_unary *unary, int code, const char *text)
 {
     struct singleflight_client *client = unary->client;
@@ -37,6 +31,9 @@ static void on_closed(void *context, int code, const char *text)
     sfl_stream_unref(unary->stream);
     unary->stream = NULL;
     client->streams_open--;
+    // So gRPC ends an RPC that was on its way when the server's listener closed.
+    if (code == SINGLEFLIGHT_CANCELLED && !unary->cancelled)
+        code = SINGLEFLIGHT_UNAVAILABLE;
     uint64_t wait_ms = sfl_backoff_next_ms(&unary->backoff, sfl_entropy_u64());
     uint64_t retry_at_ms = sfl_clock_now_ms() + wait_ms;
     bool again = unary->retries && code == SINGLEFLIGHT_UNAVAILABLE && !unary->answered &&
@@ -50,23 +47,20 @@ static void on_closed(void *context, int code, const char *text)
 
 static const struct sfl_stream_events events = {
     .on_message = on_message,
-    .on_sent = on_sent,
     .on_closed = on_closed,
 };
 
 static void attempt(struct sfl_unary *unary)
 {
     sfl_channel_reset_backoff(unary->server->channel);
-    unary->stream =
-        sfl_channel_open(unary->server->channel, unary->path, unary->deadline_ms, &events, unary);
+    const struct sfl_piece piece = {.bytes = unary->request};
+    unary->stream = sfl_channel_open_with(unary->server->channel, unary->path, unary->deadline_ms,
+                                          &piece, 1, true, &events, unary);
     if (unary->stream == NULL) {
         finish(unary, SINGLEFLIGHT_RESOURCE_EXHAUSTED, "there is no memory left for a request");
         return;
     }
     unary->client->streams_open++;
-    const struct sfl_piece piece = {.bytes = unary->request};
-    // When it is over already, on_closed tells.
-    (void)!sfl_stream_send(unary->stream, &piece, 1);
 }
 
 static void on_timer(struct sfl_timer *timer)
@@ -86,6 +80,7 @@ void sfl_unary_start(struct sfl_unary *unary)
 
 void sfl_unary_cancel(struct sfl_unary *unary)
 {
+    unary->cancelled = true;
     if (unary->stream != NULL)
         sfl_stream_cancel(unary->stream, SINGLEFLIGHT_CANCELLED, "the client was destroyed");
     else

@@ -29,6 +29,7 @@ struct sfl_unary {
     struct sfl_backoff backoff;
     struct sfl_timer timer; // the next try
     bool answered;          // a message has come: it is not tried again
+    bool cancelled;         // from this side
 };
 
 // Starts it. Client's thread.
