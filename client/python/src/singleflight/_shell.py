@@ -256,6 +256,8 @@ def result_of(
             raise CodecError(f"the value cannot be read: {problem}") from problem
     elif ended.led and own_error is not None:
         error = own_error
+        if isinstance(error, FunctionError):
+            error.value = error.value or outcome.value
     else:
         error = FUNCTION_ERRORS[outcome.kind](
             outcome.message,
