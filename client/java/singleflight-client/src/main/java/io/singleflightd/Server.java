@@ -41,6 +41,7 @@ final class Server {
     backoff = new Backoff(engine.settings.backoffMinMs(), engine.settings.backoffMaxMs());
     retryTimer = engine.loop.timer(this::onRetryTimer);
     downTimer = engine.loop.timer(this::onDownTimer);
+    channel = engine.connect(address); // loads many classes: not in the time of the first call
   }
 
   boolean isDown() {

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.singleflightd;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Servers that are away, come, go, drain, and stand in for each other. */
+class ReachTest extends DaemonTest {
+  private static final String NOBODY = "127.0.0.1:1";
+
+  private static SingleflightClient.Builder hasty(String... addresses) {
+    return SingleflightClient.builder()
+        .addresses(addresses)
+        .connectTimeout(Duration.ofMillis(300));
+  }
+
+  @Test
+  void withoutAServerACallSaysWhereItLooked() throws Exception {
+    try (SingleflightClient lost = hasty(NOBODY).build()) {
+      StatusException status = statusOf(start(lost, "key", PLAIN, leader -> ""));
+      assertTrue(status.isUnavailable());
+      assertTrue(status.getMessage().contains(NOBODY), status.getMessage());
+      assertTrue(status.getMessage().contains("refused"), status.getMessage());
+    }
+  }
+
+  @Test
+  void failOpenRunsTheFunctionHereAndStillMerges() throws Exception {
+    try (SingleflightClient lost = hasty(NOBODY).failOpen(true).build()) {
+      Work work = new Work("here");
+      CompletableFuture<Result<String>> first = start(lost, "key", PLAIN, work);
+      CompletableFuture<Result<String>> second = start(lost, "key", PLAIN, leader -> "twice");
+      work.awaitFollowers(1);
+      work.end();
+      assertTrue(get(first).failedOpen());
+      assertTrue(get(first).led());
+      assertEquals(0, get(first).token());
+      assertEquals("here", get(second).value());
+      assertEquals(2, get(second).callers());
+      DoOptions closed = DoOptions.builder().failOpen(false).build();
+      assertTrue(statusOf(start(lost, "key", closed, leader -> "")).isUnavailable());
+    }
+  }
+
+  @Test
+  void aDeadlineHoldsAlsoWithoutAServer() throws Exception {
+    try (SingleflightClient patient = clientOf(NOBODY)) {
+      DoOptions brief = DoOptions.builder().timeout(Duration.ofMillis(100)).build();
+      assertTrue(statusOf(start(patient, "key", brief, leader -> "")).isDeadlineExceeded());
+    }
+  }
+
+  @Test
+  void callersOutliveADaemonThatIsRestarted() throws Exception {
+    Daemon first = Daemon.start();
+    String address = first.address();
+    try (SingleflightClient one = clientOf(address);
+        SingleflightClient two = clientOf(address)) {
+      Work work = new Work("");
+      CompletableFuture<Result<String>> leading = start(one, "key", PLAIN, work);
+      work.awaitLead();
+      Work next = new Work("after");
+      CompletableFuture<Result<String>> following = start(two, "key", PLAIN, next);
+      work.awaitFollowers(1);
+      first.kill();
+      assertTrue(statusOf(leading).isAborted());
+      try (Daemon second = Daemon.startAt(address)) {
+        assertEquals(address, second.address());
+        next.awaitLead();
+        next.end();
+        assertEquals("after", get(following).value());
+        assertTrue(get(following).led());
+      }
+    }
+  }
+
+  @Test
+  void aLeaseThatADaemonHasForgottenIsLost() throws Exception {
+    Daemon first = Daemon.start();
+    DoOptions leased = DoOptions.builder().lease(Duration.ofSeconds(20)).build();
+    try (SingleflightClient one = clientOf(first.address())) {
+      Work work = new Work("");
+      CompletableFuture<Result<String>> leading = start(one, "key", leased, work);
+      work.awaitLead();
+      first.kill();
+      try (Daemon second = Daemon.startAt(first.address())) {
+        assertEquals(first.address(), second.address());
+        work.awaitLost();
+        StatusException status = statusOf(leading);
+        assertTrue(status.isAborted());
+        assertTrue(status.getMessage().contains("fenced"), status.getMessage());
+      }
+    }
+  }
+
+  @Test
+  void aDrainingDaemonLetsItsFlightsEndAndNewCallsGoElsewhere() throws Exception {
+    Daemon draining = Daemon.start("--drain-time", "15s");
+    try (SingleflightClient one = hasty(draining.address()).build()) {
+      Work work = new Work("in peace");
+      CompletableFuture<Result<String>> leading = start(one, "old", PLAIN, work);
+      work.awaitLead();
+      draining.terminate();
+      Eventually.isTrue(
+          "new calls are refused",
+          () -> {
+            try {
+              one.call("new" + System.nanoTime(), PLAIN, Codec.UTF_8, leader -> "");
+              return false;
+            } catch (StatusException refused) {
+              return refused.isUnavailable();
+            } catch (InterruptedException impossible) {
+              throw new AssertionError(impossible);
+            }
+          });
+      assertFalse(work.leader.isLost());
+      work.end();
+      assertEquals("in peace", get(leading).value());
+      draining.await();
+    }
+  }
+
+  @Test
+  void eachKeyHasItsHomeAndTheNextServerStandsIn() throws Exception {
+    Daemon second = Daemon.start();
+    String[] forth = {daemon.address(), second.address()};
+    String[] back = {second.address(), daemon.address()};
+    try (SingleflightClient one = hasty(forth).build();
+        SingleflightClient two = hasty(back).build()) {
+      for (int i = 0; i < 20; i++) {
+        Work work = new Work("shared");
+        CompletableFuture<Result<String>> leading = start(one, "key" + i, PLAIN, work);
+        work.awaitLead();
+        CompletableFuture<Result<String>> following =
+            start(two, "key" + i, PLAIN, leader -> "a second home");
+        work.awaitFollowers(1);
+        work.end();
+        assertEquals("shared", get(following).value());
+        assertTrue(get(leading).shared());
+      }
+      second.kill();
+      for (int i = 0; i < 20; i++) {
+        String key = "key" + i;
+        Result<String> result = get(start(one, key, PLAIN, leader -> "stands in"));
+        assertEquals("stands in", result.value());
+        assertNotEquals(0, result.token());
+      }
+    }
+  }
+
+  @Test
+  void aUnixSocketWillDo(@TempDir Path folder) throws Exception {
+    Path socket = folder.resolve("socket");
+    try (Daemon local = Daemon.start("--unix-socket", socket.toString());
+        SingleflightClient one = clientOf("unix:" + socket)) {
+      assertTrue(get(start(one, "key", PLAIN, leader -> "value")).led());
+      assertNotEquals(daemon.address(), local.address());
+    }
+  }
+
+  @Test
+  void afterCloseNothingIsLeft() throws Exception {
+    SingleflightClient closing = clientOf(daemon.address());
+    Work work = new Work("");
+    CompletableFuture<Result<String>> leading = start(closing, "closed", PLAIN, work);
+    work.awaitLead();
+    Work next = new Work("next");
+    CompletableFuture<Result<String>> following = start(other, "closed", PLAIN, next);
+    work.awaitFollowers(1);
+    other.call("warm", PLAIN, Codec.UTF_8, leader -> "");
+    closing.close();
+    closing.close();
+    assertTrue(statusOf(leading).isCancelled());
+    next.awaitLead();
+    next.end();
+    assertEquals("next", get(following).value());
+    assertTrue(statusOf(start(closing, "late", PLAIN, leader -> "")).isCancelled());
+    client.close();
+    other.close();
+    Eventually.isTrue("no thread is left", () -> threads().isEmpty());
+  }
+
+  private static List<String> threads() {
+    return Thread.getAllStackTraces().keySet().stream()
+        .map(Thread::getName)
+        .filter(name -> Stream.of("singleflight", "grpc", "netty").anyMatch(name::contains))
+        .toList();
+  }
+}
