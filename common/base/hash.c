@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/hash.h"
 
+// In line, because nearly all that is hashed is short.
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 uint64_t sfl_hash(const struct sfl_hash_secret *secret, struct sfl_span group, struct sfl_span key)

@@ -49,9 +49,7 @@ static void choose(const struct sfl_schema *schema, const struct sfl_field *fiel
     int *choice = member(into, schema->choice_offset);
     if (*choice == (int)field->choice)
         return;
-    // It is clear already when this is the first member that comes.
-    if (*choice != 0)
-        memset(member(into, schema->union_offset), 0, schema->union_size);
+    memset(member(into, schema->union_offset), 0, schema->union_size);
     *choice = (int)field->choice;
 }
 

@@ -59,8 +59,9 @@ struct sfl_schema {
 #define SFL_SCHEMA_FIELDS(array)                                                                   \
     .fields = (array), .field_count = sizeof(array) / sizeof((array)[0])
 
-// Fills `into`, which the caller has cleared. Unknown fields are skipped, a field that comes twice
-// counts as protobuf says (the last wins, messages are merged). Spans are borrowed from `message`.
+// Fills `into`, which the caller has cleared (but for a union, which is cleared when a member
+// comes). Unknown fields are skipped, a field that comes twice counts as protobuf says (the last
+// wins, messages are merged). Spans are borrowed from `message`.
 //
 // False when the bytes are no such message at all: `fault` says so, and `into` is unspecified. True
 // otherwise; then `fault` says what is wrong with the first field that may not be as it is, or is

@@ -16,12 +16,9 @@ enum {
 
 static inline size_t sfl_wire_varint_size(uint64_t value)
 {
-    size_t size = 1;
-    while (value >= 0x80) {
-        value >>= 7;
-        size++;
-    }
-    return size;
+    // One byte for every seven bits from the highest one on: bits / 7, rounded up.
+    unsigned bits = 64 - (unsigned)__builtin_clzll(value | 1);
+    return (bits + 6) / 7;
 }
 
 // Writes a varint at `at` and returns the place after it.

@@ -266,13 +266,13 @@ static void on_answer(void *context, void *ticket, const struct sfl_home_answer 
 void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,
                      const struct sfl_join *join, uint64_t now_ms)
 {
-    struct sfl_event event = {
-        .type = SFL_EVENT_JOIN,
-        .now_ms = now_ms,
-        .hash = sfl_hash(&engine->secret, join->group, join->key),
-        .caller = &member->caller,
-        .join = join,
-    };
+    // Written field by field: the rest is nobody's, and clearing it costs more than the fields.
+    struct sfl_event event;
+    event.type = SFL_EVENT_JOIN;
+    event.now_ms = now_ms;
+    event.hash = sfl_hash(&engine->secret, join->group, join->key);
+    event.caller = &member->caller;
+    event.join = join;
     member->shard = shard_of(engine, event.hash);
     (void)run(member->shard, &event, NULL);
 }

@@ -23,9 +23,19 @@ enum { SMALL_REPLY_BYTES = 256 };
 void sfl_call_init(struct sfl_call *call, struct sfl_outbox *outbox, uint64_t id,
                    void (*free)(struct sfl_call *call))
 {
-    *call = (struct sfl_call){.outbox = outbox, .free = free, .id = id};
     sfl_caller_init(&call->member.caller);
+    call->outbox = outbox;
+    call->free = free;
     atomic_init(&call->references, 1);
+    call->id = id;
+    sfl_link_init(&call->in_stream);
+    sfl_link_init(&call->in_ready);
+    call->fault = (struct sfl_fault){NULL, NULL};
+    call->pending = 0; // so nothing but these of what is to be told is there
+    call->is_detached = false;
+    call->follow.leader = NULL;
+    call->restart.leader = NULL;
+    call->reader = (struct sfl_reader){0};
 }
 
 static void drop_reader(struct sfl_call *call)

@@ -102,8 +102,8 @@ bool sfl_connection_take(struct sfl_connection *connection, uint64_t max)
     return connection == NULL || sfl_usage_take(&connection->callers, 1, max);
 }
 
-void sfl_connection_give(struct sfl_connection *connection)
+void sfl_connection_give(struct sfl_connection *connection, uint64_t count)
 {
     if (connection != NULL)
-        sfl_usage_give(&connection->callers, 1);
+        sfl_usage_give(&connection->callers, count);
 }

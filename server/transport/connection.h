@@ -34,6 +34,6 @@ void sfl_connection_close(struct sfl_connection *connection);
 // Counts one more caller, unless there are `max` already. A NULL connection counts nothing. Any
 // thread.
 bool sfl_connection_take(struct sfl_connection *connection, uint64_t max);
-void sfl_connection_give(struct sfl_connection *connection);
+void sfl_connection_give(struct sfl_connection *connection, uint64_t count);
 
 #endif

@@ -118,15 +118,24 @@ static bool decode_request(const struct sfl_schema *schema, struct sfl_span mess
     return true;
 }
 
+// The union is cleared when a step comes.
+static void clear(struct sfl_request *request)
+{
+    request->id = 0;
+    request->timeout_ms = 0;
+    request->type = SFL_REQUEST_NONE;
+    request->fault = (struct sfl_fault){NULL, NULL};
+}
+
 bool sfl_decode_do(struct sfl_span message, struct sfl_request *request_out)
 {
-    *request_out = (struct sfl_request){.type = SFL_REQUEST_NONE};
+    clear(request_out);
     return decode_request(&sfl_do_request_schema, message, request_out);
 }
 
 bool sfl_decode_session_next(struct sfl_span *rest, struct sfl_request *request_out)
 {
-    *request_out = (struct sfl_request){.type = SFL_REQUEST_NONE};
+    clear(request_out);
     while (rest->size > 0) {
         struct sfl_wire_field field;
         if (!sfl_wire_next(rest, &field)) {

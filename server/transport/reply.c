@@ -45,6 +45,11 @@ static void release_bytes(void *owner)
     sfl_bytes_unref(owner);
 }
 
+static void release_nothing(void *owner)
+{
+    (void)owner;
+}
+
 static void release_value(void *owner)
 {
     sfl_value_unref(owner);
@@ -181,8 +186,11 @@ static void encode_result(struct body *body, struct sfl_reply_result *result)
     struct sfl_outcome *outcome = result->result.outcome;
     body->field = FIELD_RESULT;
     if (is_shared_for(result)) {
+        // The reference to what is shared holds a part that is copied as long as it has to.
         struct sfl_bytes *encoded = result->shared->encoded;
-        add_part(body, sfl_bytes_span(encoded), release_bytes, sfl_bytes_ref(encoded));
+        bool is_copied = encoded->size <= SFL_MESSAGE_COPY_MAX;
+        add_part(body, sfl_bytes_span(encoded), is_copied ? release_nothing : release_bytes,
+                 is_copied ? NULL : sfl_bytes_ref(encoded));
     } else {
         body->head_size = put_result_head(body->head, &result->result, result->inline_bytes);
         if (result->inline_bytes > 0)
@@ -191,7 +199,6 @@ static void encode_result(struct body *body, struct sfl_reply_result *result)
             add_part(body, sfl_bytes_span(outcome->texts), release_bytes,
                      sfl_bytes_ref(outcome->texts));
     }
-    sfl_reply_result_release(result);
 }
 
 // The status of an END; `text` has room for any of our texts.
@@ -263,8 +270,9 @@ static void encode(struct body *body, struct sfl_reply *reply)
     }
 }
 
-// Appends the body at `at`, which is in the message's room.
-static void put_body(struct sfl_message *message, uint8_t *at, const struct body *body)
+// Appends the body at `at`, which is in the message's room, and takes what the reply still holds.
+static void put_body(struct sfl_message *message, uint8_t *at, const struct body *body,
+                     struct sfl_reply *reply)
 {
     memcpy(at, body->head, body->head_size);
     sfl_message_commit(message, at + body->head_size);
@@ -272,6 +280,8 @@ static void put_body(struct sfl_message *message, uint8_t *at, const struct body
         const struct sfl_piece *part = &body->parts[i];
         sfl_message_refer(message, part->bytes, part->release, part->owner);
     }
+    if (reply->type == SFL_REPLY_RESULT)
+        sfl_reply_result_release(&reply->result);
 }
 
 void sfl_reply_put_do(struct sfl_message *message, struct sfl_reply *reply)
@@ -281,7 +291,7 @@ void sfl_reply_put_do(struct sfl_message *message, struct sfl_reply *reply)
     encode(&body, reply);
     uint8_t *at = sfl_message_room(message, PREFIX_MAX + body.head_size);
     at = sfl_wire_put_length(at, body.field, body.head_size + body.parts_bytes);
-    put_body(message, at, &body);
+    put_body(message, at, &body, reply);
 }
 
 void sfl_reply_put_session(struct sfl_message *message, struct sfl_reply *reply)
@@ -295,7 +305,7 @@ void sfl_reply_put_session(struct sfl_message *message, struct sfl_reply *reply)
     at = sfl_wire_put_length(at, FIELD_CALLS, id_bytes + step_bytes);
     at = sfl_wire_put_number(at, FIELD_ID, reply->id);
     at = sfl_wire_put_length(at, body.field + 1, body_bytes);
-    put_body(message, at, &body);
+    put_body(message, at, &body, reply);
 }
 
 uint64_t sfl_reply_texts_bytes(const struct sfl_outcome *outcome)

@@ -26,7 +26,8 @@ struct session {
     struct sfl_index index; // its calls, by id, until they are put away
     struct sfl_list calls;  // the same, in the order of their joins
     uint64_t joined_count;
-    bool is_over; // a message could not be read
+    uint64_t counted; // of its calls, by the transport
+    bool is_over;     // a message could not be read
     // Under the outbox's lock.
     struct sfl_list ended;    // calls whose last word has been taken, to be put away
     uint64_t ended_count;     // of all calls ever
@@ -80,19 +81,26 @@ static struct sfl_call *add_call(struct session *session, uint64_t id)
     sfl_index_insert(&session->index, hash_id(session, id), call);
     sfl_list_append(&session->calls, &call->in_stream);
     session->joined_count++;
-    atomic_fetch_add_explicit(&session->outbox.transport->calls, 1, memory_order_relaxed);
     return call;
 }
 
-// Takes a call that has been detached out of the table.
+// Takes a call that has been detached out of the table. That there is one less, the connection and
+// the transport are told for many at once.
 static void put_away(struct session *session, struct sfl_call *call)
 {
     sfl_index_remove(&session->index, hash_id(session, call->id), call);
     sfl_link_remove(&call->in_stream);
-    sfl_connection_give(session->connection);
-    atomic_fetch_sub_explicit(&session->outbox.transport->calls, 1, memory_order_relaxed);
     if (sfl_call_let_go(call))
         free_call(call);
+}
+
+// Tells the transport that so many are this session's calls now.
+static void count_calls(struct session *session, uint64_t count)
+{
+    // When they are fewer than before, the sum wraps around as it should.
+    uint64_t more = count - session->counted;
+    session->counted = count;
+    atomic_fetch_add_explicit(&session->outbox.transport->calls, more, memory_order_relaxed);
 }
 
 // Puts the calls away that have had their last word.
@@ -104,8 +112,11 @@ static void put_ended_away(struct session *session)
     sfl_outbox_lock(&session->outbox);
     sfl_list_append_all(&ended, &session->ended);
     sfl_outbox_unlock(&session->outbox);
+    uint64_t before = session->index.count;
     while ((link = sfl_list_pop(&ended)) != NULL)
         put_away(session, SFL_CONTAINER_OF(link, struct sfl_call, in_ready));
+    sfl_connection_give(session->connection, before - session->index.count);
+    count_calls(session, session->index.count);
 }
 
 // Every call leaves, for one reason. Those that have had their last word take no notice.
@@ -113,6 +124,7 @@ static void leave_all(struct session *session, enum sfl_reason reason, bool brok
 {
     struct sfl_engine *engine = session->outbox.transport->engine;
     uint64_t now_ms = sfl_clock_now_ms();
+    uint64_t before = session->index.count;
     struct sfl_link *link = NULL;
     while ((link = sfl_list_first(&session->calls)) != NULL) {
         struct sfl_call *call = SFL_CONTAINER_OF(link, struct sfl_call, in_stream);
@@ -122,6 +134,8 @@ static void leave_all(struct session *session, enum sfl_reason reason, bool brok
         sfl_engine_leave(engine, &call->member, reason, broken, now_ms);
         put_away(session, call);
     }
+    sfl_connection_give(session->connection, before);
+    count_calls(session, 0);
 }
 
 // --- out ---
@@ -291,7 +305,7 @@ static void join(struct session *session, struct sfl_request *request, uint64_t 
     }
     struct sfl_call *call = add_call(session, request->id);
     if (call == NULL) {
-        sfl_connection_give(session->connection);
+        sfl_connection_give(session->connection, 1);
         answer_refusal(session, request->id, SFL_REASON_NO_MEMORY, 0);
         return;
     }
@@ -329,21 +343,24 @@ static void handle(struct session *session, struct sfl_request *request, uint64_
         sfl_call_step(call, engine, request, now_ms);
 }
 
+static void handle_all(struct session *session, struct sfl_span message)
+{
+    struct sfl_request request;
+    uint64_t now_ms = sfl_clock_now_ms();
+    while (!session->is_over && sfl_decode_session_next(&message, &request))
+        handle(session, &request, now_ms);
+    if (!session->is_over && request.fault.what != NULL)
+        fail_stream(session, SFL_INVALID_ARGUMENT, &request.fault);
+}
+
 static void on_message(void *context, struct sfl_span message)
 {
     struct session *session = context;
-    struct sfl_request request;
-    uint64_t now_ms = sfl_clock_now_ms();
     put_ended_away(session);
-    while (!session->is_over) {
-        if (sfl_decode_session_next(&message, &request)) {
-            handle(session, &request, now_ms);
-            continue;
-        }
-        if (request.fault.what != NULL)
-            fail_stream(session, SFL_INVALID_ARGUMENT, &request.fault);
-        return;
-    }
+    // The message counts as a call, until its calls do.
+    count_calls(session, session->index.count + 1);
+    handle_all(session, message);
+    count_calls(session, session->index.count);
 }
 
 static void on_half_close(void *context)
