@@ -9,6 +9,7 @@ import { LiveCall } from './live.js';
 import type { LiveEvent } from './live.js';
 import { bounded, readCallOptions, readClientOptions, readKey, readTimeout } from './options.js';
 import type { CallOptions, ClientOptions, DoOptions } from './options.js';
+import { bytesOf, resultOf } from './result.js';
 import type { Result, Settled } from './result.js';
 
 /** The work: runs in one process for all callers of the key. `null`: only with FOLLOW_ONLY. */
@@ -77,7 +78,7 @@ export class Client {
     work: LeaderFunction<Bytes>,
     options: CallOptions = {},
   ): Promise<Result<Buffer>> {
-    return resultOf(await this.doSettled(key, work, options), (bytes) => bytes);
+    return bytesOf(await this.doSettled(key, work, options));
   }
 
   /** As `doBytes`, but an outcome is a value, also that of a function that failed. */
@@ -98,7 +99,7 @@ export class Client {
   /** As `doBytes`, and hands out the value while it is made. Never merged with other calls. */
   live(key: string | Uint8Array, work: LeaderFunction<Bytes>, options: CallOptions = {}): LiveCall {
     let call: Call | undefined;
-    const start = async (push: (event: LiveEvent) => void): Promise<Result<Buffer>> => {
+    const start = async (push: (event: LiveEvent) => void): Promise<Settled> => {
       const events: CallEvents = {
         onChunk: (data, attempt) => push({ type: 'chunk', data, attempt }),
         onRestart: (attempt, leader) => push({ type: 'restart', attempt, leader }),
@@ -110,7 +111,7 @@ export class Client {
         events,
         true,
       );
-      return resultOf(await call.settled, (bytes) => bytes);
+      return call.settled;
     };
     return new LiveCall(start, () => call?.cancel());
   }
@@ -170,12 +171,6 @@ function working<T>(
 function encoderOf<T>(codec: Codec<T>): (value: T, leader: Leader) => Uint8Array {
   return (value, leader) =>
     value === undefined && leader.outgoing.bytes > 0 ? Buffer.alloc(0) : codec.encode(value);
-}
-
-function resultOf<T>(settled: Settled, read: (bytes: Buffer) => T): Result<T> {
-  const { kind, value, failure: _failure, error, ...facts } = settled;
-  if (kind !== 'OK') throw error;
-  return { ...facts, value: read(value) };
 }
 
 function decode<T>(codec: Codec<T>, bytes: Buffer): T {

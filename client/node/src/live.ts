@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Readable } from 'node:stream';
-import type { Result } from './result.js';
+import { bytesOf } from './result.js';
+import type { Result, Settled } from './result.js';
 
 /** Part of the value. */
 export interface ChunkEvent {
@@ -27,6 +28,8 @@ export type LiveEvent = ChunkEvent | RestartEvent;
 export class LiveCall implements AsyncIterable<LiveEvent> {
   /** As that of `doBytes`. It need not be awaited: the events end with the same error. */
   readonly result: Promise<Result<Buffer>>;
+  /** As that of `doSettled`; need not be awaited either. */
+  readonly settled: Promise<Settled>;
 
   #events: LiveEvent[] = [];
   #wake: (() => void) | undefined;
@@ -34,10 +37,11 @@ export class LiveCall implements AsyncIterable<LiveEvent> {
 
   /** @internal */
   constructor(
-    start: (push: (event: LiveEvent) => void) => Promise<Result<Buffer>>,
+    start: (push: (event: LiveEvent) => void) => Promise<Settled>,
     private readonly cancelCall: () => void,
   ) {
-    this.result = start((event) => this.#push(event));
+    this.settled = start((event) => this.#push(event));
+    this.result = this.settled.then(bytesOf);
     const onEnd = (): void => {
       this.#ended = true;
       this.#wake?.();

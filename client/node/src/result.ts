@@ -65,6 +65,18 @@ export function settle(outcome: Outcome, facts: Facts): Settled {
   };
 }
 
+/** @internal What a Do ends with; throws if the function failed. */
+export function resultOf<T>(settled: Settled, read: (bytes: Buffer) => T): Result<T> {
+  const { kind, value, failure: _failure, error, ...facts } = settled;
+  if (kind !== 'OK') throw error;
+  return { ...facts, value: read(value) };
+}
+
+/** @internal */
+export function bytesOf(settled: Settled): Result<Buffer> {
+  return resultOf(settled, (bytes) => bytes);
+}
+
 function errorOf(outcome: Outcome, facts: Facts): unknown {
   if (outcome.kind === 'OK') return undefined;
   if (outcome.thrown !== undefined && facts.led) return outcome.thrown.error;

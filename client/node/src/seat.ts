@@ -317,7 +317,7 @@ export class Seat {
   onCallLeft(call: Call, error: StatusError): void {
     this.calls.delete(call);
     if (this.calls.size > 0) this.tellAudience();
-    else if (this.state !== 'FINISHING') this.end(error); // or else others wait for the outcome
+    else if (this.state !== 'FINISHING') this.end(error); // others wait for the rest
   }
 
   /** The client closes. An outcome of a function that has ended still goes out. */
@@ -382,8 +382,9 @@ function isFinal(status: string): boolean {
 }
 
 function finalText(status: string, text: string, address: string): string {
-  return status === 'UNIMPLEMENTED'
-    ? `what listens at ${address} does not know this service: it is no singleflightd, or one that ` +
-        `is older than this client (${text})`
-    : text;
+  if (status !== 'UNIMPLEMENTED') return text;
+  return (
+    `what listens at ${address} does not know this service: it is no singleflightd, or one ` +
+    `that is older than this client (${text})`
+  );
 }

@@ -381,14 +381,14 @@ describe('do', { timeout: 60_000 }, () => {
 
   it('does not merge into a function that has ended', async () => {
     const key = freshKey();
-    const second = new Gate<Promise<Result<number>>>();
+    const second = new Gate<Result<number>>();
     const first = client.do(key, () => {
       // After the function has ended, and before any answer of the server can be read.
       setImmediate(() => second.open(client.do(key, () => 2)));
       return 1;
     });
     assert.equal((await first).value, 1);
-    assert.equal((await await second.opened).value, 2);
+    assert.equal((await second.opened).value, 2);
   });
 
   // -------------------------------------------------------------------------------- early ends

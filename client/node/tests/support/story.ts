@@ -8,7 +8,7 @@ const PATIENCE_MS = 20_000;
 
 /** A promise and its ends. */
 export class Gate<T = void> {
-  open!: (value: T) => void;
+  open!: (value: T | PromiseLike<T>) => void;
   readonly opened = new Promise<T>((resolve) => (this.open = resolve));
 }
 
