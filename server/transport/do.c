@@ -8,7 +8,13 @@
 
 #include <stdlib.h>
 
-enum { CHUNK_BYTES_MAX = 1024 * 1024 };
+enum {
+    // What is left of a value goes in one chunk up to this size, which costs least.
+    WHOLE_BYTES_MAX = 1024 * 1024,
+    // A larger rest is cut: gRPC writes on for as long as it has something for a connection and the
+    // peer takes it, and nobody else is served meanwhile.
+    CHUNK_BYTES_MAX = 256 * 1024,
+};
 
 struct do_stream {
     struct sfl_outbox outbox;
@@ -25,15 +31,26 @@ static struct do_stream *stream_of(struct sfl_outbox *outbox)
 
 // --- out ---
 
+// Takes the next reply, if there is one.
+static bool take_locked(struct sfl_call *call, struct sfl_reply *reply_out)
+{
+    // The reply's own fields come on top of the value.
+    const uint64_t whole_bytes = WHOLE_BYTES_MAX + SFL_MESSAGE_ROUND_BYTES;
+    uint64_t bytes = call->is_detached ? 0 : sfl_call_next_bytes_locked(call, UINT64_MAX);
+    if (bytes == 0)
+        return false;
+    sfl_call_take_locked(call, bytes <= whole_bytes ? WHOLE_BYTES_MAX : CHUNK_BYTES_MAX, reply_out);
+    return true;
+}
+
 static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message)
 {
     struct sfl_call *call = &stream_of(outbox)->call;
     struct sfl_reply reply;
     sfl_outbox_lock(outbox);
-    bool has_reply = !call->is_detached && sfl_call_next_bytes_locked(call, CHUNK_BYTES_MAX) > 0;
+    bool has_reply = take_locked(call, &reply);
     sfl_link_remove(&call->in_ready);
     if (has_reply) {
-        sfl_call_take_locked(call, CHUNK_BYTES_MAX, &reply);
         if (sfl_reply_is_last(&reply))
             sfl_call_detach_locked(call);
         message->may_have_more = sfl_call_next_bytes_locked(call, CHUNK_BYTES_MAX) > 0;
