@@ -7,9 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"github.com/singleflightd/singleflightd/client/go"
 	"github.com/singleflightd/singleflightd/client/go/internal/daemontest"
 	pb "github.com/singleflightd/singleflightd/client/go/singleflightpb"
@@ -72,24 +69,11 @@ func eventually(t testing.TB, what string, holds func() bool) {
 // flightOf asks the daemon for the flight of a key; nil: there is none.
 func flightOf(t testing.TB, daemon *daemontest.Daemon, key string) *pb.Flight {
 	t.Helper()
-	conn, err := grpc.NewClient(daemon.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	flight, err := daemon.Flight(patient(t), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	flights, err := pb.NewAdminClient(conn).ListFlights(patient(t), &pb.ListFlightsRequest{KeyPrefix: []byte(key)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		flight, err := flights.Recv()
-		if err != nil {
-			return nil
-		}
-		if string(flight.Key) == key && !flight.Forgotten {
-			return flight
-		}
-	}
+	return flight
 }
 
 // waitForCallers waits until so many places of the daemon belong to a key.

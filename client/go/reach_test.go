@@ -287,7 +287,10 @@ func TestCloseEndsEverythingAndLeavesNothingBehind(t *testing.T) {
 	daemon := daemontest.Start(t)
 	eventually(t, "quiet", func() bool { runtime.GC(); return true })
 	before := runtime.NumGoroutine()
-	client := newClient(t, singleflight.ClientOptions{Addresses: []string{daemon.Address, closedAddress(t)}})
+	client := newClient(t, singleflight.ClientOptions{
+		Addresses:      []string{daemon.Address, closedAddress(t)},
+		ConnectTimeout: 200 * time.Millisecond,
+	})
 	other := clientOf(t, daemon)
 	gate := newGate()
 	led := inBackground(patient(t), client, "led", func(ctx context.Context) (string, error) { return "", gate.pass(ctx) })

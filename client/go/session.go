@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -23,7 +22,6 @@ type session struct {
 	client *Client
 	server *server
 	cancel context.CancelFunc
-	conn   *grpc.ClientConn
 
 	places map[uint64]*place
 	queue  []*place // those with something to send

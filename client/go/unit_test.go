@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package singleflight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+)
+
+// Every language must pick the same server: the numbers are those of another implementation.
+func TestRendezvousScoresAreThoseOfEveryLanguage(t *testing.T) {
+	if score := rendezvousScore("10.0.0.1:7433", "default", "user_123"); score != 0xf8f499640b554129 {
+		t.Errorf("%x", score)
+	}
+	if score := rendezvousScore("unix:/run/singleflightd.sock", "reports", "\x00\xff"); score != 0x6225ed5070bdc94f {
+		t.Errorf("%x", score)
+	}
+	if rendezvousScore("a:1", "", "k") != rendezvousScore("a:1", "default", "k") {
+		t.Error("the empty group is not the default one")
+	}
+}
+
+func TestRendezvousOrdersAreThoseOfEveryLanguage(t *testing.T) {
+	addresses := []string{"10.0.0.1:7433", "10.0.0.2:7433", "10.0.0.3:7433"}
+	expected := [][]int{{0, 2, 1}, {2, 1, 0}, {0, 1, 2}, {1, 0, 2}, {2, 1, 0}}
+	for i, order := range expected {
+		key := fmt.Sprintf("user_%d", i+1)
+		if got := rendezvousOrder(addresses, "", key); !slices.Equal(got, order) {
+			t.Errorf("%s: %v, not %v", key, got, order)
+		}
+	}
+	if got := rendezvousOrder([]string{"a:1", "a:1"}, "g", "k"); !slices.Equal(got, []int{0, 1}) {
+		t.Errorf("equal addresses change places: %v", got)
+	}
+}
+
+func TestBackoffIsBelowABoundThatDoubles(t *testing.T) {
+	b := backoff{min: 50 * time.Millisecond, max: 300 * time.Millisecond}
+	for range 2 {
+		for _, bound := range []time.Duration{50, 100, 200, 300, 300} {
+			if wait := b.next(); wait < 0 || wait > bound*time.Millisecond {
+				t.Errorf("%v is over %d ms", wait, bound)
+			}
+		}
+		b.reset()
+	}
+}
+
+func TestKeysOfAGroupStayDifferent(t *testing.T) {
+	keys := []string{"", "\x00", "\x00\x00", "a", "a\x00", "\x00a"}
+	seen := map[string]string{}
+	for _, key := range keys {
+		wire := wireKey(key)
+		if other, ok := seen[wire]; ok || wire == "" {
+			t.Errorf("%q and %q are both %q", key, other, wire)
+		}
+		seen[wire] = key
+	}
+	if wireKey("a\x00") != "a\x00" {
+		t.Error("other languages would not find this key")
+	}
+}
+
+func TestTextsForTheWireAreValidAndBounded(t *testing.T) {
+	for _, text := range []string{"", "é", "\xff", strings.Repeat("a", textOnWireMax-1) + "é", strings.Repeat("\xf0\x9f\x98\x80", textOnWireMax)} {
+		got := wireText(text)
+		if len(got) > textOnWireMax || !utf8.ValidString(got) {
+			t.Errorf("%.20q… has %d bytes", got, len(got))
+		}
+	}
+	if wireText("a\xffb") != "a?b" {
+		t.Error(wireText("a\xffb"))
+	}
+	long := strings.Repeat("a", textOnWireMax-1) + "é"
+	if got := wireText(long); got != long[:textOnWireMax-1] {
+		t.Errorf("a character is torn: %q", got[len(got)-3:])
+	}
+}
+
+func TestDurationsAreRoundedUp(t *testing.T) {
+	for d, want := range map[time.Duration]uint64{-1: 0, 0: 0, 1: 1, time.Millisecond: 1, 1500 * time.Microsecond: 2} {
+		if got := ms(d); got != want {
+			t.Errorf("%v is %d ms", d, got)
+		}
+	}
+}
+
+func TestStatusErrorsAreComparedByCode(t *testing.T) {
+	err := fmt.Errorf("while loading: %w", &StatusError{Code: codes.Aborted, Message: "fenced"})
+	if !errors.Is(err, ErrAborted) || errors.Is(err, ErrUnavailable) {
+		t.Error(err)
+	}
+	if err.Error() != "while loading: singleflight: ABORTED: fenced" {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := leftByContext(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if name := (&StatusError{Code: 99}).CodeName(); name != "CODE(99)" {
+		t.Error(name)
+	}
+}
+
+func TestKindsOfErrors(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		kind Kind
+	}{
+		{nil, KindOK},
+		{errors.New("x"), KindError},
+		{&FunctionError{}, KindError},
+		{fmt.Errorf("x: %w", &FunctionError{Kind: KindAbandoned}), KindAbandoned},
+		{&FunctionError{Kind: 77}, KindError},
+	} {
+		if kind := kindOfError(c.err); kind != c.kind {
+			t.Errorf("%v is %v", c.err, kind)
+		}
+	}
+}
+
+func TestCodecs(t *testing.T) {
+	type row struct{ Name string }
+	for name, codec := range map[string]Codec{"JSON": JSON, "Gob": Gob} {
+		bytes, err := codec.Marshal(row{"Ann"})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		var got row
+		if err := codec.Unmarshal(bytes, &got); err != nil || got != (row{"Ann"}) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+		var anything any
+		if err := codec.Unmarshal(bytes, &anything); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, ok := anything.(row); ok != (name == "Gob") {
+			t.Errorf("%s brings a %T", name, anything)
+		}
+	}
+	bytes, _ := Gob.Marshal(7)
+	var text string
+	if err := Gob.Unmarshal(bytes, &text); err == nil {
+		t.Error("a number became a text")
+	}
+	if _, err := Gob.Marshal(nil); err == nil {
+		t.Error("gob has expressed nil")
+	}
+	if _, err := Raw.Marshal(7); err == nil {
+		t.Error("the raw codec took a number")
+	}
+	if err := Raw.Unmarshal(nil, new(int)); err == nil {
+		t.Error("the raw codec made a number")
+	}
+	if err := Raw.Unmarshal([]byte("x"), &text); err != nil || text != "x" {
+		t.Error(text, err)
+	}
+}
