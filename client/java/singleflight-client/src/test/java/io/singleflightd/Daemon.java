@@ -12,7 +12,7 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 
 /** A singleflightd of a test's own, on a port that was free. */
-final class Daemon implements AutoCloseable {
+public final class Daemon implements AutoCloseable {
   private static final String LISTENING = "singleflightd listening on ";
 
   private final Process process;
@@ -23,7 +23,7 @@ final class Daemon implements AutoCloseable {
     this.address = address;
   }
 
-  static Daemon start(String... options) {
+  public static Daemon start(String... options) {
     return startAt("127.0.0.1:0", options);
   }
 
@@ -61,7 +61,7 @@ final class Daemon implements AutoCloseable {
     throw new IllegalStateException("SINGLEFLIGHTD does not name the daemon");
   }
 
-  String address() {
+  public String address() {
     return address;
   }
 
