@@ -59,8 +59,12 @@ func Do[T any](ctx context.Context, target Target, key string,
 
 // Do is like the function Do, with bytes: fn makes the value by writing it to its leader. Merged
 // callers share the bytes, which are not to be changed.
-func (c *Client) Do(ctx context.Context, key string, fn func(ctx context.Context, leader *Leader) error,
-	opts ...Option) (Result[[]byte], error) {
+func (c *Client) Do(
+	ctx context.Context,
+	key string,
+	fn func(ctx context.Context, leader *Leader) error,
+	opts ...Option,
+) (Result[[]byte], error) {
 	client, options, err := resolve(c, key, opts)
 	if err != nil {
 		return Result[[]byte]{}, err
@@ -128,7 +132,11 @@ func valueOf[T any](outcome *outcome, codec Codec) (value T, err error) {
 	}
 	if err := codec.Unmarshal(bytes, &value); err != nil {
 		var zero T
-		return zero, fmt.Errorf("singleflight: the value of %d bytes cannot be decoded: %w", len(bytes), err)
+		return zero, fmt.Errorf(
+			"singleflight: the value of %d bytes cannot be decoded: %w",
+			len(bytes),
+			err,
+		)
 	}
 	return value, nil
 }

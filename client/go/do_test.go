@@ -26,18 +26,26 @@ func TestDoAloneLeadsAndTellsTheFacts(t *testing.T) {
 	_, client := daemonAndClient(t)
 	var token uint64
 	var leader *singleflight.Leader
-	result, err := singleflight.Do(patient(t), client, "user_1", func(ctx context.Context) (*profile, error) {
-		token = singleflight.TokenFromContext(ctx)
-		leader = singleflight.LeaderFromContext(ctx)
-		return &profile{"Ann", 42}, nil
-	}, singleflight.WithGroup("users"))
+	result, err := singleflight.Do(
+		patient(t),
+		client,
+		"user_1",
+		func(ctx context.Context) (*profile, error) {
+			token = singleflight.TokenFromContext(ctx)
+			leader = singleflight.LeaderFromContext(ctx)
+			return &profile{"Ann", 42}, nil
+		},
+		singleflight.WithGroup("users"),
+	)
 	if err != nil || *result.Value != (profile{"Ann", 42}) || result.Kind != singleflight.KindOK {
 		t.Fatalf("%+v, %v", result, err)
 	}
-	if token == 0 || result.Token != token || !result.Led || result.Shared || result.Callers != 1 || result.Attempt != 1 {
+	if token == 0 || result.Token != token || !result.Led || result.Shared || result.Callers != 1 ||
+		result.Attempt != 1 {
 		t.Errorf("token %d: %+v", token, result)
 	}
-	if leader.Key() != "user_1" || leader.Group() != "users" || leader.Attempt() != 1 || leader.Err() != nil {
+	if leader.Key() != "user_1" || leader.Group() != "users" || leader.Attempt() != 1 ||
+		leader.Err() != nil {
 		t.Errorf("%+v", leader)
 	}
 	if singleflight.LeaderFromContext(context.Background()) != nil {
@@ -55,12 +63,20 @@ func TestCallersElsewhereGetTheValueThroughTheCodec(t *testing.T) {
 				return profile{"Ann", 42}, gate.pass(ctx)
 			}, singleflight.WithCodec(codec))
 			wait(t, "the lead", gate.begun)
-			followed := inBackground(patient(t), there, "k", never[profile](t), singleflight.WithCodec(codec))
+			followed := inBackground(
+				patient(t),
+				there,
+				"k",
+				never[profile](t),
+				singleflight.WithCodec(codec),
+			)
 			waitForCallers(t, daemon, "k", 2)
 			close(gate.opened)
 			for role, ended := range map[string]<-chan outcome[profile]{"leader": led, "follower": followed} {
 				got := wait(t, role, ended)
-				if got.err != nil || got.result.Value != (profile{"Ann", 42}) || !got.result.Shared || got.result.Callers != 2 {
+				if got.err != nil || got.result.Value != (profile{"Ann", 42}) ||
+					!got.result.Shared ||
+					got.result.Callers != 2 {
 					t.Errorf("%s: %+v", role, got)
 				}
 			}
@@ -88,12 +104,15 @@ func TestMergedCallersGetTheVeryValueAndError(t *testing.T) {
 	waitForCallers(t, daemon, "k", 1)
 	close(gate.opened)
 	got := wait(t, "the leader", led)
-	if got.result.Value != mine || got.err != myErr || !got.result.Led || got.result.Callers != 10 || !got.result.Shared {
+	if got.result.Value != mine || got.err != myErr || !got.result.Led ||
+		got.result.Callers != 10 ||
+		!got.result.Shared {
 		t.Errorf("the leader got %+v", got)
 	}
 	for _, handle := range handles {
 		got := wait(t, "a merged caller", handle)
-		if got.result.Value != mine || got.err != myErr || got.result.Led || got.result.Callers != 10 {
+		if got.result.Value != mine || got.err != myErr || got.result.Led ||
+			got.result.Callers != 10 {
 			t.Errorf("a merged caller got %+v", got)
 		}
 	}
@@ -108,13 +127,17 @@ func TestAnErrorReachesCallersElsewhereAsFunctionError(t *testing.T) {
 		if err := gate.pass(ctx); err != nil {
 			return "", err
 		}
-		return "half", errors.Join(cause, &singleflight.FunctionError{Code: 7, Details: []byte("why"), Type: "NotHere"})
+		return "half", errors.Join(
+			cause,
+			&singleflight.FunctionError{Code: 7, Details: []byte("why"), Type: "NotHere"},
+		)
 	})
 	wait(t, "the lead", gate.begun)
 	followed := inBackground(patient(t), there, "k", never[string](t))
 	waitForCallers(t, daemon, "k", 2)
 	close(gate.opened)
-	if got := wait(t, "the leader", led); !errors.Is(got.err, fs.ErrNotExist) || got.result.Value != "half" {
+	if got := wait(t, "the leader", led); !errors.Is(got.err, fs.ErrNotExist) ||
+		got.result.Value != "half" {
 		t.Errorf("the leader got %+v", got)
 	}
 	got := wait(t, "the follower", followed)
@@ -123,7 +146,9 @@ func TestAnErrorReachesCallersElsewhereAsFunctionError(t *testing.T) {
 		t.Fatalf("the follower got %v", got.err)
 	}
 	if failure.Kind != singleflight.KindError || failure.Code != 7 || string(failure.Details) != "why" ||
-		failure.Type != "NotHere" || !strings.Contains(failure.Message, "open /x") || got.result.Value != "half" {
+		failure.Type != "NotHere" ||
+		!strings.Contains(failure.Message, "open /x") ||
+		got.result.Value != "half" {
 		t.Errorf("the follower got %+v", failure)
 	}
 }
@@ -144,8 +169,10 @@ func TestAPanicIsAnErrorWithItsStackForEverybody(t *testing.T) {
 	for role, ended := range map[string]<-chan outcome[string]{"leader": led, "follower": followed} {
 		var failure *singleflight.FunctionError
 		got := wait(t, role, ended)
-		if !errors.As(got.err, &failure) || failure.Kind != singleflight.KindPanic || failure.Message != "it broke" ||
-			failure.Type != "*errors.errorString" || !strings.Contains(failure.Stack, "do_test.go") {
+		if !errors.As(got.err, &failure) || failure.Kind != singleflight.KindPanic ||
+			failure.Message != "it broke" ||
+			failure.Type != "*errors.errorString" ||
+			!strings.Contains(failure.Stack, "do_test.go") {
 			t.Errorf("%s: %+v", role, got.err)
 		}
 		if errors.Is(got.err, cause) != (role == "leader") {
@@ -161,15 +188,22 @@ func TestGoexitAbandonsTheFlight(t *testing.T) {
 		return "", nil
 	})
 	var failure *singleflight.FunctionError
-	if !errors.As(err, &failure) || failure.Kind != singleflight.KindAbandoned || result.Kind != singleflight.KindAbandoned {
+	if !errors.As(err, &failure) || failure.Kind != singleflight.KindAbandoned ||
+		result.Kind != singleflight.KindAbandoned {
 		t.Errorf("%+v, %v", result, err)
 	}
 }
 
 func TestAValueThatCannotBeEncodedIsAnError(t *testing.T) {
 	_, client := daemonAndClient(t)
-	_, err := singleflight.Do(patient(t), client, "k", func(context.Context) (func(), error) { return func() {}, nil })
-	if !errors.Is(err, singleflight.ErrInvalidArgument) || !strings.Contains(err.Error(), "encoded") {
+	_, err := singleflight.Do(
+		patient(t),
+		client,
+		"k",
+		func(context.Context) (func(), error) { return func() {}, nil },
+	)
+	if !errors.Is(err, singleflight.ErrInvalidArgument) ||
+		!strings.Contains(err.Error(), "encoded") {
 		t.Errorf("%v", err)
 	}
 }
@@ -204,7 +238,8 @@ func TestADeadlineRemovesOnlyThatCaller(t *testing.T) {
 	stays := inBackground(short, client, "k", never[string](t))
 	client.WaitForMerged(t, "k", 2)
 	_, err := singleflight.Do(hasty, client, "k", never[string](t))
-	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, singleflight.ErrDeadlineExceeded) ||
+	if !errors.Is(err, context.DeadlineExceeded) ||
+		!errors.Is(err, singleflight.ErrDeadlineExceeded) ||
 		status.Code(err) != codes.DeadlineExceeded {
 		t.Errorf("the hasty one got %v", err)
 	}
@@ -225,7 +260,13 @@ func TestTheLeadersCallerMayLeaveWhileOthersWait(t *testing.T) {
 		return "made", gate.pass(ctx)
 	})
 	wait(t, "the lead", gate.begun)
-	stays := inBackground(patient(t), client, "k", never[string](t), singleflight.WithLocalMerge(true))
+	stays := inBackground(
+		patient(t),
+		client,
+		"k",
+		never[string](t),
+		singleflight.WithLocalMerge(true),
+	)
 	endless := inBackground(context.Background(), client, "k", never[string](t))
 	client.WaitForMerged(t, "k", 3)
 	cancel()
@@ -234,7 +275,8 @@ func TestTheLeadersCallerMayLeaveWhileOthersWait(t *testing.T) {
 	}
 	close(gate.opened)
 	for _, ended := range []<-chan outcome[string]{stays, endless} {
-		if got := wait(t, "who stays", ended); got.err != nil || got.result.Value != "made" || got.result.Led {
+		if got := wait(t, "who stays", ended); got.err != nil || got.result.Value != "made" ||
+			got.result.Led {
 			t.Errorf("%+v", got)
 		}
 	}
@@ -244,7 +286,9 @@ func TestTheFunctionIsToldWhenNobodyWaitsAnyMore(t *testing.T) {
 	daemon, here := daemonAndClient(t)
 	there := clientOf(t, daemon)
 	for _, lease := range []time.Duration{0, time.Minute} {
-		leaves, cancel := context.WithCancel(context.WithValue(context.Background(), profile{}, "seen"))
+		leaves, cancel := context.WithCancel(
+			context.WithValue(context.Background(), profile{}, "seen"),
+		)
 		begun, told := make(chan struct{}), make(chan error, 1)
 		led := inBackground(leaves, here, "k", func(ctx context.Context) (string, error) {
 			if ctx.Value(profile{}) != "seen" {
@@ -267,7 +311,8 @@ func TestTheFunctionIsToldWhenNobodyWaitsAnyMore(t *testing.T) {
 		if got := wait(t, "the caller", led); !errors.Is(got.err, context.Canceled) {
 			t.Errorf("%+v", got)
 		}
-		if got := wait(t, "the next", next); got.err != nil || got.result.Attempt != 2 || !got.result.Led {
+		if got := wait(t, "the next", next); got.err != nil || got.result.Attempt != 2 ||
+			!got.result.Led {
 			t.Errorf("lease %v: %+v", lease, got)
 		}
 	}
@@ -295,7 +340,8 @@ func TestPassOnLetsTheNextCallerTry(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for _, ended := range []<-chan outcome[string]{merged, elsewhere} {
-		if got := wait(t, "the others", ended); got.err != nil || got.result.Value != "second" || got.result.Attempt != 2 {
+		if got := wait(t, "the others", ended); got.err != nil || got.result.Value != "second" ||
+			got.result.Attempt != 2 {
 			t.Errorf("%+v", got)
 		}
 	}
@@ -304,7 +350,12 @@ func TestPassOnLetsTheNextCallerTry(t *testing.T) {
 func TestNobodyMergesIntoWhatHasEnded(t *testing.T) {
 	_, client := daemonAndClient(t)
 	for i := range 200 {
-		result, err := singleflight.Do(patient(t), client, "k", func(context.Context) (int, error) { return i, nil })
+		result, err := singleflight.Do(
+			patient(t),
+			client,
+			"k",
+			func(context.Context) (int, error) { return i, nil },
+		)
 		if err != nil || result.Value != i || !result.Led {
 			t.Fatalf("%+v, %v", result, err)
 		}
@@ -321,7 +372,8 @@ func TestRetainedOutcomesAndForget(t *testing.T) {
 		t.Fatalf("%+v, %v", first, err)
 	}
 	second, err := singleflight.Do(patient(t), there, "k", never[int](t), retain)
-	if err != nil || !second.Retained || second.Led || !second.Shared || second.Value != 1 || second.Token != first.Token {
+	if err != nil || !second.Retained || second.Led || !second.Shared || second.Value != 1 ||
+		second.Token != first.Token {
 		t.Errorf("%+v, %v", second, err)
 	}
 	forgotten, err := there.Forget(patient(t), "", "k", false)
@@ -349,12 +401,18 @@ func TestForgetEndsTheMerging(t *testing.T) {
 	if err != nil || again.Flight {
 		t.Errorf("forgotten twice: %+v, %v", again, err)
 	}
-	second, err := singleflight.Do(patient(t), client, "k", func(context.Context) (string, error) { return "new", nil })
+	second, err := singleflight.Do(
+		patient(t),
+		client,
+		"k",
+		func(context.Context) (string, error) { return "new", nil },
+	)
 	if err != nil || second.Value != "new" || !second.Led {
 		t.Errorf("%+v, %v", second, err)
 	}
 	close(old.opened)
-	if got := wait(t, "the first", first); got.result.Value != "old" || got.result.Token >= second.Token {
+	if got := wait(t, "the first", first); got.result.Value != "old" ||
+		got.result.Token >= second.Token {
 		t.Errorf("%+v", got)
 	}
 	if flightOf(t, daemon, "k") != nil {
@@ -391,7 +449,10 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		"caller":        {Caller: strings.Repeat("c", 129)},
 		"address":       {Addresses: []string{"unix://no\x00pe:%%"}},
 	} {
-		if _, err := singleflight.NewClient(options); !errors.Is(err, singleflight.ErrInvalidArgument) {
+		if _, err := singleflight.NewClient(options); !errors.Is(
+			err,
+			singleflight.ErrInvalidArgument,
+		) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

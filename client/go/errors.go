@@ -145,7 +145,11 @@ func leftByContext(ctx context.Context) *StatusError {
 			cause:   err,
 		}
 	}
-	return &StatusError{Code: codes.Canceled, Message: "the call was cancelled by its caller", cause: err}
+	return &StatusError{
+		Code:    codes.Canceled,
+		Message: "the call was cancelled by its caller",
+		cause:   err,
+	}
 }
 
 // CodeName returns the code as gRPC's documents write it, such as "DEADLINE_EXCEEDED".

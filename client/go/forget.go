@@ -22,7 +22,11 @@ type Forgotten struct {
 // Forget lets the next caller of a key start anew: the flight that runs keeps its callers and ends
 // as usual, and a retained outcome is dropped. With ifUnshared nothing happens while followers wait
 // for the flight. Without a deadline of ctx it takes ConnectTimeout at most.
-func (c *Client) Forget(ctx context.Context, group, key string, ifUnshared bool) (Forgotten, error) {
+func (c *Client) Forget(
+	ctx context.Context,
+	group, key string,
+	ifUnshared bool,
+) (Forgotten, error) {
 	client, options, err := resolve(c, key, []Option{WithGroup(group)})
 	if err != nil {
 		return Forgotten{}, err
@@ -43,7 +47,11 @@ func (c *Client) forget(ctx context.Context, options *options, ifUnshared bool) 
 		ctx, cancel = context.WithTimeout(ctx, options.connectTimeout)
 		defer cancel()
 	}
-	request := &pb.ForgetRequest{Group: options.group, Key: []byte(options.key), IfUnshared: ifUnshared}
+	request := &pb.ForgetRequest{
+		Group:      options.group,
+		Key:        []byte(options.key),
+		IfUnshared: ifUnshared,
+	}
 	response, err := pb.NewSingleFlightClient(conn).Forget(ctx, request, grpc.WaitForReady(true))
 	if err == nil {
 		return Forgotten{Flight: response.Flight, Retained: response.Retained}, nil

@@ -33,18 +33,29 @@ func TestChunksComeWhileTheyAreMade(t *testing.T) {
 	daemon, here := daemonAndClient(t)
 	there := clientOf(t, daemon)
 	gate := newGate()
-	led := here.Start(patient(t), "k", func(ctx context.Context, leader *singleflight.Leader) error {
-		if _, err := leader.Write([]byte("first ")); err != nil {
+	led := here.Start(
+		patient(t),
+		"k",
+		func(ctx context.Context, leader *singleflight.Leader) error {
+			if _, err := leader.Write([]byte("first ")); err != nil {
+				return err
+			}
+			if err := gate.pass(ctx); err != nil {
+				return err
+			}
+			_, err := leader.Write([]byte("second"))
 			return err
-		}
-		if err := gate.pass(ctx); err != nil {
-			return err
-		}
-		_, err := leader.Write([]byte("second"))
-		return err
-	}, singleflight.WithLive())
+		},
+		singleflight.WithLive(),
+	)
 	wait(t, "the lead", gate.begun)
-	followed := there.Start(patient(t), "k", nil, singleflight.WithRole(singleflight.FollowOnly), singleflight.WithLive())
+	followed := there.Start(
+		patient(t),
+		"k",
+		nil,
+		singleflight.WithRole(singleflight.FollowOnly),
+		singleflight.WithLive(),
+	)
 	for role, call := range map[string]*singleflight.Call{"leader": led, "follower": followed} {
 		for chunk, err := range call.Chunks() {
 			if err != nil || string(chunk.Data) != "first " || chunk.Attempt != 1 {
@@ -82,7 +93,13 @@ func TestARestartVoidsWhatCameBefore(t *testing.T) {
 	}
 	promoted := there.Start(patient(t), "k", next, singleflight.WithLive())
 	waitForCallers(t, daemon, "k", 2)
-	followed := here.Start(patient(t), "k", nil, singleflight.WithRole(singleflight.FollowOnly), singleflight.WithLive())
+	followed := here.Start(
+		patient(t),
+		"k",
+		nil,
+		singleflight.WithRole(singleflight.FollowOnly),
+		singleflight.WithLive(),
+	)
 	for _, call := range []*singleflight.Call{promoted, followed} {
 		for chunk, err := range call.Chunks() {
 			if err != nil || string(chunk.Data) != "void" {
@@ -96,7 +113,8 @@ func TestARestartVoidsWhatCameBefore(t *testing.T) {
 		if text, restarts, err := collect(call); text != "good" || restarts != 1 || err != nil {
 			t.Errorf("%q, %d, %v", text, restarts, err)
 		}
-		if result, err := call.Result(); err != nil || string(result.Value) != "good" || result.Attempt != 2 {
+		if result, err := call.Result(); err != nil || string(result.Value) != "good" ||
+			result.Attempt != 2 {
 			t.Errorf("%+v, %v", result, err)
 		}
 	}
@@ -110,8 +128,12 @@ func TestACancelledCallEndsItsChunks(t *testing.T) {
 		"context": func(_ *singleflight.Call, cancel context.CancelFunc) { cancel() },
 	} {
 		ctx, cancel := context.WithCancel(context.Background())
-		call := client.Start(ctx, name, func(ctx context.Context, _ *singleflight.Leader) error { return gate.pass(ctx) },
-			singleflight.WithLive())
+		call := client.Start(
+			ctx,
+			name,
+			func(ctx context.Context, _ *singleflight.Leader) error { return gate.pass(ctx) },
+			singleflight.WithLive(),
+		)
 		wait(t, "the lead", gate.begun)
 		end(call, cancel)
 		if _, _, err := collect(call); !errors.Is(err, context.Canceled) {
@@ -166,11 +188,18 @@ func TestValuesOfEverySize(t *testing.T) {
 			return value, gate.pass(ctx)
 		}, singleflight.WithCodec(singleflight.Raw))
 		wait(t, "the lead", gate.begun)
-		followed := inBackground(patient(t), there, "k", never[[]byte](t), singleflight.WithCodec(singleflight.Raw))
+		followed := inBackground(
+			patient(t),
+			there,
+			"k",
+			never[[]byte](t),
+			singleflight.WithCodec(singleflight.Raw),
+		)
 		waitForCallers(t, daemon, "k", 2)
 		close(gate.opened)
 		for _, ended := range []<-chan outcome[[]byte]{led, followed} {
-			if got := wait(t, "the value", ended); got.err != nil || !bytes.Equal(got.result.Value, value) {
+			if got := wait(t, "the value", ended); got.err != nil ||
+				!bytes.Equal(got.result.Value, value) {
 				t.Errorf("%d bytes have become %d: %v", size, len(got.result.Value), got.err)
 			}
 		}
@@ -179,7 +208,10 @@ func TestValuesOfEverySize(t *testing.T) {
 
 func TestTheLimitOfResultsHolds(t *testing.T) {
 	daemon, large := daemonAndClient(t)
-	small := newClient(t, singleflight.ClientOptions{Addresses: []string{daemon.Address}, ResultLimit: 1000})
+	small := newClient(
+		t,
+		singleflight.ClientOptions{Addresses: []string{daemon.Address}, ResultLimit: 1000},
+	)
 	write := func(size int, begun *gate) func(context.Context, *singleflight.Leader) error {
 		return func(ctx context.Context, leader *singleflight.Leader) error {
 			if err := begun.pass(ctx); err != nil {
@@ -199,7 +231,8 @@ func TestTheLimitOfResultsHolds(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(result.Value), err)
 	}
 	_, err := followed.Result()
-	if !errors.Is(err, singleflight.ErrResourceExhausted) || !strings.Contains(err.Error(), "ResultLimit") ||
+	if !errors.Is(err, singleflight.ErrResourceExhausted) ||
+		!strings.Contains(err.Error(), "ResultLimit") ||
 		!strings.Contains(err.Error(), "1000") {
 		t.Errorf("the follower got %v", err)
 	}
@@ -221,19 +254,27 @@ func TestSixtyFourMebibytesAreTheLimit(t *testing.T) {
 	_, client := daemonAndClient(t)
 	const limit = 64 * 1024 * 1024
 	do := func(size int) (singleflight.Result[[]byte], error) {
-		return client.Do(patient(t), "k", func(_ context.Context, leader *singleflight.Leader) error {
-			_, err := leader.Write(make([]byte, size))
-			return err
-		})
+		return client.Do(
+			patient(t),
+			"k",
+			func(_ context.Context, leader *singleflight.Leader) error {
+				_, err := leader.Write(make([]byte, size))
+				return err
+			},
+		)
 	}
 	if result, err := do(limit); err != nil || len(result.Value) != limit {
 		t.Errorf("%d bytes, %v", len(result.Value), err)
 	}
-	if _, err := do(limit + 1); !errors.Is(err, singleflight.ErrResourceExhausted) || !strings.Contains(err.Error(), "67108864") {
+	if _, err := do(limit + 1); !errors.Is(err, singleflight.ErrResourceExhausted) ||
+		!strings.Contains(err.Error(), "67108864") {
 		t.Errorf("%v", err)
 	}
 	daemon := daemontest.Start(t, "--result-limit", "1MiB")
-	_, err := clientOf(t, daemon).Do(patient(t), "k", func(_ context.Context, leader *singleflight.Leader) error {
+	_, err := clientOf(
+		t,
+		daemon,
+	).Do(patient(t), "k", func(_ context.Context, leader *singleflight.Leader) error {
 		_, err := leader.Write(make([]byte, 2*1024*1024))
 		return err
 	})

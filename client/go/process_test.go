@@ -150,7 +150,12 @@ func TestTheDefaultClientIsMadeFromTheEnvironment(t *testing.T) {
 	client := newClient(t, singleflight.ClientOptions{ConnectTimeout: 200 * time.Millisecond})
 	singleflight.SetDefault(client)
 	defer singleflight.SetDefault(nil)
-	result, err := singleflight.Do(patient(t), nil, "k", func(context.Context) (int, error) { return 7, nil })
+	result, err := singleflight.Do(
+		patient(t),
+		nil,
+		"k",
+		func(context.Context) (int, error) { return 7, nil },
+	)
 	if err != nil || result.Value != 7 || result.FailedOpen {
 		t.Errorf("%+v, %v", result, err)
 	}

@@ -29,7 +29,13 @@ func closedAddress(t *testing.T) string {
 
 func TestAWrongAddressIsUnavailableAndSaysWhatToDo(t *testing.T) {
 	address := closedAddress(t)
-	client := newClient(t, singleflight.ClientOptions{Addresses: []string{address}, ConnectTimeout: 300 * time.Millisecond})
+	client := newClient(
+		t,
+		singleflight.ClientOptions{
+			Addresses:      []string{address},
+			ConnectTimeout: 300 * time.Millisecond,
+		},
+	)
 	began := time.Now()
 	_, err := singleflight.Do(patient(t), client, "k", never[int](t))
 	if !errors.Is(err, singleflight.ErrUnavailable) {
@@ -45,7 +51,10 @@ func TestAWrongAddressIsUnavailableAndSaysWhatToDo(t *testing.T) {
 	}
 	// While the server is known to be down nobody waits.
 	began = time.Now()
-	if _, err := singleflight.Do(patient(t), client, "k", never[int](t)); !errors.Is(err, singleflight.ErrUnavailable) {
+	if _, err := singleflight.Do(patient(t), client, "k", never[int](t)); !errors.Is(
+		err,
+		singleflight.ErrUnavailable,
+	) {
 		t.Errorf("%v", err)
 	}
 	if waited := time.Since(began); waited > 250*time.Millisecond {
@@ -64,7 +73,8 @@ func TestASilentServerIsPassedOver(t *testing.T) {
 		ConnectTimeout: 200 * time.Millisecond,
 	})
 	_, err = singleflight.Do(patient(t), client, "k", never[int](t))
-	if !errors.Is(err, singleflight.ErrUnavailable) || !strings.Contains(err.Error(), "does not answer") {
+	if !errors.Is(err, singleflight.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("%v", err)
 	}
 }
@@ -77,10 +87,14 @@ func TestAServerThatIsNoSingleflightdIsNamed(t *testing.T) {
 	server := grpc.NewServer()
 	defer server.Stop()
 	go func() { _ = server.Serve(listener) }()
-	client := newClient(t, singleflight.ClientOptions{Addresses: []string{listener.Addr().String()}})
+	client := newClient(
+		t,
+		singleflight.ClientOptions{Addresses: []string{listener.Addr().String()}},
+	)
 	_, err = singleflight.Do(patient(t), client, "k", never[int](t))
 	var status *singleflight.StatusError
-	if !errors.As(err, &status) || status.CodeName() != "UNIMPLEMENTED" || !strings.Contains(status.Message, "older") {
+	if !errors.As(err, &status) || status.CodeName() != "UNIMPLEMENTED" ||
+		!strings.Contains(status.Message, "older") {
 		t.Errorf("%v", err)
 	}
 }
@@ -106,11 +120,19 @@ func TestFailOpenRunsTheFunctionHereAndSaysSo(t *testing.T) {
 	close(gate.opened)
 	for _, ended := range []<-chan outcome[string]{led, merged} {
 		got := wait(t, "an outcome", ended)
-		if got.err != nil || got.result.Value != "alone" || !got.result.FailedOpen || got.result.Callers != 2 || got.result.Token != 0 {
+		if got.err != nil || got.result.Value != "alone" || !got.result.FailedOpen ||
+			got.result.Callers != 2 ||
+			got.result.Token != 0 {
 			t.Errorf("%+v", got)
 		}
 	}
-	_, err := singleflight.Do(patient(t), client, "k", never[string](t), singleflight.WithFailOpen(false))
+	_, err := singleflight.Do(
+		patient(t),
+		client,
+		"k",
+		never[string](t),
+		singleflight.WithFailOpen(false),
+	)
 	if !errors.Is(err, singleflight.ErrUnavailable) {
 		t.Errorf("%v", err)
 	}
@@ -120,8 +142,16 @@ func TestACallWaitsForADaemonThatStartsLater(t *testing.T) {
 	daemon := daemontest.Start(t)
 	address := daemon.Address
 	daemon.Kill()
-	client := newClient(t, singleflight.ClientOptions{Addresses: []string{address}, ConnectTimeout: patience})
-	ended := inBackground(patient(t), client, "k", func(context.Context) (int, error) { return 1, nil })
+	client := newClient(
+		t,
+		singleflight.ClientOptions{Addresses: []string{address}, ConnectTimeout: patience},
+	)
+	ended := inBackground(
+		patient(t),
+		client,
+		"k",
+		func(context.Context) (int, error) { return 1, nil },
+	)
 	client.WaitForMerged(t, "k", 1)
 	daemontest.Start(t, "--listen", address)
 	if got := wait(t, "the outcome", ended); got.err != nil || got.result.FailedOpen {
@@ -131,13 +161,22 @@ func TestACallWaitsForADaemonThatStartsLater(t *testing.T) {
 
 func TestAServerThatIsBackIsUsedAgain(t *testing.T) {
 	daemon := daemontest.Start(t)
-	client := newClient(t, singleflight.ClientOptions{Addresses: []string{daemon.Address}, ConnectTimeout: 200 * time.Millisecond})
+	client := newClient(
+		t,
+		singleflight.ClientOptions{
+			Addresses:      []string{daemon.Address},
+			ConnectTimeout: 200 * time.Millisecond,
+		},
+	)
 	one := func(context.Context) (int, error) { return 1, nil }
 	if _, err := singleflight.Do(patient(t), client, "k", one); err != nil {
 		t.Fatal(err)
 	}
 	daemon.Kill()
-	if _, err := singleflight.Do(patient(t), client, "k", one); !errors.Is(err, singleflight.ErrUnavailable) {
+	if _, err := singleflight.Do(patient(t), client, "k", one); !errors.Is(
+		err,
+		singleflight.ErrUnavailable,
+	) {
 		t.Fatalf("%v", err)
 	}
 	daemontest.Start(t, "--listen", daemon.Address)
@@ -151,14 +190,24 @@ func TestADrainingServerEndsItsFlightsInPeace(t *testing.T) {
 	daemon, client := daemonAndClient(t)
 	other := clientOf(t, daemon)
 	gate := newGate()
-	led := inBackground(patient(t), client, "k", func(ctx context.Context) (string, error) { return "v", gate.pass(ctx) })
+	led := inBackground(
+		patient(t),
+		client,
+		"k",
+		func(ctx context.Context) (string, error) { return "v", gate.pass(ctx) },
+	)
 	wait(t, "the lead", gate.begun)
 	followed := inBackground(patient(t), other, "k", never[string](t))
 	waitForCallers(t, daemon, "k", 2)
 	daemon.Terminate(t)
 	eventually(t, "the drain", func() bool {
-		_, err := singleflight.Do(patient(t), other, "another", func(context.Context) (int, error) { return 0, nil },
-			singleflight.WithConnectTimeout(100*time.Millisecond))
+		_, err := singleflight.Do(
+			patient(t),
+			other,
+			"another",
+			func(context.Context) (int, error) { return 0, nil },
+			singleflight.WithConnectTimeout(100*time.Millisecond),
+		)
 		return errors.Is(err, singleflight.ErrUnavailable)
 	})
 	close(gate.opened)
@@ -181,7 +230,12 @@ func TestARestartOfTheDaemonLosesTheLeadAndFollowersTryAgain(t *testing.T) {
 		return "", err
 	})
 	wait(t, "the lead", gate.begun)
-	followed := inBackground(patient(t), there, "k", func(context.Context) (string, error) { return "after", nil })
+	followed := inBackground(
+		patient(t),
+		there,
+		"k",
+		func(context.Context) (string, error) { return "after", nil },
+	)
 	waitForCallers(t, daemon, "k", 2)
 	daemon.Kill()
 	daemontest.Start(t, "--listen", daemon.Address)
@@ -191,7 +245,8 @@ func TestARestartOfTheDaemonLosesTheLeadAndFollowersTryAgain(t *testing.T) {
 	if got := wait(t, "the leader", led); !errors.Is(got.err, singleflight.ErrAborted) {
 		t.Errorf("%+v", got)
 	}
-	if got := wait(t, "the follower", followed); got.err != nil || got.result.Value != "after" || !got.result.Led {
+	if got := wait(t, "the follower", followed); got.err != nil || got.result.Value != "after" ||
+		!got.result.Led {
 		t.Errorf("%+v", got)
 	}
 }
@@ -201,15 +256,26 @@ func TestMergedCallersOfALostLeaderTryAgain(t *testing.T) {
 	relay := daemontest.StartRelay(t, daemon.Address)
 	client := newClient(t, singleflight.ClientOptions{Addresses: []string{relay.Address}})
 	gate := newGate()
-	led := inBackground(patient(t), client, "k", func(ctx context.Context) (string, error) { return "", gate.pass(ctx) })
+	led := inBackground(
+		patient(t),
+		client,
+		"k",
+		func(ctx context.Context) (string, error) { return "", gate.pass(ctx) },
+	)
 	wait(t, "the lead", gate.begun)
-	merged := inBackground(patient(t), client, "k", func(context.Context) (string, error) { return "again", nil })
+	merged := inBackground(
+		patient(t),
+		client,
+		"k",
+		func(context.Context) (string, error) { return "again", nil },
+	)
 	client.WaitForMerged(t, "k", 2)
 	relay.Cut()
 	if got := wait(t, "the leader", led); !errors.Is(got.err, singleflight.ErrAborted) {
 		t.Errorf("%+v", got)
 	}
-	if got := wait(t, "the merged caller", merged); got.err != nil || got.result.Value != "again" || !got.result.Led {
+	if got := wait(t, "the merged caller", merged); got.err != nil || got.result.Value != "again" ||
+		!got.result.Led {
 		t.Errorf("%+v", got)
 	}
 }
@@ -221,19 +287,30 @@ func TestALeaseOutlivesABrokenConnection(t *testing.T) {
 	follows := clientOf(t, daemon)
 	gate := newGate()
 	half := strings.Repeat("half ", 100_000)
-	led := leads.Start(patient(t), "k", func(ctx context.Context, leader *singleflight.Leader) error {
-		if _, err := leader.Write([]byte(half)); err != nil {
+	led := leads.Start(
+		patient(t),
+		"k",
+		func(ctx context.Context, leader *singleflight.Leader) error {
+			if _, err := leader.Write([]byte(half)); err != nil {
+				return err
+			}
+			if err := gate.pass(ctx); err != nil {
+				return err
+			}
+			_, err := leader.Write([]byte("and half"))
 			return err
-		}
-		if err := gate.pass(ctx); err != nil {
-			return err
-		}
-		_, err := leader.Write([]byte("and half"))
-		return err
-	}, singleflight.WithLease(time.Minute))
+		},
+		singleflight.WithLease(time.Minute),
+	)
 	wait(t, "the lead", gate.begun)
 	wait(t, "the connection", relay.Accepted())
-	followed := follows.Start(patient(t), "k", nil, singleflight.WithRole(singleflight.FollowOnly), singleflight.WithLive())
+	followed := follows.Start(
+		patient(t),
+		"k",
+		nil,
+		singleflight.WithRole(singleflight.FollowOnly),
+		singleflight.WithLive(),
+	)
 	waitForCallers(t, daemon, "k", 2)
 	relay.Cut()
 	wait(t, "the next connection", relay.Accepted())
@@ -249,10 +326,19 @@ func TestALeaseOutlivesABrokenConnection(t *testing.T) {
 func TestALeaseIsRenewed(t *testing.T) {
 	daemon, client := daemonAndClient(t)
 	gate := newGate()
-	led := inBackground(patient(t), client, "k", func(ctx context.Context) (string, error) { return "v", gate.pass(ctx) },
-		singleflight.WithLease(time.Second))
+	led := inBackground(
+		patient(t),
+		client,
+		"k",
+		func(ctx context.Context) (string, error) { return "v", gate.pass(ctx) },
+		singleflight.WithLease(time.Second),
+	)
 	wait(t, "the lead", gate.begun)
-	eventually(t, "two leases", func() bool { return flightOf(t, daemon, "k").GetRunningMs() > 2100 })
+	eventually(
+		t,
+		"two leases",
+		func() bool { return flightOf(t, daemon, "k").GetRunningMs() > 2100 },
+	)
 	close(gate.opened)
 	if got := wait(t, "the leader", led); got.err != nil || got.result.Attempt != 1 {
 		t.Errorf("%+v", got)
@@ -262,14 +348,22 @@ func TestALeaseIsRenewed(t *testing.T) {
 func TestSeveralServersShareTheKeysAndStandIn(t *testing.T) {
 	one, two := daemontest.Start(t), daemontest.Start(t)
 	addresses := []string{one.Address, two.Address}
-	options := singleflight.ClientOptions{Addresses: addresses, ConnectTimeout: 300 * time.Millisecond}
+	options := singleflight.ClientOptions{
+		Addresses:      addresses,
+		ConnectTimeout: 300 * time.Millisecond,
+	}
 	client := newClient(t, options)
 	home := one
 	if singleflight.RendezvousOrder(addresses, "", "k")[0] == 1 {
 		home = two
 	}
 	gate := newGate()
-	led := inBackground(patient(t), client, "k", func(ctx context.Context) (string, error) { return "v", gate.pass(ctx) })
+	led := inBackground(
+		patient(t),
+		client,
+		"k",
+		func(ctx context.Context) (string, error) { return "v", gate.pass(ctx) },
+	)
 	wait(t, "the lead", gate.begun)
 	if flightOf(t, home, "k") == nil {
 		t.Error("the flight is not at its home")
@@ -277,7 +371,12 @@ func TestSeveralServersShareTheKeysAndStandIn(t *testing.T) {
 	close(gate.opened)
 	wait(t, "the outcome", led)
 	home.Kill()
-	result, err := singleflight.Do(patient(t), client, "k", func(context.Context) (string, error) { return "elsewhere", nil })
+	result, err := singleflight.Do(
+		patient(t),
+		client,
+		"k",
+		func(context.Context) (string, error) { return "elsewhere", nil },
+	)
 	if err != nil || result.Value != "elsewhere" || result.FailedOpen {
 		t.Errorf("%+v, %v", result, err)
 	}
@@ -293,12 +392,22 @@ func TestCloseEndsEverythingAndLeavesNothingBehind(t *testing.T) {
 	})
 	other := clientOf(t, daemon)
 	gate := newGate()
-	led := inBackground(patient(t), client, "led", func(ctx context.Context) (string, error) { return "", gate.pass(ctx) })
+	led := inBackground(
+		patient(t),
+		client,
+		"led",
+		func(ctx context.Context) (string, error) { return "", gate.pass(ctx) },
+	)
 	wait(t, "the lead", gate.begun)
 	elsewhere := newGate()
-	ledElsewhere := inBackground(patient(t), other, "followed", func(ctx context.Context) (string, error) {
-		return "v", elsewhere.pass(ctx)
-	})
+	ledElsewhere := inBackground(
+		patient(t),
+		other,
+		"followed",
+		func(ctx context.Context) (string, error) {
+			return "v", elsewhere.pass(ctx)
+		},
+	)
 	wait(t, "the lead elsewhere", elsewhere.begun)
 	followed := inBackground(patient(t), client, "followed", never[string](t))
 	client.WaitForMerged(t, "followed", 1)
@@ -310,10 +419,16 @@ func TestCloseEndsEverythingAndLeavesNothingBehind(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}
-	if _, err := singleflight.Do(patient(t), client, "k", never[string](t)); !errors.Is(err, singleflight.ErrCanceled) {
+	if _, err := singleflight.Do(patient(t), client, "k", never[string](t)); !errors.Is(
+		err,
+		singleflight.ErrCanceled,
+	) {
 		t.Errorf("after the close: %v", err)
 	}
-	if _, err := client.Forget(patient(t), "", "k", false); !errors.Is(err, singleflight.ErrCanceled) {
+	if _, err := client.Forget(patient(t), "", "k", false); !errors.Is(
+		err,
+		singleflight.ErrCanceled,
+	) {
 		t.Errorf("after the close: %v", err)
 	}
 	close(elsewhere.opened)

@@ -220,9 +220,17 @@ func (s *seat) giveUp(tried *server) {
 	if cause == "" {
 		cause = "it does not answer"
 	}
-	s.end(statusErrorf(codes.Unavailable, "no server can be reached at %s%s: %s. Start singleflightd "+
-		"there, or name its address in %s; or let calls fail open", tried.address, others, cause,
-		addressVariable))
+	s.end(
+		statusErrorf(
+			codes.Unavailable,
+			"no server can be reached at %s%s: %s. Start singleflightd "+
+				"there, or name its address in %s; or let calls fail open",
+			tried.address,
+			others,
+			cause,
+			addressVariable,
+		),
+	)
 }
 
 // onServerDown: its server is down; the seat is off its waiting list already.
@@ -273,7 +281,9 @@ func (s *seat) onSessionOver(code codes.Code, text string) {
 		return
 	}
 	switch code {
-	case codes.PermissionDenied, codes.Unimplemented, codes.Unauthenticated: // no second try mends it
+	case codes.PermissionDenied,
+		codes.Unimplemented,
+		codes.Unauthenticated: // no second try mends it
 		s.end(&StatusError{Code: code, Message: text})
 		return
 	}

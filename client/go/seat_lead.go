@@ -26,8 +26,14 @@ func (s *seat) armLease(after time.Duration) {
 
 func (s *seat) onLeaseAlarm() {
 	if !s.answered {
-		s.lose(statusErrorf(codes.Aborted, "the lease of %v ran out before the connection to %s was back",
-			s.leader.lease, s.server.address))
+		s.lose(
+			statusErrorf(
+				codes.Aborted,
+				"the lease of %v ran out before the connection to %s was back",
+				s.leader.lease,
+				s.server.address,
+			),
+		)
 		return
 	}
 	s.wantsRenew = true
@@ -155,7 +161,12 @@ func (s *seat) resumed(nextSequence uint64) {
 	s.setAnswered()
 	sent := s.firstSequence + uint64(s.leader.sent)
 	if nextSequence < s.firstSequence || nextSequence > sent {
-		s.end(statusErrorf(codes.Internal, "the server resumed the lead at a chunk that was never posted"))
+		s.end(
+			statusErrorf(
+				codes.Internal,
+				"the server resumed the lead at a chunk that was never posted",
+			),
+		)
 		return
 	}
 	s.leader.rewind(int(nextSequence - s.firstSequence))

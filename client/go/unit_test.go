@@ -103,7 +103,8 @@ func TestStatusErrorsAreComparedByCode(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := leftByContext(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err := leftByContext(ctx); !errors.Is(err, context.Canceled) ||
+		errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 	if name := (&StatusError{Code: 99}).CodeName(); name != "CODE(99)" {

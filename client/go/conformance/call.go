@@ -61,7 +61,10 @@ type call struct {
 	lostOnce sync.Once
 }
 
-var errGivesUp = &singleflight.FunctionError{Kind: singleflight.KindAbandoned, Message: "the function gives up"}
+var errGivesUp = &singleflight.FunctionError{
+	Kind:    singleflight.KindAbandoned,
+	Message: "the function gives up",
+}
 
 // run is the function.
 func (c *call) run(ctx context.Context, leader *singleflight.Leader) error {
@@ -81,7 +84,11 @@ func (c *call) run(ctx context.Context, leader *singleflight.Leader) error {
 	return nil
 }
 
-func (c *call) act(ctx context.Context, leader *singleflight.Leader, a *action) (err error, isLast bool) {
+func (c *call) act(
+	ctx context.Context,
+	leader *singleflight.Leader,
+	a *action,
+) (err error, isLast bool) {
 	switch {
 	case a.Write != nil:
 		_, err := leader.Write(a.Write)

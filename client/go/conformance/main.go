@@ -216,7 +216,13 @@ func (d *driver) do(c *command) error {
 	if o.Timeout > 0 {
 		ctx, cancel = context.WithTimeout(context.Background(), o.Timeout.duration())
 	}
-	call := &call{driver: d, name: c.Call, actions: c.Function, isLive: o.Live, ended: make(chan struct{})}
+	call := &call{
+		driver:  d,
+		name:    c.Call,
+		actions: c.Function,
+		isLive:  o.Live,
+		ended:   make(chan struct{}),
+	}
 	call.handle = d.clients[c.Client].Start(ctx, string(o.Key), call.run, options...)
 	d.calls[c.Call] = call
 	go func() {

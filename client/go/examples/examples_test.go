@@ -87,7 +87,8 @@ func TestCacheBreakdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	answers := together(t, 10, "cache_breakdown", database, "bob")
-	if count(answers, "profile of bob (from the database)\n") != 1 || count(answers, "profile of bob (shared)\n") != 9 {
+	if count(answers, "profile of bob (from the database)\n") != 1 ||
+		count(answers, "profile of bob (shared)\n") != 9 {
 		t.Errorf("%q", answers)
 	}
 	answers = together(t, 2, "cache_breakdown", database, "nobody")
@@ -111,7 +112,10 @@ func TestMergeRemoteCalls(t *testing.T) {
 		fmt.Fprint(w, "the answer")
 	}))
 	defer server.Close()
-	if answers := together(t, 10, "merge_remote_calls", server.URL); count(answers, "the answer") != 10 {
+	if answers := together(t, 10, "merge_remote_calls", server.URL); count(
+		answers,
+		"the answer",
+	) != 10 {
 		t.Errorf("%q", answers)
 	}
 	if n := requests.Load(); n != 1 {

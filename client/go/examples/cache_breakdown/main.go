@@ -25,7 +25,13 @@ func main() {
 	// Runs in one process, on behalf of all that ask for this user at this moment.
 	load := func(context.Context) (string, error) { return query(database, user) }
 	// Retained for those who looked into the cache just before it was filled.
-	result, err := singleflight.Do(context.Background(), users, user, load, singleflight.WithRetain(5*time.Second))
+	result, err := singleflight.Do(
+		context.Background(),
+		users,
+		user,
+		load,
+		singleflight.WithRetain(5*time.Second),
+	)
 	if err != nil {
 		log.Fatal("cache_breakdown: ", err)
 	}

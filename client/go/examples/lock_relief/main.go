@@ -46,7 +46,9 @@ func run(ctx context.Context, address, job string) (done string, err error) {
 	}
 	client := redis.NewClient(&redis.Options{Network: network, Addr: address})
 	defer client.Close()
-	token := singleflight.TokenFromContext(ctx) // the value of the lock: no other holder has the same
+	token := singleflight.TokenFromContext(
+		ctx,
+	) // the value of the lock: no other holder has the same
 	locked, err := client.SetNX(ctx, "lock:"+job, token, 30*time.Second).Result()
 	if err != nil {
 		return "", err
@@ -56,7 +58,8 @@ func run(ctx context.Context, address, job string) (done string, err error) {
 	}
 	defer func() {
 		// Also when nobody waits any more: the lock is to go.
-		released := client.Eval(context.WithoutCancel(ctx), unlock, []string{"lock:" + job}, token).Err()
+		released := client.Eval(context.WithoutCancel(ctx), unlock, []string{"lock:" + job}, token).
+			Err()
 		err = errors.Join(err, released)
 	}()
 	runs, err := client.Incr(ctx, "runs:"+job).Result()

@@ -53,7 +53,10 @@ func run(ctx context.Context) ([]byte, error) {
 	output, err := command.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return output, &singleflight.FunctionError{Code: int32(exit.ExitCode()), Message: err.Error()}
+		return output, &singleflight.FunctionError{
+			Code:    int32(exit.ExitCode()),
+			Message: err.Error(),
+		}
 	}
 	return output, err
 }

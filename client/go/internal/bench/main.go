@@ -64,15 +64,25 @@ func run(address string, duration time.Duration) error {
 }
 
 func ledByClient(client *singleflight.Client, key string) error {
-	_, err := client.Do(context.Background(), key, func(_ context.Context, leader *singleflight.Leader) error {
-		_, err := leader.Write(value)
-		return err
-	}, singleflight.WithGroup("bench"))
+	_, err := client.Do(
+		context.Background(),
+		key,
+		func(_ context.Context, leader *singleflight.Leader) error {
+			_, err := leader.Write(value)
+			return err
+		},
+		singleflight.WithGroup("bench"),
+	)
 	return err
 }
 
 // measure keeps so many flights in the air, and prints how many there were and how long one took.
-func measure(name string, inFlight int, duration time.Duration, flight func(key string) error) error {
+func measure(
+	name string,
+	inFlight int,
+	duration time.Duration,
+	flight func(key string) error,
+) error {
 	took := make([][]time.Duration, inFlight)
 	errs := make([]error, inFlight)
 	var workers sync.WaitGroup
@@ -130,7 +140,12 @@ func openBare(address string) (*bare, error) {
 		conn.Close()
 		return nil, err
 	}
-	b := &bare{conn: conn, cancel: cancel, stream: stream, waiting: map[uint64]chan *pb.CallResponse{}}
+	b := &bare{
+		conn:    conn,
+		cancel:  cancel,
+		stream:  stream,
+		waiting: map[uint64]chan *pb.CallResponse{},
+	}
 	go b.read()
 	return b, nil
 }
@@ -180,7 +195,9 @@ func (b *bare) flight(key string) error {
 	}
 	outcome := &pb.Outcome{Kind: pb.OutcomeKind_OUTCOME_KIND_OK, Value: value}
 	b.mu.Lock()
-	err = b.send(&pb.CallRequest{Id: id, Step: &pb.CallRequest_Finish{Finish: &pb.Finish{Outcome: outcome}}})
+	err = b.send(
+		&pb.CallRequest{Id: id, Step: &pb.CallRequest_Finish{Finish: &pb.Finish{Outcome: outcome}}},
+	)
 	b.mu.Unlock()
 	if err != nil {
 		return err

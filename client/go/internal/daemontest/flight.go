@@ -19,7 +19,8 @@ func (d *Daemon) Flight(ctx context.Context, key string) (*pb.Flight, error) {
 		return nil, err
 	}
 	defer conn.Close()
-	flights, err := pb.NewAdminClient(conn).ListFlights(ctx, &pb.ListFlightsRequest{KeyPrefix: []byte(key)})
+	flights, err := pb.NewAdminClient(conn).
+		ListFlights(ctx, &pb.ListFlightsRequest{KeyPrefix: []byte(key)})
 	if err != nil {
 		return nil, err
 	}
