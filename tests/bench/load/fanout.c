@@ -69,6 +69,14 @@ static void on_result(void *context, uint32_t caller, uint64_t bytes)
     fanout->is_ended = fanout->ended == fanout->plan->followers + 1;
 }
 
+// Lets the server come to rest after the joins.
+static void pause_for(struct fanout *fanout, double seconds)
+{
+    uint64_t end_ns = load_now_ns() + (uint64_t)(seconds * 1e9);
+    while (load_now_ns() < end_ns)
+        load_link_poll(fanout->link, end_ns);
+}
+
 static void run_round(struct fanout *fanout)
 {
     int pid = fanout->plan->server_pid;
@@ -80,6 +88,7 @@ static void run_round(struct fanout *fanout)
     fanout->joined = 1;
     load_join(fanout->link, 0, fanout->key);
     load_link_poll_until(fanout->link, &fanout->is_admitted);
+    pause_for(fanout, fanout->plan->pause);
     process_rss_peak_reset(pid);
     fanout->waiting_bytes = process_rss_bytes(pid);
     fanout->finished_ns = load_now_ns();

@@ -17,6 +17,7 @@ struct load_plan {
     bool trace;          // flow: tell begin and duration of each flight
     uint32_t followers;  // fanout: of the one flight; waiters: of each flight
     uint32_t rounds;     // fanout
+    double pause;        // fanout: seconds between the last join and the finish
 };
 
 // Flights one after the other, each with `per_flight` callers of a key that nobody used before. The

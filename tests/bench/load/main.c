@@ -22,6 +22,7 @@ static const struct option names[] = {
     {"rate", required_argument, NULL, 'r'},
     {"followers", required_argument, NULL, 'n'},
     {"rounds", required_argument, NULL, 'o'},
+    {"pause", required_argument, NULL, 'u'},
     {"count", required_argument, NULL, 'l'},
     {"trace", no_argument, NULL, 'x'},
     {NULL, 0, NULL, 0},
@@ -74,6 +75,9 @@ static void set_number(struct load_plan *plan, int option, double number)
         break;
     case 'o':
         plan->rounds = (uint32_t)number;
+        break;
+    case 'u':
+        plan->pause = number;
         break;
     default:
         load_die("unknown option");

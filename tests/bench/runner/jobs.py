@@ -135,47 +135,58 @@ class Waiters(Job):
 
 @dataclasses.dataclass(frozen=True)
 class Beside(Job):
-    """Small flights at a steady rate, alone and while somebody else's large one is delivered.
+    """Small flights at a steady rate while somebody else's large one is delivered.
 
     Only flights that were under way between a finish of the large one and its last result count.
+    Beside it, the same without the large one ("alone"), and the same with the large one at another
+    server on the same machine ("apart"), which tells what of the difference is the machine's and
+    not the server's. The small callers are a process of their own, and the large one's callers,
+    who take a CPU of their own, come after everybody else (nice).
     """
 
     large: Fanout = None
     rate: int = 2000
     seconds_min: float = 1  # until several large ones have been delivered
+    pause: float = 0.1  # between the last join of the large one and its finish
 
     def flow(self, seconds):
         return ["--flights", "4096", "--rate", str(self.rate), "--seconds", str(seconds),
                 "--warmup", "0.2", "--trace"]
 
     def cost(self, seconds):
-        return 2 + 3 * max(seconds, self.seconds_min)
+        return 3 + 4 * max(seconds, self.seconds_min)
 
     def small(self):
         # Still long enough for small flights to fall into it.
-        return dataclasses.replace(self, seconds_min=0.3, large=dataclasses.replace(
+        return dataclasses.replace(self, seconds_min=0.3, pause=0.01, large=dataclasses.replace(
             self.large, followers=min(self.large.followers, 300)))
 
     def run(self, lab, subject, seconds):
         seconds = max(seconds, self.seconds_min)
-        with subject.open() as server:
+        with subject.open() as server, subject.open() as other:
             small = Flow(over=self.over, connections=self.connections, streams=self.streams)
             arguments = small.load_arguments(lab, server, seconds)
             arguments = arguments[:arguments.index("--flights")] + self.flow(seconds)
-            alone = call(arguments)
-            large = subprocess.Popen(self.large.load_arguments(lab, server, 1 + seconds),
-                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            try:
-                large.stdout.readline()  # its first round is over
-                beside = call(arguments)
-                rest, problem = large.communicate(timeout=TIMEOUT_SECONDS)
-            finally:
-                large.kill()
-            if large.returncode != 0:
-                raise Cannot(problem.strip())
+            alone = percentile(call(arguments)["trace_us"], 0.99)
+            apart = self.p99_with_large(lab, arguments, other, seconds)
+            beside = self.p99_with_large(lab, arguments, server, seconds)
+        return {"alone_p99_us": alone, "apart_p99_us": apart, "p99_us": beside}
+
+    def p99_with_large(self, lab, arguments, server, seconds):
+        large = subprocess.Popen(
+            ["nice", "-n", "19"] + self.large.load_arguments(lab, server, 1 + seconds) +
+            ["--pause", str(self.pause)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            large.stdout.readline()  # its first round is over
+            small = call(arguments)
+            rest, problem = large.communicate(timeout=TIMEOUT_SECONDS)
+        finally:
+            large.kill()
+        if large.returncode != 0:
+            raise Cannot(problem.strip())
         windows = last_object(rest)["windows_us"]
-        return {"alone_p99_us": percentile(alone["trace_us"], 0.99),
-                "p99_us": percentile(overlapping(beside["trace_us"], windows), 0.99)}
+        return percentile(overlapping(small["trace_us"], windows), 0.99)
 
 
 def percentile(samples, part):

@@ -54,7 +54,7 @@ def part_table(results):
         for name in list(result["baselines"]) + list(result.get("cannot", {})):
             if name not in baselines:
                 baselines.append(name)
-    order = ["bare-core", "frames", "alone", "pumps-1", "grpc-go-singleflight",
+    order = ["bare-core", "frames", "alone", "apart", "pumps-1", "grpc-go-singleflight",
              "redis-rueidisaside", "redis-setnx", "etcd"]
     baselines.sort(key=lambda name: order.index(name) if name in order else len(order))
     head = ["name", "unit", "median", "min to max"] + baselines

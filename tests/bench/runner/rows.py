@@ -174,7 +174,8 @@ def waiter_shots():
 
 def beside_shots():
     def rows(name):
-        return [Row(name, "us", LOWER, "p99_us", {"alone": "alone_p99_us"})]
+        return [Row(name, "us", LOWER, "p99_us",
+                    {"alone": "alone_p99_us", "apart": "apart_p99_us"})]
 
     small = {"over": "session", "connections": 1, "streams": 1}
     return [

@@ -2,6 +2,7 @@
 """Starting and ending what is measured."""
 
 import contextlib
+import itertools
 import os
 import re
 import selectors
@@ -110,7 +111,7 @@ class Native(Subject):
 
     def open(self, under=()):
         """`under`: a command in front of the server's, such as valgrind's."""
-        path = os.path.join(self.lab.scratch, "socket")
+        path = os.path.join(self.lab.scratch, f"socket-{next(self.lab.socket_numbers)}")
         arguments = [*under] + [text.replace("{socket}", path) for text in self.arguments]
         server = Server(arguments, self.lab.log(self.name))
         try:
@@ -208,6 +209,7 @@ class Lab:
         self.all = {}
         self.shared = []
         self.in_memory = None
+        self.socket_numbers = itertools.count()
 
     def __enter__(self):
         self.scratch = tempfile.mkdtemp(prefix="singleflight-bench-")
