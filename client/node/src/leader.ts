@@ -70,18 +70,14 @@ export class Leader extends EventEmitter {
   readonly lease: number;
   /** The run limit that holds, in milliseconds; 0: none. */
   readonly runLimit: number;
-  /**
-   * Aborts when the lead is lost, or when nobody waits for the outcome any more; its reason is the
-   * StatusError that says why. Stop then: nothing that is written later reaches anyone.
-   */
-  readonly signal: AbortSignal;
-
   /** @internal */ readonly outgoing = new Outgoing();
   /** @internal */ outcome: Outcome | undefined;
   /** @internal */ retainMs: bigint | undefined;
   /** @internal */ passesOn = false;
 
-  readonly #controller = new AbortController();
+  #lost: StatusError | undefined;
+  /** Made when somebody asks for the signal: it costs as much as all the rest. */
+  #controller: AbortController | undefined;
   readonly #events: LeaderEvents;
   readonly #limits: LeaderLimits;
   #audience: Audience | undefined;
@@ -98,9 +94,20 @@ export class Leader extends EventEmitter {
     this.attempt = terms.attempt;
     this.lease = terms.lease;
     this.runLimit = terms.runLimit;
-    this.signal = this.#controller.signal;
     this.#limits = limits;
     this.#events = events;
+  }
+
+  /**
+   * Aborts when the lead is lost, or when nobody waits for the outcome any more; its reason is the
+   * StatusError that says why. Stop then: nothing that is written later reaches anyone.
+   */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#lost !== undefined) this.#controller.abort(this.#lost);
+    }
+    return this.#controller.signal;
   }
 
   /** Who waits; undefined when the call did not ask, or nobody has waited yet. */
@@ -153,7 +160,7 @@ export class Leader extends EventEmitter {
   }
 
   async #write(data: Uint8Array): Promise<void> {
-    this.signal.throwIfAborted();
+    if (this.#lost !== undefined) throw this.#lost;
     if (this.outcome !== undefined)
       throw new SingleflightError('the function has ended: nothing can be written any more');
     this.#append(data);
@@ -202,10 +209,11 @@ export class Leader extends EventEmitter {
 
   /** @internal */
   lose(error: StatusError): void {
-    if (this.signal.aborted) return;
+    if (this.#lost !== undefined) return;
+    this.#lost = error;
     const writers = this.#writers;
     this.#writers = [];
-    this.#controller.abort(error);
+    this.#controller?.abort(error);
     for (const writer of writers) writer.reject(error);
   }
 
