@@ -9,6 +9,7 @@ steps are handed to the clock's thread.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ from .results import Forgotten
 T = TypeVar("T")
 Step = Callable[[], Any]
 
-_FOREVER = 3600.0
+_WAIT_MAX = 3600.0  # a wait that has no other bound
 
 
 class CallShell(Protocol):
@@ -69,7 +70,7 @@ class Engine:
         self._lock = threading.Lock()
         self._gate = threading.Lock()  # before _steps, so that none is put there after the last
         self._steps: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
-        self._armed_for = 0.0
+        self._armed_for = math.inf  # when the clock's thread looks by itself
         self._streams: dict[_Stream, None] = {}
         self._probes: dict[Server, _Probe] = {}
         self._ended = False
@@ -166,7 +167,7 @@ class Engine:
 
     def _run_clock(self) -> None:
         core = self._core
-        wait = _FOREVER
+        wait = _WAIT_MAX
         while not self._ended:
             try:
                 step = self._steps.get(timeout=wait)
@@ -179,8 +180,8 @@ class Engine:
                     step()
                 self._perform()
                 next_at = core.timers.next_at()
-                self._armed_for = core.now + _FOREVER if next_at is None else next_at
-                wait = max(0.0, self._armed_for - clock())
+                self._armed_for = math.inf if next_at is None else next_at
+                wait = max(0.0, min(self._armed_for - clock(), _WAIT_MAX))
 
     # ---- effects; under the lock
 

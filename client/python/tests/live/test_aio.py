@@ -320,7 +320,7 @@ async def test_unreachable(key: str) -> None:
 
 
 async def test_daemon_comes_back(daemon: Daemon, key: str) -> None:
-    async with Client(daemon.address, connect_timeout=0.2, backoff_max=0.1) as client:
+    async with Client(daemon.address, connect_timeout=1, backoff_max=0.1) as client:
         await client.do(key, lambda lead: asyncio.sleep(0))
         daemon.kill()
         with pytest.raises(UnavailableError):

@@ -27,12 +27,12 @@ def test_a_function_runs_once_for_all(client: Client) -> None:
         """Squares."""
         runs.append(current_lead().token)
         entered.set()
-        leave.wait(20)
+        leave.wait(60)
         return number * number
 
     with ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(square, 7) for _ in range(8)]
-        entered.wait(20)
+        entered.wait(60)
         leave.set()
         assert [future.result() for future in futures] == [49] * 8
     assert square(number=7) == 49

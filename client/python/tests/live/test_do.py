@@ -47,7 +47,7 @@ class Gate:
     def __call__(self, lead: Lead) -> object:
         self.runs += 1
         self.entered.set()
-        assert self.leave.wait(20)
+        assert self.leave.wait(60)
         if isinstance(self.value, BaseException):
             raise self.value
         return self.value
@@ -86,12 +86,12 @@ def test_values_of_every_size(client: Client, other: Client, key: str, size: int
 
     def write(lead: Lead) -> bytes:
         entered.set()
-        leave.wait(20)
+        leave.wait(60)
         lead.write(value[: size // 2])
         return value[size // 2 :]
 
     leader = client.start(key, write, codec=RAW)
-    entered.wait(20)
+    entered.wait(60)
     follower = other.start(key, never, codec=RAW, role=Role.FOLLOW_ONLY)
     wait_follows(follower)
     leave.set()
@@ -108,7 +108,7 @@ def test_keys_are_any_bytes(client: Client, name: str | bytes) -> None:
 def test_followers_of_another_client_share(client: Client, other: Client, key: str) -> None:
     gate = Gate()
     leader = client.start(key, gate, audience=True)
-    gate.entered.wait(20)
+    gate.entered.wait(60)
     followers = [other.start(key, never, role=Role.FOLLOW_ONLY) for _ in range(3)]
     wait_follows(*followers)
     assert not any(follower.done() for follower in followers)
@@ -124,7 +124,7 @@ def test_equal_calls_of_one_client_are_merged(client: Client, key: str) -> None:
     gate = Gate()
     with ThreadPoolExecutor(20) as pool:
         futures = [pool.submit(client.do, key, gate) for _ in range(20)]
-        gate.entered.wait(20)
+        gate.entered.wait(60)
         wait_until(lambda: len(merged_calls(client, key)) == 20)
         gate.leave.set()
         results = [future.result() for future in futures]
@@ -167,7 +167,7 @@ def test_the_leader_gets_its_own_exception(client: Client, key: str) -> None:
 def test_followers_get_type_message_and_traceback(client: Client, other: Client, key: str) -> None:
     gate = Gate(ValueError("not a number"))
     leader = client.start(key, gate)
-    gate.entered.wait(20)
+    gate.entered.wait(60)
     follower = other.start(key, never, role=Role.FOLLOW_ONLY)
     wait_follows(follower)
     gate.leave.set()
@@ -188,7 +188,7 @@ def test_followers_get_type_message_and_traceback(client: Client, other: Client,
 def test_an_error_says_more_with_function_error(client: Client, other: Client, key: str) -> None:
     gate = Gate(FunctionError("gone", code=410, type="Gone", details=b"more"))
     client.start(key, gate, check=False)
-    gate.entered.wait(20)
+    gate.entered.wait(60)
     follower = other.start(key, never, role=Role.FOLLOW_ONLY, check=False)
     wait_follows(follower)
     gate.leave.set()
@@ -249,12 +249,12 @@ def test_pass_on_lets_the_next_one_try(client: Client, other: Client, key: str) 
 
     def pass_on(lead: Lead) -> None:
         entered.set()
-        leave.wait(20)
+        leave.wait(60)
         lead.pass_on()
         raise OSError("only here")
 
     leader = client.start(key, pass_on, audience=True)
-    entered.wait(20)
+    entered.wait(60)
     follower = other.start(key, lambda lead: lead.attempt)
     wait_for_followers(leader, 1)
     leave.set()
@@ -278,12 +278,12 @@ def test_pass_on_among_merged_calls(client: Client, key: str) -> None:
         if lead.attempt > 1:
             return lead.attempt
         entered.set()
-        leave.wait(20)
+        leave.wait(60)
         lead.pass_on()
         raise OSError("only here")
 
     first = client.start(key, pass_on)
-    entered.wait(20)
+    entered.wait(60)
     rest = [client.start(key, pass_on) for _ in range(3)]
     wait_until(lambda: len(merged_calls(client, key)) == 4)
     leave.set()
@@ -300,7 +300,7 @@ def test_lead_only_and_follow_only(client: Client, other: Client, key: str) -> N
         client.do(key, role=Role.FOLLOW_ONLY)
     gate = Gate()
     leader = client.start(key, gate)
-    gate.entered.wait(20)
+    gate.entered.wait(60)
     with pytest.raises(AbortedError, match="lead"):
         other.do(key, never, role=Role.LEAD_ONLY)
     gate.leave.set()
@@ -339,7 +339,7 @@ def test_bounds(client: Client) -> None:
 def test_timeout_removes_one_caller_only(client: Client, other: Client, key: str) -> None:
     gate = Gate()
     leader = client.start(key, gate)
-    gate.entered.wait(20)
+    gate.entered.wait(60)
     patient = other.start(key, never)
     wait_follows(patient)
     with pytest.raises(DeadlineExceededError):
@@ -353,7 +353,7 @@ def test_timeout_removes_one_caller_only(client: Client, other: Client, key: str
 def test_merged_callers_have_deadlines_of_their_own(client: Client, key: str) -> None:
     gate = Gate()
     patient = client.start(key, gate, timeout=60)
-    gate.entered.wait(20)
+    gate.entered.wait(60)
     with pytest.raises(DeadlineExceededError):
         client.do(key, never, timeout=0.05)
     other_patient = client.start(key, never, timeout=50)
@@ -364,7 +364,7 @@ def test_merged_callers_have_deadlines_of_their_own(client: Client, key: str) ->
 def test_a_merged_leader_that_leaves_does_not_stop_the_function(client: Client, key: str) -> None:
     gate = Gate()
     leader = client.start(key, gate)
-    gate.entered.wait(20)
+    gate.entered.wait(60)
     follower = client.start(key, never)
     wait_until(lambda: len(merged_calls(client, key)) == 2)
     leader.cancel()
@@ -381,16 +381,16 @@ def test_the_function_is_told_when_the_last_caller_leaves(client: Client, key: s
 
     def function(lead: Lead) -> None:
         entered.set()
-        assert lead.wait_lost(20)
+        assert lead.wait_lost(60)
         with pytest.raises(CallCancelledError):
             lead.write(b"too late")
         lost.set()
 
     calls = [client.start(key, function) for _ in range(2)]
-    entered.wait(20)
+    entered.wait(60)
     for call in calls:
         call.cancel()
-    assert lost.wait(20)
+    assert lost.wait(60)
     for call in calls:
         with pytest.raises(CallCancelledError):
             call.wait()
@@ -401,14 +401,14 @@ def test_leaving_with_a_lease_gives_it_back(client: Client, other: Client, key: 
 
     def function(lead: Lead) -> None:
         entered.set()
-        lead.wait_lost(20)
+        lead.wait_lost(60)
 
     leader = client.start(key, function, lease=600)
-    entered.wait(20)
+    entered.wait(60)
     follower = other.start(key, lambda lead: lead.attempt, lease=600)
     wait_follows(follower)
     leader.cancel()
-    assert follower.wait(20).value == 2
+    assert follower.wait(60).value == 2
 
 
 # ---- retained outcomes, forget
@@ -442,7 +442,7 @@ def test_forget(client: Client, key: str) -> None:
     assert client.forget(key) == (False, True)
     gate = Gate("old")
     old = client.start(key, gate)
-    gate.entered.wait(20)
+    gate.entered.wait(60)
     assert client.forget(key) == (True, False)
     assert client.do(key, lambda lead: "new").value == "new"
     gate.leave.set()
@@ -452,7 +452,7 @@ def test_forget(client: Client, key: str) -> None:
 def test_forget_if_unshared(client: Client, other: Client, key: str) -> None:
     gate = Gate()
     leader = client.start(key, gate, audience=True)
-    gate.entered.wait(20)
+    gate.entered.wait(60)
     follower = other.start(key, never)
     wait_for_followers(leader, 1)
     assert client.forget(key, if_unshared=True) == (False, False)
@@ -466,7 +466,7 @@ def test_forget_if_unshared(client: Client, other: Client, key: str) -> None:
 def test_result_limit_of_a_follower(shared_daemon: Daemon, client: Client, key: str) -> None:
     gate = Gate("x" * 1000)
     leader = client.start(key, gate)
-    gate.entered.wait(20)
+    gate.entered.wait(60)
     with Client(shared_daemon.address, result_limit=999) as small:
         follower = small.start(key, never, role=Role.FOLLOW_ONLY)
         wait_follows(follower)
@@ -507,14 +507,14 @@ def test_audience(client: Client, other: Client, key: str) -> None:
     def function(lead: Lead) -> None:
         assert lead.audience is None
         entered.set()
-        while (audience := lead.wait_audience(20)) is None or audience.followers < 2:
+        while (audience := lead.wait_audience(60)) is None or audience.followers < 2:
             pass
         seen.append(audience)
         while audience is not None and audience.followers > 0:
-            audience = lead.wait_audience(20)
+            audience = lead.wait_audience(60)
 
     leader = client.start(key, function, audience=True)
-    entered.wait(20)
+    entered.wait(60)
     merged = client.start(key, never, audience=True, timeout=30)
     follower = other.start(key, never)
     wait_until(lambda: seen)

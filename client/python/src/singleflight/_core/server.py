@@ -81,7 +81,7 @@ class Server:
     def on_silence(self, waited: float) -> None:
         """A join has not been answered for so long."""
         if not self.down and waited >= self.core.settings.connect_timeout:
-            self.last_error = "the server does not answer"
+            self.last_error = self.last_error or "the server does not answer"
             self._set_down()
 
     # ---- sessions
