@@ -457,3 +457,24 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestACallThatCanWaitMuchLongerJoinsByItself(t *testing.T) {
+	daemon, client := daemonAndClient(t)
+	soon, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	later, cancelLater := context.WithTimeout(context.Background(), time.Hour)
+	defer cancelLater()
+	gate := newGate()
+	first := inBackground(soon, client, "k", func(ctx context.Context) (string, error) {
+		return "v", gate.pass(ctx)
+	})
+	wait(t, "the lead", gate.begun)
+	second := inBackground(later, client, "k", never[string](t))
+	waitForCallers(t, daemon, "k", 2) // a place of its own
+	close(gate.opened)
+	for _, ended := range []<-chan outcome[string]{first, second} {
+		if got := wait(t, "the outcome", ended); got.err != nil || got.result.Callers != 2 {
+			t.Errorf("%+v", got)
+		}
+	}
+}

@@ -30,11 +30,11 @@ type Leader struct {
 	attempt  uint32
 	lease    time.Duration
 	runLimit time.Duration
-	lost     chan struct{}
 
 	// The client's lock guards what follows.
-	seat     *seat // nil: the lead is over
-	why      *StatusError
+	seat     *seat                   // nil: the lead is over
+	why      *StatusError            // the lead is lost
+	lost     chan struct{}           // closed then; nil: nobody has asked for it
 	cancel   context.CancelCauseFunc // of the function's context; may be nil
 	written  bool                    // the function makes its value by writing
 	pieces   [][]byte                // what was written; each is one chunk
@@ -50,7 +50,7 @@ type Leader struct {
 
 	audience        Audience
 	hasAudience     bool
-	audienceChanged chan struct{}
+	audienceChanged chan struct{} // nil: nobody has asked for it
 }
 
 // Audience tells who waits for the outcome.
@@ -101,7 +101,11 @@ func (l *Leader) RunLimit() time.Duration { return l.runLimit }
 
 // Lost is closed when the lead is lost: another leads, or nobody waits any more. The function's
 // context is cancelled then, too.
-func (l *Leader) Lost() <-chan struct{} { return l.lost }
+func (l *Leader) Lost() <-chan struct{} {
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	return l.lostChannel()
+}
 
 // Err returns why the lead was lost; nil while it is not.
 func (l *Leader) Err() error {
@@ -143,11 +147,11 @@ func (l *Leader) waitForRoom() error {
 		if l.room == nil {
 			l.room = make(chan struct{})
 		}
-		room := l.room
+		room, lost := l.room, l.lostChannel()
 		l.client.mu.Unlock()
 		select {
 		case <-room:
-		case <-l.lost:
+		case <-lost:
 		}
 		l.client.mu.Lock()
 	}
@@ -212,6 +216,9 @@ func (l *Leader) SetRetain(d time.Duration) {
 func (l *Leader) Audience() (audience Audience, ok bool, changed <-chan struct{}) {
 	l.client.mu.Lock()
 	defer l.client.mu.Unlock()
+	if l.audienceChanged == nil {
+		l.audienceChanged = make(chan struct{})
+	}
 	return l.audience, l.hasAudience, l.audienceChanged
 }
 
@@ -226,15 +233,25 @@ func (l *Leader) init(s *seat, call *call) {
 	}
 	l.key = s.options.key
 	l.seat = s
-	l.lost = make(chan struct{})
-	l.audienceChanged = make(chan struct{})
+}
+
+func (l *Leader) lostChannel() <-chan struct{} {
+	if l.lost == nil {
+		l.lost = make(chan struct{})
+		if l.why != nil {
+			close(l.lost)
+		}
+	}
+	return l.lost
 }
 
 func (l *Leader) setAudience(followers int, latest time.Duration) {
 	l.audience = Audience{Followers: followers, LatestDeadline: latest}
 	l.hasAudience = true
-	close(l.audienceChanged)
-	l.audienceChanged = make(chan struct{})
+	if l.audienceChanged != nil {
+		close(l.audienceChanged)
+		l.audienceChanged = nil
+	}
 }
 
 // lose tells the function, unless it has ended.
@@ -243,7 +260,9 @@ func (l *Leader) lose(why *StatusError) {
 		return
 	}
 	l.why = why
-	close(l.lost)
+	if l.lost != nil {
+		close(l.lost)
+	}
 	if l.cancel != nil {
 		l.cancel(why)
 	}

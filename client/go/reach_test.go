@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -437,4 +438,15 @@ func TestCloseEndsEverythingAndLeavesNothingBehind(t *testing.T) {
 	}
 	other.Close()
 	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
+}
+
+func TestAUnixSocketIsAnAddress(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "daemon")
+	daemontest.Start(t, "--unix-socket", socket)
+	client := newClient(t, singleflight.ClientOptions{Addresses: []string{"unix:" + socket}})
+	result, err := singleflight.Do(patient(t), client, "k",
+		func(context.Context) (int, error) { return 7, nil })
+	if err != nil || result.Value != 7 {
+		t.Errorf("%+v, %v", result, err)
+	}
 }

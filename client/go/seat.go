@@ -35,6 +35,7 @@ type seat struct {
 	options *options // of its first call
 	state   seatState
 	calls   []*call   // those that wait here, the oldest first
+	oneCall [1]*call  // room for the usual number of them
 	merges  bool      // more calls may come
 	over    bool      // off everything: nothing happens to it any more
 	expires time.Time // what the server is told; zero: never
@@ -77,6 +78,7 @@ const (
 
 func newSeat(client *Client, options *options) *seat {
 	s := &seat{client: client, options: options}
+	s.calls = s.oneCall[:0]
 	client.seats[s] = struct{}{}
 	return s
 }

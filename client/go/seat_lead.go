@@ -190,44 +190,44 @@ func (s *seat) lose(status *StatusError) {
 
 // nextFrame makes the next frame, if there is one; `more`: there may be others after it.
 func (s *seat) nextFrame() (frame *pb.CallRequest, bytes int, more bool) {
-	frame = &pb.CallRequest{Id: s.place.id}
 	switch {
 	case s.wantsJoin:
 		s.wantsJoin = false
-		s.putJoin(frame)
-		o := s.options
-		return frame, len(o.key) + len(o.group) + len(o.caller) + len(o.fingerprint), false
+		return s.joinFrame()
 	case s.leader == nil || !s.answered:
 		return nil, 0, false
 	case s.wantsRenew:
 		s.wantsRenew = false
-		frame.Step = &pb.CallRequest_Renew{Renew: &pb.Renew{}}
-		return frame, 0, true
+		renew := &pb.CallRequest_Renew{Renew: &pb.Renew{}}
+		return &pb.CallRequest{Id: s.place.id, Step: renew}, 0, true
 	}
 	unsent := s.leader.unsentPieces()
 	if unsent > 1 || (unsent == 1 && !s.wantsFinish) {
+		sequence := s.firstSequence + uint64(s.leader.sent)
 		piece := s.leader.takePiece()
-		sequence := s.firstSequence + uint64(s.leader.sent-1)
-		frame.Step = &pb.CallRequest_Chunk{Chunk: &pb.Chunk{Data: piece, Sequence: sequence}}
-		return frame, len(piece), true
+		chunk := &pb.CallRequest_Chunk{Chunk: &pb.Chunk{Data: piece, Sequence: sequence}}
+		return &pb.CallRequest{Id: s.place.id, Step: chunk}, len(piece), true
 	}
 	if !s.wantsFinish {
 		return nil, 0, false
 	}
 	s.wantsFinish = false
 	finish := s.leader.toFinish()
-	frame.Step = &pb.CallRequest_Finish{Finish: finish}
 	o := finish.Outcome
-	return frame, len(o.Value) + len(o.Message) + len(o.Type) + len(o.Stack) + len(o.Details), false
+	bytes = len(o.Value) + len(o.Message) + len(o.Type) + len(o.Stack) + len(o.Details)
+	return &pb.CallRequest{Id: s.place.id, Step: &pb.CallRequest_Finish{Finish: finish}}, bytes, false
 }
 
-func (s *seat) putJoin(frame *pb.CallRequest) {
+func (s *seat) joinFrame() (frame *pb.CallRequest, bytes int, more bool) {
 	resumeToken := uint64(0)
 	if s.leader != nil {
 		resumeToken = s.leader.token
 	}
-	frame.Step = &pb.CallRequest_Join{Join: s.options.toWire(resumeToken)}
+	o := s.options
+	join := &pb.CallRequest_Join{Join: o.toWire(resumeToken)}
+	frame = &pb.CallRequest{Id: s.place.id, Step: join}
 	if resumeToken == 0 && !s.expires.IsZero() {
 		frame.TimeoutMs = max(1, ms(time.Until(s.expires)))
 	}
+	return frame, len(o.key) + len(o.group) + len(o.caller) + len(o.fingerprint), false
 }

@@ -5,6 +5,7 @@ package singleflight
 import (
 	"context"
 	"io"
+	"runtime"
 	"slices"
 
 	"google.golang.org/grpc/codes"
@@ -201,6 +202,8 @@ func (s *session) write(ctx context.Context, stream pb.SingleFlight_SessionClien
 		default:
 			select {
 			case <-s.wake:
+				// Who is about to have something to send goes first: so it travels in the same message.
+				runtime.Gosched()
 			case <-ctx.Done():
 				return
 			}
