@@ -52,7 +52,7 @@ static void clear(struct sfl_call *call)
     sfl_bytes_unref(call->follow.leader);
     sfl_bytes_unref(call->restart.leader);
     if (call->pending & PENDING_RESULT)
-        sfl_reply_result_release(&call->result);
+        sfl_told_result_release(&call->result);
     else if (call->pending & PENDING_END)
         sfl_reply_end_release(&call->end);
 }
@@ -227,7 +227,7 @@ static void on_audience(void *context, struct sfl_member *member,
 }
 
 // `said` comes with its references.
-static void set_result_locked(struct sfl_call *call, const struct sfl_reply_result *said)
+static void set_result_locked(struct sfl_call *call, const struct sfl_told_result *said)
 {
     if (said->result.led)
         drop_reader(call);
@@ -250,13 +250,13 @@ static void say_refusal(struct sfl_call *call, const struct sfl_refusal *refusal
 static void on_result(void *context, struct sfl_member *member, const struct sfl_result *result)
 {
     struct sfl_call *call = call_of(member);
-    struct sfl_reply_result said = {.result = *result};
+    struct sfl_told_result said = {.result = *result};
     (void)context;
     if (begin(call)) {
         set_result_locked(call, &said);
         sfl_outbox_unlock(call->outbox);
     } else {
-        sfl_reply_result_release(&said);
+        sfl_told_result_release(&said);
     }
     drop_engines(call);
 }
@@ -270,7 +270,7 @@ static void on_refuse(void *context, struct sfl_member *member, const struct sfl
 // Says one result to those at the front of `callers` that are on the same stream, under one lock,
 // and returns how many they are. `said` is borrowed; whoever is told gets references of its own.
 static unsigned say_result_to_stream(struct sfl_caller *const *callers, unsigned count,
-                                     const struct sfl_reply_result *said)
+                                     const struct sfl_told_result *said)
 {
     struct sfl_outbox *outbox = call_of(sfl_member_of_caller(callers[0]))->outbox;
     unsigned told = 0;
@@ -286,7 +286,7 @@ static unsigned say_result_to_stream(struct sfl_caller *const *callers, unsigned
         }
     }
     // They are counted before anybody can take them.
-    sfl_reply_result_share(said, told);
+    sfl_told_result_share(said, told);
     sfl_outbox_unlock(outbox);
     for (unsigned i = 0; i < at; i++)
         drop_engines(call_of(sfl_member_of_caller(callers[i])));
@@ -301,14 +301,14 @@ static void on_settled(void *context, const struct sfl_settled *settled)
             say_refusal(call_of(sfl_member_of_caller(settled->callers[i])), &settled->refusal);
         return;
     }
-    struct sfl_reply_result said = {.result = settled->result};
+    struct sfl_told_result said = {.result = settled->result};
     sfl_outcome_ref(said.result.outcome);
     // Without memory for what is shared, each call's own message is made from the outcome.
     if (settled->count > 1)
         said.shared = sfl_shared_result_create(&said.result);
     for (unsigned at = 0; at < settled->count;)
         at += say_result_to_stream(settled->callers + at, settled->count - at, &said);
-    sfl_reply_result_release(&said);
+    sfl_told_result_release(&said);
 }
 
 const struct sfl_engine_sink sfl_call_sink = {
@@ -440,7 +440,7 @@ static void take_chunk(struct sfl_call *call, uint64_t chunk_bytes_max,
 
 static void take_result(struct sfl_call *call, struct sfl_reply_result *result)
 {
-    *result = call->result;
+    result->told = call->result;
     result->cursor = call->reader.cursor;
     result->inline_bytes = inline_bytes(call);
 }

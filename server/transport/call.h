@@ -47,7 +47,7 @@ struct sfl_call {
     struct sfl_audience audience;
     struct sfl_reader reader;
     union {
-        struct sfl_reply_result result; // without what depends on where the reader is
+        struct sfl_told_result result;
         struct sfl_reply_end end;
     };
 };

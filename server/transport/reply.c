@@ -157,7 +157,7 @@ static uint8_t *copy_value(uint8_t *at, const struct sfl_value *value,
 // goes quiet after it holds no value (see session.c); without memory for that, it is referred to.
 static void add_value(struct body *body, struct sfl_reply_result *result)
 {
-    struct sfl_value *value = result->result.outcome->value;
+    struct sfl_value *value = result->told.result.outcome->value;
     uint64_t end = result->cursor.position + result->inline_bytes;
     struct sfl_bytes *copy = NULL;
     if (result->inline_bytes > SFL_MESSAGE_COPY_MAX)
@@ -177,22 +177,22 @@ static void add_value(struct body *body, struct sfl_reply_result *result)
 // be whole in it gets a result of its own, with the rest.
 static bool is_shared_for(const struct sfl_reply_result *result)
 {
-    return result->shared != NULL &&
-           (result->cursor.position == 0 || !sfl_reply_value_is_inline(result->result.outcome));
+    return result->told.shared != NULL && (result->cursor.position == 0 ||
+                                           !sfl_reply_value_is_inline(result->told.result.outcome));
 }
 
 static void encode_result(struct body *body, struct sfl_reply_result *result)
 {
-    struct sfl_outcome *outcome = result->result.outcome;
+    struct sfl_outcome *outcome = result->told.result.outcome;
     body->field = FIELD_RESULT;
     if (is_shared_for(result)) {
         // The reference to what is shared holds a part that is copied as long as it has to.
-        struct sfl_bytes *encoded = result->shared->encoded;
+        struct sfl_bytes *encoded = result->told.shared->encoded;
         bool is_copied = encoded->size <= SFL_MESSAGE_COPY_MAX;
         add_part(body, sfl_bytes_span(encoded), is_copied ? release_nothing : release_bytes,
                  is_copied ? NULL : sfl_bytes_ref(encoded));
     } else {
-        body->head_size = put_result_head(body->head, &result->result, result->inline_bytes);
+        body->head_size = put_result_head(body->head, &result->told.result, result->inline_bytes);
         if (result->inline_bytes > 0)
             add_value(body, result);
         if (outcome->texts != NULL)
@@ -281,7 +281,7 @@ static void put_body(struct sfl_message *message, uint8_t *at, const struct body
         sfl_message_refer(message, part->bytes, part->release, part->owner);
     }
     if (reply->type == SFL_REPLY_RESULT)
-        sfl_reply_result_release(&reply->result);
+        sfl_told_result_release(&reply->result.told);
 }
 
 void sfl_reply_put_do(struct sfl_message *message, struct sfl_reply *reply)
@@ -354,21 +354,21 @@ struct sfl_shared_result *sfl_shared_result_create(const struct sfl_result *resu
     return shared;
 }
 
-void sfl_reply_result_share(const struct sfl_reply_result *result, unsigned count)
+void sfl_told_result_share(const struct sfl_told_result *told, unsigned count)
 {
-    if (result->shared != NULL) {
-        atomic_fetch_add_explicit(&result->shared->references, count, memory_order_relaxed);
+    if (told->shared != NULL) {
+        atomic_fetch_add_explicit(&told->shared->references, count, memory_order_relaxed);
         return;
     }
     for (unsigned i = 0; i < count; i++)
-        sfl_outcome_ref(result->result.outcome);
+        sfl_outcome_ref(told->result.outcome);
 }
 
-void sfl_reply_result_release(struct sfl_reply_result *result)
+void sfl_told_result_release(struct sfl_told_result *told)
 {
-    struct sfl_shared_result *shared = result->shared;
+    struct sfl_shared_result *shared = told->shared;
     if (shared == NULL) {
-        sfl_outcome_unref(result->result.outcome);
+        sfl_outcome_unref(told->result.outcome);
     } else if (sfl_references_drop(&shared->references)) {
         sfl_outcome_unref(shared->outcome);
         sfl_bytes_unref(shared->encoded);

@@ -42,10 +42,15 @@ struct sfl_shared_result {
     struct sfl_bytes *encoded;   // the whole Result; a reference
 };
 
-struct sfl_reply_result {
+// A result as a caller holds it.
+struct sfl_told_result {
     struct sfl_result result;
     // A reference, which holds the outcome too; NULL: the reference is to the outcome itself.
     struct sfl_shared_result *shared;
+};
+
+struct sfl_reply_result {
+    struct sfl_told_result told;
     // Where the caller is in the value, and how much of the rest travels inside the result.
     struct sfl_value_cursor cursor;
     uint64_t inline_bytes;
@@ -84,10 +89,10 @@ void sfl_reply_end_status(struct sfl_message *message, struct sfl_reply_end *end
 
 // Drops the references of an END, and of a RESULT.
 void sfl_reply_end_release(struct sfl_reply_end *end);
-void sfl_reply_result_release(struct sfl_reply_result *result);
+void sfl_told_result_release(struct sfl_told_result *told);
 
 // Takes references for `count` more holders of a RESULT.
-void sfl_reply_result_share(const struct sfl_reply_result *result, unsigned count);
+void sfl_told_result_share(const struct sfl_told_result *told, unsigned count);
 
 // True when all of the outcome's value (up to SFL_INLINE_VALUE_MAX) may travel inside `result`.
 bool sfl_reply_value_is_inline(const struct sfl_outcome *outcome);
