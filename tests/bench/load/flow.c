@@ -143,20 +143,37 @@ static void report_trace(const struct flow *flow)
     printf("]");
 }
 
-static void report(const struct flow *flow, double seconds, uint64_t server_us, uint64_t own_us)
+// What the processes had used up when the counting began, then since then.
+struct usage {
+    uint64_t server_us;
+    uint64_t server_switches;
+    uint64_t own_us;
+};
+
+static struct usage usage_now(const struct flow *flow)
 {
+    int pid = flow->plan->server_pid;
+    return (struct usage){process_cpu_us(pid), process_switches(pid), process_own_cpu_us()};
+}
+
+static void report(const struct flow *flow, double seconds, const struct usage *before)
+{
+    struct usage now = usage_now(flow);
     double flights = (double)flow->ended;
     if (flow->ended == 0)
         load_die("no flight ended within %.1f s", seconds);
     printf("{\"flights_per_second\": %.1f, \"callers_per_second\": %.1f, "
            "\"leads_per_flight\": %.4f, \"late\": %" PRIu64 ", "
            "\"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, "
-           "\"server_cpu_us_per_flight\": %.4f, \"client_cpu_us_per_flight\": %.4f",
+           "\"server_cpu_us_per_flight\": %.4f, \"server_switches_per_flight\": %.4f, "
+           "\"client_cpu_us_per_flight\": %.4f",
            flights / seconds, flights * flow->plan->per_flight / seconds,
            (double)flow->led / flights, flow->late, (double)histogram_at(&flow->latency, 0.5) / 1e3,
            (double)histogram_at(&flow->latency, 0.99) / 1e3,
-           (double)histogram_at(&flow->latency, 0.999) / 1e3, (double)server_us / flights,
-           (double)own_us / flights);
+           (double)histogram_at(&flow->latency, 0.999) / 1e3,
+           (double)(now.server_us - before->server_us) / flights,
+           (double)(now.server_switches - before->server_switches) / flights,
+           (double)(now.own_us - before->own_us) / flights);
     report_trace(flow);
     puts("}");
 }
@@ -184,11 +201,9 @@ void load_flow(const struct load_plan *plan)
     run_for(&flow, plan->warmup);
     flow.is_counting = true;
     flow.late = 0;
-    uint64_t server_us = process_cpu_us(plan->server_pid);
-    uint64_t own_us = process_own_cpu_us();
+    struct usage before = usage_now(&flow);
     uint64_t start_ns = load_now_ns();
     run_for(&flow, plan->seconds);
     double seconds = (double)(load_now_ns() - start_ns) / 1e9;
-    report(&flow, seconds, process_cpu_us(plan->server_pid) - server_us,
-           process_own_cpu_us() - own_us);
+    report(&flow, seconds, &before);
 }

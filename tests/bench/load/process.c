@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/load/process.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 
 static FILE *open_of(int pid, const char *name, const char *mode)
 {
-    char path[64];
+    char path[128];
     if (pid == 0)
         return NULL;
     snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
@@ -37,20 +38,26 @@ uint64_t process_cpu_us(int pid)
     return ticks * 1000000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
-static uint64_t status_bytes(int pid, const char *name)
+// The number behind `name` in a file such as /proc/1/status.
+static uint64_t number_in(int pid, const char *path, const char *name)
 {
     char line[256];
-    uint64_t kib = 0;
-    FILE *file = open_of(pid, "status", "r");
+    uint64_t number = 0;
+    FILE *file = open_of(pid, path, "r");
     if (file == NULL)
         return 0;
     size_t size = strlen(name);
     while (fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, name, size) == 0 && sscanf(line + size, ": %" SCNu64, &kib) == 1)
+        if (strncmp(line, name, size) == 0 && sscanf(line + size, ": %" SCNu64, &number) == 1)
             break;
     }
     fclose(file);
-    return kib * 1024;
+    return number;
+}
+
+static uint64_t status_bytes(int pid, const char *name)
+{
+    return number_in(pid, "status", name) * 1024;
 }
 
 uint64_t process_rss_bytes(int pid)
@@ -70,6 +77,24 @@ void process_rss_peak_reset(int pid)
         return;
     fputs("5", file);
     fclose(file);
+}
+
+uint64_t process_switches(int pid)
+{
+    char path[64];
+    uint64_t switches = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR *tasks = pid == 0 ? NULL : opendir(path);
+    if (tasks == NULL)
+        return 0;
+    for (struct dirent *task = readdir(tasks); task != NULL; task = readdir(tasks)) {
+        if (task->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "task/%.20s/status", task->d_name);
+        switches += number_in(pid, path, "voluntary_ctxt_switches");
+    }
+    closedir(tasks);
+    return switches;
 }
 
 uint64_t process_own_cpu_us(void)

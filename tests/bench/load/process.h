@@ -14,6 +14,9 @@ uint64_t process_rss_bytes(int pid);
 uint64_t process_rss_peak_bytes(int pid);
 void process_rss_peak_reset(int pid);
 
+// How often its threads have gone to sleep so far: each waits for somebody to wake it.
+uint64_t process_switches(int pid);
+
 // Our own CPU time in microseconds.
 uint64_t process_own_cpu_us(void);
 

@@ -208,12 +208,19 @@ def core_shots():
 
 def pump_shots():
     title = "two pump threads beside one"
+
+    def rows(name):
+        return flow_rows(name) + [Row(f"{name}.sleeps", "sleeps of the server's threads per flight",
+                                      LOWER, "server_switches_per_flight")]
+
+    subjects = ("pumps-2", "pumps-1")
     return [
+        Shot(f"Do over tcp, one caller alone: {title}", Flow(), rows("pumps.do.1"), subjects),
         Shot(f"Do over tcp, 64 callers at a time: {title}", Flow(flights=64, connections=4),
-             flow_rows("pumps.do"), ("pumps-2", "pumps-1")),
+             rows("pumps.do"), subjects),
         Shot(f"Session, a key each, 2,048 callers at a time: {title}",
              Flow(over="session", flights=2048, connections=4, streams=4),
-             flow_rows("pumps.session"), ("pumps-2", "pumps-1")),
+             rows("pumps.session"), subjects),
     ]
 
 
