@@ -16,12 +16,24 @@ public final class FunctionException extends SingleflightException {
   private static final long serialVersionUID = 1L;
   private static final byte[] NOTHING = {};
 
+  /** How the function ended. */
   private final OutcomeKind kind;
+
+  /** The function's own error code. */
   private final int code;
+
+  /** The type of the error. */
   private final String type;
+
+  /** Where it happened. */
   private final String stack;
+
+  /** What the function added. */
   private final byte[] details;
+
+  /** What was written before. */
   private final byte[] value;
+
   private final transient Facts facts;
 
   private FunctionException(Builder builder) {

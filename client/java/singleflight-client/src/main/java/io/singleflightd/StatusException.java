@@ -10,6 +10,7 @@ import io.grpc.Status;
 public final class StatusException extends SingleflightException {
   private static final long serialVersionUID = 1L;
 
+  /** The code of the status. */
   private final Status.Code code;
 
   StatusException(Status.Code code, String message) {

@@ -8,7 +8,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 
-/** One call with its types: runs the function, tells the listener, makes a result of the outcome. */
+/** One call with its types: runs the function, tells the listener, makes a result. */
 final class TypedCall<T> implements Call.Events {
   /** How it ended, not yet decoded. */
   private record Ending(Outcome outcome, Facts facts, StatusException status) {}

@@ -21,8 +21,8 @@ import org.junit.jupiter.api.io.TempDir;
 /** Callers in processes of their own. */
 @Timeout(120)
 class ProcessTest {
-  private static final int PROCESSES = 10; // a JVM is heavy: each has several clients
-  private static final int CLIENTS_EACH = 4;
+  private static final int PROCESSES = 8; // a JVM is heavy: each has several clients
+  private static final int CLIENTS_EACH = 5;
 
   @TempDir Path folder;
 
