@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
+
+if sys.version_info < (3, 10):
+    # The tests start daemons by fork there, and gRPC's handlers would close files of the child.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 from support import Daemon
 
 from singleflight import Client

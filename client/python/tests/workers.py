@@ -19,7 +19,7 @@ def crowd(address: str, key: str, count: int, path: str, answers: Any) -> None:
         with open(path, "a") as file:
             file.write(f"{lead.token}\n")
         while (audience := lead.audience) is None or audience.followers < count - 1:
-            lead.wait_audience(1)
+            lead.wait_audience()
         return f"made by {os.getpid()}"
 
     with Client(address, connect_timeout=60) as client:

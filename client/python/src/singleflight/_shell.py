@@ -28,6 +28,7 @@ from .errors import (
     InvalidArgumentError,
     ResourceExhaustedError,
     UsedAfterForkError,
+    check_error_fields,
     status_error,
 )
 from .options import (
@@ -42,7 +43,6 @@ from .results import Audience, Result
 T = TypeVar("T")
 
 _TEXT_BYTES_MAX = 64 * 1024
-_DETAILS_BYTES_MAX = 64 * 1024
 
 # Of the exceptions that are no Exception these say that the leader goes, not that the work failed.
 LEAVING = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
@@ -126,7 +126,7 @@ def outcome_of(error: BaseException, lead: LeadBase) -> Outcome:
         _text(message),
         _text(given.get("type") or name),
         _text(stack, keeps_end=True),
-        given.get("details", details)[:_DETAILS_BYTES_MAX],
+        given.get("details", details),
     )
 
 
@@ -136,6 +136,7 @@ class LeadBase:
     def __init__(self, core: CoreLead, settings: Settings) -> None:
         self._lead = core
         self._settings = settings
+        self._audience_seen = 0
         self.given_error: dict[str, Any] = {}
         self.wrote = False
 
@@ -175,6 +176,7 @@ class LeadBase:
     @property
     def audience(self) -> Audience | None:
         """Who waits; None without the option ``audience``, or before anybody has waited."""
+        self._audience_seen = self._lead.audience_changes
         followers, latest = self._lead.followers, self._lead.latest_deadline
         if followers is None:
             return None
@@ -196,8 +198,7 @@ class LeadBase:
         details: bytes | None = None,
     ) -> None:
         """Says more about the exception that the function is going to raise."""
-        if details is not None and len(details) > _DETAILS_BYTES_MAX:
-            raise ValueError("details are larger than 64 KiB")
+        check_error_fields(code or 0, details or b"")
         given = {"code": code, "type": type, "details": details}
         self.given_error.update({name: what for name, what in given.items() if what is not None})
 

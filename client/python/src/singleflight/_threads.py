@@ -9,6 +9,7 @@ steps are handed to the clock's thread.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import threading
@@ -284,7 +285,8 @@ class Engine:
         session = server.current
         stream = session.shell if session is not None and session.up else None
         if isinstance(stream, _Stream):
-            return pb_grpc.SingleFlightStub(stream.channel).Forget(request, timeout=timeout)
+            with contextlib.suppress(ValueError):  # it has been closed meanwhile
+                return pb_grpc.SingleFlightStub(stream.channel).Forget(request, timeout=timeout)
         with self.channel(server.address) as channel:
             return pb_grpc.SingleFlightStub(channel).Forget(request, timeout=timeout)
 

@@ -45,13 +45,11 @@ class Lead(LeadBase):
     def __init__(self, engine: Engine, core: CoreLead) -> None:
         super().__init__(core, engine.settings)
         self._engine = engine
-        self._changes = 0
         self._changed = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
     def on_change(self) -> None:
         """From the client."""
-        self._changes += 1
         self._changed.set()
         self._changed = asyncio.Event()  # for those who wait from now on
 
@@ -100,9 +98,12 @@ class Lead(LeadBase):
         return self.lost
 
     async def wait_audience(self, timeout: Duration = None) -> Audience | None:
-        """Waits until who waits has changed, or the lead is lost, or the time is over."""
-        seen = self._changes
-        await self._wait_for(lambda: self.lost or self._changes != seen, timeout)
+        """Waits until the audience is another than when it was last asked for.
+
+        Or until the lead is lost, or the time is over.
+        """
+        lead, seen = self._lead, self._audience_seen
+        await self._wait_for(lambda: self.lost or lead.audience_changes != seen, timeout)
         return self.audience
 
 

@@ -53,12 +53,10 @@ class Lead(LeadBase):
         super().__init__(core, engine.settings)
         self._engine = engine
         self._changed = threading.Condition()
-        self._changes = 0
 
     def on_change(self) -> None:
         """From the client's threads."""
         with self._changed:
-            self._changes += 1
             self._changed.notify_all()
 
     def write(self, data: bytes) -> None:
@@ -90,11 +88,14 @@ class Lead(LeadBase):
             return self._changed.wait_for(lambda: self.lost, seconds(timeout, "timeout", 0) or None)
 
     def wait_audience(self, timeout: Duration = None) -> Audience | None:
-        """Waits until who waits has changed, or the lead is lost, or the time is over."""
+        """Waits until the audience is another than when it was last asked for.
+
+        Or until the lead is lost, or the time is over.
+        """
+        lead, seen = self._lead, self._audience_seen
+        limit = seconds(timeout, "timeout", 0) or None
         with self._changed:
-            seen = self._changes
-            limit = seconds(timeout, "timeout", 0) or None
-            self._changed.wait_for(lambda: self.lost or self._changes != seen, limit)
+            self._changed.wait_for(lambda: self.lost or lead.audience_changes != seen, limit)
         return self.audience
 
 

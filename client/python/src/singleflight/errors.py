@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .results import Result
 
 
+_DETAILS_BYTES_MAX = 64 * 1024
+
+
 class SingleflightError(Exception):
     """The base of everything that this package raises by itself."""
 
@@ -27,6 +30,14 @@ class CodecError(SingleflightError, ValueError):
 
 class UsedAfterForkError(SingleflightError, RuntimeError):
     """The client was made before the process forked: make clients in the child, after the fork."""
+
+
+def check_error_fields(code: int, details: bytes) -> None:
+    """Raises ValueError for what cannot travel."""
+    if not isinstance(code, int) or not -(2**31) <= code < 2**31:
+        raise ValueError(f"code is {code!r}: a number of 32 bits is wanted")
+    if not isinstance(details, bytes) or len(details) > _DETAILS_BYTES_MAX:
+        raise ValueError("details are not at most 64 KiB of bytes")
 
 
 class FunctionError(SingleflightError):
@@ -59,6 +70,7 @@ class FunctionError(SingleflightError):
         details: bytes = b"",
         value: bytes = b"",
     ) -> None:
+        check_error_fields(code, details)
         super().__init__(message)
         self.message = message
         self.code = code

@@ -129,7 +129,7 @@ def test_ctrl_c_while_following_leaves(
     def work(lead: Lead) -> str:
         entered.set()
         while (audience := lead.audience) is None or audience.followers < 1:
-            lead.wait_audience(1)
+            lead.wait_audience(60)
         followed.set()
         leave.wait(PATIENCE)
         return "value"

@@ -141,6 +141,14 @@ def test_errors() -> None:
     assert "older" in str(status_error(12, "unknown method"))
 
 
+def test_errors_hold_what_can_travel() -> None:
+    for wrong in (2**31, -(2**31) - 1):
+        with pytest.raises(ValueError, match="32 bits"):
+            FunctionError("x", code=wrong)
+    with pytest.raises(ValueError, match="64 KiB"):
+        FunctionError("x", details=bytes(64 * 1024 + 1))
+
+
 def test_kinds() -> None:
     class Odd(BaseException):
         pass

@@ -38,6 +38,7 @@ class Lead:
         self.was_full = False
         self.overflowed = False
 
+        self.audience_changes = 0
         self.followers: int | None = None  #: None: nobody has waited yet
         self.latest_deadline: float | None = None  #: None: somebody waits without one
 

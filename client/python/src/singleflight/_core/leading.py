@@ -148,6 +148,7 @@ def tell_audience(seat: Seat) -> None:
     lead.followers = followers + len(merged)
     known = [end for end in ends if end is not None]
     lead.latest_deadline = max(known) if known and len(known) == len(ends) else None
+    lead.audience_changes += 1
     seat.core.effects.append(effects.AudienceChanged(lead))
 
 
