@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::placing::Seat;
+use super::timers::{Armed, Timer};
+use super::{Inner, SeatId, State};
+use crate::client::Event;
+use crate::error::{Code, Error, FunctionError, StatusError};
+use crate::leader::{Leader, LeaderShared};
+use crate::options::Join;
+use crate::outcome::{Facts, Flight, Outcome};
+use bytes::Bytes;
+
+pub(crate) type CallId = u64;
+pub(crate) type CallEnd = Result<Flight<Bytes>, Error>;
+pub(crate) type FunctionEnd = Result<(), FunctionError>;
+pub(crate) type Function =
+    Box<dyn FnOnce(Leader) -> Pin<Box<dyn Future<Output = FunctionEnd> + Send>> + Send>;
+
+/// What a call begins with.
+pub(crate) struct CallStart {
+    pub join: Join,
+    pub timeout: Option<Duration>,
+    pub connect_timeout: Option<Duration>,
+    pub function: Option<Function>,
+    pub done: oneshot::Sender<CallEnd>,
+    pub events: Option<mpsc::UnboundedSender<Event>>,
+}
+
+pub(super) struct Call {
+    pub deadline: Option<Instant>,
+    pub timeout: Option<Duration>,
+    pub connect_timeout: Option<Duration>,
+    pub function: Option<Function>,
+    pub events: Option<mpsc::UnboundedSender<Event>>,
+    pub seat: Option<SeatId>,
+    deadline_timer: Option<Armed>,
+    done: Option<oneshot::Sender<CallEnd>>,
+    runs: bool,               // its function runs
+    pending: Option<CallEnd>, // what it ends with once its function has ended
+}
+
+impl Inner {
+    pub fn start_call(&self, start: CallStart) -> CallId {
+        self.state().start_call(start)
+    }
+
+    /// The program does not wait any more.
+    pub fn cancel_call(&self, id: CallId) {
+        let why = StatusError::new(Code::Cancelled, "the call was cancelled by its own program");
+        self.state().leave(id, &why);
+    }
+}
+
+impl State {
+    fn start_call(&mut self, start: CallStart) -> CallId {
+        let id = self.new_id();
+        let deadline = start.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let join = Arc::new(start.join);
+        let mut call = Call {
+            deadline,
+            timeout: start.timeout,
+            connect_timeout: start.connect_timeout,
+            function: start.function,
+            events: start.events,
+            seat: None,
+            deadline_timer: None,
+            done: Some(start.done),
+            runs: false,
+            pending: None,
+        };
+        if self.closing {
+            call.deliver(Err(closed().into()));
+            return id;
+        }
+        if let Some(timeout) = start.timeout {
+            call.deadline_timer = Some(self.arm(timeout, Timer::Deadline(id)));
+        }
+        self.calls.insert(id, call);
+        self.take_seat(id, &join);
+        id
+    }
+
+    /// Ends a call, or keeps its end until its function has ended.
+    pub(super) fn end_call(&mut self, id: CallId, end: CallEnd) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.seat = None;
+        if call.runs {
+            call.pending.get_or_insert(end);
+            return;
+        }
+        let mut call = self.calls.remove(&id).expect("it was there");
+        self.disarm(&mut call.deadline_timer);
+        call.deliver(end);
+    }
+
+    fn leave(&mut self, id: CallId, why: &StatusError) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.pending.is_some() {
+            return;
+        }
+        let seat = call.seat;
+        self.end_call(id, Err(why.clone().into()));
+        if let Some(seat) = seat {
+            self.on_call_left(seat, id, why);
+        }
+    }
+
+    pub(super) fn on_deadline(&mut self, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.deadline_timer = None;
+        let why = format!("the timeout of {:?} is over", call.timeout.unwrap_or_default());
+        self.leave(id, &StatusError::new(Code::DeadlineExceeded, why));
+    }
+
+    /// Ends all of a seat's calls with one status.
+    pub(super) fn end_calls(&mut self, calls: Vec<CallId>, why: &StatusError) {
+        for call in calls {
+            self.end_call(call, Err(why.clone().into()));
+        }
+    }
+
+    /// Ends all of a seat's calls with one outcome; `leading` is the one that led.
+    pub(super) fn settle_calls(
+        &mut self,
+        seat: &Seat,
+        outcome: &Outcome,
+        facts: &Facts,
+        leading: Option<CallId>,
+    ) {
+        for call in &seat.calls {
+            let facts = Facts { led: Some(*call) == leading, ..facts.clone() };
+            self.end_call(*call, outcome.clone().into_result(facts));
+        }
+    }
+
+    pub(super) fn end_all_calls(&mut self) {
+        for seat in self.seats.keys().copied().collect::<Vec<_>>() {
+            self.end_seat(seat, &closed());
+        }
+    }
+
+    /// Starts the function of a call in a task of its own.
+    pub(super) fn run_function(&mut self, id: CallId, shared: &Arc<LeaderShared>) {
+        let call = self.calls.get_mut(&id).expect("a call that leads waits");
+        let function = call.function.take().expect("a function runs once");
+        call.runs = true;
+        let inner = self.me.clone();
+        let leader = Leader::new(shared.clone());
+        let shared = shared.clone();
+        self.spawn(async move {
+            let end = tokio::select! {
+                biased;
+                () = shared.lost.cancelled() => None,
+                end = crate::panics::caught(|| function(leader)) => Some(end.and_then(|end| end)),
+            };
+            if let Some(inner) = inner.upgrade() {
+                inner.state().on_function_ended(id, &shared, end);
+            }
+        });
+    }
+
+    // `end` is None when the function was dropped, since the lead was lost.
+    fn on_function_ended(
+        &mut self,
+        id: CallId,
+        shared: &Arc<LeaderShared>,
+        end: Option<FunctionEnd>,
+    ) {
+        if let Some(end) = end {
+            self.on_leader_finished(shared, end);
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.runs = false;
+        if let Some(end) = call.pending.take() {
+            self.end_call(id, end);
+        }
+    }
+}
+
+impl Call {
+    fn deliver(&mut self, end: CallEnd) {
+        if let Some(done) = self.done.take() {
+            let _ = done.send(end); // a program that is gone does not mind
+        }
+    }
+}
+
+fn closed() -> StatusError {
+    StatusError::new(Code::Cancelled, "the client was closed")
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The client's state and what happens to it. Everything is done under one lock and never waits
+//! there: tasks read the streams, write them, keep the time and run the functions.
+//!
+//! A *call* is what a program asked for; a *seat* is one call on a session, which equal calls
+//! share; a *session* is one stream to a *server*.
+
+mod backoff;
+mod calls;
+mod frames;
+mod leading;
+mod placing;
+mod rendezvous;
+mod servers;
+mod session;
+mod timers;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+pub(crate) use calls::{CallEnd, CallId, CallStart, Function, FunctionEnd};
+pub(crate) use servers::{connect, ServerId};
+
+use crate::options::{Join, Settings};
+
+pub(crate) type SeatId = u64;
+pub(crate) type SessionId = u64;
+
+pub(crate) struct Inner {
+    pub settings: Settings,
+    runtime: Handle,
+    timers_changed: Notify,
+    ended: Notify, // a task of a session has ended
+    state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    me: Weak<Inner>,
+    closing: bool,
+    next_id: u64,
+    calls: HashMap<CallId, calls::Call>,
+    seats: HashMap<SeatId, placing::Seat>,
+    merging: HashMap<Arc<Join>, Vec<SeatId>>,
+    servers: Vec<servers::Server>,
+    sessions: HashMap<SessionId, session::Session>,
+    timers: timers::Timers,
+}
+
+impl Inner {
+    pub fn start(settings: Settings) -> Arc<Inner> {
+        let runtime = Handle::current();
+        Arc::new_cyclic(|me| {
+            runtime.spawn(timers::run(me.clone()));
+            let servers = settings.addresses.iter().map(|address| {
+                servers::Server::new(address, settings.backoff_min, settings.backoff_max)
+            });
+            Inner {
+                runtime: runtime.clone(),
+                timers_changed: Notify::new(),
+                ended: Notify::new(),
+                state: Mutex::new(State {
+                    me: me.clone(),
+                    closing: false,
+                    next_id: 0,
+                    calls: HashMap::new(),
+                    seats: HashMap::new(),
+                    merging: HashMap::new(),
+                    servers: servers.collect(),
+                    sessions: HashMap::new(),
+                    timers: timers::Timers::default(),
+                }),
+                settings,
+            }
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Ends every call; leaders are told, and followers elsewhere go on. What is to be said goes
+    /// out; `closed` waits for that.
+    pub fn close(&self) {
+        let mut state = self.state();
+        if state.closing {
+            return;
+        }
+        state.closing = true;
+        state.end_all_calls();
+        for id in state.sessions.keys().copied().collect::<Vec<_>>() {
+            state.retire(id);
+        }
+        drop(state);
+        self.timers_changed.notify_one();
+    }
+
+    /// Waits until no session is left.
+    pub async fn closed(&self) {
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if self.state().sessions.is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Cuts what is left of the sessions.
+    pub fn cut(&self) {
+        let mut state = self.state();
+        for id in state.sessions.keys().copied().collect::<Vec<_>>() {
+            state.cut(id);
+        }
+    }
+
+    /// The servers of a key, its home first.
+    pub fn order(&self, group: &str, key: &[u8]) -> Vec<ServerId> {
+        rendezvous::order(&self.settings.addresses, group, key)
+    }
+
+    /// The server that a question about the key goes to: its home, or who stands in for it.
+    pub fn home(&self, group: &str, key: &[u8]) -> ServerId {
+        let order = self.order(group, key);
+        let state = self.state();
+        order.iter().copied().find(|server| !state.servers[*server].down).unwrap_or(order[0])
+    }
+
+    /// Calls that come do not merge into flights of this key.
+    pub fn forgot(&self, group: &str, key: &[u8]) {
+        self.state().forgot(group, key);
+    }
+
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+}
+
+impl State {
+    fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    // Upgrading works: somebody holds it while the state is locked.
+    fn inner(&self) -> Arc<Inner> {
+        self.me.upgrade().expect("the state is locked through its owner")
+    }
+
+    fn spawn(&self, task: impl std::future::Future<Output = ()> + Send + 'static) {
+        self.inner().runtime.spawn(task);
+    }
+}

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Seats: who shares one, and which server it goes to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use super::leading::Lead;
+use super::session::Place;
+use super::timers::{Armed, Timer};
+use super::{CallId, SeatId, ServerId, SessionId, State};
+use crate::error::StatusError;
+use crate::options::{Join, LeaderLoss, Role};
+use crate::pb::singleflight as pb;
+use pb::call_request::Step;
+
+// A merged call's deadline on the wire is this much later than that of its first caller, so that
+// callers with the same timeout who come a little later fit.
+const MERGE_SLACK_MIN: Duration = Duration::from_secs(1);
+const MERGE_SLACK_DIVISOR: u32 = 4;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SeatState {
+    Joining,
+    Following,
+    Leading,
+    Finishing, // the function has ended; the server has not confirmed it
+    Alone,     // no server could be reached: the function runs here
+}
+
+pub(super) struct Seat {
+    pub join: Arc<Join>,
+    pub state: SeatState,
+    pub calls: Vec<CallId>, // those that wait here, the oldest first
+    pub server: ServerId,
+    pub place: Option<Place>,
+    pub answered: bool,        // the server has answered the join on this session
+    pub rank: usize,           // place of its server in the key's order
+    deadline: Option<Instant>, // what the server is told
+    connect_timeout: Option<Duration>,
+    look_timer: Option<Armed>, // armed while it looks for a server
+    look_is_over: bool,
+    // As a follower.
+    pub value: Vec<Bytes>,
+    pub value_bytes: usize,
+    pub next_sequence: u64,
+    pub has_told: bool, // live: a chunk has been handed out since the last restart
+    pub is_void: bool,  // live: what was handed out is void, and nobody has been told yet
+    // As a leader.
+    pub lead: Option<Lead>,
+}
+
+impl State {
+    fn new_seat(
+        &mut self,
+        join: &Arc<Join>,
+        deadline: Option<Instant>,
+        connect_timeout: Option<Duration>,
+    ) -> SeatId {
+        let id = self.new_id();
+        self.seats.insert(
+            id,
+            Seat {
+                join: join.clone(),
+                state: SeatState::Joining,
+                calls: Vec::new(),
+                server: 0,
+                place: None,
+                answered: false,
+                rank: 0,
+                deadline,
+                connect_timeout,
+                look_timer: None,
+                look_is_over: false,
+                value: Vec::new(),
+                value_bytes: 0,
+                next_sequence: 0,
+                has_told: false,
+                is_void: false,
+                lead: None,
+            },
+        );
+        id
+    }
+
+    fn add_call(&mut self, seat: SeatId, call: CallId) {
+        self.calls.get_mut(&call).expect("the call waits").seat = Some(seat);
+        self.seats.get_mut(&seat).expect("the seat is there").calls.push(call);
+    }
+
+    // -------------------------------------------------------------------------------- merging
+
+    /// Puts a call that begins on an equal seat, or on one of its own.
+    pub(super) fn take_seat(&mut self, call: CallId, join: &Arc<Join>) {
+        let deadline = self.calls[&call].deadline;
+        let equal = self.merging.get(join).and_then(|seats| {
+            seats.iter().copied().find(|seat| fits(deadline, self.seats[seat].deadline))
+        });
+        if let Some(seat) = equal {
+            self.add_call(seat, call);
+            self.tell_audience(seat);
+            return;
+        }
+        let wire_deadline = match (deadline, self.calls[&call].timeout) {
+            (Some(deadline), Some(timeout)) if join.merges() => {
+                deadline.checked_add((timeout / MERGE_SLACK_DIVISOR).max(MERGE_SLACK_MIN))
+            }
+            (deadline, _) => deadline,
+        };
+        let connect_timeout = self.calls[&call].connect_timeout;
+        let seat = self.new_seat(join, wire_deadline, connect_timeout);
+        self.add_call(seat, call);
+        if join.merges() {
+            self.merging.entry(join.clone()).or_default().push(seat);
+        }
+        self.place(seat);
+    }
+
+    /// No more calls merge into the seat.
+    pub(super) fn stop_merging(&mut self, id: SeatId) {
+        let Some(join) = self.seats.get(&id).map(|seat| seat.join.clone()) else { return };
+        if let Some(seats) = self.merging.get_mut(&join) {
+            seats.retain(|seat| *seat != id);
+            if seats.is_empty() {
+                self.merging.remove(&join);
+            }
+        }
+    }
+
+    /// The key was forgotten: calls that come do not merge into its flights.
+    pub(super) fn forgot(&mut self, group: &str, key: &[u8]) {
+        self.merging.retain(|join, _| join.group != group || join.key != key);
+    }
+
+    /// Gives all calls but `stays` a seat of their own, which joins anew.
+    pub(super) fn split(&mut self, id: SeatId, stays: Option<CallId>) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let (stay, go): (Vec<_>, Vec<_>) = seat.calls.drain(..).partition(|c| Some(*c) == stays);
+        seat.calls = stay;
+        if go.is_empty() {
+            return;
+        }
+        let (join, deadline, patience) = (seat.join.clone(), seat.deadline, seat.connect_timeout);
+        let other = self.new_seat(&join, deadline, patience);
+        for call in go {
+            self.add_call(other, call);
+        }
+        self.place(other);
+    }
+
+    // ---------------------------------------------------------------------- looking for a server
+
+    pub(super) fn place(&mut self, id: SeatId) {
+        let seat = &self.seats[&id];
+        let order = self.inner().order(&seat.join.group, &seat.join.key);
+        let up = (seat.rank..order.len()).find(|rank| !self.servers[order[*rank]].down);
+        let seat = self.seats.get_mut(&id).expect("it was there");
+        seat.rank = up.unwrap_or(order.len());
+        // Leaders wait for as long as their lease lasts, and some calls because they were told to.
+        let waits = seat.lead.is_some() || (seat.connect_timeout.is_some() && !seat.look_is_over);
+        match up {
+            Some(rank) => self.enter(id, order[rank]),
+            None if waits => self.enter(id, order[0]),
+            None => self.give_up(id, order[0]),
+        }
+    }
+
+    fn patience(&self, seat: &Seat) -> Duration {
+        seat.connect_timeout.unwrap_or_else(|| self.inner().settings.connect_timeout)
+    }
+
+    fn enter(&mut self, id: SeatId, server: ServerId) {
+        let seat = &self.seats[&id];
+        let looks = seat.lead.is_none() && !seat.look_is_over && seat.look_timer.is_none();
+        let timer = looks.then(|| self.patience(seat)).map(|wait| self.arm(wait, Timer::Look(id)));
+        let seat = self.seats.get_mut(&id).expect("it was there");
+        seat.look_timer = timer.or(seat.look_timer);
+        seat.server = server;
+        seat.answered = false;
+        self.seat_at(server, id);
+    }
+
+    pub(super) fn join_session(&mut self, id: SeatId, session: SessionId) {
+        let place = self.seat_on(session, id);
+        let seat = self.seats.get_mut(&id).expect("a seat that waits is there");
+        seat.place = Some(place);
+        let token = seat.lead.as_ref().map(|lead| lead.leader.token);
+        let timeout_ms = match (token, seat.deadline) {
+            (None, Some(deadline)) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1)
+            }
+            _ => 0,
+        };
+        let step = Step::Join(wire_join(&seat.join, token));
+        self.send(place, id, step, timeout_ms, 0);
+    }
+
+    fn give_up(&mut self, id: SeatId, tried: ServerId) {
+        let seat = self.seats.get_mut(&id).expect("it was there");
+        let mut timer = seat.look_timer.take();
+        let fails_open = seat.join.fail_open;
+        self.disarm(&mut timer);
+        if fails_open {
+            self.lead_alone(id);
+            return;
+        }
+        let others = match self.servers.len() {
+            1 => String::new(),
+            count => format!(" (and {} other servers)", count - 1),
+        };
+        let server = &self.servers[tried];
+        let why = match server.last_error.as_str() {
+            "" => "it does not answer",
+            text => text,
+        };
+        let text = format!(
+            "no server can be reached at {}{others}: {why}. Start singleflightd there, or name its \
+             address in SINGLEFLIGHT_ADDRESS; or let calls fail open",
+            server.address
+        );
+        self.end_seat(id, &StatusError::new(Code::Unavailable, text));
+    }
+
+    pub(super) fn on_look_over(&mut self, id: SeatId) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        seat.look_timer = None;
+        let server = seat.server;
+        let patience = self.patience(&self.seats[&id]);
+        self.leave_place(id);
+        self.on_silence(server, patience);
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        seat.rank += 1;
+        seat.look_is_over = seat.rank >= self.servers.len();
+        if seat.look_is_over {
+            self.give_up(id, server);
+        } else {
+            self.place(id);
+        }
+    }
+
+    pub(super) fn on_server_down(&mut self, id: SeatId) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        if seat.lead.is_none() && seat.connect_timeout.is_none() {
+            let mut timer = seat.look_timer.take();
+            self.disarm(&mut timer);
+        }
+        self.place(id);
+    }
+
+    /// The server has taken the seat.
+    pub(super) fn set_answered(&mut self, id: SeatId) {
+        let seat = self.seats.get_mut(&id).expect("it was there");
+        if seat.answered {
+            return;
+        }
+        seat.answered = true;
+        seat.look_is_over = false;
+        seat.rank = 0;
+        let session = seat.place.map(|place| place.session);
+        let mut timer = seat.look_timer.take();
+        self.disarm(&mut timer);
+        if let Some(session) = session {
+            self.on_session_up(session);
+        }
+    }
+
+    /// The session of a seat is over, or it refuses the seat.
+    pub(super) fn on_seat_cut_off(&mut self, id: SeatId, status: &Status) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        seat.place = None;
+        if is_final(status.code()) {
+            self.end_seat(id, &StatusError::new(status.code(), final_text(status)));
+            return;
+        }
+        if seat.lead.is_some() {
+            self.resume(id);
+            return;
+        }
+        seat.state = SeatState::Joining;
+        seat.is_void |= seat.has_told;
+        seat.clear_value();
+        self.place(id);
+    }
+
+    // --------------------------------------------------------------------------------- ends
+
+    // Takes the seat off its server, which is told.
+    fn leave_place(&mut self, id: SeatId) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let server = seat.server;
+        let place = seat.place.take();
+        // To give a lease back at once, since a plain leave would leave the flight orphaned.
+        let abandons = seat.answered && seat.lead.as_ref().is_some_and(|l| l.leader.lease_ms > 0);
+        if let Some(server) = self.servers.get_mut(server) {
+            server.waiting.retain(|seat| *seat != id);
+        }
+        let Some(place) = place else { return };
+        let step = if abandons {
+            let outcome = pb::Outcome {
+                kind: pb::OutcomeKind::Abandoned.into(),
+                message: "the leader left".to_owned(),
+                ..Default::default()
+            };
+            Step::Finish(pb::Finish { outcome: Some(outcome), retention: None, pass_on: true })
+        } else {
+            Step::Cancel(pb::Cancel {})
+        };
+        self.send(place, id, step, 0, 0);
+        self.unseat(place);
+    }
+
+    /// Takes it off its session, which has told its end.
+    pub(super) fn take_off(&mut self, id: SeatId) {
+        let place = self.seats.get_mut(&id).and_then(|seat| seat.place.take());
+        if let Some(place) = place {
+            self.unseat(place);
+        }
+    }
+
+    pub(super) fn remove_seat(&mut self, id: SeatId) -> Option<Seat> {
+        self.leave_place(id);
+        self.stop_merging(id);
+        let mut seat = self.seats.remove(&id)?;
+        self.disarm(&mut seat.look_timer);
+        if let Some(lead) = &mut seat.lead {
+            self.disarm(&mut lead.lease_timer);
+        }
+        Some(seat)
+    }
+
+    /// Ends the seat and its calls.
+    pub(super) fn end_seat(&mut self, id: SeatId, why: &StatusError) {
+        let Some(seat) = self.remove_seat(id) else { return };
+        if let Some(lead) = &seat.lead {
+            lead.leader.lose(why);
+        }
+        self.end_calls(seat.calls, why);
+    }
+
+    pub(super) fn on_call_left(&mut self, id: SeatId, call: CallId, why: &StatusError) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        seat.calls.retain(|other| *other != call);
+        if !seat.calls.is_empty() {
+            self.tell_audience(id);
+        } else if seat.state != SeatState::Finishing {
+            self.end_seat(id, why);
+        } // else the flight's other callers wait for the outcome
+    }
+}
+
+impl Seat {
+    pub fn clear_value(&mut self) {
+        self.value.clear();
+        self.value_bytes = 0;
+        self.next_sequence = 0;
+        self.has_told = false;
+    }
+}
+
+fn fits(deadline: Option<Instant>, seat: Option<Instant>) -> bool {
+    match (deadline, seat) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(deadline), Some(seat)) => deadline <= seat,
+    }
+}
+
+// Statuses of a stream that no second try mends.
+fn is_final(code: Code) -> bool {
+    matches!(code, Code::PermissionDenied | Code::Unimplemented | Code::Unauthenticated)
+}
+
+fn final_text(status: &Status) -> String {
+    match status.code() {
+        Code::Unimplemented => format!(
+            "the server does not know Session: is a singleflightd of this version there? ({})",
+            status.message()
+        ),
+        _ => status.message().to_owned(),
+    }
+}
+
+fn wire_join(join: &Join, token: Option<u64>) -> pb::Join {
+    let role = match join.role {
+        Role::Any => pb::Role::Any,
+        Role::LeadOnly => pb::Role::LeadOnly,
+        Role::FollowOnly => pb::Role::FollowOnly,
+    };
+    let on_leader_loss = match join.on_leader_loss {
+        LeaderLoss::Promote => pb::LeaderLoss::Promote,
+        LeaderLoss::Fail => pb::LeaderLoss::Fail,
+    };
+    pb::Join {
+        group: join.group.clone(),
+        key: join.key.clone(),
+        role: role.into(),
+        live: join.live,
+        audience: join.audience,
+        retain_ms: join.retain_ms,
+        retain_error_ms: join.retain_error_ms,
+        max_age_ms: join.max_age_ms,
+        lease_ms: join.lease_ms,
+        run_limit_ms: join.run_limit_ms,
+        on_leader_loss: on_leader_loss.into(),
+        max_attempts: join.max_attempts,
+        fingerprint: join.fingerprint.clone(),
+        resume_token: token.unwrap_or(join.resume_token),
+        caller: join.caller.clone(),
+    }
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use super::backoff::Backoff;
+use super::timers::{Armed, Timer};
+use super::{SeatId, SessionId, State};
+use crate::options::Settings;
+use crate::pb::health::health_check_response::ServingStatus;
+use crate::pb::health::health_client::HealthClient;
+use crate::pb::health::HealthCheckRequest;
+
+pub(crate) type ServerId = usize;
+
+/// What is known of one address. *Failing*: it has not answered since then. *Down*: it has failed
+/// for connect_timeout; calls pass it by until a health check succeeds.
+pub(super) struct Server {
+    pub address: String,
+    pub current: Option<SessionId>, // the session that takes new seats
+    pub waiting: Vec<SeatId>,
+    pub down: bool,
+    pub last_error: String,
+    failing: bool,
+    probing: bool,
+    backoff: Backoff,
+    retry_timer: Option<Armed>,
+    down_timer: Option<Armed>,
+}
+
+impl Server {
+    pub fn new(address: &str, backoff_min: Duration, backoff_max: Duration) -> Self {
+        Server {
+            address: address.to_owned(),
+            current: None,
+            waiting: Vec::new(),
+            down: false,
+            last_error: String::new(),
+            failing: false,
+            probing: false,
+            backoff: Backoff::new(backoff_min, backoff_max),
+            retry_timer: None,
+            down_timer: None,
+        }
+    }
+}
+
+impl State {
+    fn set_failing(&mut self, id: ServerId) {
+        if self.servers[id].failing {
+            return;
+        }
+        self.servers[id].failing = true;
+        let patience = self.inner().settings.connect_timeout;
+        self.servers[id].down_timer = Some(self.arm(patience, Timer::Down(id)));
+    }
+
+    fn set_reachable(&mut self, id: ServerId) {
+        let server = &mut self.servers[id];
+        server.failing = false;
+        server.down = false;
+        server.last_error.clear();
+        server.backoff.reset();
+        let mut timer = server.down_timer.take();
+        self.disarm(&mut timer);
+    }
+
+    // The next try comes after a random while.
+    fn back_off(&mut self, id: ServerId) {
+        if self.closing || self.servers[id].retry_timer.is_some() {
+            return;
+        }
+        let wait = self.servers[id].backoff.next();
+        self.servers[id].retry_timer = Some(self.arm(wait, Timer::Retry(id)));
+    }
+
+    // A session that has not answered yet is given up; one that works goes on.
+    fn set_down(&mut self, id: ServerId) {
+        self.servers[id].down = true;
+        if let Some(current) = self.servers[id].current {
+            if !self.sessions[&current].up {
+                self.cut(current); // its seats look elsewhere once it is over
+            }
+        }
+        self.back_off(id);
+        for seat in std::mem::take(&mut self.servers[id].waiting) {
+            self.on_server_down(seat);
+        }
+    }
+
+    pub(super) fn on_down(&mut self, id: ServerId) {
+        self.servers[id].down_timer = None;
+        let current = self.servers[id].current;
+        let is_wanted = !self.servers[id].waiting.is_empty()
+            || current.is_some_and(|session| !self.sessions[&session].seats.is_empty());
+        if is_wanted {
+            self.set_down(id);
+            return;
+        }
+        self.servers[id].failing = false; // nobody has asked long enough to know
+        if let Some(current) = current {
+            self.cut(current);
+        }
+    }
+
+    /// A call has waited so long for an answer, and got none.
+    pub(super) fn on_silence(&mut self, id: ServerId, waited: Duration) {
+        if self.servers[id].down || waited < self.inner().settings.connect_timeout {
+            return;
+        }
+        if self.servers[id].last_error.is_empty() {
+            self.servers[id].last_error = "the server does not answer".to_owned();
+        }
+        self.set_down(id);
+    }
+
+    /// Gives a seat a session of the server, or lets it wait for one.
+    pub(super) fn seat_at(&mut self, id: ServerId, seat: SeatId) {
+        if let Some(current) = self.servers[id].current {
+            self.join_session(seat, current);
+            return;
+        }
+        self.servers[id].waiting.push(seat);
+        if !self.servers[id].down && self.servers[id].retry_timer.is_none() {
+            self.open_for_waiting(id);
+        }
+    }
+
+    fn open_for_waiting(&mut self, id: ServerId) {
+        let session = self.open_session(id);
+        self.servers[id].current = Some(session);
+        self.set_failing(id); // until it answers
+        for seat in std::mem::take(&mut self.servers[id].waiting) {
+            self.join_session(seat, session);
+        }
+    }
+
+    pub(super) fn on_session_up(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if session.up || session.retired {
+            return;
+        }
+        session.up = true;
+        let server = session.server;
+        self.set_reachable(server);
+    }
+
+    /// The server takes no joins any more: it drains.
+    pub(super) fn on_session_refuses(&mut self, id: SessionId, text: &str) {
+        let Some(server) = self.sessions.get(&id).map(|session| session.server) else { return };
+        self.retire(id);
+        text.clone_into(&mut self.servers[server].last_error);
+        self.set_failing(server);
+        self.back_off(server);
+    }
+
+    pub(super) fn server_lost_session(
+        &mut self,
+        id: ServerId,
+        session: SessionId,
+        was_up: bool,
+        status: &Status,
+    ) {
+        let was_current = self.servers[id].current == Some(session);
+        if was_current {
+            self.servers[id].current = None;
+        }
+        if self.closing || (!was_current && was_up) {
+            return;
+        }
+        if !was_up {
+            status.message().clone_into(&mut self.servers[id].last_error);
+            self.set_failing(id);
+        }
+        self.back_off(id); // also after a good one: many clients may have lost the same server
+    }
+
+    pub(super) fn on_retry(&mut self, id: ServerId) {
+        self.servers[id].retry_timer = None;
+        let server = &mut self.servers[id];
+        if server.down && !server.probing {
+            server.probing = true;
+            let inner = self.inner();
+            self.spawn(async move {
+                let patience = inner.settings.connect_timeout;
+                let found = tokio::time::timeout(patience, probe(&inner.settings, id)).await;
+                let found = found.unwrap_or_else(|_| Err("the health check took too long".into()));
+                inner.state().on_probed(id, found);
+            });
+        } else if !server.down && server.current.is_none() && !server.waiting.is_empty() {
+            self.open_for_waiting(id);
+        }
+    }
+
+    fn on_probed(&mut self, id: ServerId, found: Result<(), String>) {
+        self.servers[id].probing = false;
+        if self.closing {
+            return;
+        }
+        if let Err(text) = found {
+            self.servers[id].last_error = text;
+            self.back_off(id);
+            return;
+        }
+        self.set_reachable(id);
+        if !self.servers[id].waiting.is_empty() && self.servers[id].current.is_none() {
+            self.open_for_waiting(id);
+        }
+    }
+}
+
+// Ok: the server is there and serves.
+async fn probe(settings: &Settings, id: ServerId) -> Result<(), String> {
+    let channel = connect(settings, &settings.addresses[id]).await.map_err(message_of)?;
+    match HealthClient::new(channel).check(HealthCheckRequest::default()).await {
+        Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
+        Ok(_) => Err("the server is there, but not ready to serve".to_owned()),
+        // A server without health checks that says so is there.
+        Err(status) if status.code() == Code::Unimplemented => Ok(()),
+        Err(status) => Err(message_of(status)),
+    }
+}
+
+fn message_of(status: Status) -> String {
+    status.message().to_owned()
+}
+
+/// One connection to an address.
+pub(crate) async fn connect(settings: &Settings, address: &str) -> Result<Channel, Status> {
+    #[cfg(feature = "tls")]
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    #[cfg(not(feature = "tls"))]
+    let scheme = "http";
+    let socket = address.strip_prefix("unix:").map(str::to_owned);
+    let target = if socket.is_some() { "localhost" } else { address };
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{target}"))
+        .map_err(|error| Status::unavailable(whole(&error)))?
+        .connect_timeout(settings.connect_timeout)
+        .http2_keep_alive_interval(settings.keepalive_time)
+        .keep_alive_timeout(settings.keepalive_timeout)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(4 * 1024 * 1024)
+        .initial_connection_window_size(16 * 1024 * 1024);
+    #[cfg(feature = "tls")]
+    let endpoint = match &settings.tls {
+        Some(tls) => {
+            endpoint.tls_config(tls.clone()).map_err(|error| Status::unavailable(whole(&error)))?
+        }
+        None => endpoint,
+    };
+    let connected = match socket {
+        None => endpoint.connect().await,
+        Some(path) => {
+            let connector = tower::service_fn(move |_| {
+                let path = path.clone();
+                async move {
+                    let stream = tokio::net::UnixStream::connect(path).await?;
+                    Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(stream))
+                }
+            });
+            endpoint.connect_with_connector(connector).await
+        }
+    };
+    connected.map_err(|error| Status::unavailable(whole(&error)))
+}
+
+// An error with what caused it; tonic's own text says no more than "transport error".
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

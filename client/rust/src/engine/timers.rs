@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+use std::collections::BTreeMap;
+use std::sync::Weak;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{CallId, Inner, SeatId, ServerId, State};
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Timer {
+    Deadline(CallId),
+    Look(SeatId),
+    Lease(SeatId),
+    Retry(ServerId),
+    Down(ServerId),
+}
+
+/// A timer that is armed, to be disarmed.
+pub(super) type Armed = (Instant, u64);
+
+#[derive(Default)]
+pub(super) struct Timers {
+    due: BTreeMap<Armed, Timer>,
+    count: u64,
+}
+
+impl State {
+    pub(super) fn arm(&mut self, wait: Duration, timer: Timer) -> Armed {
+        self.timers.count += 1;
+        // Further than a century is never.
+        let wait = wait.min(Duration::from_secs(3_000_000_000));
+        let armed = (Instant::now() + wait, self.timers.count);
+        self.timers.due.insert(armed, timer);
+        if self.timers.due.keys().next() == Some(&armed) {
+            self.inner().timers_changed.notify_one();
+        }
+        armed
+    }
+
+    pub(super) fn disarm(&mut self, armed: &mut Option<Armed>) {
+        if let Some(armed) = armed.take() {
+            self.timers.due.remove(&armed);
+        }
+    }
+
+    fn fire_due(&mut self) -> Option<Instant> {
+        loop {
+            let (armed, timer) = self.timers.due.first_key_value().map(|(a, t)| (*a, *t))?;
+            if armed.0 > Instant::now() {
+                return Some(armed.0);
+            }
+            self.timers.due.remove(&armed);
+            match timer {
+                Timer::Deadline(call) => self.on_deadline(call),
+                Timer::Look(seat) => self.on_look_over(seat),
+                Timer::Lease(seat) => self.on_lease_timer(seat),
+                Timer::Retry(server) => self.on_retry(server),
+                Timer::Down(server) => self.on_down(server),
+            }
+        }
+    }
+}
+
+/// Fires what is due, until the client is closed or gone.
+pub(super) async fn run(client: Weak<Inner>) {
+    loop {
+        let Some(inner) = client.upgrade() else { return };
+        let next = {
+            let mut state = inner.state();
+            if state.closing {
+                return;
+            }
+            state.fire_due()
+        };
+        let changed = inner.timers_changed.notified();
+        match next {
+            Some(at) => drop(tokio::time::timeout_at(at, changed).await),
+            None => changed.await,
+        }
+    }
+}

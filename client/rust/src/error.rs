@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+pub use tonic::Code;
+
+use crate::outcome::Facts;
+
+type Source = Arc<dyn std::error::Error + Send + Sync>;
+
+/// Why a call has no value.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Error {
+    /// The function ended with an error: an outcome that all callers of the flight share.
+    Function(Box<FunctionError>),
+    /// The call failed, for this caller alone.
+    Status(StatusError),
+    /// The value is not of the type that was asked for: the leader's JSON could not be read here,
+    /// or the value could not be written as JSON.
+    Codec(String),
+}
+
+impl Error {
+    /// The status, unless the function or the codec is to blame.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Error::Status(status) => Some(status.code),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Function(error) => error.fmt(f),
+            Error::Status(status) => status.fmt(f),
+            Error::Codec(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Function(error) => std::error::Error::source(error.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+impl From<StatusError> for Error {
+    fn from(status: StatusError) -> Self {
+        Error::Status(status)
+    }
+}
+
+/// How a call to the service failed. `Unavailable`: no server could be reached; `Aborted`: the lead
+/// was lost ("fenced"), nobody may lead any more, or another leads (`Role::LeadOnly`);
+/// `DeadlineExceeded`, `Cancelled`, `NotFound` (`Role::FollowOnly`), `FailedPrecondition` (another
+/// fingerprint), `InvalidArgument`, `ResourceExhausted` (the message names the limit).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StatusError {
+    /// The gRPC status.
+    pub code: Code,
+    /// What happened, and what to do about it.
+    pub message: String,
+}
+
+impl StatusError {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        StatusError { code, message: message.into() }
+    }
+}
+
+impl fmt::Display for StatusError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for StatusError {}
+
+/// How a function ended that made no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// It returned an error.
+    Error,
+    /// It panicked.
+    Panic,
+    /// It gave up, or ended without saying how.
+    Abandoned,
+}
+
+/// What a leader's function ended with, if not with a value. A function may return one to say more
+/// than its own error type can.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct FunctionError {
+    /// How it ended.
+    pub kind: Kind,
+    /// The error in words.
+    pub message: String,
+    /// The error's type, as the leader's language names it.
+    pub type_name: String,
+    /// Where it happened: a backtrace or stack trace; may be empty.
+    pub stack: String,
+    /// The function's own error code; 0 if it has none.
+    pub code: i32,
+    /// Anything the function added, at most 64 KiB.
+    pub details: Bytes,
+    /// What it had written before. May stand beside an error.
+    pub value: Bytes,
+    /// What is known of the flight.
+    pub facts: Facts,
+    pub(crate) pass_on: bool,
+    pub(crate) source: Option<Source>,
+}
+
+impl FunctionError {
+    /// An error with this text.
+    pub fn new(message: impl Into<String>) -> Self {
+        FunctionError {
+            kind: Kind::Error,
+            message: message.into(),
+            type_name: String::new(),
+            stack: String::new(),
+            code: 0,
+            details: Bytes::new(),
+            value: Bytes::new(),
+            facts: Facts::default(),
+            pass_on: false,
+            source: None,
+        }
+    }
+
+    /// The function gives up.
+    #[must_use]
+    pub fn abandoned() -> Self {
+        FunctionError { kind: Kind::Abandoned, ..FunctionError::new("the leader gave up") }
+    }
+
+    /// Sets the type that followers read.
+    #[must_use]
+    pub fn with_type(mut self, type_name: impl Into<String>) -> Self {
+        self.type_name = type_name.into();
+        self
+    }
+
+    /// Sets the function's own error code.
+    #[must_use]
+    pub fn with_code(mut self, code: i32) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// Adds anything, at most 64 KiB.
+    #[must_use]
+    pub fn with_details(mut self, details: impl Into<Bytes>) -> Self {
+        self.details = details.into();
+        self
+    }
+
+    /// This failure is this process's own, not that of the work: let the next caller try. The
+    /// others get the last failure once nobody is left to try.
+    #[must_use]
+    pub fn pass_on(mut self) -> Self {
+        self.pass_on = true;
+        self
+    }
+
+    /// The very error that the function returned, when it ran for a call of this process.
+    #[must_use]
+    pub fn original(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
+    // What a function returned. One of ours speaks for itself.
+    pub(crate) fn of<E>(error: E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let error = error.into();
+        match error.downcast::<FunctionError>() {
+            Ok(own) => *own,
+            Err(error) => {
+                let type_name = match std::any::type_name::<E>() {
+                    name if name.contains("dyn ") => String::new(), // tells nothing
+                    name => name.to_owned(),
+                };
+                let source: Source = error.into();
+                let mut made = FunctionError::new(source.to_string());
+                made.type_name = type_name;
+                made.source = Some(source);
+                made
+            }
+        }
+    }
+}
+
+impl fmt::Display for FunctionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Error => f.write_str(&self.message),
+            Kind::Panic => write!(f, "the leader's function panicked: {}", self.message),
+            Kind::Abandoned => write!(f, "the leader's function gave up: {}", self.message),
+        }
+    }
+}
+
+impl std::error::Error for FunctionError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}

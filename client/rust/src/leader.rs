@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Inner, SeatId};
+use crate::error::{Code, StatusError};
+use crate::options::{millis, Join};
+use crate::outcome::join_pieces;
+
+// A writer waits while more than this is not sent yet.
+const UNSENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Who waits for the outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Audience {
+    /// How many followers.
+    pub followers: u32,
+    /// The latest of their deadlines, from when it was learnt; `None`: somebody waits without one.
+    pub latest_deadline: Option<Duration>,
+}
+
+/// The lead of one flight, in the hands of the function that runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Leader {
+    shared: Arc<LeaderShared>,
+}
+
+pub(crate) struct LeaderShared {
+    pub token: u64,
+    pub attempt: u32,
+    pub lease_ms: u64,
+    pub run_limit_ms: u64,
+    pub seat: SeatId,
+    pub join: Arc<Join>,
+    pub result_limit: usize,
+    pub inner: Weak<Inner>,
+    pub lost: CancellationToken,
+    pub room: Notify,
+    pub state: Mutex<LeaderState>,
+}
+
+#[derive(Default)]
+pub(crate) struct LeaderState {
+    pub written: Vec<Bytes>, // the whole value so far
+    pub written_bytes: usize,
+    pub unsent: VecDeque<Bytes>, // its end, which no frame carries yet
+    pub on_the_way: usize,       // bytes that are unsent, or in frames that are not sent
+    pub overflow: Option<StatusError>, // the value grew too large: the flight cannot end OK
+    pub why_lost: Option<StatusError>,
+    pub audience: Option<Audience>,
+    pub audience_changed: Arc<Notify>,
+    pub retain_ms: Option<u64>,
+}
+
+impl LeaderShared {
+    pub fn lose(&self, why: &StatusError) {
+        let mut state = self.state.lock().unwrap();
+        if state.why_lost.is_none() {
+            state.why_lost = Some(why.clone());
+        }
+        drop(state);
+        self.lost.cancel();
+        self.room.notify_waiters();
+    }
+
+    // Bytes have left this process.
+    pub fn on_sent(&self, bytes: usize) {
+        let mut state = self.state.lock().unwrap();
+        state.on_the_way = state.on_the_way.saturating_sub(bytes);
+        if state.on_the_way <= UNSENT_BYTES_MAX / 2 {
+            drop(state);
+            self.room.notify_waiters();
+        }
+    }
+
+    // The next part of the value that no frame has carried, at most `most` bytes; and whether it
+    // is the last one.
+    pub fn take(&self, most: usize) -> (Bytes, bool) {
+        let mut state = self.state.lock().unwrap();
+        let mut pieces = Vec::new();
+        let mut room = most;
+        while room > 0 {
+            let Some(mut piece) = state.unsent.pop_front() else { break };
+            if piece.len() > room {
+                state.unsent.push_front(piece.split_off(room));
+            }
+            room -= piece.len();
+            pieces.push(piece);
+        }
+        (join_pieces(&pieces), state.unsent.is_empty())
+    }
+
+    // What comes after the first `arrived` bytes is to be sent again.
+    pub fn rewind(&self, arrived: usize) {
+        let mut state = self.state.lock().unwrap();
+        let mut skip = arrived;
+        let mut unsent = VecDeque::new();
+        for piece in &state.written {
+            let skipped = skip.min(piece.len());
+            skip -= skipped;
+            if skipped < piece.len() {
+                unsent.push_back(piece.slice(skipped..));
+            }
+        }
+        state.on_the_way = unsent.iter().map(Bytes::len).sum();
+        state.unsent = unsent;
+    }
+
+    pub fn value(&self) -> Bytes {
+        join_pieces(&self.state.lock().unwrap().written)
+    }
+}
+
+impl Leader {
+    pub(crate) fn new(shared: Arc<LeaderShared>) -> Self {
+        Leader { shared }
+    }
+
+    /// The group that was asked for.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        &self.shared.join.group
+    }
+
+    /// The key that was asked for.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        &self.shared.join.key
+    }
+
+    /// The fencing token; 0 when the function runs here because no server could be reached.
+    #[must_use]
+    pub fn token(&self) -> u64 {
+        self.shared.token
+    }
+
+    /// The how-many-eth leader of the flight this is, from 1. Above 1, somebody else has begun the
+    /// work and was lost.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.shared.attempt
+    }
+
+    /// The lease that holds; `None`: the lead lives as long as the connection.
+    #[must_use]
+    pub fn lease(&self) -> Option<Duration> {
+        Some(self.shared.lease_ms).filter(|ms| *ms > 0).map(Duration::from_millis)
+    }
+
+    /// The run limit that holds.
+    #[must_use]
+    pub fn run_limit(&self) -> Option<Duration> {
+        Some(self.shared.run_limit_ms).filter(|ms| *ms > 0).map(Duration::from_millis)
+    }
+
+    /// Appends bytes to the value, before what the function returns. They go out at once to
+    /// followers that are live. Waits while much is not sent yet.
+    ///
+    /// # Errors
+    /// The status of the lost lead: stop, nobody takes the rest. `ResourceExhausted`: the value is
+    /// larger than `result_limit`; the flight ends with an error then, whatever the function says.
+    pub async fn write(&self, data: impl Into<Bytes>) -> Result<(), StatusError> {
+        let data = data.into();
+        loop {
+            let room = self.shared.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            if self.has_room()? {
+                break;
+            }
+            room.await;
+        }
+        self.append(data)
+    }
+
+    fn has_room(&self) -> Result<bool, StatusError> {
+        let state = self.shared.state.lock().unwrap();
+        match &state.why_lost {
+            Some(why) => Err(why.clone()),
+            None => Ok(state.on_the_way <= UNSENT_BYTES_MAX),
+        }
+    }
+
+    // Without waiting: what a function returns.
+    pub(crate) fn append(&self, data: Bytes) -> Result<(), StatusError> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let shared = &self.shared;
+        let mut state = shared.state.lock().unwrap();
+        if let Some(why) = state.why_lost.as_ref().or(state.overflow.as_ref()) {
+            return Err(why.clone());
+        }
+        if data.len() > shared.result_limit - state.written_bytes {
+            let why = StatusError::new(
+                Code::ResourceExhausted,
+                format!("the value is larger than result_limit, which is {}", shared.result_limit),
+            );
+            state.overflow = Some(why.clone());
+            return Err(why);
+        }
+        state.written_bytes += data.len();
+        state.on_the_way += data.len();
+        state.written.push(data.clone());
+        state.unsent.push_back(data);
+        drop(state);
+        if let Some(inner) = shared.inner.upgrade() {
+            inner.on_written(shared.seat);
+        }
+        Ok(())
+    }
+
+    /// Keep the outcome for so long instead of what the options say; zero: do not keep it.
+    pub fn set_retain(&self, retain: Duration) {
+        self.shared.state.lock().unwrap().retain_ms = Some(millis(retain));
+    }
+
+    /// Who waits, as far as known; `None` when the call did not ask for it or nobody has waited.
+    #[must_use]
+    pub fn audience(&self) -> Option<Audience> {
+        self.shared.state.lock().unwrap().audience
+    }
+
+    /// Waits until [`Leader::audience`] tells something new.
+    pub async fn audience_changed(&self) {
+        let changed = self.shared.state.lock().unwrap().audience_changed.clone();
+        changed.notified().await;
+    }
+
+    /// Why the lead is lost; `None` while this is the leader. It may be too late: only what checks
+    /// the token is safe from a late leader.
+    #[must_use]
+    pub fn why_lost(&self) -> Option<StatusError> {
+        self.shared.state.lock().unwrap().why_lost.clone()
+    }
+
+    /// Waits until the lead is lost. The future borrows nothing, so that it can go to another task.
+    pub fn lost(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.shared.lost.clone().cancelled_owned()
+    }
+}
+
+impl std::fmt::Debug for Leader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Leader")
+            .field("token", &self.shared.token)
+            .field("attempt", &self.shared.attempt)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::client::Client;
+use crate::error::{Code, StatusError};
+
+/// May this caller lead, must it?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Role {
+    /// It leads or follows.
+    #[default]
+    Any,
+    /// `Aborted` at once when somebody else leads.
+    LeadOnly,
+    /// `NotFound` at once when there is nothing to follow.
+    FollowOnly,
+}
+
+/// What happens to the followers when the leader is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum LeaderLoss {
+    /// The oldest follower runs the function anew.
+    #[default]
+    Promote,
+    /// Every follower ends with `Aborted`.
+    Fail,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub addresses: Vec<String>,
+    pub caller: String,
+    pub fail_open: bool,
+    pub connect_timeout: Duration,
+    pub backoff_min: Duration,
+    pub backoff_max: Duration,
+    pub keepalive_time: Duration,
+    pub keepalive_timeout: Duration,
+    pub result_limit: usize,
+    #[cfg(feature = "tls")]
+    pub tls: Option<tonic::transport::ClientTlsConfig>,
+}
+
+/// Settings of a [`Client`]; made by [`Client::builder`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ClientBuilder {
+    settings: Settings,
+}
+
+impl ClientBuilder {
+    pub(crate) fn new() -> Self {
+        ClientBuilder {
+            settings: Settings {
+                addresses: Vec::new(),
+                caller: String::new(),
+                fail_open: false,
+                connect_timeout: Duration::from_secs(5),
+                backoff_min: Duration::from_millis(50),
+                backoff_max: Duration::from_secs(2),
+                keepalive_time: Duration::from_secs(20),
+                keepalive_timeout: Duration::from_secs(5),
+                result_limit: 64 * 1024 * 1024,
+                #[cfg(feature = "tls")]
+                tls: None,
+            },
+        }
+    }
+
+    /// Adds a server: `host:port` or `unix:/path`. Without any, `SINGLEFLIGHT_ADDRESS` counts
+    /// (comma separated), and without it `127.0.0.1:7433`. With several, each key has one home
+    /// among them by rendezvous hashing: all programs must write the addresses in the same way.
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.settings.addresses.push(address.into());
+        self
+    }
+
+    /// The caller's name in listings, at most 128 bytes (`<program>@<host>:<process id>`).
+    pub fn caller(mut self, caller: impl Into<String>) -> Self {
+        self.settings.caller = caller.into();
+        self
+    }
+
+    /// When no server can be reached: run the function here, alone, and say so in the result.
+    pub fn fail_open(mut self, fail_open: bool) -> Self {
+        self.settings.fail_open = fail_open;
+        self
+    }
+
+    /// How long a call looks for a server that takes it, at first or after the connection broke
+    /// (5 s). While every server is known to be down, new calls give up at once.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.connect_timeout = timeout;
+        self
+    }
+
+    /// The wait between two tries to connect is random, between zero and a bound that doubles from
+    /// the first figure to the second (50 ms, 2 s).
+    pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
+        self.settings.backoff_min = min;
+        self.settings.backoff_max = max;
+        self
+    }
+
+    /// A ping goes out after so much silence, and the connection is given up when nothing answers
+    /// it in the second time (20 s, 5 s).
+    pub fn keepalive(mut self, time: Duration, timeout: Duration) -> Self {
+        self.settings.keepalive_time = time;
+        self.settings.keepalive_timeout = timeout;
+        self
+    }
+
+    /// The largest value in bytes that this process makes or takes (64 MiB).
+    pub fn result_limit(mut self, bytes: usize) -> Self {
+        self.settings.result_limit = bytes;
+        self
+    }
+
+    /// Speaks TLS with these settings; certificates are checked against the host of the address.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: tonic::transport::ClientTlsConfig) -> Self {
+        self.settings.tls = Some(tls);
+        self
+    }
+
+    /// Makes the client. It connects when the first call needs it.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: an address or setting cannot be read.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn build(mut self) -> Result<Client, StatusError> {
+        let settings = &mut self.settings;
+        if settings.addresses.is_empty() {
+            settings.addresses = default_addresses();
+        }
+        for address in &mut settings.addresses {
+            *address = address.trim().to_owned();
+            check_address(address)?;
+        }
+        if settings.addresses.len() > 64 {
+            return Err(invalid("at most 64 addresses"));
+        }
+        if settings.caller.is_empty() {
+            settings.caller = default_caller();
+        }
+        let times = [settings.connect_timeout, settings.backoff_min, settings.backoff_max];
+        if times.iter().any(Duration::is_zero) || settings.backoff_min > settings.backoff_max {
+            return Err(invalid("connect_timeout and backoff are above 0, and min not above max"));
+        }
+        Ok(Client::start(self.settings))
+    }
+}
+
+fn invalid(message: impl Into<String>) -> StatusError {
+    StatusError::new(Code::InvalidArgument, message)
+}
+
+fn default_addresses() -> Vec<String> {
+    let given = std::env::var("SINGLEFLIGHT_ADDRESS").unwrap_or_default();
+    let listed: Vec<String> =
+        given.split(',').map(str::trim).filter(|a| !a.is_empty()).map(Into::into).collect();
+    if listed.is_empty() {
+        vec!["127.0.0.1:7433".to_owned()]
+    } else {
+        listed
+    }
+}
+
+fn check_address(address: &str) -> Result<(), StatusError> {
+    let good = match address.strip_prefix("unix:") {
+        Some(path) => !path.is_empty(),
+        None => address
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()),
+    };
+    if good && !address.chars().any(char::is_whitespace) {
+        return Ok(());
+    }
+    Err(invalid(format!("\"{address}\" is no address: write host:port or unix:/path")))
+}
+
+fn default_caller() -> String {
+    let program = std::env::current_exe()
+        .ok()
+        .and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
+        .unwrap_or_else(|| "rust".to_owned());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| std::env::var("HOSTNAME"))
+        .unwrap_or_else(|_| "localhost".to_owned());
+    let mut caller = format!("{program}@{}:{}", host.trim(), std::process::id());
+    let mut end = caller.len().min(128);
+    while !caller.is_char_boundary(end) {
+        end -= 1;
+    }
+    caller.truncate(end);
+    caller
+}
+
+// The options of one call. Calls that are equal here are merged; what is each caller's own is not
+// in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Join {
+    pub group: String,
+    pub key: Bytes,
+    pub role: Role,
+    pub live: bool,
+    pub audience: bool,
+    pub retain_ms: u64,
+    pub retain_error_ms: u64,
+    pub max_age_ms: u64,
+    pub lease_ms: u64,
+    pub run_limit_ms: u64,
+    pub on_leader_loss: LeaderLoss,
+    pub max_attempts: u32,
+    pub fingerprint: Bytes,
+    pub resume_token: u64,
+    pub caller: String,
+    pub fail_open: bool,
+    pub local_merge: bool,
+}
+
+impl Join {
+    pub fn merges(&self) -> bool {
+        self.local_merge && !self.live && self.role == Role::Any && self.resume_token == 0
+    }
+}
+
+// What is no whole millisecond is rounded up, so that a short time does not become "none".
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
