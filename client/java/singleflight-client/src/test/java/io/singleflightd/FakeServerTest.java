@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.singleflightd;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.protobuf.ByteString;
+import com.google.protobuf.UnknownFieldSet;
+import io.grpc.BindableService;
+import io.grpc.InsecureServerCredentials;
+import io.grpc.Server;
+import io.grpc.Status;
+import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
+import io.grpc.stub.StreamObserver;
+import io.singleflightd.grpc.v1.CallRequest;
+import io.singleflightd.grpc.v1.CallResponse;
+import io.singleflightd.grpc.v1.Follow;
+import io.singleflightd.grpc.v1.SessionRequest;
+import io.singleflightd.grpc.v1.SessionResponse;
+import io.singleflightd.grpc.v1.SingleFlightGrpc;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BiConsumer;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** What a server says that is older, newer, or no good. */
+@Timeout(60)
+class FakeServerTest {
+  private Server server;
+  private SingleflightClient client;
+
+  /** Answers each frame of the client as a test likes. */
+  private static final class Fake extends SingleFlightGrpc.SingleFlightImplBase {
+    private final BiConsumer<CallRequest, StreamObserver<SessionResponse>> answer;
+
+    Fake(BiConsumer<CallRequest, StreamObserver<SessionResponse>> answer) {
+      this.answer = answer;
+    }
+
+    @Override
+    public StreamObserver<SessionRequest> session(StreamObserver<SessionResponse> out) {
+      return new StreamObserver<>() {
+        @Override
+        public void onNext(SessionRequest request) {
+          request.getCallsList().forEach(frame -> answer.accept(frame, out));
+        }
+
+        @Override
+        public void onError(Throwable thrown) {}
+
+        @Override
+        public void onCompleted() {
+          out.onCompleted();
+        }
+      };
+    }
+  }
+
+  private void serve(BindableService... services) throws IOException {
+    NettyServerBuilder builder =
+        NettyServerBuilder.forAddress(
+            new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
+            InsecureServerCredentials.create());
+    for (BindableService service : services) {
+      builder.addService(service);
+    }
+    server = builder.build().start();
+    client =
+        SingleflightClient.builder()
+            .addresses("127.0.0.1:" + server.getPort())
+            .connectTimeout(Duration.ofSeconds(20))
+            .build();
+  }
+
+  private static void send(StreamObserver<SessionResponse> out, CallResponse.Builder frame) {
+    out.onNext(SessionResponse.newBuilder().addCalls(frame).build());
+  }
+
+  private static io.singleflightd.grpc.v1.Result.Builder ok(String value, long valueBytes) {
+    return io.singleflightd.grpc.v1.Result.newBuilder()
+        .setOutcome(
+            io.singleflightd.grpc.v1.Outcome.newBuilder()
+                .setKind(io.singleflightd.grpc.v1.OutcomeKind.OUTCOME_KIND_OK)
+                .setValue(ByteString.copyFromUtf8(value)))
+        .setCallers(1)
+        .setValueBytes(valueBytes);
+  }
+
+  private CompletableFuture<Result<String>> call() {
+    return client.callAsync("key", DoOptions.defaults(), Codec.UTF_8, leader -> "mine");
+  }
+
+  @AfterEach
+  void tearDown() throws InterruptedException {
+    client.close();
+    server.shutdownNow();
+    server.awaitTermination();
+  }
+
+  @Test
+  void aServerThatKnowsNoSessionsIsSaidToBeOlder() throws Exception {
+    serve();
+    StatusException status = DaemonTest.statusOf(call());
+    assertEquals(Status.Code.UNIMPLEMENTED, status.code());
+    assertTrue(status.getMessage().contains("older"), status.getMessage());
+  }
+
+  @Test
+  void stepsAndFieldsOfANewerServerAreIgnored() throws Exception {
+    UnknownFieldSet later =
+        UnknownFieldSet.newBuilder()
+            .addField(
+                14,
+                UnknownFieldSet.Field.newBuilder()
+                    .addLengthDelimited(ByteString.copyFromUtf8("news"))
+                    .build())
+            .build();
+    serve(
+        new Fake(
+            (frame, out) -> {
+              if (!frame.hasJoin()) {
+                return;
+              }
+              send(out, CallResponse.newBuilder().setId(frame.getId()).setUnknownFields(later));
+              send(
+                  out,
+                  CallResponse.newBuilder()
+                      .setId(frame.getId())
+                      .setFollow(Follow.newBuilder().setAttempt(1).setUnknownFields(later)));
+              send(out, CallResponse.newBuilder().setId(frame.getId() + 1000).setResult(ok("", 0)));
+              send(
+                  out,
+                  CallResponse.newBuilder().setId(frame.getId()).setResult(ok("value", 5)));
+            }));
+    assertEquals("value", DaemonTest.get(call()).value());
+  }
+
+  @Test
+  void aValueThatIsNotWholeIsNeverOk() throws Exception {
+    serve(
+        new Fake(
+            (frame, out) ->
+                send(
+                    out,
+                    CallResponse.newBuilder().setId(frame.getId()).setResult(ok("valu", 5)))));
+    assertEquals(Status.Code.INTERNAL, DaemonTest.statusOf(call()).code());
+  }
+
+  @Test
+  void aStreamThatIsCancelledUnaskedIsTriedAgain() throws Exception {
+    AtomicInteger joins = new AtomicInteger();
+    serve(
+        new Fake(
+            (frame, out) -> {
+              if (joins.incrementAndGet() == 1) {
+                out.onError(Status.CANCELLED.asRuntimeException());
+              } else if (frame.hasJoin()) {
+                send(
+                    out,
+                    CallResponse.newBuilder().setId(frame.getId()).setResult(ok("again", 5)));
+              }
+            }));
+    assertEquals("again", DaemonTest.get(call()).value());
+    assertEquals(2, joins.get());
+  }
+
+  @Test
+  void whoMayNotIsToldAtOnce() throws Exception {
+    serve(
+        new Fake(
+            (frame, out) ->
+                out.onError(
+                    Status.UNAUTHENTICATED.withDescription("no token").asRuntimeException())));
+    StatusException status = DaemonTest.statusOf(call());
+    assertEquals(Status.Code.UNAUTHENTICATED, status.code());
+    assertTrue(status.getMessage().contains("no token"), status.getMessage());
+  }
+}
