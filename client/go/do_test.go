@@ -478,3 +478,40 @@ func TestACallThatCanWaitMuchLongerJoinsByItself(t *testing.T) {
 		}
 	}
 }
+
+func TestAnOutcomeThatIsOnItsWayArrivesWithoutItsCaller(t *testing.T) {
+	daemon, here := daemonAndClient(t)
+	there := clientOf(t, daemon)
+	leaves, cancel := context.WithCancel(context.Background())
+	gate := newGate()
+	value := strings.Repeat("large", 4_000_000)
+	led := inBackground(leaves, here, "k", func(ctx context.Context) (string, error) {
+		return value, gate.pass(ctx)
+	}, singleflight.WithCodec(singleflight.Raw))
+	wait(t, "the lead", gate.begun)
+	followed := inBackground(patient(t), there, "k", never[string](t),
+		singleflight.WithCodec(singleflight.Raw))
+	waitForCallers(t, daemon, "k", 2)
+	close(gate.opened)
+	here.WaitForMerged(t, "k", 0) // the function has ended
+	cancel()
+	wait(t, "the leader's caller", led)
+	if got := wait(t, "the follower", followed); got.err != nil || got.result.Value != value {
+		t.Errorf("%d bytes, %v", len(got.result.Value), got.err)
+	}
+}
+
+func TestAFunctionThatWritesMakesItsValueSo(t *testing.T) {
+	daemon, here := daemonAndClient(t)
+	retain := singleflight.WithRetain(time.Minute)
+	written := func(ctx context.Context) (string, error) {
+		_, err := singleflight.LeaderFromContext(ctx).Write([]byte(`"written"`))
+		return "returned", err
+	}
+	for _, client := range []*singleflight.Client{here, clientOf(t, daemon)} {
+		result, err := singleflight.Do(patient(t), client, "k", written, retain)
+		if err != nil || result.Value != "written" {
+			t.Errorf("%+v, %v", result, err)
+		}
+	}
+}

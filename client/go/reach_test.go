@@ -324,6 +324,42 @@ func TestALeaseOutlivesABrokenConnection(t *testing.T) {
 	}
 }
 
+func TestWhatWasLostOnTheWayIsSentAgain(t *testing.T) {
+	daemon := daemontest.Start(t)
+	relay := daemontest.StartRelay(t, daemon.Address)
+	leads := newClient(t, singleflight.ClientOptions{Addresses: []string{relay.Address}})
+	follows := clientOf(t, daemon)
+	gate := newGate()
+	first, second := strings.Repeat("first ", 50_000), strings.Repeat("second", 50_000)
+	led := leads.Start(patient(t), "k",
+		func(ctx context.Context, leader *singleflight.Leader) error {
+			if _, err := leader.Write([]byte(first)); err != nil {
+				return err
+			}
+			if err := gate.pass(ctx); err != nil {
+				return err
+			}
+			_, err := leader.Write([]byte(second))
+			return err
+		}, singleflight.WithLease(time.Minute))
+	wait(t, "the lead", gate.begun)
+	followed := follows.Start(patient(t), "k", nil, singleflight.WithRole(singleflight.FollowOnly))
+	waitForCallers(t, daemon, "k", 2)
+	eventually(t, "the first half", func() bool {
+		return int(flightOf(t, daemon, "k").GetValueBytes()) == len(first)
+	})
+	relay.Swallow()
+	close(gate.opened)
+	eventually(t, "the loss", func() bool { return relay.Swallowed() > int64(len(second)) })
+	relay.Cut()
+	for role, call := range map[string]*singleflight.Call{"leader": led, "follower": followed} {
+		result, err := call.Result()
+		if err != nil || string(result.Value) != first+second || result.Attempt != 1 {
+			t.Errorf("%s: %d bytes, %v", role, len(result.Value), err)
+		}
+	}
+}
+
 func TestALeaseIsRenewed(t *testing.T) {
 	daemon, client := daemonAndClient(t)
 	gate := newGate()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -16,6 +17,9 @@ type Relay struct {
 	mu       sync.Mutex
 	conns    []net.Conn
 	accepted chan struct{} // one for each connection
+
+	swallows  atomic.Bool
+	swallowed atomic.Int64 // bytes
 }
 
 // StartRelay starts a relay to an address; it ends with the test.
@@ -52,14 +56,34 @@ func (r *Relay) serve(conn net.Conn, to string) {
 	r.conns = append(r.conns, conn, other)
 	r.mu.Unlock()
 	r.accepted <- struct{}{}
-	pass := func(from, to net.Conn) {
-		_, _ = io.Copy(to, from) // until one of them is closed
+	pass := func(from net.Conn, through io.Writer, to net.Conn) {
+		_, _ = io.Copy(through, from) // until one of them is closed
 		from.Close()
 		to.Close()
 	}
-	go pass(conn, other)
-	go pass(other, conn)
+	go pass(conn, &throat{r, other}, other)
+	go pass(other, conn, conn)
 }
+
+// throat is the way from the client to the daemon.
+type throat struct {
+	relay *Relay
+	to    net.Conn
+}
+
+func (t *throat) Write(p []byte) (int, error) {
+	if t.relay.swallows.Load() {
+		t.relay.swallowed.Add(int64(len(p)))
+		return len(p), nil
+	}
+	return t.to.Write(p)
+}
+
+// Swallow lets nothing through any more that a client sends, until Cut.
+func (r *Relay) Swallow() { r.swallows.Store(true) }
+
+// Swallowed tells how many bytes have been lost so.
+func (r *Relay) Swallowed() int64 { return r.swallowed.Load() }
 
 // Accepted receives once for each connection.
 func (r *Relay) Accepted() <-chan struct{} { return r.accepted }
@@ -68,6 +92,7 @@ func (r *Relay) Accepted() <-chan struct{} { return r.accepted }
 func (r *Relay) Cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.swallows.Store(false)
 	for _, conn := range r.conns {
 		conn.Close()
 	}
