@@ -53,6 +53,9 @@ func (p *panicError) Unwrap() error {
 }
 
 func (g *Group) resolve() (*Client, []Option, error) {
+	if g == nil {
+		g = &Group{}
+	}
 	client, _, err := g.Client.resolve()
 	return client, append([]Option{WithGroup(g.Name)}, g.Options...), err
 }
