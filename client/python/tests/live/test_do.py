@@ -357,6 +357,7 @@ def test_merged_callers_have_deadlines_of_their_own(client: Client, key: str) ->
     with pytest.raises(DeadlineExceededError):
         client.do(key, never, timeout=0.05)
     other_patient = client.start(key, never, timeout=50)
+    wait_until(lambda: len(merged_calls(client, key)) == 2)
     gate.leave.set()
     assert patient.wait().value == other_patient.wait().value == "value"
 
