@@ -20,7 +20,7 @@ import type { Leader, Result } from '../src/index.js';
 import { Daemon } from './support/daemon.js';
 import { audienceOf, failureOf, freshKey, Gate, lossOf, until, Work } from './support/story.js';
 
-describe('do', { timeout: 60_000 }, () => {
+describe('do', { timeout: 180_000 }, () => {
   let daemon: Daemon;
   let client: Client;
   let other: Client;

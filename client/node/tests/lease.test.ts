@@ -8,7 +8,7 @@ import { Listener } from './support/listener.js';
 import { Relay } from './support/relay.js';
 import { audienceOf, failureOf, freshKey, lossOf, Work } from './support/story.js';
 
-describe('leases', { timeout: 60_000 }, () => {
+describe('leases', { timeout: 180_000 }, () => {
   let daemon: Daemon;
   let relay: Relay;
   /** Its connections can be cut. */

@@ -8,7 +8,7 @@ import { Daemon } from './support/daemon.js';
 import { Listener } from './support/listener.js';
 import { audienceOf, failureOf, freshKey, until, Work } from './support/story.js';
 
-describe('live', { timeout: 60_000 }, () => {
+describe('live', { timeout: 180_000 }, () => {
   let daemon: Daemon;
   let client: Client;
   let other: Client;

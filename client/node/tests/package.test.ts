@@ -18,7 +18,7 @@ async function node(type: 'module' | 'commonjs', script: string, address: string
   return stdout.trim();
 }
 
-describe('package', { timeout: 60_000 }, () => {
+describe('package', { timeout: 180_000 }, () => {
   let daemon: Daemon;
 
   before(async () => {

@@ -59,7 +59,7 @@ class Worker {
   }
 }
 
-describe('processes', { timeout: 120_000 }, () => {
+describe('processes', { timeout: 180_000 }, () => {
   let daemon: Daemon;
   let client: Client;
 

@@ -33,10 +33,10 @@ async function nowhere(): Promise<string> {
   return `127.0.0.1:${port}`;
 }
 
-describe('reach', { timeout: 60_000 }, () => {
+describe('reach', { timeout: 180_000 }, () => {
   it('says where it looked in vain', async () => {
     const address = await nowhere();
-    const client = new Client({ addresses: address, connectTimeout: 200 });
+    const client = new Client({ addresses: address, connectTimeout: 1500 });
     const error = await failureOf(
       client.do('k', () => 1),
       UnavailableError,
@@ -49,7 +49,7 @@ describe('reach', { timeout: 60_000 }, () => {
       client.do('k', () => 1),
       UnavailableError,
     );
-    assert.ok(performance.now() - begun < 150);
+    assert.ok(performance.now() - begun < 1000);
     await client.close();
   });
 

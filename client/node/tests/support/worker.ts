@@ -32,7 +32,7 @@ async function work(leader: Leader): Promise<number> {
 }
 
 async function main(): Promise<void> {
-  const client = new Client({ addresses: address, backoffMax: 100, caller: `${process.pid}` });
+  const client = new Client({ addresses: address, connectTimeout: 60_000, backoffMax: 100 });
   try {
     const given = JSON.parse(options) as CallOptions;
     tell({ event: 'done', ...(await client.do(key, work, { audience: true, ...given })) });
