@@ -37,10 +37,8 @@ func (c *Client) start(ctx context.Context, call *call) {
 	}
 	problem := call.options.problem()
 	if problem == nil && !call.hasFunction && call.options.role != FollowOnly {
-		problem = statusErrorf(
-			codes.InvalidArgument,
-			"the function is nil: only FollowOnly can do without",
-		)
+		problem = statusErrorf(codes.InvalidArgument,
+			"the function is nil: only FollowOnly can do without")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -48,12 +48,9 @@ func NewClient(options ClientOptions) (*Client, error) {
 		conn, err := grpc.NewClient(address, settings.dialOptions...)
 		if err != nil {
 			c.cancel()
-			return nil, statusErrorf(
-				codes.InvalidArgument,
+			return nil, statusErrorf(codes.InvalidArgument,
 				"the address %q cannot be read: %v; \"host:port\" or \"unix:/path\" is wanted",
-				address,
-				err,
-			)
+				address, err)
 		}
 		_ = conn.Close() // it has not connected
 		c.servers = append(c.servers, newServer(c, address))

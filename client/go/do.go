@@ -132,11 +132,8 @@ func valueOf[T any](outcome *outcome, codec Codec) (value T, err error) {
 	}
 	if err := codec.Unmarshal(bytes, &value); err != nil {
 		var zero T
-		return zero, fmt.Errorf(
-			"singleflight: the value of %d bytes cannot be decoded: %w",
-			len(bytes),
-			err,
-		)
+		return zero, fmt.Errorf("singleflight: the value of %d bytes cannot be decoded: %w",
+			len(bytes), err)
 	}
 	return value, nil
 }

@@ -54,7 +54,8 @@ func TestDoAloneLeadsAndTellsTheFacts(t *testing.T) {
 }
 
 func TestCallersElsewhereGetTheValueThroughTheCodec(t *testing.T) {
-	for name, codec := range map[string]singleflight.Codec{"JSON": singleflight.JSON, "Gob": singleflight.Gob} {
+	codecs := map[string]singleflight.Codec{"JSON": singleflight.JSON, "Gob": singleflight.Gob}
+	for name, codec := range codecs {
 		t.Run(name, func(t *testing.T) {
 			daemon, here := daemonAndClient(t)
 			there := clientOf(t, daemon)
@@ -72,7 +73,8 @@ func TestCallersElsewhereGetTheValueThroughTheCodec(t *testing.T) {
 			)
 			waitForCallers(t, daemon, "k", 2)
 			close(gate.opened)
-			for role, ended := range map[string]<-chan outcome[profile]{"leader": led, "follower": followed} {
+			ends := map[string]<-chan outcome[profile]{"leader": led, "follower": followed}
+			for role, ended := range ends {
 				got := wait(t, role, ended)
 				if got.err != nil || got.result.Value != (profile{"Ann", 42}) ||
 					!got.result.Shared ||
@@ -145,7 +147,8 @@ func TestAnErrorReachesCallersElsewhereAsFunctionError(t *testing.T) {
 	if !errors.As(got.err, &failure) {
 		t.Fatalf("the follower got %v", got.err)
 	}
-	if failure.Kind != singleflight.KindError || failure.Code != 7 || string(failure.Details) != "why" ||
+	if failure.Kind != singleflight.KindError || failure.Code != 7 ||
+		string(failure.Details) != "why" ||
 		failure.Type != "NotHere" ||
 		!strings.Contains(failure.Message, "open /x") ||
 		got.result.Value != "half" {
@@ -166,7 +169,8 @@ func TestAPanicIsAnErrorWithItsStackForEverybody(t *testing.T) {
 	followed := inBackground(patient(t), there, "k", never[string](t))
 	waitForCallers(t, daemon, "k", 2)
 	close(gate.opened)
-	for role, ended := range map[string]<-chan outcome[string]{"leader": led, "follower": followed} {
+	ends := map[string]<-chan outcome[string]{"leader": led, "follower": followed}
+	for role, ended := range ends {
 		var failure *singleflight.FunctionError
 		got := wait(t, role, ended)
 		if !errors.As(got.err, &failure) || failure.Kind != singleflight.KindPanic ||
@@ -423,11 +427,15 @@ func TestForgetEndsTheMerging(t *testing.T) {
 func TestBadOptionsAreRefused(t *testing.T) {
 	_, client := daemonAndClient(t)
 	ok := func(context.Context) (int, error) { return 1, nil }
-	cases := map[string]func() error{
-		"empty key":   func() error { _, err := singleflight.Do(patient(t), client, "", ok); return err },
-		"long key":    func() error { _, err := singleflight.Do(patient(t), client, strings.Repeat("k", 1025), ok); return err },
-		"huge key":    func() error { _, err := singleflight.Do(patient(t), client, strings.Repeat("k", 1e6), ok); return err },
-		"no function": func() error { _, err := singleflight.Do[int](patient(t), client, "k", nil); return err },
+	do := func(key string, fn func(context.Context) (int, error), opts ...singleflight.Option) error {
+		_, err := singleflight.Do(patient(t), client, key, fn, opts...)
+		return err
+	}
+	cases := map[string]error{
+		"empty key":   do("", ok),
+		"long key":    do(strings.Repeat("k", 1025), ok),
+		"huge key":    do(strings.Repeat("k", 1e6), ok),
+		"no function": do("k", nil),
 	}
 	for name, option := range map[string]singleflight.Option{
 		"group":       singleflight.WithGroup("no/slash"),
@@ -437,10 +445,10 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		"role":        singleflight.WithRole(77),
 		"loss":        singleflight.WithLeaderLoss(77),
 	} {
-		cases[name] = func() error { _, err := singleflight.Do(patient(t), client, "k", ok, option); return err }
+		cases[name] = do("k", ok, option)
 	}
-	for name, do := range cases {
-		if err := do(); !errors.Is(err, singleflight.ErrInvalidArgument) {
+	for name, err := range cases {
+		if !errors.Is(err, singleflight.ErrInvalidArgument) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

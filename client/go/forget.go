@@ -76,8 +76,9 @@ func (c *Client) beginForget(options *options, ifUnshared bool) (*server, *grpc.
 		return nil, nil, statusErrorf(codes.Canceled, "the client is closed")
 	}
 	if !ifUnshared {
-		for _, seat := range append([]*seat(nil), c.merging[flightKey{options.group, options.key}]...) {
-			seat.stopMerging()
+		key := flightKey{options.group, options.key}
+		for len(c.merging[key]) > 0 {
+			c.merging[key][0].stopMerging()
 		}
 	}
 	order := c.order(&options.join)

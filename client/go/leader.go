@@ -41,7 +41,7 @@ type Leader struct {
 	sent     int                     // so many of them are sent
 	bytes    int
 	unsent   int           // bytes
-	room     chan struct{} // closed and set to nil when unsent bytes have been sent; nil: nobody waits
+	room     chan struct{} // closed, and nil again, when there is room; nil: nobody waits
 	tooLarge *StatusError
 
 	passesOn bool
@@ -125,20 +125,25 @@ func (l *Leader) Err() error {
 // is larger than ClientOptions.ResultLimit; such a flight ends with an error whatever the function
 // says.
 func (l *Leader) Write(p []byte) (int, error) {
+	for done := 0; ; {
+		part := p[done:min(done+chunkBytesMax, len(p))]
+		if err := l.writePart(part); err != nil {
+			return done, err
+		}
+		if done += len(part); done == len(p) {
+			return done, nil
+		}
+	}
+}
+
+func (l *Leader) writePart(part []byte) error {
 	l.client.mu.Lock()
 	defer l.client.mu.Unlock()
 	l.written = true
-	for done := 0; done < len(p); {
-		if err := l.waitForRoom(); err != nil {
-			return done, err
-		}
-		part := p[done:min(done+chunkBytesMax, len(p))]
-		if err := l.append(part, true); err != nil {
-			return done, err
-		}
-		done += len(part)
+	if err := l.waitForRoom(); err != nil || len(part) == 0 {
+		return err
 	}
-	return len(p), nil
+	return l.append(part, true)
 }
 
 // waitForRoom gives up the lock while it waits.

@@ -215,24 +215,16 @@ func (s *seat) giveUp(tried *server) {
 		return
 	}
 	others := ""
-	if n := len(s.client.servers) - 1; n > 0 {
+	if len(s.client.servers) > 1 {
 		others = " (and other servers)"
 	}
 	cause := tried.lastError
 	if cause == "" {
 		cause = "it does not answer"
 	}
-	s.end(
-		statusErrorf(
-			codes.Unavailable,
-			"no server can be reached at %s%s: %s. Start singleflightd "+
-				"there, or name its address in %s; or let calls fail open",
-			tried.address,
-			others,
-			cause,
-			addressVariable,
-		),
-	)
+	const text = "no server can be reached at %s%s: %s. Start singleflightd there, or name its " +
+		"address in %s; or let calls fail open"
+	s.end(statusErrorf(codes.Unavailable, text, tried.address, others, cause, addressVariable))
 }
 
 // onServerDown: its server is down; the seat is off its waiting list already.
@@ -283,9 +275,8 @@ func (s *seat) onSessionOver(code codes.Code, text string) {
 		return
 	}
 	switch code {
-	case codes.PermissionDenied,
-		codes.Unimplemented,
-		codes.Unauthenticated: // no second try mends it
+	case codes.PermissionDenied, codes.Unimplemented, codes.Unauthenticated:
+		// No second try mends it.
 		s.end(&StatusError{Code: code, Message: text})
 		return
 	}

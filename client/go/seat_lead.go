@@ -26,14 +26,9 @@ func (s *seat) armLease(after time.Duration) {
 
 func (s *seat) onLeaseAlarm() {
 	if !s.answered {
-		s.lose(
-			statusErrorf(
-				codes.Aborted,
-				"the lease of %v ran out before the connection to %s was back",
-				s.leader.lease,
-				s.server.address,
-			),
-		)
+		s.lose(statusErrorf(codes.Aborted,
+			"the lease of %v ran out before the connection to %s was back", s.leader.lease,
+			s.server.address))
 		return
 	}
 	s.wantsRenew = true
@@ -143,8 +138,8 @@ func (s *seat) resume() {
 		text := "the lead is lost: the connection to the server broke, and there is no lease " +
 			"(WithLease) that would outlive it"
 		if s.state == finishing {
-			text = "the connection broke before the server confirmed the outcome: it may or may not " +
-				"have reached the followers"
+			text = "the connection broke before the server confirmed the outcome: it may or may " +
+				"not have reached the followers"
 		}
 		s.lose(&StatusError{Code: codes.Aborted, Message: text})
 		return
@@ -161,12 +156,8 @@ func (s *seat) resumed(nextSequence uint64) {
 	s.setAnswered()
 	sent := s.firstSequence + uint64(s.leader.sent)
 	if nextSequence < s.firstSequence || nextSequence > sent {
-		s.end(
-			statusErrorf(
-				codes.Internal,
-				"the server resumed the lead at a chunk that was never posted",
-			),
-		)
+		s.end(statusErrorf(codes.Internal,
+			"the server resumed the lead at a chunk that was never posted"))
 		return
 	}
 	s.leader.rewind(int(nextSequence - s.firstSequence))

@@ -49,7 +49,7 @@ type leaving int
 const (
 	stays leaving = iota
 	cancels
-	abandons // gives a lease back: a plain cancel would leave the flight without a leader until its end
+	abandons // gives a lease back: a plain cancel would leave the flight orphaned until its end
 )
 
 func newSession(server *server) *session {
@@ -202,7 +202,7 @@ func (s *session) write(ctx context.Context, stream pb.SingleFlight_SessionClien
 		default:
 			select {
 			case <-s.wake:
-				// Who is about to have something to send goes first: so it travels in the same message.
+				// Who is about to have something to send goes first, and it travels in one message.
 				runtime.Gosched()
 			case <-ctx.Done():
 				return

@@ -121,11 +121,8 @@ func readAddresses(given []string) ([]string, error) {
 		given = strings.Split(text, ",")
 	}
 	if len(given) > serversMax {
-		return nil, statusErrorf(
-			codes.InvalidArgument,
-			"there are more than %d addresses",
-			serversMax,
-		)
+		return nil, statusErrorf(codes.InvalidArgument, "there are more than %d addresses",
+			serversMax)
 	}
 	addresses := make([]string, len(given))
 	for i, address := range given {
@@ -141,10 +138,8 @@ func readAddresses(given []string) ([]string, error) {
 func readCaller(given string) (string, error) {
 	if given != "" {
 		if len(given) > callerBytesMax || !utf8.ValidString(given) {
-			return "", statusErrorf(
-				codes.InvalidArgument,
-				"the caller is not at most 128 bytes of UTF-8",
-			)
+			return "", statusErrorf(codes.InvalidArgument,
+				"the caller is not at most 128 bytes of UTF-8")
 		}
 		return given, nil
 	}

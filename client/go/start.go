@@ -11,8 +11,8 @@ import (
 type Chunk struct {
 	Data    []byte // not to be changed
 	Attempt int    // of the leader that made it
-	// Restart: no data, but the news that what came before is void, because the leader was lost. What
-	// comes next is of another attempt, from its beginning.
+	// Restart: no data, but the news that what came before is void, because the leader was lost.
+	// What comes next is of another attempt, from its beginning.
 	Restart bool
 	// Leader is the name of the new leader, with Restart, if it is known.
 	Leader string
@@ -29,8 +29,8 @@ type Call struct {
 }
 
 // Start is [Client.Do] for those who do not want to wait, and the way to see a value while it is
-// made: with WithLive, [Call.Chunks] hands out what whoever leads, here or elsewhere, has written so
-// far. The call ends by itself, when ctx is done, or by [Call.Cancel].
+// made: with WithLive, [Call.Chunks] hands out what whoever leads, here or elsewhere, has written
+// so far. The call ends by itself, when ctx is done, or by [Call.Cancel].
 func (c *Client) Start(ctx context.Context, key string,
 	fn func(ctx context.Context, leader *Leader) error, opts ...Option) *Call {
 	started := &Call{wake: make(chan struct{}, 1)}
