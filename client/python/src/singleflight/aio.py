@@ -157,7 +157,7 @@ class _Pending(StreamBase[T]):
     async def wait(self) -> Result[T]:
         """Waits for the end."""
         try:
-            await asyncio.wait({self._ended})
+            await self._ended
             await self.wait_function()
         except asyncio.CancelledError:
             self.cancel()
@@ -168,8 +168,9 @@ class _Pending(StreamBase[T]):
 
     async def wait_function(self) -> None:
         """Waits until the function of this call has ended, if it runs."""
-        if self._lead is not None and self._lead.task is not None:
-            await asyncio.wait({self._lead.task})
+        task = self._lead.task if self._lead is not None else None
+        if task is not None and not task.done():
+            await asyncio.wait({task})
 
     def finish(self) -> Result[T]:
         """The result, or what the call raises."""
