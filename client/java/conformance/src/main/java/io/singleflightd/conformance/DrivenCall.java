@@ -61,6 +61,10 @@ final class DrivenCall implements ChunkListener {
         });
   }
 
+  void await() {
+    future.handle((result, thrown) -> null).join();
+  }
+
   void cancel() {
     future.cancel(true);
   }

@@ -68,6 +68,7 @@ public final class Driver {
       case "do" -> start(command);
       case "signal" -> signal(text(command, "name")).complete(null);
       case "cancel" -> calls.get(text(command, "call")).cancel();
+      case "await" -> calls.get(text(command, "call")).await(); // build-driver's alone
       case "close" -> inBackground(() -> close(text(command, "client")));
       case "forget" -> inBackground(() -> forget(command));
       default -> throw new IllegalArgumentException("an unknown op: " + command);
