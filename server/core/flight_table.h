@@ -60,6 +60,18 @@ void sfl_table_deinit(struct sfl_table *table);
 void sfl_table_step(struct sfl_table *table, const struct sfl_event *event,
                     struct sfl_effects *effects);
 
+// How far ahead of its step an event is.
+enum sfl_ahead {
+    SFL_AHEAD_FAR,  // fetches what the event names: the flight of its caller, the place of its key
+    SFL_AHEAD_NEAR, // fetches what that leads to: the flight of the key, what its end touches
+};
+
+// Lets the processor fetch from memory what an event of a caller or a key will touch. A message
+// that brings many events asks FAR for all of them, then NEAR for all of them, then steps each; in
+// a large table that is several times as fast. Changes nothing; for other events does nothing.
+void sfl_table_prefetch(const struct sfl_table *table, const struct sfl_event *event,
+                        enum sfl_ahead ahead);
+
 // When the next TICK is due, in ms of the events' clock; it may be early. UINT64_MAX for never.
 uint64_t sfl_table_next_deadline_ms(const struct sfl_table *table);
 

@@ -5,6 +5,7 @@
 #define SFL_CORE_INDEX_H
 
 #include "base/allocator.h"
+#include "base/prefetch.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,7 +35,7 @@ bool sfl_index_reserve(struct sfl_index *index);
 static inline void sfl_index_prefetch(const struct sfl_index *index, uint64_t hash)
 {
     if (index->capacity > 0)
-        __builtin_prefetch(&index->slots[hash & (index->capacity - 1)]);
+        sfl_prefetch(&index->slots[hash & (index->capacity - 1)]);
 }
 
 // Adds an entry, after sfl_index_reserve. Equal hashes and equal keys may stand side by side.

@@ -329,22 +329,13 @@ static void pass_on(struct sfl_step *step, struct sfl_flight *flight, struct sfl
     next_attempt(step, flight, SFL_LOSS_PASSED_ON);
 }
 
-// What the end of a flight touches beside it is far away in a large table: it is fetched while the
-// outcome is made.
-static void prefetch_end(const struct sfl_table *table, struct sfl_flight *flight)
-{
-    if (flight->place != SFL_PLACE_NOWHERE)
-        sfl_index_prefetch(&table->places[flight->place], flight->hash);
-    __builtin_prefetch(sfl_page_of(flight));
-}
-
 void sfl_step_finish(struct sfl_step *step, const struct sfl_event *event)
 {
     struct sfl_caller *leader = event->caller;
     if (!check_leads(step, leader))
         return;
     struct sfl_flight *flight = leader->flight;
-    prefetch_end(step->table, flight);
+    sfl_flight_prefetch_end(step->table, flight);
     struct sfl_refusal refusal = check_finish(step->table->limits, &event->finish);
     struct sfl_outcome *outcome = NULL;
     if (refusal.reason == SFL_REASON_NONE) {

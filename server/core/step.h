@@ -5,6 +5,7 @@
 //   lead.c          who leads, how the lead is lost,    settle.c  how a flight ends, retention
 //                   chunk, renew, finish                listing.c views and statistics
 //   audience.c      what a leader knows of its followers
+//   prefetch.c      what a step will touch
 #ifndef SFL_CORE_STEP_H
 #define SFL_CORE_STEP_H
 
@@ -126,5 +127,10 @@ void sfl_flight_drop(struct sfl_step *step, struct sfl_flight *flight);
 
 // The followers or their deadlines have changed.
 void sfl_flight_audience_changed(struct sfl_step *step, struct sfl_flight *flight);
+
+// prefetch.c
+
+// What the end of a flight touches beside it comes from memory while its outcome is made.
+void sfl_flight_prefetch_end(const struct sfl_table *table, struct sfl_flight *flight);
 
 #endif

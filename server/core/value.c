@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/value.h"
 
+#include "base/references.h"
+
 #include <assert.h>
 
 // Small chunks are gathered in blocks that grow with the value, up to this size.
@@ -54,9 +56,7 @@ void sfl_value_unref(struct sfl_value *value)
 {
     if (value == NULL)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&value->references, 1, memory_order_acq_rel);
-    assert(before > 0);
-    if (before > 1)
+    if (!sfl_references_drop(&value->references))
         return;
     struct sfl_block *block = value->first.next;
     while (block != NULL) {
@@ -214,9 +214,7 @@ void sfl_outcome_unref(struct sfl_outcome *outcome)
 {
     if (outcome == NULL)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&outcome->references, 1, memory_order_acq_rel);
-    assert(before > 0);
-    if (before > 1)
+    if (!sfl_references_drop(&outcome->references))
         return;
     sfl_usage_give(&outcome->usage->held_bytes, texts_size(outcome));
     sfl_bytes_unref(outcome->texts);

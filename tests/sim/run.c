@@ -239,6 +239,8 @@ void run_observe(struct run *run, const struct sfl_event *event, struct sfl_effe
     bool may_cross = run->climate.clocks_cross && run->table.now_ms == run->now_ms;
     if (may_cross && choice_one_in(&run->choice, 3))
         played.now_ms -= choice_below(&run->choice, 40);
+    sfl_table_prefetch(&run->table, &played, SFL_AHEAD_FAR);
+    sfl_table_prefetch(&run->table, &played, SFL_AHEAD_NEAR);
     sfl_table_step(&run->table, &played, effects_out);
     carry_out(effects_out, &sink);
 
