@@ -113,7 +113,7 @@ async fn main() {
     let address = value("--address");
     let time = Duration::from_secs_f64(value("--seconds").parse().expect("seconds"));
     through_client("client.rust.distinct64", address, time, 64).await;
-    by_hand("bare.rust.distinct64", address, time, 64).await;
-    through_client("client.rust.alone", address, time, 1).await;
-    by_hand("bare.rust.alone", address, time, 1).await;
+    by_hand("client.rust.bare64", address, time, 64).await;
+    through_client("client.rust.distinct1", address, time, 1).await;
+    by_hand("client.rust.bare1", address, time, 1).await;
 }
