@@ -141,19 +141,25 @@ class Engine:
     # ---- effects
 
     def _open_stream(self, effect: effects.OpenStream) -> None:
-        stream = _Stream(self, effect.session)
-        effect.session.shell = stream
+        session = effect.session
+        try:
+            channel = self.channel(session.server.address)
+        except Exception as error:  # gRPC cannot make one of the address or credentials
+            self.core.closed(session, Code.UNKNOWN, f"no channel can be made: {error}")
+            return
+        stream = _Stream(self, session, channel)
+        session.shell = stream
         self._streams[stream] = None
 
     def _wake(self, effect: effects.Wake) -> None:
         stream = effect.session.shell
-        assert isinstance(stream, _Stream)
-        stream.wakes.set()
+        if isinstance(stream, _Stream):
+            stream.wakes.set()
 
     def _cut_stream(self, effect: effects.CutStream) -> None:
         stream = effect.session.shell
-        assert isinstance(stream, _Stream)
-        stream.cut()
+        if isinstance(stream, _Stream):
+            stream.cut()
 
     def _start_probe(self, effect: effects.Probe) -> None:
         self._probes[effect.server] = self.spawn(self._probe(effect.server, effect.timeout))
@@ -269,11 +275,11 @@ _PERFORMERS: dict[type[Any], Callable[[Engine, Any], None]] = {
 class _Stream:
     """One Session stream: a task that reads, and one that writes."""
 
-    def __init__(self, engine: Engine, session: Session) -> None:
+    def __init__(self, engine: Engine, session: Session, channel: grpc.aio.Channel) -> None:
         self.session = session
         self.wakes = asyncio.Event()
         self._engine = engine
-        self._channel = engine.channel(session.server.address)
+        self._channel = channel
         stub: Any = pb_grpc.SingleFlightStub(self._channel)
         self._call = stub.Session()
         self._writer = engine.spawn(self._write())

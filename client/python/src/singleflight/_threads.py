@@ -187,20 +187,25 @@ class Engine:
     # ---- effects; under the lock
 
     def _open_stream(self, effect: effects.OpenStream) -> None:
-        stream = _Stream(self, effect.session)
-        effect.session.shell = stream
+        session = effect.session
+        try:
+            stream = _Stream(self, session)
+        except Exception as error:  # gRPC cannot make a channel of the address or credentials
+            self._core.closed(session, Code.UNKNOWN, f"no channel can be made: {error}")
+            return
+        session.shell = stream
         self._streams[stream] = None
         stream.start()
 
     def _wake(self, effect: effects.Wake) -> None:
         stream = effect.session.shell
-        assert isinstance(stream, _Stream)
-        stream.wake()
+        if isinstance(stream, _Stream):
+            stream.wake()
 
     def _cut_stream(self, effect: effects.CutStream) -> None:
         stream = effect.session.shell
-        assert isinstance(stream, _Stream)
-        stream.cut()
+        if isinstance(stream, _Stream):
+            stream.cut()
 
     def _start_probe(self, effect: effects.Probe) -> None:
         probe = _Probe(self, effect.server, effect.timeout)

@@ -319,6 +319,13 @@ async def test_unreachable(key: str) -> None:
         assert (result.value, result.failed_open) == (0, True)
 
 
+async def test_what_grpc_cannot_use_is_told(shared_daemon: Daemon, key: str) -> None:
+    wrong: Any = "no credentials"
+    async with Client(shared_daemon.address, credentials=wrong, connect_timeout=0.2) as client:
+        with pytest.raises(UnavailableError, match="no channel can be made"):
+            await client.do(key, never)
+
+
 async def test_daemon_comes_back(daemon: Daemon, key: str) -> None:
     async with Client(daemon.address, connect_timeout=1, backoff_max=0.1) as client:
         await client.do(key, lambda lead: asyncio.sleep(0))

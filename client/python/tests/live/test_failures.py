@@ -83,6 +83,15 @@ def test_a_silent_address_is_given_up(key: str) -> None:
             client.do(key, never)
 
 
+def test_what_grpc_cannot_use_is_told(shared_daemon: Daemon, key: str) -> None:
+    wrong: Any = "no credentials"
+    with (
+        Client(shared_daemon.address, credentials=wrong, connect_timeout=0.2) as client,
+        pytest.raises(UnavailableError, match="no channel can be made"),
+    ):
+        client.do(key, never)
+
+
 def test_fail_open(key: str) -> None:
     with Client(NOBODY, connect_timeout=0.2, fail_open=True) as client:
         result = client.do(key, lambda lead: [lead.token, lead.attempt])
