@@ -16,9 +16,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 
 /**
  * A client without its types. A call takes a seat; a seat is on a session, or waits at a server for
@@ -97,17 +99,21 @@ final class Engine {
   /** Any thread. */
   CompletableFuture<Forgotten> forget(String group, ByteString key, boolean ifUnshared) {
     CompletableFuture<Forgotten> answer = new CompletableFuture<>();
-    loop.execute(() -> startForget(group, key, ifUnshared, answer));
+    ForgetRequest request =
+        ForgetRequest.newBuilder().setGroup(group).setKey(key).setIfUnshared(ifUnshared).build();
+    long endMs = loop.nowMs() + settings.connectTimeoutMs();
+    Backoff backoff = new Backoff(settings.backoffMinMs(), settings.backoffMaxMs());
+    loop.execute(() -> startForget(request, endMs, backoff, answer));
     return answer;
   }
 
   private void startForget(
-      String group, ByteString key, boolean ifUnshared, CompletableFuture<Forgotten> answer) {
+      ForgetRequest request, long endMs, Backoff backoff, CompletableFuture<Forgotten> answer) {
     if (closing) {
       answer.completeExceptionally(closedStatus());
       return;
     }
-    int[] order = Rendezvous.order(settings.addresses(), group, key);
+    int[] order = Rendezvous.order(settings.addresses(), request.getGroup(), request.getKey());
     Server server = servers.get(order[0]);
     for (int place : order) {
       if (!servers.get(place).isDown()) {
@@ -115,28 +121,32 @@ final class Engine {
         break;
       }
     }
-    ForgetRequest request =
-        ForgetRequest.newBuilder().setGroup(group).setKey(key).setIfUnshared(ifUnshared).build();
-    ForgetObserver observer = new ForgetObserver(server, group, key, answer);
+    ForgetObserver observer = new ForgetObserver(server, request, endMs, backoff, answer);
     SingleFlightGrpc.SingleFlightStub stub =
         SingleFlightGrpc.newStub(server.channel())
             .withWaitForReady()
-            .withDeadlineAfter(settings.connectTimeoutMs(), TimeUnit.MILLISECONDS);
+            .withDeadlineAfter(Math.max(1, endMs - loop.nowMs()), TimeUnit.MILLISECONDS);
     Context.ROOT.run(() -> stub.forget(request, observer));
   }
 
   private final class ForgetObserver implements StreamObserver<ForgetResponse> {
     private final Server server;
-    private final String group;
-    private final ByteString key;
+    private final ForgetRequest request;
+    private final long endMs;
+    private final Backoff backoff;
     private final CompletableFuture<Forgotten> answer;
     private Forgotten forgotten;
 
     ForgetObserver(
-        Server server, String group, ByteString key, CompletableFuture<Forgotten> answer) {
+        Server server,
+        ForgetRequest request,
+        long endMs,
+        Backoff backoff,
+        CompletableFuture<Forgotten> answer) {
       this.server = server;
-      this.group = group;
-      this.key = key;
+      this.request = request;
+      this.endMs = endMs;
+      this.backoff = backoff;
       this.answer = answer;
     }
 
@@ -156,6 +166,11 @@ final class Engine {
         answer.completeExceptionally(closedStatus());
         return;
       }
+      long retryMs = loop.nowMs() + backoff.nextMs();
+      if (code == Status.Code.UNAVAILABLE && retryMs < endMs) {
+        loop.timer(() -> startForget(request, endMs, backoff, answer)).arm(retryMs);
+        return;
+      }
       boolean isSilence = code == Status.Code.DEADLINE_EXCEEDED;
       answer.completeExceptionally(
           new StatusException(
@@ -171,7 +186,7 @@ final class Engine {
           () -> {
             // Calls that come from now on start anew.
             for (Seat seat : seats) {
-              if (seat.join.isFor(group, key)) {
+              if (seat.join.isFor(request.getGroup(), request.getKey())) {
                 stopMerging(seat);
               }
             }
@@ -207,10 +222,20 @@ final class Engine {
     onSomethingEnded();
   }
 
+  private void awaitIdle() {
+    try {
+      idle.get(CLOSE_WAIT_MS, TimeUnit.MILLISECONDS);
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+    } catch (ExecutionException | TimeoutException late) {
+      // What is still under way is cut off.
+    }
+  }
+
   /** Ends everything. Any thread but the loop's; waits for a few seconds at most. */
   void close() {
     loop.execute(this::startClosing);
-    idle.completeOnTimeout(null, CLOSE_WAIT_MS, TimeUnit.MILLISECONDS).join();
+    awaitIdle();
     CompletableFuture<List<ManagedChannel>> all = new CompletableFuture<>();
     loop.execute(
         () -> {

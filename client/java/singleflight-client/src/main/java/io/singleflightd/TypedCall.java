@@ -10,6 +10,9 @@ import java.util.concurrent.RejectedExecutionException;
 
 /** One call with its types: runs the function, tells the listener, makes a result. */
 final class TypedCall<T> implements Call.Events {
+  private static final String RUNS_HERE =
+      "the client's executor runs functions on the thread that gives them, which must not wait";
+
   /** How it ended, not yet decoded. */
   private record Ending(Outcome outcome, Facts facts, StatusException status) {}
 
@@ -120,7 +123,11 @@ final class TypedCall<T> implements Call.Events {
           .executor()
           .execute(
               () -> {
-                leader.run(this::runFunction);
+                if (engine.loop.isCurrent()) {
+                  leader.finish(Outcome.of(new IllegalStateException(RUNS_HERE)));
+                } else {
+                  leader.run(this::runFunction);
+                }
                 onEnded.run();
               });
     } catch (RejectedExecutionException shutDown) {

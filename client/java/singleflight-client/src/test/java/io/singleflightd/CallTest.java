@@ -346,4 +346,14 @@ class CallTest extends DaemonTest {
     assertEquals(Status.Code.INVALID_ARGUMENT, thrown.code());
     assertTrue(thrown.getMessage().contains("group"));
   }
+
+  @Test
+  void anExecutorThatRunsOnTheThreadThatGivesIsRefused() throws Exception {
+    try (SingleflightClient direct =
+        SingleflightClient.builder().addresses(daemon.address()).executor(Runnable::run).build()) {
+      FunctionException thrown =
+          thrownBy(start(direct, "direct", PLAIN, leader -> ""), FunctionException.class);
+      assertTrue(thrown.getMessage().contains("executor"), thrown.getMessage());
+    }
+  }
 }

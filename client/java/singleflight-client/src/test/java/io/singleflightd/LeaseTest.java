@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -43,10 +44,9 @@ class LeaseTest extends DaemonTest {
             brief,
             Codec.UTF_8,
             leader -> {
-              CompletableFuture<Void> lost = new CompletableFuture<>();
-              leader.onLost(reason -> lost.complete(null));
-              lost.completeOnTimeout(null, 2500, TimeUnit.MILLISECONDS).join();
-              return leader.isLost() ? "lost" : "kept";
+              CountDownLatch lost = new CountDownLatch(1);
+              leader.onLost(reason -> lost.countDown());
+              return lost.await(2500, TimeUnit.MILLISECONDS) ? "lost" : "kept";
             });
     assertEquals("kept", result.value());
     assertEquals(1, result.attempt());

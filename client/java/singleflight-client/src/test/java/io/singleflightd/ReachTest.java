@@ -4,6 +4,7 @@ package io.singleflightd;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
@@ -57,6 +58,39 @@ class ReachTest extends DaemonTest {
     try (SingleflightClient patient = clientOf(NOBODY)) {
       DoOptions brief = DoOptions.builder().timeout(Duration.ofMillis(100)).build();
       assertTrue(statusOf(start(patient, "key", brief, leader -> "")).isDeadlineExceeded());
+    }
+  }
+
+  @Test
+  void forgetWaitsForAServerThatComes() throws Exception {
+    Daemon first = Daemon.start();
+    String address = first.address();
+    first.kill();
+    try (SingleflightClient hopeless = hasty(address).build()) {
+      StatusException thrown =
+          assertThrows(StatusException.class, () -> hopeless.forget("", "key", false));
+      assertTrue(thrown.isUnavailable(), thrown.getMessage());
+    }
+    try (SingleflightClient patient =
+        SingleflightClient.builder()
+            .addresses(address)
+            .connectTimeout(Duration.ofSeconds(20))
+            .build()) {
+      CompletableFuture<Forgotten> forgotten = new CompletableFuture<>();
+      Thread waiting =
+          new Thread(
+              () -> {
+                try {
+                  forgotten.complete(patient.forget("", "key", false));
+                } catch (StatusException | InterruptedException failed) {
+                  forgotten.completeExceptionally(failed);
+                }
+              });
+      waiting.start();
+      try (Daemon second = Daemon.startAt(address)) {
+        assertEquals(address, second.address());
+        assertEquals(new Forgotten(false, false), get(forgotten));
+      }
     }
   }
 
@@ -193,7 +227,7 @@ class ReachTest extends DaemonTest {
   private static List<String> threads() {
     return Thread.getAllStackTraces().keySet().stream()
         .map(Thread::getName)
-        .filter(name -> Stream.of("singleflight", "grpc", "netty").anyMatch(name::contains))
+        .filter(name -> Stream.of("singleflight", "grpc", "netty", "CompletableFuture").anyMatch(name::contains))
         .toList();
   }
 }
