@@ -40,6 +40,9 @@ func (c *Client) start(ctx context.Context, call *call) {
 		problem = statusErrorf(codes.InvalidArgument,
 			"the function is nil: only FollowOnly can do without")
 	}
+	if problem == nil && ctx.Err() != nil {
+		problem = leftByContext(ctx)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {

@@ -100,6 +100,9 @@ func (c *Client) newOptions(key string, given []Option) *options {
 	if o.connectTimeout <= 0 {
 		o.connectTimeout = c.settings.connectTimeout
 	}
+	if o.codec == nil {
+		o.codec = JSON
+	}
 	if o.role == FollowOnly || o.resumeToken != 0 {
 		o.failOpen = false
 	}

@@ -523,3 +523,13 @@ func TestAFunctionThatWritesMakesItsValueSo(t *testing.T) {
 		}
 	}
 }
+
+func TestACallWhoseContextIsDoneDoesNotBegin(t *testing.T) {
+	_, client := daemonAndClient(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := singleflight.Do(ctx, client, "k", never[int](t))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}

@@ -21,7 +21,7 @@ type Forgotten struct {
 
 // Forget lets the next caller of a key start anew: the flight that runs keeps its callers and ends
 // as usual, and a retained outcome is dropped. With ifUnshared nothing happens while followers wait
-// for the flight. Without a deadline of ctx it takes ConnectTimeout at most.
+// for the flight. It takes ConnectTimeout at most.
 func (c *Client) Forget(
 	ctx context.Context,
 	group, key string,
@@ -42,30 +42,25 @@ func (c *Client) forget(ctx context.Context, options *options, ifUnshared bool) 
 	if err != nil {
 		return Forgotten{}, err
 	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, options.connectTimeout)
-		defer cancel()
-	}
+	bounded, cancel := context.WithTimeout(ctx, options.connectTimeout)
+	defer cancel()
 	request := &pb.ForgetRequest{
 		Group:      options.group,
 		Key:        []byte(options.key),
 		IfUnshared: ifUnshared,
 	}
-	response, err := pb.NewSingleFlightClient(conn).Forget(ctx, request, grpc.WaitForReady(true))
-	if err == nil {
-		return Forgotten{Flight: response.Flight, Retained: response.Retained}, nil
-	}
+	response, err := pb.NewSingleFlightClient(conn).Forget(bounded, request, grpc.WaitForReady(true))
 	code, text := status.Code(err), status.Convert(err).Message()
-	if code == codes.DeadlineExceeded {
+	switch {
+	case err == nil:
+		return Forgotten{Flight: response.Flight, Retained: response.Retained}, nil
+	case ctx.Err() != nil:
+		return Forgotten{}, leftByContext(ctx)
+	case code == codes.DeadlineExceeded:
 		return Forgotten{}, statusErrorf(codes.Unavailable, "no server answered at %s in time: %s",
 			server.address, text)
 	}
-	failure := &StatusError{Code: code, Message: text}
-	if code == codes.Canceled {
-		failure.cause = ctx.Err()
-	}
-	return Forgotten{}, failure
+	return Forgotten{}, &StatusError{Code: code, Message: text}
 }
 
 // beginForget ends the merging into what is to be forgotten, and finds the key's server.

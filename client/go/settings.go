@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/grpc"
+	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -103,6 +104,15 @@ func readSettings(given ClientOptions) (settings, error) {
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageBytesMax)),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(), // the client tries again by itself
+		grpc.WithConnectParams(grpc.ConnectParams{ // for Forget, whose connection stays
+			Backoff: grpcbackoff.Config{
+				BaseDelay:  s.backoffMin,
+				Multiplier: 2,
+				Jitter:     0.5,
+				MaxDelay:   s.backoffMax,
+			},
+			MinConnectTimeout: s.connectTimeout,
+		}),
 		grpc.WithUserAgent("singleflight-go/" + Version),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time:    orDefault(given.KeepaliveTime, 20*time.Second),
