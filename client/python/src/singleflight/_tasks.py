@@ -37,16 +37,6 @@ class CallShell(Protocol):
         """Leads, Follows, Chunk, Restarts or Done."""
 
 
-class LeadShell(Protocol):
-    """What the lead of the program is told."""
-
-    def on_change(self) -> None:
-        """Its audience has changed, or there is room for more bytes."""
-
-    def on_lost(self) -> None:
-        """It is lost."""
-
-
 class Engine:
     """One client's core, its tasks and streams."""
 

@@ -47,13 +47,6 @@ class CallShell(Protocol):
         """Leads, Follows, Chunk, Restarts or Done."""
 
 
-class LeadShell(Protocol):
-    """What the lead of the program is told, under the lock: it must not wait."""
-
-    def on_change(self) -> None:
-        """It is lost, or its audience has changed, or there is room for more bytes."""
-
-
 class Engine:
     """One client's core, its threads and streams."""
 
@@ -67,7 +60,7 @@ class Engine:
         self.guard = ForkGuard()
         self._options = options
         self._credentials = credentials
-        self._core = Core(settings)
+        self.core = Core(settings)
         self._lock = threading.Lock()
         self._gate = threading.Lock()  # before _steps, so that none is put there after the last
         self._steps: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
@@ -86,40 +79,32 @@ class Engine:
     def begin(self, join: Join, timeout: float | None, shell: CallShell) -> Call:
         """Has a call begin."""
         call = Call(join, timeout, shell)
-        self._post(partial(self._core.begin, call))
+        self.post(partial(self.core.begin, call))
         return call
 
     def cancel(self, call: Call) -> None:
         """Has a call end."""
-        self._post(partial(self._core.cancel, call))
+        self.post(partial(self.core.cancel, call))
 
     def abandon(self, call: Call) -> None:
         """Has a call end, and its lead, whose function will not end any more."""
-        self._post(partial(self._abandon, call))
+        self.post(partial(self._abandon, call))
 
     def _abandon(self, call: Call) -> None:
-        self._core.cancel(call)
+        self.core.cancel(call)
         lead = call.lead
         if lead is not None and lead.outcome is None:
             lead.pass_on = True
-            self._core.finish(lead, abandoned("the leader left"))
+            self.core.finish(lead, abandoned("the leader left"))
 
     def write(self, lead: Lead, data: bytes) -> bool:
         """Core.write()."""
-        return self._ask(partial(self._core.write, lead, data))
-
-    def post(self, step: Step) -> None:
-        """Has a step of the core run, soon."""
-        self._post(step)
-
-    @property
-    def core(self) -> Core:
-        """The core: for steps."""
-        return self._core
+        return self._ask(partial(self.core.write, lead, data))
 
     # ---- entering the core
 
-    def _post(self, step: Step) -> None:
+    def post(self, step: Step) -> None:
+        """Has a step of the core run: now, or soon by the clock's thread."""
         if threading.current_thread() is not threading.main_thread():
             self._enter(step)
             return
@@ -140,14 +125,14 @@ class Engine:
             except Exception as error:
                 answers.put(error)
 
-        self._post(answer)
+        self.post(answer)
         got = answers.get()
         if isinstance(got, BaseException):
             raise got
         return got
 
     def _enter(self, step: Callable[[], T]) -> T:
-        core = self._core
+        core = self.core
         with self._lock:
             core.now = clock()
             core.tick()
@@ -160,14 +145,14 @@ class Engine:
         return result
 
     def _perform(self) -> None:
-        core = self._core
+        core = self.core
         while core.effects:
             todo, core.effects = core.effects, []
             for effect in todo:
                 _PERFORMERS[type(effect)](self, effect)
 
     def _run_clock(self) -> None:
-        core = self._core
+        core = self.core
         wait = _WAIT_MAX
         while not self._ended:
             try:
@@ -191,7 +176,7 @@ class Engine:
         try:
             stream = _Stream(self, session)
         except Exception as error:  # gRPC cannot make a channel of the address or credentials
-            self._core.closed(session, Code.UNKNOWN, f"no channel can be made: {error}")
+            self.core.closed(session, Code.UNKNOWN, f"no channel can be made: {error}")
             return
         session.shell = stream
         self._streams[stream] = None
@@ -232,14 +217,14 @@ class Engine:
 
     def received(self, session: Session, response: pb.SessionResponse) -> None:
         """A message has come."""
-        self._enter(partial(self._core.received, session, response))
+        self._enter(partial(self.core.received, session, response))
 
     def stream_closed(self, stream: _Stream, code: int, text: str) -> None:
         """A stream is over."""
 
         def step() -> None:
             self._streams.pop(stream, None)
-            self._core.closed(stream.session, code, text)
+            self.core.closed(stream.session, code, text)
 
         self._enter(step)
 
@@ -248,7 +233,7 @@ class Engine:
 
         def step() -> None:
             del self._probes[probe.server]
-            self._core.probed(probe.server, serves, text)
+            self.core.probed(probe.server, serves, text)
 
         self._enter(step)
 
@@ -278,10 +263,10 @@ class Engine:
                 self.closed.wait(wait)
             raise CallCancelledError("the client was closed")
         finally:  # calls that come from now on start anew
-            self._post(partial(self._core.stop_merging, group, key))
+            self.post(partial(self.core.stop_merging, group, key))
 
     def _server_of(self, join: Join) -> Server:
-        servers = self._core.order_of(join)
+        servers = self.core.order_of(join)
         return next((server for server in servers if not server.down), servers[0])
 
     def _forget_once(
@@ -300,7 +285,7 @@ class Engine:
     def close(self) -> None:
         """Ends everything, and waits until it has ended."""
         self.closed.set()
-        self._ask(self._core.close)
+        self._ask(self.core.close)
         with self._lock:
             streams, probes = list(self._streams), list(self._probes.values())
         for stream in streams:

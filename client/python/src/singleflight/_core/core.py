@@ -42,7 +42,6 @@ class Core:
         self.calls: dict[Call, None] = {}
         self.servers = [Server(self, address) for address in settings.addresses]
         self.closing = False
-        self.close_time_over = False
         self._merging: dict[tuple[object, ...], list[Seat]] = {}
         self._close_timer = Timer(self._on_close_timer)
 
@@ -212,7 +211,6 @@ class Core:
         self.timers.arm(self._close_timer, self.now + CLOSE_TIME)
 
     def _on_close_timer(self) -> None:
-        self.close_time_over = True
         for server in self.servers:
             server.cut()
 

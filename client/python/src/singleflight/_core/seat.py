@@ -302,11 +302,6 @@ class Seat:
         """Whether no server could be reached."""
         return self.state is State.ALONE
 
-    @property
-    def is_leaving(self) -> bool:
-        """Whether it is only here to send its last frame."""
-        return self.state is State.LEAVING
-
     def follow(self) -> None:
         """Somebody else leads."""
         self.state = State.FOLLOWING
