@@ -51,7 +51,8 @@ export class Call {
     readonly bounds: CallBounds,
     readonly events: CallEvents,
     private readonly work: WorkFunction | undefined,
-    private readonly onEnded: (call: Call) => void,
+    /** Where it is while it has an ending, and waits for its function. */
+    private readonly lingering: Set<Call>,
   ) {
     this.deadline = bounds.timeout === undefined ? Infinity : performance.now() + bounds.timeout;
     this.settled = new Promise((resolve, reject) => {
@@ -119,15 +120,19 @@ export class Call {
     this.seat?.calls.delete(this);
     this.seat = undefined;
     if (this.#ended || this.#pending !== undefined) return;
-    if (this.#leader === undefined) this.#deliver(ending);
-    else this.#pending = ending;
+    if (this.#leader === undefined) {
+      this.#deliver(ending);
+    } else {
+      this.#pending = ending;
+      this.lingering.add(this);
+    }
   }
 
   #deliver(ending: Ending): void {
     this.#ended = true;
     clearTimeout(this.#timer);
     this.bounds.signal?.removeEventListener('abort', this.#onAbort);
-    this.onEnded(this);
+    this.lingering.delete(this);
     if ('error' in ending) this.#reject(ending.error);
     else this.#resolve(ending.settled);
   }

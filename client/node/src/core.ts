@@ -20,6 +20,7 @@ import { rendezvous } from './rendezvous.js';
 import type { Rendezvous } from './rendezvous.js';
 import { Seat } from './seat.js';
 import { Server } from './server.js';
+import { Table } from './table.js';
 
 // How long closing waits for the last frames to go out.
 const CLOSE_MS = 500;
@@ -31,12 +32,14 @@ interface Place {
 
 export class Core {
   readonly servers: Server[];
-  readonly seats = new Set<Seat>();
   closing = false;
 
-  readonly #calls = new Set<Call>();
+  readonly #seats = new Table<Seat>();
+  #lastSeat = 0;
+  /** Calls that have an ending already, and wait for their function. */
+  readonly #lingering = new Set<Call>();
   /** Seats that more calls may share, by what their calls ask for. */
-  readonly #merging = new Map<string, Seat[]>();
+  readonly #merging = new Table<Seat[]>();
   #order: Rendezvous | undefined;
   #ordering: Promise<void> | undefined;
   /** Ends what waits for nothing but time. */
@@ -51,8 +54,7 @@ export class Core {
 
   /** Asks for the work. What is wrong with it is told by the call. */
   begin(join: Join, bounds: CallBounds, events: CallEvents, work: WorkFunction | undefined): Call {
-    const call = new Call(join, bounds, events, work, (ended) => this.#calls.delete(ended));
-    this.#calls.add(call);
+    const call = new Call(join, bounds, events, work, this.#lingering);
     if (this.closing) call.fail(new CancelledError('the client is closed'));
     else if (bounds.signal?.aborted) call.fail(errorOfSignal(bounds.signal));
     else this.#take(call);
@@ -92,8 +94,14 @@ export class Core {
     else this.#merging.delete(mergeId);
   }
 
+  /** Numbers a seat, and remembers it until it is gone. */
+  onSeat(seat: Seat): number {
+    this.#seats.set(++this.#lastSeat, seat);
+    return this.#lastSeat;
+  }
+
   onSeatGone(seat: Seat): void {
-    this.seats.delete(seat);
+    this.#seats.delete(seat.number);
     this.stopMerging(seat);
   }
 
@@ -192,7 +200,7 @@ export class Core {
 
   #stopMergingKey(place: Place): void {
     const group = place.group || 'default';
-    for (const seat of this.seats) {
+    for (const seat of this.#seats.values()) {
       const wire = seat.join.wire;
       if (wire.key.equals(place.key) && (wire.group || 'default') === group) this.stopMerging(seat);
     }
@@ -207,12 +215,12 @@ export class Core {
 
   // Calls end at once. What is left goes out in its time: leaves, and outcomes of ended functions.
   async #close(): Promise<void> {
-    for (const seat of [...this.seats]) seat.close();
+    for (const seat of this.#seats.values()) seat.close();
     this.closing = true;
     this.#closed.abort();
-    // Those whose function still runs, and would wait for it.
-    for (const call of [...this.#calls]) call.leave(new CancelledError('the client was closed'));
+    for (const call of [...this.#lingering])
+      call.leave(new CancelledError('the client was closed'));
     await Promise.all(this.servers.map((server) => server.close(CLOSE_MS)));
-    for (const seat of [...this.seats]) seat.leave();
+    for (const seat of this.#seats.values()) seat.leave();
   }
 }

@@ -139,11 +139,11 @@ export class Lead {
     const { outgoing } = this.leader;
     if (this.#wantsRenew) {
       this.#wantsRenew = false;
-      return renewFrame(this.seat.id);
+      return renewFrame(BigInt(this.seat.id));
     }
     if (this.#wantsChunk()) {
       const sequence = this.firstSequence + BigInt(outgoing.sentChunks);
-      const frame = chunkFrame(this.seat.id, outgoing.takeChunk(), sequence);
+      const frame = chunkFrame(BigInt(this.seat.id), outgoing.takeChunk(), sequence);
       this.leader.onSent();
       return frame;
     }
@@ -166,7 +166,7 @@ export class Lead {
     this.wantsFinish = false;
     const tail = outgoing.takeTail();
     this.leader.onSent();
-    return finishFrame(this.seat.id, outcome, tail, this.passesOn, retainMs);
+    return finishFrame(BigInt(this.seat.id), outcome, tail, this.passesOn, retainMs);
   }
 
   // ------------------------------------------------------------------------------------- audience

@@ -40,6 +40,8 @@ export type SeatState = 'JOINING' | 'FOLLOWING' | 'LEADING' | 'FINISHING' | 'ALO
 
 export class Seat {
   state: SeatState = 'JOINING';
+  /** Among all seats of the client. */
+  readonly number: number;
   /** Those that wait here, the oldest first. */
   readonly calls = new Set<Call>();
   /** What the server is told, on the clock of performance.now(); Infinity: none. */
@@ -48,7 +50,9 @@ export class Seat {
   // Where it is: on a server's waiting list, or on a session, or still looking.
   server: Server | undefined;
   session: Session | undefined;
-  id = 0n;
+  id = 0;
+  /** It is on the session's list of those that have frames to send. */
+  isReady = false;
   /** The server has answered the join on this session. */
   answered = false;
 
@@ -69,7 +73,7 @@ export class Seat {
     readonly core: Core,
     readonly join: Join,
   ) {
-    core.seats.add(this);
+    this.number = core.onSeat(this);
   }
 
   get isGone(): boolean {
@@ -242,7 +246,7 @@ export class Seat {
   // A plain leave would leave a lease behind until it runs out.
   #farewell(): CallRequest {
     const holdsLease = this.lead !== undefined && this.answered && this.lead.leader.lease > 0;
-    return holdsLease ? abandonFrame(this.id) : cancelFrame(this.id);
+    return holdsLease ? abandonFrame(BigInt(this.id)) : cancelFrame(BigInt(this.id));
   }
 
   // -------------------------------------------------------------------------------------- leading
@@ -347,8 +351,9 @@ export class Seat {
 
   #joinFrame(): CallRequest {
     const wire = this.join.wire;
-    if (this.lead === undefined) return joinFrame(this.id, wire, this.deadline - performance.now());
-    return joinFrame(this.id, { ...wire, resumeToken: this.lead.leader.token }, Infinity);
+    const id = BigInt(this.id);
+    if (this.lead === undefined) return joinFrame(id, wire, this.deadline - performance.now());
+    return joinFrame(id, { ...wire, resumeToken: this.lead.leader.token }, Infinity);
   }
 
   // -------------------------------------------------------------------------------- live callers

@@ -2,7 +2,7 @@
 // One Session stream: the seats of many calls, their frames gathered into few messages.
 import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
 import { STATUS_NUMBERS } from './errors.js';
-import { cancelFrame, frameBytes } from './frames.js';
+import { frameBytes } from './frames.js';
 import type {
   CallRequest,
   CallResponse,
@@ -11,6 +11,7 @@ import type {
 } from './gen/singleflight/v1/singleflight.js';
 import type { Seat } from './seat.js';
 import type { Server } from './server.js';
+import { Table } from './table.js';
 
 // A message is full when it has reached so much; with its last frame it stays far below 4 MiB.
 const FULL_BYTES = 512 * 1024;
@@ -20,6 +21,7 @@ const IDLE_MS = 1000;
 
 /** Whoever has frames to send on a session. */
 interface Sender {
+  isReady: boolean;
   nextFrame(): CallRequest | undefined;
   hasMore(): boolean;
 }
@@ -32,9 +34,10 @@ export class Session {
   /** It takes no more seats; when its last one has gone, it is closed. */
   retired = false;
 
-  #lastId = 0n;
-  readonly #seats = new Map<bigint, Seat>();
-  readonly #ready = new Set<Sender>();
+  #lastId = 0;
+  readonly #seats = new Table<Seat>();
+  /** Those that have frames to send, in turn. */
+  #ready: Sender[] = [];
   readonly #stream: Stream;
   #sending = false;
   #flushQueued = false;
@@ -77,25 +80,28 @@ export class Session {
   }
 
   ready(sender: Sender): void {
-    this.#ready.add(sender);
+    if (!sender.isReady) this.#ready.push(sender);
+    sender.isReady = true;
     this.#queueFlush();
   }
 
   /** The seat sends nothing until it is ready again. */
   notReady(seat: Seat): void {
-    this.#ready.delete(seat);
+    if (!seat.isReady) return;
+    seat.isReady = false;
+    this.#ready.splice(this.#ready.indexOf(seat), 1);
   }
 
   remove(seat: Seat): void {
     this.#seats.delete(seat.id);
-    this.#ready.delete(seat);
+    this.notReady(seat);
     seat.session = undefined;
     this.#onFewer();
   }
 
   /** Removes a seat that the server knows of, with a last frame. */
-  dismiss(seat: Seat, frame: CallRequest = cancelFrame(seat.id)): void {
-    this.ready({ nextFrame: () => frame, hasMore: () => false });
+  dismiss(seat: Seat, frame: CallRequest): void {
+    this.ready({ isReady: false, nextFrame: () => frame, hasMore: () => false });
     this.remove(seat);
   }
 
@@ -131,7 +137,7 @@ export class Session {
 
   // The last seat of a session that retires takes it along.
   #closeIfIdle(): void {
-    const isIdle = this.#seats.size === 0 && this.#ready.size === 0 && !this.#sending;
+    const isIdle = this.#seats.size === 0 && this.#ready.length === 0 && !this.#sending;
     if (!this.retired || !isIdle || this.#halfClosed || this.#over) return;
     this.#halfClosed = true;
     this.#stream.end();
@@ -160,7 +166,7 @@ export class Session {
     this.#sending = true;
     this.#stream.write({ calls }, () => {
       this.#sending = false;
-      if (this.#ready.size > 0) this.#queueFlush();
+      if (this.#ready.length > 0) this.#queueFlush();
       else this.#closeIfIdle();
     });
   }
@@ -168,16 +174,22 @@ export class Session {
   // One frame of each that is ready, in turn, until the message is full.
   #gather(): CallRequest[] {
     const calls: CallRequest[] = [];
+    const ready = this.#ready;
     let bytes = 0;
-    for (const sender of this.#ready) {
+    let taken = 0;
+    for (const sender of ready) {
       if (bytes >= FULL_BYTES) break;
-      this.#ready.delete(sender);
+      taken++;
+      sender.isReady = false;
       const frame = sender.nextFrame();
       if (frame === undefined) continue;
       calls.push(frame);
       bytes += frameBytes(frame);
-      if (sender.hasMore()) this.#ready.add(sender); // comes around again
+      if (!sender.hasMore()) continue;
+      sender.isReady = true;
+      ready.push(sender); // comes around again
     }
+    this.#ready = ready.slice(taken);
     return calls;
   }
 
@@ -185,7 +197,7 @@ export class Session {
 
   #onMessage(response: SessionResponse): void {
     for (const frame of response.calls) {
-      const seat = this.#seats.get(frame.id);
+      const seat = this.#seats.get(Number(frame.id));
       if (seat !== undefined) seat.onFrame(frame);
       else if (!refuses(frame)) this.server.onSessionUp(this); // to one that has left meanwhile
     }
@@ -199,10 +211,8 @@ export class Session {
     this.retired = true;
     clearTimeout(this.#idleTimer);
     this.server.onSessionOver(this, details);
-    const seats = [...this.#seats.values()];
-    this.#seats.clear();
-    this.#ready.clear();
-    for (const seat of seats) seat.session = undefined;
+    const seats = this.#seats.values();
+    for (const seat of seats) this.remove(seat);
     for (const seat of seats) seat.onSessionOver(code, details);
   }
 }
