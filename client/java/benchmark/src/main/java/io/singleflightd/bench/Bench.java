@@ -12,6 +12,7 @@ import java.util.concurrent.atomic.AtomicLong;
 /** Distinct keys through the client and through bare grpc-java, 64 and 1 in flight. */
 public final class Bench {
   private static final int MANY = 64;
+  private static final double WARM_UP_SECONDS = 2;
 
   /** Begins one flight; calls `onEnd` once when it has ended. */
   interface Flights extends AutoCloseable {
@@ -44,7 +45,7 @@ public final class Bench {
       System.exit(64);
     }
     try (Flights client = new Client(address)) {
-      measure("client", client, seconds);
+      measure("distinct", client, seconds);
     }
     try (Flights bare = new Bare(address)) {
       measure("bare", bare, seconds);
@@ -53,9 +54,9 @@ public final class Bench {
 
   private static void measure(String what, Flights flights, double seconds)
       throws InterruptedException {
-    run(flights, MANY, seconds); // warms up
-    measure(what + ".java.distinct64", flights, MANY, seconds);
-    measure(what + ".java.latency", flights, 1, seconds);
+    run(flights, MANY, WARM_UP_SECONDS);
+    measure("client.java." + what + MANY, flights, MANY, seconds);
+    measure("client.java." + what + 1, flights, 1, seconds);
   }
 
   private static void measure(String name, Flights flights, int inFlight, double seconds)
