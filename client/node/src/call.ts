@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { setMaxListeners } from 'node:events';
 import { CancelledError, DeadlineExceededError } from './errors.js';
 import type { StatusError } from './errors.js';
 import type { Leader } from './leader.js';
@@ -61,7 +62,9 @@ export class Call {
     });
     if (bounds.timeout !== undefined)
       this.#timer = setTimeout(() => this.#onTimeout(), bounds.timeout);
-    bounds.signal?.addEventListener('abort', this.#onAbort);
+    if (bounds.signal === undefined) return;
+    setMaxListeners(0, bounds.signal); // many calls may share one, and that is no leak
+    bounds.signal.addEventListener('abort', this.#onAbort);
   }
 
   get ended(): boolean {

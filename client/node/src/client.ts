@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { Call, CallEvents, WorkFunction } from './call.js';
 import { json, raw } from './codec.js';
 import type { Codec } from './codec.js';

@@ -7,6 +7,7 @@
 //   lead     the leader's side of a seat; `leader` is what the function sees of it
 //   session  one Session stream; seats are spread over it
 //   server   one address: its channel, its sessions, and whether it can be reached
+import { setMaxListeners } from 'node:events';
 import { Metadata, status as grpcStatus } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
 import { Backoff } from './backoff.js';
@@ -47,6 +48,7 @@ export class Core {
   #closeDone: Promise<void> | undefined;
 
   constructor(readonly settings: Settings) {
+    setMaxListeners(0, this.#closed.signal); // one for each forget under way
     this.servers = settings.addresses.map((address) => new Server(this, address));
   }
 
@@ -170,6 +172,7 @@ export class Core {
         resolve(error === null ? response : this.#forgetError(server, error, signal));
       };
       const call = server.stub().forget(request, new Metadata(), { deadline }, done);
+      if (signal !== undefined) setMaxListeners(0, signal);
       signal?.addEventListener('abort', stop);
       this.#closed.signal.addEventListener('abort', stop);
     });

@@ -3,10 +3,26 @@
 import type { Facts } from './result.js';
 
 /** Names of the gRPC statuses, which are the codes of a {@link StatusError}. */
-export type StatusCode = keyof typeof STATUS_NUMBERS;
+export type StatusCode =
+  | 'CANCELLED'
+  | 'UNKNOWN'
+  | 'INVALID_ARGUMENT'
+  | 'DEADLINE_EXCEEDED'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'PERMISSION_DENIED'
+  | 'RESOURCE_EXHAUSTED'
+  | 'FAILED_PRECONDITION'
+  | 'ABORTED'
+  | 'OUT_OF_RANGE'
+  | 'UNIMPLEMENTED'
+  | 'INTERNAL'
+  | 'UNAVAILABLE'
+  | 'DATA_LOSS'
+  | 'UNAUTHENTICATED';
 
 /** @internal */
-export const STATUS_NUMBERS = {
+export const STATUS_NUMBERS: Readonly<Record<StatusCode, number>> = {
   CANCELLED: 1,
   UNKNOWN: 2,
   INVALID_ARGUMENT: 3,
@@ -23,14 +39,10 @@ export const STATUS_NUMBERS = {
   UNAVAILABLE: 14,
   DATA_LOSS: 15,
   UNAUTHENTICATED: 16,
-} as const;
+};
 
 /** The base of all errors of this package. */
-export class SingleflightError extends Error {
-  override get name(): string {
-    return this.constructor.name;
-  }
-}
+export class SingleflightError extends Error {}
 
 /** The call did not get an outcome. `code` says why, the message what to do about it. */
 export class StatusError extends SingleflightError {
@@ -208,3 +220,18 @@ export class AbandonedError extends FunctionError {
     super('ABANDONED', failure, value, result, options);
   }
 }
+
+// Where Error has its name, too: it is in the stack from the start, and may be written to.
+for (const type of [
+  SingleflightError,
+  StatusError,
+  ...Object.values(CLASSES),
+  FunctionError,
+  PanicError,
+  AbandonedError,
+])
+  Object.defineProperty(type.prototype, 'name', {
+    value: type.name,
+    writable: true,
+    configurable: true,
+  });

@@ -413,6 +413,24 @@ describe('do', { timeout: 180_000 }, () => {
     assert.equal((await stays).callers, 1);
   });
 
+  it('may share a signal with many others', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): number => warnings.push(warning);
+    process.on('warning', onWarning);
+    const controller = new AbortController();
+    const work = new Work();
+    const calls = Array.from({ length: 20 }, () =>
+      client.do(freshKey(), work.run, { signal: controller.signal }),
+    );
+    await work.entered.opened;
+    controller.abort();
+    await Promise.all(calls.map((call) => failureOf(call, CancelledError)));
+    await Promise.all(calls.map(() => client.forget(freshKey())));
+    process.off('warning', onWarning);
+    assert.deepEqual(warnings, []);
+    work.goOn.open('');
+  });
+
   it('ends a call at once whose signal has aborted before', async () => {
     const signal = AbortSignal.abort();
     let runs = 0;
