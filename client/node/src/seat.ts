@@ -201,6 +201,10 @@ export class Seat {
   /** Its session is over; the seat is off it already. `code`: the stream's status. */
   onSessionOver(code: number, text: string): void {
     if (this.isGone) return;
+    if (this.core.closing) {
+      this.leave();
+      return;
+    }
     const status = statusCodeOf(code);
     if (isFinal(status)) {
       this.end(statusError(status, finalText(status, text, this.server?.address ?? '')));

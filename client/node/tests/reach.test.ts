@@ -8,9 +8,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
 import {
   AbortedError,
+  CancelledError,
   Client,
   DeadlineExceededError,
   StatusError,
@@ -20,6 +22,7 @@ import type { Leader } from '../src/index.js';
 import { rendezvous } from '../src/rendezvous.js';
 import { Daemon } from './support/daemon.js';
 import { Listener } from './support/listener.js';
+import { Relay } from './support/relay.js';
 import { audienceOf, failureOf, freshKey, lossOf, until, Work } from './support/story.js';
 
 /** An address where nobody listens. */
@@ -139,6 +142,27 @@ describe('reach', { timeout: 180_000 }, () => {
     await until('it is back', async () => (await ask())?.value === 'value');
     await client.close();
     await daemon.stop();
+  });
+
+  it('closes in spite of a server that does not answer', async () => {
+    const daemon = await Daemon.start();
+    const relay = await Relay.start(daemon.address);
+    const client = new Client({ addresses: relay.address });
+    const key = freshKey();
+    const work = new Work();
+    const call = client.do(key, work.run, { lease: 60_000 });
+    await work.entered.opened;
+    daemon.signal('SIGSTOP');
+    work.goOn.open('nobody confirms this');
+    await work.goOn.opened;
+    await nextTurn(); // the function has ended
+    const closed = client.close();
+    await failureOf(call, CancelledError);
+    await closed;
+    // No session was opened to resume the lead.
+    await until('the connection is closed', () => relay.connections === 0);
+    await daemon.stop();
+    await relay.stop();
   });
 
   it('outlives a daemon that is restarted', async () => {

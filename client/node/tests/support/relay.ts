@@ -26,6 +26,11 @@ export class Relay {
     return `127.0.0.1:${(this.server.address() as AddressInfo).port}`;
   }
 
+  /** How many there are. */
+  get connections(): number {
+    return this.#sockets.size / 2;
+  }
+
   #relay(near: Socket): void {
     if (this.#refuses) {
       near.destroy();
