@@ -207,6 +207,7 @@ class Client(Flow):
 
     over: str = "session"
     merge: bool = False
+    blocking: bool = False
 
     def cost(self, seconds):
         return 2 * super().cost(seconds)
@@ -215,7 +216,11 @@ class Client(Flow):
         with subject.open() as server:
             arguments = [lab.client, "--target", server.addresses[self.via], "--pid",
                          str(server.pid), "--bytes", str(self.bytes)] + self.flags(seconds)
-            found = call(arguments + (["--merge"] if self.merge else []))
+            if self.merge:
+                arguments.append("--merge")
+            if self.blocking:
+                arguments.append("--blocking")
+            found = call(arguments)
             frames = call(self.load_arguments(lab, server, seconds))
         return found | {f"frames_{name}": value for name, value in frames.items()}
 
@@ -227,6 +232,7 @@ class Core:
     what: str = "flights"
     order: str = "random"
     keys: int = 1000
+    ahead: int = 0
 
     bytes_needed = 1000  # by each key, generously
     only_once = True
@@ -241,7 +247,7 @@ class Core:
         if self.keys * self.bytes_needed > available_bytes():
             raise Cannot(f"{self.keys} keys need more memory than this machine has free")
         return call([lab.core, self.what, "--keys", str(self.keys), "--order", self.order,
-                     "--seconds", str(seconds), "--runs", str(lab.options.runs)])
+                     "--ahead", str(self.ahead), "--seconds", str(seconds), "--runs", str(lab.options.runs)])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -194,15 +194,19 @@ def beside_shots():
 
 def core_shots():
     shots = []
-    for what, order, name, title in (
-            ("flights", "random", "core.events", "The core: any of the open flights goes on"),
-            ("flights", "fifo", "core.fifo", "The core: the oldest of the open flights goes on"),
-            ("retained", "random", "core.retained", "The core: retained outcomes are asked for")):
+    for what, order, ahead, name, title in (
+            ("flights", "random", 0, "core.events", "The core: any of the open flights goes on"),
+            ("flights", "random", 16, "core.ahead",
+             "The core: the same, 48 events at a time and announced"),
+            ("flights", "fifo", 0, "core.fifo", "The core: the oldest of the open flights goes on"),
+            ("retained", "random", 0, "core.retained",
+             "The core: retained outcomes are asked for")):
         for text, keys in (("1k", 1000), ("100k", 100000), ("10M", 10000000)):
             rows = [Row(f"{name}.{text}", "events/s", HIGHER, "events_per_second")]
-            if order == "random":
+            if name in ("core.events", "core.retained"):
                 rows.append(Row(f"{name}.{text}.bytes", "bytes per key", LOWER, "bytes_per_key"))
-            shots.append(Shot(f"{title}, {keys:,} keys", Core(what, order, keys), rows, (OURS,)))
+            shots.append(Shot(f"{title}, {keys:,} keys", Core(what, order, keys, ahead), rows,
+                              (OURS,)))
     return shots
 
 
@@ -236,6 +240,8 @@ def client_shots():
     title = "libsingleflight, one client"
     shots = [Shot(f"{title}, a key each, {flights:,} calls at a time", Client(flights=flights),
                   rows(f"client.{flights}"), (OURS,)) for flights in (1, 64, 512)]
+    shots.append(Shot(f"{title}, one blocking call alone", Client(blocking=True),
+                      rows("client.blocking"), (OURS,)))
     shots.append(Shot(f"{title}, a key each, 2,048 calls at a time", Client(flights=2048),
                       rows("client.distinct"), (OURS,)))
     shots.append(Shot(f"{title}, 64 calls of each key, merged in the client",
