@@ -147,8 +147,8 @@ public final class DoOptions {
     }
 
     /**
-     * (opener) Without a lease, who leads does so as long as its connection holds. With one, as long
-     * as its process renews it in time, which the client does, also over a broken connection.
+     * (opener) Without a lease, who leads does so as long as its connection holds. With one, as
+     * long as its process renews it in time, which the client does, also over a broken connection.
      *
      * @param lease 1 second to 10 minutes; zero: none
      * @return this

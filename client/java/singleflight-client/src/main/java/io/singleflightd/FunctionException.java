@@ -69,8 +69,8 @@ public final class FunctionException extends SingleflightException {
   }
 
   /**
-   * An exception for a function to throw that gives up without an outcome of the work. Together with
-   * {@link Leader#passOn} the next caller tries.
+   * An exception for a function to throw that gives up without an outcome of the work. Together
+   * with {@link Leader#passOn} the next caller tries.
    *
    * @param message why
    * @return the exception

@@ -12,8 +12,8 @@ import java.util.Optional;
 import java.util.function.Consumer;
 
 /**
- * What a function that runs on behalf of a flight knows and can do. Usable from any thread until the
- * function has ended.
+ * What a function that runs on behalf of a flight knows and can do. Usable from any thread until
+ * the function has ended.
  */
 public final class Leader {
   /** How much of a value may wait to be sent before {@link #write} waits. */
@@ -55,9 +55,9 @@ public final class Leader {
   // ---- what functions call ----
 
   /**
-   * The fencing token, an unsigned number greater than every one granted before for the key. Give it
-   * to whatever the function writes to, so that a leader that was paused and has been replaced is
-   * refused there.
+   * The fencing token, an unsigned number greater than every one granted before for the key. Give
+   * it to whatever the function writes to, so that a leader that was paused and has been replaced
+   * is refused there.
    *
    * @return the token; 0 when the function runs here because no server could be reached
    */

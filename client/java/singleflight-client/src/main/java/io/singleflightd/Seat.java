@@ -16,8 +16,8 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * One call on a session, for one or more equal calls of the program. It finds a server, joins there,
- * follows or leads, and survives broken streams. The loop's alone.
+ * One call on a session, for one or more equal calls of the program. It finds a server, joins
+ * there, follows or leads, and survives broken streams. The loop's alone.
  */
 final class Seat {
   /** What may be trusted in each state. */

@@ -14,8 +14,9 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
 
 /**
- * Singleflight across processes, machines and languages: many callers ask for the same piece of work
- * at the same time, one of them does it, and all of them get what it made. Needs a singleflightd.
+ * Singleflight across processes, machines and languages: many callers ask for the same piece of
+ * work at the same time, one of them does it, and all of them get what it made. Needs a
+ * singleflightd.
  *
  * <pre>{@code
  * DoOptions options = DoOptions.builder().group("users").retain(Duration.ofSeconds(5)).build();
@@ -300,8 +301,8 @@ public final class SingleflightClient implements AutoCloseable {
 
     /**
      * How long a call looks for a server that takes it, at first or after the connection broke,
-     * before it gives up or fails open. While every server is known to be down, new calls give up at
-     * once.
+     * before it gives up or fails open. While every server is known to be down, new calls give up
+     * at once.
      *
      * @param connectTimeout 5 seconds by default
      * @return this
@@ -325,7 +326,8 @@ public final class SingleflightClient implements AutoCloseable {
     }
 
     /**
-     * A ping goes out after so much silence, and the connection is given up when nothing answers it.
+     * A ping goes out after so much silence, and the connection is given up when nothing answers
+     * it.
      *
      * @param time the silence, 20 seconds by default
      * @param timeout the wait for the answer, 5 seconds by default

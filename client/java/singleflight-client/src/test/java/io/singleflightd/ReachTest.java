@@ -227,7 +227,10 @@ class ReachTest extends DaemonTest {
   private static List<String> threads() {
     return Thread.getAllStackTraces().keySet().stream()
         .map(Thread::getName)
-        .filter(name -> Stream.of("singleflight", "grpc", "netty", "CompletableFuture").anyMatch(name::contains))
+        .filter(
+            name ->
+                Stream.of("singleflight", "grpc", "netty", "CompletableFuture")
+                    .anyMatch(name::contains))
         .toList();
   }
 }

@@ -36,7 +36,9 @@ public final class LockRelief {
     String job = args[1];
     try (SingleflightClient client = SingleflightClient.create()) {
       System.out.println(
-          client.call(job, OPTIONS, Codec.UTF_8, leader -> run(redis, job, leader.token())).value());
+          client
+              .call(job, OPTIONS, Codec.UTF_8, leader -> run(redis, job, leader.token()))
+              .value());
     } catch (SingleflightException failed) {
       System.err.println("LockRelief: " + failed.getMessage());
       System.exit(1);

@@ -15,8 +15,8 @@ import java.time.Duration;
 
 /**
  * Message deduplication: a broker delivers at least once, and an order must be charged once. Within
- * the window, a message that is delivered again gets the outcome of the first one; two deliveries at
- * the same time on two machines do, too. Usage: MessageDedup LEDGER MESSAGE-ID AMOUNT
+ * the window, a message that is delivered again gets the outcome of the first one; two deliveries
+ * at the same time on two machines do, too. Usage: MessageDedup LEDGER MESSAGE-ID AMOUNT
  */
 public final class MessageDedup {
   private MessageDedup() {}

@@ -14,9 +14,9 @@ import java.util.List;
 /**
  * A scheduled task, once across all nodes. Every node's scheduler runs it at about the same time.
  * Whoever comes first runs the command; who comes while it runs waits for it; who comes within the
- * RETAIN time after it has ended gets the same output at once, and nothing runs. So RETAIN is longer
- * than the clocks of the nodes may differ, and shorter than the time from one run to the next. A
- * node that dies at it is replaced by the next that waits.
+ * RETAIN time after it has ended gets the same output at once, and nothing runs. So RETAIN is
+ * longer than the clocks of the nodes may differ, and shorter than the time from one run to the
+ * next. A node that dies at it is replaced by the next that waits.
  *
  * <p>Programs that use ShedLock take singleflight-shedlock instead. Usage: [RETAIN=PT10M]
  * ScheduledTask NAME COMMAND [ARG...]
