@@ -9,7 +9,7 @@
 //              and it tries to resume the lead until the lease runs out
 //   FINISHING  the same, but the function has ended: its outcome is not confirmed yet
 //   ALONE      no server could be reached: `leader` is set, its token is 0
-//   LEAVING    no calls; it is only here to send its last frame
+//   LEAVING    no calls; it is only here to send its last frames, and to hear the server's last
 // A flight's calls may be gone from a seat that still leads or finishes for others.
 #ifndef SFL_CLIENT_SEAT_H
 #define SFL_CLIENT_SEAT_H
@@ -58,7 +58,8 @@ struct sfl_seat {
     bool wants_renew;
     bool wants_finish;
     bool wants_cancel;
-    bool abandons; // LEAVING with a lease: `finish` that passes on, instead of `cancel`
+    bool abandons;          // LEAVING with a lease: `finish` that passes on, instead of `cancel`
+    uint64_t crossed_token; // LEAVING: of a lead that crossed the `cancel`; 0: none
 
     // As a follower.
     struct sfl_value *value; // NULL: nothing yet
@@ -103,7 +104,7 @@ void sfl_seat_on_server_down(struct sfl_seat *seat);
 enum sfl_status sfl_seat_next_frame(struct sfl_seat *seat, struct sfl_frames *frames,
                                     bool *more_out) SFL_MUST_USE;
 
-// From the session, after the last frame of a LEAVING seat was taken: frees it.
+// From the session, after a frame was taken: a LEAVING seat that waits for no answer is freed then.
 bool sfl_seat_is_gone(const struct sfl_seat *seat);
 void sfl_seat_destroy(struct sfl_seat *seat);
 

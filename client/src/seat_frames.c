@@ -221,10 +221,32 @@ static void on_audience(struct sfl_seat *seat, const struct sfl_answer_audience 
     sfl_seat_tell_audience(seat);
 }
 
+// To one that has left. A lead with a lease that crossed the `cancel` would hold the flight until
+// the lease is over: it is taken back under a new id, and given up.
+static void on_frame_for_nobody(struct sfl_seat *seat, const struct sfl_answer *frame)
+{
+    bool is_end = frame->type == SFL_ANSWER_END;
+    if (!is_end || frame->end.code != SINGLEFLIGHT_UNAVAILABLE)
+        sfl_server_on_session_up(seat->server, seat->session);
+    if (is_end || frame->type == SFL_ANSWER_RESULT) {
+        sfl_seat_destroy(seat);
+        return;
+    }
+    if (frame->type != SFL_ANSWER_LEAD || frame->lead.lease_ms == 0 || seat->abandons)
+        return;
+    seat->crossed_token = frame->lead.token;
+    seat->abandons = true;
+    seat->wants_join = true;
+    seat->wants_cancel = true;
+    sfl_session_renumber(seat->session, seat);
+}
+
 void sfl_seat_on_frame(struct sfl_seat *seat, const struct sfl_answer *frame)
 {
-    if (seat->state == SFL_SEAT_LEAVING)
+    if (seat->state == SFL_SEAT_LEAVING) {
+        on_frame_for_nobody(seat, frame);
         return;
+    }
     switch ((enum sfl_answer_type)frame->type) {
     case SFL_ANSWER_LEAD:
         on_lead(seat, &frame->lead);

@@ -193,6 +193,8 @@ static enum sfl_status add_join(struct sfl_seat *seat, struct sfl_frames *frames
 {
     bool resumes = seat->leader != NULL;
     uint64_t resume_token = resumes ? seat->leader->terms.token : seat->join->options.resume_token;
+    if (seat->crossed_token != 0)
+        resume_token = seat->crossed_token;
     uint64_t timeout_ms = 0;
     if (seat->deadline_ms != UINT64_MAX && !resumes) {
         uint64_t now_ms = sfl_clock_now_ms();
@@ -273,7 +275,8 @@ static enum sfl_status add_finish(struct sfl_seat *seat, struct sfl_frames *fram
     return SFL_OK;
 }
 
-// The last frame of a stand-in: a plain leave, or what gives a lease back at once.
+// The last frame of a stand-in: a plain leave, or what gives a lease back at once. After the first
+// it waits for the server's answer.
 static enum sfl_status add_leave(struct sfl_seat *seat, struct sfl_frames *frames)
 {
     seat->wants_cancel = false;
@@ -289,11 +292,11 @@ static enum sfl_status add_leave(struct sfl_seat *seat, struct sfl_frames *frame
 enum sfl_status sfl_seat_next_frame(struct sfl_seat *seat, struct sfl_frames *frames,
                                     bool *more_out)
 {
-    *more_out = false;
-    if (seat->wants_cancel)
-        return add_leave(seat, frames);
+    *more_out = seat->wants_join && seat->wants_cancel;
     if (seat->wants_join)
         return add_join(seat, frames);
+    if (seat->wants_cancel)
+        return add_leave(seat, frames);
     if (seat->leader == NULL || !seat->answered)
         return SFL_OK;
     struct sfl_leader_part part = sfl_leader_peek(seat->leader);
@@ -309,5 +312,5 @@ enum sfl_status sfl_seat_next_frame(struct sfl_seat *seat, struct sfl_frames *fr
 
 bool sfl_seat_is_gone(const struct sfl_seat *seat)
 {
-    return seat->state == SFL_SEAT_LEAVING && !seat->wants_cancel;
+    return seat->abandons && !seat->wants_cancel;
 }

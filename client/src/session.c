@@ -122,6 +122,12 @@ void sfl_session_replace(struct sfl_session *session, struct sfl_seat *seat,
     put(session, stand_in, id);
 }
 
+void sfl_session_renumber(struct sfl_session *session, struct sfl_seat *seat)
+{
+    take_off(session, seat);
+    put(session, seat, ++session->last_id);
+}
+
 void sfl_session_retire(struct sfl_session *session)
 {
     session->retired = true;

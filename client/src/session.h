@@ -35,6 +35,9 @@ void sfl_session_add(struct sfl_session *session, struct sfl_seat *seat);
 void sfl_session_replace(struct sfl_session *session, struct sfl_seat *seat,
                          struct sfl_seat *stand_in);
 
+// Gives `seat` a new id, and has its frames sent; also on a session that is retired.
+void sfl_session_renumber(struct sfl_session *session, struct sfl_seat *seat);
+
 // Takes `seat` off. Frames for its id are ignored from now on.
 void sfl_session_remove(struct sfl_session *session, struct sfl_seat *seat);
 

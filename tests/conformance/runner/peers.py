@@ -88,6 +88,8 @@ class Relay:
         self.links = set()
         self.accepted = 0
         self.changed = asyncio.Condition()
+        self.answers = asyncio.Event()  # cleared: what the daemon says is held back
+        self.answers.set()
 
     async def start(self):
         self.server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -103,11 +105,14 @@ class Relay:
         async with self.changed:
             self.accepted += 1
             self.changed.notify_all()
-        await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer))
+        await asyncio.gather(self._pass(reader, far_writer),
+                             self._pass(far_reader, writer, self.answers))
 
-    async def _pass(self, reader, writer):
+    async def _pass(self, reader, writer, gate=None):
         try:
             while data := await reader.read(1 << 16):
+                if gate is not None:
+                    await gate.wait()
                 writer.write(data)
                 await writer.drain()
         except OSError:

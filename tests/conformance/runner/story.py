@@ -266,6 +266,12 @@ class Story:
     async def _cut(self, role):
         self.relays[role].cut()
 
+    async def _hold(self, role):
+        self.relays[role].answers.clear()
+
+    async def _pass(self, role):
+        self.relays[role].answers.set()
+
     async def _reconnected(self, role):
         await self.relays[role].wait_accepted()
 
