@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/hash.h"
 
+#include <assert.h>
+
 // In line, because nearly all that is hashed is short.
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -17,5 +19,6 @@ uint64_t sfl_hash(const struct sfl_hash_secret *secret, struct sfl_span group, s
 
 uint64_t sfl_hash_stable(struct sfl_span bytes, uint64_t seed)
 {
+    assert(bytes.data != NULL || bytes.size == 0);
     return XXH64(bytes.data, bytes.size, seed);
 }

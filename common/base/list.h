@@ -3,6 +3,7 @@
 #ifndef SFL_BASE_LIST_H
 #define SFL_BASE_LIST_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -69,6 +70,7 @@ static inline struct sfl_link *sfl_list_first(const struct sfl_list *list)
 // The last link, or NULL; stays in the list.
 static inline struct sfl_link *sfl_list_last(const struct sfl_list *list)
 {
+    assert(list->head.previous != NULL); // it has been initialised
     return sfl_list_is_empty(list) ? NULL : list->head.previous;
 }
 

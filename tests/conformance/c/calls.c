@@ -316,10 +316,11 @@ static void print_refusal(const char *name, enum singleflight_status status)
 void call_start(struct singleflight_client *client, struct json_object *command)
 {
     const char *name = line_text(command, "call");
-    struct call *call = calloc(1, sizeof(*call) + strlen(name) + 1);
+    size_t name_bytes = strlen(name) + 1;
+    struct call *call = calloc(1, sizeof(*call) + name_bytes);
     if (call == NULL)
         abort();
-    strcpy(call->name, name);
+    memcpy(call->name, name, name_bytes);
     call->command = json_object_get(command);
 
     struct json_object *from = NULL;

@@ -56,10 +56,11 @@ static void open_client(struct json_object *command)
     options.backoff_max_ms = line_number(from, "backoff_max_ms");
     options.result_bytes_max = line_number(from, "result_limit");
 
-    struct named_client *entry = malloc(sizeof(*entry) + strlen(name) + 1);
+    size_t name_bytes = strlen(name) + 1;
+    struct named_client *entry = malloc(sizeof(*entry) + name_bytes);
     if (entry == NULL)
         abort();
-    strcpy(entry->name, name);
+    memcpy(entry->name, name, name_bytes);
     enum singleflight_status status = singleflight_client_create(&options, &entry->client);
     if (status != SINGLEFLIGHT_OK) {
         print_error("client", name, status);
