@@ -113,6 +113,10 @@ def is_over(core: Core) -> bool:
     return core.is_over
 
 
+def half_closes(stream: Session) -> bool:
+    return stream.half_closes
+
+
 def is_down(server: Server) -> bool:
     return server.down
 
@@ -494,6 +498,70 @@ def test_leaving_with_a_lease_gives_it_back() -> None:
     assert lead.lost is Code.CANCELLED
 
 
+def test_a_lead_with_a_lease_that_crosses_a_cancel_is_given_back() -> None:
+    net = Net()
+    call = net.begin(group="g", retain_ms=5000)
+    net.sent()
+    net.say(1, follow=pb.Follow(attempt=1))
+    net.core.cancel(call)
+    net.look()
+    assert [frame.WhichOneof("step") for frame in net.sent()] == ["cancel"]
+    net.core.close()
+    net.look()
+    assert not half_closes(net.streams[0])
+    for _ in range(2):  # once is enough
+        net.say(1, lead=pb.Lead(token=77, attempt=2, lease_ms=600000))
+    join, finish = net.sent()
+    assert (join.id, finish.id) == (2, 2)
+    assert join.join == pb.Join(group="g", key=b"k", caller="me", resume_token=77)
+    assert finish.finish.pass_on
+    assert finish.finish.outcome.kind == pb.OUTCOME_KIND_ABANDONED
+    assert finish.finish.outcome.message == "the leader left"
+    net.say(1, end=pb.End(code=Code.CANCELLED))
+    net.say(2, lead=pb.Lead(token=77, attempt=2, lease_ms=600000))
+    assert net.sent() == []
+    assert not half_closes(net.streams[0])
+    net.say(2, result=result(led=True))
+    assert half_closes(net.streams[0])
+    assert not net.core.seats
+    assert net.of(effects.Leads) == []
+
+
+def test_a_lead_that_comes_before_the_cancel_is_sent_is_given_back_in_its_place() -> None:
+    net = Net()
+    call = net.begin(lease_ms=3000)
+    net.sent()
+    net.core.cancel(call)
+    net.look()
+    net.say(1, lead=pb.Lead(token=77, attempt=1, lease_ms=3000))
+    (frame,) = net.sent()
+    assert (frame.id, frame.finish.pass_on) == (1, True)
+
+
+def test_a_lead_without_a_lease_needs_no_more_than_the_cancel() -> None:
+    net = Net()
+    call = net.begin()
+    net.sent()
+    net.core.cancel(call)
+    net.look()
+    assert [frame.WhichOneof("step") for frame in net.sent()] == ["cancel"]
+    net.say(1, lead=pb.Lead(token=77, attempt=1))
+    assert net.sent() == []
+
+
+def test_who_has_ended_need_not_leave() -> None:
+    net = Net()
+    call = net.begin()
+    net.sent()
+    net.core.cancel(call)
+    net.look()
+    net.say(1, result=result(b"v"))
+    assert net.sent() == []
+    net.core.close()
+    net.look()
+    assert half_closes(net.streams[0])
+
+
 # ---- servers
 
 
@@ -588,7 +656,10 @@ def test_close_ends_calls_and_lets_the_last_frames_out() -> None:
     assert lead.lost is Code.CANCELLED
     assert sorted(frame.WhichOneof("step") or "" for frame in net.sent()) == ["cancel", "cancel"]
     assert net.sent() == []
-    assert net.streams[0].half_closes
+    for number in (1, 2):
+        assert not half_closes(net.streams[0])
+        net.say(number, end=pb.End(code=Code.CANCELLED))
+    assert half_closes(net.streams[0])
     assert not is_over(net.core)
     net.break_stream(Code.OK, "")
     assert is_over(net.core)

@@ -205,10 +205,10 @@ def lose(seat: Seat, code: Code, why: str) -> None:
 
 def next_frame(seat: Seat, request: pb.SessionRequest) -> tuple[int, bool]:
     """Adds the next frame, if there is one: its size, roughly, and whether there are more."""
+    if seat.wants_join:
+        return _add_join(seat, request), seat.wants_cancel
     if seat.wants_cancel:
         return _add_leave(seat, request), False
-    if seat.wants_join:
-        return _add_join(seat, request), False
     lead = seat.lead
     if lead is None or not seat.answered:
         return 0, False
@@ -236,7 +236,7 @@ def _add_join(seat: Seat, request: pb.SessionRequest) -> int:
     resume_token = join.resume_token if seat.lead is None else seat.lead.token
     if resume_token:
         wire.resume_token = resume_token
-        if seat.lead is not None:
+        if seat.lead is not None or seat.abandons:
             return _FRAME_BYTES + len(join.key)  # only these are looked at
     for name in _JOIN_FIELDS:
         value = getattr(join, name)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Callable
 
 from . import effects, leading
-from .model import Code, Ended, Kind, Outcome, Role, code_of
+from .model import LAST_STEPS, Code, Ended, Kind, Outcome, Role, code_of
 
 if TYPE_CHECKING:
     from singleflight.v1 import singleflight_pb2 as pb
@@ -20,6 +20,15 @@ def on_frame(seat: Seat, frame: pb.CallResponse) -> None:
     handler = _HANDLERS.get(step or "")
     if handler is not None:  # otherwise a step of a later server
         handler(seat, frame)
+
+
+def on_frame_when_leaving(seat: Seat, frame: pb.CallResponse) -> None:
+    """What crosses the last frame of a seat, which has not been sent yet."""
+    step = frame.WhichOneof("step")
+    if step in LAST_STEPS:
+        seat.destroy()
+    elif step == "lead" and frame.lead.lease_ms > 0:
+        seat.abandons = True
 
 
 # ---- results

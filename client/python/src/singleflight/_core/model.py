@@ -35,6 +35,10 @@ def code_of(number: int) -> Code:
         return Code.UNKNOWN
 
 
+# The server's last word for an id is one of these.
+LAST_STEPS = frozenset(("result", "end"))
+
+
 class Kind(enum.IntEnum):
     """How a function ended; the numbers are those of OutcomeKind."""
 

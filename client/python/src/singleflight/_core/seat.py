@@ -12,13 +12,14 @@ What may be trusted in each state:
   it tries to resume the lead until the lease runs out
 * FINISHING: the same, but the function has ended: its outcome is not confirmed yet
 * ALONE: no server could be reached; ``lead`` is set, its token is 0
-* LEAVING: no calls; it is only here to send its last frame
+* LEAVING: no calls; it is only here to send its last frames
 
 A flight's calls may be gone from a seat that still leads or finishes for others.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from typing import TYPE_CHECKING
 
@@ -77,9 +78,9 @@ class Seat:
 
         # Frames that are to be sent, in this order; chunks come before `finish`.
         self.wants_join = False
+        self.wants_cancel = False
         self.wants_renew = False
         self.wants_finish = False
-        self.wants_cancel = False
         self.abandons = False  #: LEAVING with a lease: `finish` that passes on, not `cancel`
 
         # As a follower.
@@ -96,6 +97,20 @@ class Seat:
         self.followers: int | None = None  #: elsewhere; None: nobody has waited yet
         self.latest_deadline: float | None = None
         core.seats[self] = None
+
+    @classmethod
+    def to_give_back(cls, core: Core, join: Join, token: int) -> Seat:
+        """One that takes a lead with a lease only to pass it on.
+
+        The lead came to a seat that had sent its `cancel`: for the server it is one whose leader
+        may come back, and others would wait until the lease is over.
+        """
+        seat = cls(core, dataclasses.replace(join, resume_token=token))
+        seat.state = State.LEAVING
+        seat.wants_join = True
+        seat.wants_cancel = True
+        seat.abandons = True
+        return seat
 
     # ---- calls
 
@@ -278,7 +293,9 @@ class Seat:
 
     def on_frame(self, frame: pb.CallResponse) -> None:
         """The server says something to this seat."""
-        if self.state is not State.LEAVING:
+        if self.state is State.LEAVING:
+            listening.on_frame_when_leaving(self, frame)
+        else:
             listening.on_frame(self, frame)
 
     def next_frame(self, request: pb.SessionRequest) -> tuple[int, bool]:

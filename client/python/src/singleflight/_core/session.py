@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from singleflight.v1 import singleflight_pb2 as pb
 
 from . import effects
-from .model import Code
+from .model import LAST_STEPS, Code
+from .seat import Seat
 
 if TYPE_CHECKING:
-    from .seat import Seat
+    from .model import Join
     from .server import Server
 
 MESSAGE_FULL_BYTES = 512 * 1024
@@ -25,9 +26,12 @@ class Session:
         self.shell: object = None
         self.seats: dict[int, Seat] = {}
         self.up = False  #: the server has taken a join on it
-        self.retired = False  #: takes no new seats; ends with its last one
+        self.retired = False  #: takes no new seats; ends when those it has are done with
         self.over = False
         self._ready: dict[Seat, None] = {}  # those that have frames to send, in turn
+        # Ids of seats that have left, until the server's last word for them. The joins are of those
+        # that left with `cancel`: a lead may be on its way to them.
+        self._left: dict[int, Join | None] = {}
         self._last_id = 0
         self._sending = False
         self._woken = False
@@ -37,9 +41,7 @@ class Session:
     def add(self, seat: Seat) -> None:
         """Seats ``seat``, with an id of its own, and has its frames sent."""
         assert not self.retired
-        assert not self.over
-        self._last_id += 1
-        self._put(seat, self._last_id)
+        self._add(seat)
 
     def replace(self, seat: Seat, stand_in: Seat) -> None:
         """Puts ``stand_in`` in the place of ``seat``, under the same id."""
@@ -47,7 +49,7 @@ class Session:
         self._put(stand_in, seat.id)
 
     def remove(self, seat: Seat) -> None:
-        """Takes ``seat`` off. Frames for its id are ignored from now on."""
+        """Takes ``seat`` off."""
         self._take_off(seat)
         self._wake_if_idle()
 
@@ -61,7 +63,7 @@ class Session:
         self._ready.pop(seat, None)
 
     def retire(self) -> None:
-        """No new seats; the stream ends with its last one."""
+        """No new seats; the stream ends with the server's last word for its last one."""
         self.retired = True
         if self.server.current is self:
             self.server.current = None
@@ -72,6 +74,11 @@ class Session:
         self.retire()
         if not self.over:
             self.server.core.effects.append(effects.CutStream(self))
+
+    def _add(self, seat: Seat) -> None:
+        assert not self.over
+        self._last_id += 1
+        self._put(seat, self._last_id)
 
     def _put(self, seat: Seat, number: int) -> None:
         seat.session = self
@@ -108,6 +115,7 @@ class Session:
             if more:
                 self._ready[seat] = None
             if seat.is_gone:
+                self._left[seat.id] = None if seat.abandons else seat.join
                 seat.destroy()
         if size == 0:
             return None
@@ -117,7 +125,7 @@ class Session:
     @property
     def half_closes(self) -> bool:
         """Whether no frame comes any more."""
-        return self.over or (self.retired and not self.seats)
+        return self.over or (self.retired and not self.seats and not self._left)
 
     def _wake(self) -> None:
         if self._sending or self._woken or self.over:
@@ -126,7 +134,7 @@ class Session:
         self.server.core.effects.append(effects.Wake(self))
 
     def _wake_if_idle(self) -> None:
-        if self.retired and not self.seats:
+        if self.half_closes:
             self._wake()
 
     # ---- receiving
@@ -137,13 +145,27 @@ class Session:
             seat = self.seats.get(frame.id)
             if seat is not None:
                 seat.on_frame(frame)
-            elif frame.end.code != Code.UNAVAILABLE:  # that would refuse one that has left
-                self.server.on_session_up(self)
+            else:
+                self._on_frame_of_left(frame)
+
+    def _on_frame_of_left(self, frame: pb.CallResponse) -> None:
+        if frame.end.code != Code.UNAVAILABLE:  # that would refuse one that has left
+            self.server.on_session_up(self)
+        step = frame.WhichOneof("step")
+        if step in LAST_STEPS:
+            self._left.pop(frame.id, None)
+            self._wake_if_idle()
+        elif step == "lead" and frame.lead.lease_ms > 0:
+            join = self._left.get(frame.id)
+            if join is not None:  # the lead has crossed the cancel
+                self._left[frame.id] = None
+                self._add(Seat.to_give_back(self.server.core, join, frame.lead.token))
 
     def on_closed(self, code: int, text: str) -> None:
         """The stream is over."""
         self.over = True
         self.retired = True
+        self._left.clear()
         self.server.on_session_over(self, text)
         # What happens to one seat may end or move others, so each time the first that is left.
         while self.seats:
