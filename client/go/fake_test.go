@@ -26,6 +26,8 @@ type fakeServer struct {
 	// answer is asked for each join, with its how-many-eth it is; an error ends the stream.
 	answer func(join int, call *pb.CallRequest) ([]*pb.CallResponse, error)
 	joins  atomic.Int32
+	// answerStep is asked for every other step; nil: a cancel ends its call, nothing else happens.
+	answerStep func(call *pb.CallRequest) []*pb.CallResponse
 }
 
 func (f *fakeServer) Session(stream pb.SingleFlight_SessionServer) error {
@@ -35,10 +37,7 @@ func (f *fakeServer) Session(stream pb.SingleFlight_SessionServer) error {
 			return nil // the client has left
 		}
 		for _, call := range message.Calls {
-			if call.GetJoin() == nil {
-				continue
-			}
-			answers, err := f.answer(int(f.joins.Add(1)), call)
+			answers, err := f.answerTo(call)
 			for _, answer := range answers {
 				answer.Id = call.Id
 			}
@@ -52,16 +51,33 @@ func (f *fakeServer) Session(stream pb.SingleFlight_SessionServer) error {
 	}
 }
 
+func (f *fakeServer) answerTo(call *pb.CallRequest) ([]*pb.CallResponse, error) {
+	switch {
+	case call.GetJoin() != nil:
+		return f.answer(int(f.joins.Add(1)), call)
+	case f.answerStep != nil:
+		return f.answerStep(call), nil
+	case call.GetCancel() != nil:
+		return []*pb.CallResponse{end(codes.Canceled, "cancelled")}, nil
+	}
+	return nil, nil
+}
+
 func startFake(t *testing.T,
 	answer func(join int, call *pb.CallRequest) ([]*pb.CallResponse, error),
 ) *singleflight.Client {
+	t.Helper()
+	return serveFake(t, &fakeServer{answer: answer})
+}
+
+func serveFake(t *testing.T, fake *fakeServer) *singleflight.Client {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer()
-	pb.RegisterSingleFlightServer(server, &fakeServer{answer: answer})
+	pb.RegisterSingleFlightServer(server, fake)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	return newClient(t, singleflight.ClientOptions{
@@ -166,5 +182,64 @@ func TestAServerThatRefusesIsNotAskedAgain(t *testing.T) {
 		if !errors.As(err, &got) || got.Code != code || got.Message != "not you" {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+func leadWithLease(token uint64) *pb.CallResponse {
+	return &pb.CallResponse{Step: &pb.CallResponse_Lead{Lead: &pb.Lead{
+		Token: token, Attempt: 1, LeaseMs: 600_000,
+	}}}
+}
+
+func TestALeadThatCrossesACancelIsGivenBack(t *testing.T) {
+	for name, leave := range map[string]func(context.CancelFunc, *singleflight.Client){
+		"the call is cancelled": func(cancel context.CancelFunc, _ *singleflight.Client) { cancel() },
+		"the client is closed": func(_ context.CancelFunc, client *singleflight.Client) {
+			client.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			joins, finishes := make(chan *pb.CallRequest, 9), make(chan *pb.CallRequest, 9)
+			fake := &fakeServer{answer: func(join int, call *pb.CallRequest) ([]*pb.CallResponse, error) {
+				joins <- call
+				if join == 1 {
+					return nil, nil // its lead comes after the cancel
+				}
+				return []*pb.CallResponse{leadWithLease(7)}, nil
+			}}
+			fake.answerStep = func(call *pb.CallRequest) []*pb.CallResponse {
+				if call.GetCancel() != nil {
+					return []*pb.CallResponse{leadWithLease(7), end(codes.Canceled, "cancelled")}
+				}
+				finishes <- call
+				return []*pb.CallResponse{result("", 0)}
+			}
+			client := serveFake(t, fake)
+			ctx, cancel := context.WithCancel(patient(t))
+			defer cancel()
+			ended := inBackground(ctx, client, "k", never[int](t), singleflight.WithGroup("g"))
+			first := wait(t, "the join", joins)
+			leave(cancel, client)
+			if got := wait(t, "the end", ended); got.err == nil {
+				t.Errorf("%+v", got)
+			}
+			again, finish := wait(t, "the resume", joins), wait(t, "the finish", finishes)
+			join := again.GetJoin()
+			if join.ResumeToken != 7 || join.Group != "g" || string(join.Key) != "k" {
+				t.Errorf("%v", again)
+			}
+			outcome := finish.GetFinish().GetOutcome()
+			if outcome.GetKind() != pb.OutcomeKind_OUTCOME_KIND_ABANDONED ||
+				outcome.Message != "the leader left" || !finish.GetFinish().PassOn {
+				t.Errorf("%v", finish)
+			}
+			if again.Id <= first.Id || finish.Id != again.Id {
+				t.Errorf("ids %d, %d, %d", first.Id, again.Id, finish.Id)
+			}
+			client.Close() // the session's last words have come
+			if len(joins)+len(finishes) > 0 {
+				t.Error("more than that was sent")
+			}
+		})
 	}
 }

@@ -93,7 +93,7 @@ func (v *server) setDown() {
 }
 
 func (v *server) onDownAlarm() {
-	isWanted := len(v.queue) > 0 || (v.current != nil && len(v.current.places) > 0)
+	isWanted := len(v.queue) > 0 || (v.current != nil && v.current.isWanted())
 	if isWanted {
 		v.setDown()
 		return
@@ -240,7 +240,7 @@ func (v *server) checkHealth() string {
 
 // ---- the end ----
 
-// close ends what runs by itself, and lets the sessions end when their frames are out.
+// close ends what runs by itself, and lets the sessions end after the server's last words.
 func (v *server) close() {
 	v.retryAlarm.disarm()
 	v.downAlarm.disarm()

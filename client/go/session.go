@@ -34,14 +34,17 @@ type session struct {
 	wasCut  bool // this side has ended it
 }
 
-// place is one call on a session: a seat's, or one that a seat has left and that the server is yet
-// to be told of.
+// place is one call on a session: a seat's, or one that its seat has left. It stays until the
+// server's last word for it, a result or an end: a lead may be on its way to one that has left.
 type place struct {
 	session *session
 	id      uint64
-	seat    *seat
+	seat    *seat // nil: it has left
 	queued  bool
 	leaving leaving
+	isTold  bool   // the server has been told that it leaves
+	join    *join  // of the seat that has left
+	token   uint64 // givesBack: of the lead
 }
 
 type leaving int
@@ -49,7 +52,8 @@ type leaving int
 const (
 	stays leaving = iota
 	cancels
-	abandons // gives a lease back: a plain cancel would leave the flight orphaned until its end
+	abandons  // gives a lease back: a plain cancel would leave the flight orphaned until its end
+	givesBack // takes a lead up again, which has crossed a cancel, and abandons it
 )
 
 func newSession(server *server) *session {
@@ -87,9 +91,28 @@ func (s *session) remove(place *place) {
 
 // leave lets the server know that the seat has left its place.
 func (s *session) leave(place *place, how leaving) {
+	place.join = &place.seat.options.join
 	place.seat = nil
 	place.leaving = how
 	s.ready(place)
+}
+
+// giveBack gives back a lead with a lease that has crossed the cancel of its call.
+func (s *session) giveBack(join *join, token uint64) {
+	s.lastID++
+	place := &place{session: s, id: s.lastID, leaving: givesBack, join: join, token: token}
+	s.places[place.id] = place
+	s.ready(place)
+}
+
+// isWanted: somebody sits here.
+func (s *session) isWanted() bool {
+	for _, place := range s.places {
+		if place.seat != nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *session) ready(place *place) {
@@ -242,6 +265,9 @@ func (p *place) nextFrame() (frame *pb.CallRequest, bytes int, more bool) {
 	if p.seat != nil {
 		return p.seat.nextFrame()
 	}
+	if p.isTold {
+		return nil, 0, false
+	}
 	switch p.leaving {
 	case cancels:
 		frame = &pb.CallRequest{Id: p.id, Step: &pb.CallRequest_Cancel{Cancel: &pb.Cancel{}}}
@@ -253,11 +279,29 @@ func (p *place) nextFrame() (frame *pb.CallRequest, bytes int, more bool) {
 			},
 			PassOn: true,
 		}}}
+	case givesBack:
+		p.leaving = abandons
+		wire := (&join{group: p.join.group, key: p.join.key}).toWire(p.token)
+		frame = &pb.CallRequest{Id: p.id, Step: &pb.CallRequest_Join{Join: wire}}
+		return frame, len(wire.Key) + len(wire.Group), true
 	case stays: // the call is over
 		return nil, 0, false
 	}
-	p.session.remove(p)
+	p.isTold = true
 	return frame, 0, false
+}
+
+// onLateFrame reads what the server says to a call that has left.
+func (p *place) onLateFrame(frame *pb.CallResponse) {
+	switch step := frame.Step.(type) {
+	case *pb.CallResponse_Lead:
+		if p.leaving == cancels && step.Lead.LeaseMs > 0 {
+			p.session.giveBack(p.join, step.Lead.Token)
+		}
+	case *pb.CallResponse_Result, *pb.CallResponse_End:
+		p.session.remove(p)
+	default:
+	}
 }
 
 func (s *session) onMessage(message *pb.SessionResponse) {
@@ -265,11 +309,15 @@ func (s *session) onMessage(message *pb.SessionResponse) {
 	defer s.client.mu.Unlock()
 	for _, frame := range message.Calls {
 		place := s.places[frame.Id]
-		switch {
-		case place != nil && place.seat != nil:
+		if place != nil && place.seat != nil {
 			place.seat.onFrame(frame)
-		case codes.Code(frame.GetEnd().GetCode()) != codes.Unavailable: // for one that has left
+			continue
+		}
+		if codes.Code(frame.GetEnd().GetCode()) != codes.Unavailable {
 			s.server.onSessionUp(s)
+		}
+		if place != nil {
+			place.onLateFrame(frame)
 		}
 	}
 }
