@@ -291,7 +291,7 @@ impl State {
     // Takes the seat off its server, which is told.
     fn leave_place(&mut self, id: SeatId) {
         let Some(seat) = self.seats.get_mut(&id) else { return };
-        let server = seat.server;
+        let (server, join) = (seat.server, seat.join.clone());
         let place = seat.place.take();
         // To give a lease back at once, since a plain leave would leave the flight orphaned.
         let abandons = seat.answered && seat.lead.as_ref().is_some_and(|l| l.leader.lease_ms > 0);
@@ -300,13 +300,11 @@ impl State {
         }
         let Some(place) = place else { return };
         let step = if abandons {
-            let outcome = pb::Outcome {
-                kind: pb::OutcomeKind::Abandoned.into(),
-                message: "the leader left".to_owned(),
-                ..Default::default()
-            };
-            Step::Finish(pb::Finish { outcome: Some(outcome), retention: None, pass_on: true })
+            abandonment()
         } else {
+            if let Some(session) = self.sessions.get_mut(&place.session) {
+                session.leaving.insert(place.id, join);
+            }
             Step::Cancel(pb::Cancel {})
         };
         self.send(place, id, step, 0, 0);
@@ -384,7 +382,17 @@ fn final_text(status: &Status) -> String {
     }
 }
 
-fn wire_join(join: &Join, token: Option<u64>) -> pb::Join {
+/// Gives a lead back at once: the next caller leads.
+pub(super) fn abandonment() -> Step {
+    let outcome = pb::Outcome {
+        kind: pb::OutcomeKind::Abandoned.into(),
+        message: "the leader left".to_owned(),
+        ..Default::default()
+    };
+    Step::Finish(pb::Finish { outcome: Some(outcome), retention: None, pass_on: true })
+}
+
+pub(super) fn wire_join(join: &Join, token: Option<u64>) -> pb::Join {
     let role = match join.role {
         Role::Any => pb::Role::Any,
         Role::LeadOnly => pb::Role::LeadOnly,

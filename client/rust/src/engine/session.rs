@@ -7,9 +7,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
+use super::placing::{abandonment, wire_join};
 use super::{connect, Inner, SeatId, ServerId, SessionId, State};
+use crate::options::Join;
 use crate::pb::singleflight as pb;
 use pb::call_request::Step;
+use pb::call_response::Step as Answer;
 use pb::single_flight_client::SingleFlightClient;
 
 // What one message gathers at most, beside one large frame.
@@ -30,6 +33,7 @@ pub(super) struct Session {
     pub up: bool,      // it has answered
     pub retired: bool, // it takes no new seats
     pub seats: HashMap<u64, SeatId>,
+    pub leaving: HashMap<u64, Arc<Join>>, // have sent `cancel`, and not heard the end
     next_id: u64,
     frames: Option<mpsc::UnboundedSender<Frame>>, // None: half-closed
     cut: CancellationToken,
@@ -54,6 +58,7 @@ impl State {
                 up: false,
                 retired: false,
                 seats: HashMap::new(),
+                leaving: HashMap::new(),
                 next_id: 0,
                 frames: Some(sender),
                 cut: cut.clone(),
@@ -126,9 +131,32 @@ impl State {
             let Some(session) = self.sessions.get(&id) else { return };
             match (session.seats.get(&answer.id).copied(), answer.step) {
                 (Some(seat), Some(step)) => self.on_step(seat, step),
-                (None, Some(step)) if !refuses(&step) => self.on_session_up(id),
-                _ => {} // a step of a later server, or one for a call that has left
+                (None, Some(step)) => self.on_step_for_nobody(id, answer.id, &step),
+                (_, None) => {} // a step of a later server
             }
+        }
+    }
+
+    // To a call that has left. A lead with a lease that crossed the `cancel` would hold the flight
+    // until the lease is over: it is taken back under a new id, and given up.
+    fn on_step_for_nobody(&mut self, id: SessionId, wire_id: u64, step: &Answer) {
+        if !refuses(step) {
+            self.on_session_up(id);
+        }
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        match step {
+            Answer::Result(_) | Answer::End(_) => {
+                session.leaving.remove(&wire_id);
+                session.half_close_if_idle();
+            }
+            Answer::Lead(lead) if lead.lease_ms > 0 => {
+                let Some(join) = session.leaving.get(&wire_id).cloned() else { return };
+                session.next_id += 1;
+                let place = Place { session: id, id: session.next_id };
+                self.send(place, 0, Step::Join(wire_join(&join, Some(lead.token))), 0, 0);
+                self.send(place, 0, abandonment(), 0, 0);
+            }
+            _ => {}
         }
     }
 
@@ -143,14 +171,14 @@ impl State {
 
 impl Session {
     fn half_close_if_idle(&mut self) {
-        if self.retired && self.seats.is_empty() {
+        if self.retired && self.seats.is_empty() && self.leaving.is_empty() {
             self.frames = None; // what is in there still goes out
         }
     }
 }
 
-fn refuses(step: &pb::call_response::Step) -> bool {
-    matches!(step, pb::call_response::Step::End(end) if end.code == Code::Unavailable as i32)
+fn refuses(step: &Answer) -> bool {
+    matches!(step, Answer::End(end) if end.code == Code::Unavailable as i32)
 }
 
 // Connects, and carries frames until the stream ends.
