@@ -24,6 +24,11 @@ export function joinFrame(id: bigint, join: WireJoin, timeout: number): CallRequ
   return { id, step: { $case: 'join', value: join }, timeoutMs };
 }
 
+/** Takes back a lead that was granted before. */
+export function resumeFrame(id: bigint, join: WireJoin, token: bigint): CallRequest {
+  return joinFrame(id, { ...join, resumeToken: token }, Infinity);
+}
+
 export function chunkFrame(id: bigint, data: Buffer, sequence: bigint): CallRequest {
   return { id, step: { $case: 'chunk', value: { data, sequence, attempt: 0 } }, timeoutMs: 0n };
 }

@@ -21,7 +21,7 @@ import {
   UnavailableError,
 } from './errors.js';
 import type { StatusError } from './errors.js';
-import { abandonFrame, cancelFrame, joinFrame } from './frames.js';
+import { joinFrame, resumeFrame } from './frames.js';
 import type { CallRequest, CallResponse } from './gen/singleflight/v1/singleflight.js';
 import { Incoming } from './incoming.js';
 import { Lead } from './lead.js';
@@ -244,13 +244,13 @@ export class Seat {
     const session = this.session;
     if (session === undefined) return;
     if (this.#wantsJoin) session.remove(this);
-    else session.dismiss(this, this.#farewell());
+    else if (this.#holdsLease()) session.abandon(this);
+    else session.cancel(this);
   }
 
-  // A plain leave would leave a lease behind until it runs out.
-  #farewell(): CallRequest {
-    const holdsLease = this.lead !== undefined && this.answered && this.lead.leader.lease > 0;
-    return holdsLease ? abandonFrame(BigInt(this.id)) : cancelFrame(BigInt(this.id));
+  // A plain leave would leave the lease behind until it runs out.
+  #holdsLease(): boolean {
+    return this.lead !== undefined && this.answered && this.lead.leader.lease > 0;
   }
 
   // -------------------------------------------------------------------------------------- leading
@@ -357,7 +357,7 @@ export class Seat {
     const wire = this.join.wire;
     const id = BigInt(this.id);
     if (this.lead === undefined) return joinFrame(id, wire, this.deadline - performance.now());
-    return joinFrame(id, { ...wire, resumeToken: this.lead.leader.token }, Infinity);
+    return resumeFrame(id, wire, this.lead.leader.token);
   }
 
   // -------------------------------------------------------------------------------- live callers

@@ -2,10 +2,11 @@
 // One Session stream: the seats of many calls, their frames gathered into few messages.
 import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
 import { STATUS_NUMBERS } from './errors.js';
-import { frameBytes } from './frames.js';
+import { abandonFrame, cancelFrame, frameBytes, resumeFrame } from './frames.js';
 import type {
   CallRequest,
   CallResponse,
+  Join as WireJoin,
   SessionRequest,
   SessionResponse,
 } from './gen/singleflight/v1/singleflight.js';
@@ -36,6 +37,11 @@ export class Session {
 
   #lastId = 0;
   readonly #seats = new Table<Seat>();
+  /**
+   * Joins that were cancelled, by their id, until the server has said its last word on them: a lead
+   * may have crossed the cancel, and a lease that comes with it would last although nobody leads.
+   */
+  readonly #cancelled = new Table<WireJoin>();
   /** Those that have frames to send, in turn. */
   #ready: Sender[] = [];
   readonly #stream: Stream;
@@ -99,9 +105,16 @@ export class Session {
     this.#onFewer();
   }
 
-  /** Removes a seat that the server knows of, with a last frame. */
-  dismiss(seat: Seat, frame: CallRequest): void {
-    this.ready({ isReady: false, nextFrame: () => frame, hasMore: () => false });
+  /** Removes a seat that the server knows of. */
+  cancel(seat: Seat): void {
+    this.#cancelled.set(seat.id, seat.join.wire);
+    this.#send(cancelFrame(BigInt(seat.id)));
+    this.remove(seat);
+  }
+
+  /** Removes a seat that leads with a lease, which it gives back. */
+  abandon(seat: Seat): void {
+    this.#send(abandonFrame(BigInt(seat.id)));
     this.remove(seat);
   }
 
@@ -135,15 +148,20 @@ export class Session {
     this.#idleTimer.unref();
   }
 
-  // The last seat of a session that retires takes it along.
+  // The last seat of a session that retires takes it along, once its cancel is confirmed.
   #closeIfIdle(): void {
-    const isIdle = this.#seats.size === 0 && this.#ready.length === 0 && !this.#sending;
-    if (!this.retired || !isIdle || this.#halfClosed || this.#over) return;
+    const isWanted = this.#seats.size > 0 || this.#cancelled.size > 0;
+    const isSending = this.#ready.length > 0 || this.#sending;
+    if (!this.retired || isWanted || isSending || this.#halfClosed || this.#over) return;
     this.#halfClosed = true;
     this.#stream.end();
   }
 
   // ---------------------------------------------------------------------------------- sending
+
+  #send(frame: CallRequest): void {
+    this.ready({ isReady: false, nextFrame: () => frame, hasMore: () => false });
+  }
 
   // What gets ready in this turn of the event loop travels together, and what gets ready while a
   // message is on its way in the next one.
@@ -197,10 +215,30 @@ export class Session {
 
   #onMessage(response: SessionResponse): void {
     for (const frame of response.calls) {
-      const seat = this.#seats.get(Number(frame.id));
+      const id = Number(frame.id);
+      const seat = this.#seats.get(id);
       if (seat !== undefined) seat.onFrame(frame);
-      else if (!refuses(frame)) this.server.onSessionUp(this); // to one that has left meanwhile
+      else this.#onLateFrame(id, frame);
     }
+  }
+
+  // A frame for one that has left meanwhile.
+  #onLateFrame(id: number, frame: CallResponse): void {
+    if (!refuses(frame)) this.server.onSessionUp(this);
+    const join = this.#cancelled.get(id);
+    if (join === undefined) return;
+    const step = frame.step;
+    if (step?.$case === 'lead' && step.value.leaseMs > 0n) this.#giveBack(join, step.value.token);
+    if (step?.$case !== 'result' && step?.$case !== 'end') return;
+    this.#cancelled.delete(id);
+    this.#closeIfIdle();
+  }
+
+  // Takes the lead back to abandon it; nobody waits for the answers.
+  #giveBack(join: WireJoin, token: bigint): void {
+    const id = BigInt(++this.#lastId);
+    this.#send(resumeFrame(id, join, token));
+    this.#send(abandonFrame(id));
   }
 
   // The status may overtake messages that nobody has read yet; the end does not.

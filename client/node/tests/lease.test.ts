@@ -2,7 +2,7 @@
 // Leads that outlive their connection, and what happens to those that do not.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, afterEach, describe, it } from 'node:test';
-import { AbortedError, Client, DeadlineExceededError } from '../src/index.js';
+import { AbortedError, CancelledError, Client, DeadlineExceededError } from '../src/index.js';
 import { Daemon } from './support/daemon.js';
 import { Listener } from './support/listener.js';
 import { Relay } from './support/relay.js';
@@ -146,6 +146,37 @@ describe('leases', { timeout: 180_000 }, () => {
     await dies.close();
     first.goOn.open('');
   });
+
+  for (const [way, leave] of [
+    ['cancels', (stop: AbortController) => stop.abort()],
+    ['closes its client', () => void far.close()],
+  ] as const)
+    it(`go back when the lead crosses with a caller that ${way}`, async () => {
+      const key = freshKey();
+      const work = new Work();
+      const stop = new AbortController();
+      const opened = near.do(
+        key,
+        async (leader) => {
+          leader.passOn();
+          throw new Error(await work.run(leader));
+        },
+        { lease: 600_000, audience: true },
+      );
+      const leader = await work.entered.opened;
+      const left = far.do(key, () => 'never', { signal: stop.signal });
+      await audienceOf(leader, 1);
+      const heir = near.do(key, () => 'heir', { timeout: 60_000 });
+      await audienceOf(leader, 2);
+      relay.hold();
+      work.goOn.open('not me');
+      await failureOf(opened, Error); // so the other leads, and has not heard of it
+      leave(stop);
+      await failureOf(left, CancelledError);
+      relay.pass();
+      const { value, attempt } = await heir;
+      assert.deepEqual({ value, attempt }, { value: 'heir', attempt: 3 });
+    });
 
   it('are not needed by followers to join anew', async () => {
     const key = freshKey();

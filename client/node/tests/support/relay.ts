@@ -6,6 +6,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 
 export class Relay {
   #sockets = new Set<Socket>();
+  #pairs = new Set<{ near: Socket; far: Socket }>();
   #refuses = false;
 
   private constructor(
@@ -38,6 +39,9 @@ export class Relay {
     }
     const [host, port] = this.target.split(':');
     const far = connect(Number(port), host);
+    const pair = { near, far };
+    this.#pairs.add(pair);
+    far.on('close', () => this.#pairs.delete(pair));
     for (const [one, other] of [
       [near, far],
       [far, near],
@@ -60,6 +64,15 @@ export class Relay {
 
   accept(): void {
     this.#refuses = false;
+  }
+
+  /** Holds back what the server says on the connections of now, until pass(). */
+  hold(): void {
+    for (const { near, far } of this.#pairs) far.unpipe(near);
+  }
+
+  pass(): void {
+    for (const { near, far } of this.#pairs) far.pipe(near);
   }
 
   async stop(): Promise<void> {
