@@ -122,4 +122,14 @@ final class Join {
         .setCaller(caller)
         .build();
   }
+
+  /** The wire's form for one that takes a lead back and asks for nothing else. */
+  io.singleflightd.grpc.v1.Join toWireOfResume(long resumeToken) {
+    return io.singleflightd.grpc.v1.Join.newBuilder()
+        .setGroup(options.group)
+        .setKey(key)
+        .setResumeToken(resumeToken)
+        .setCaller(caller)
+        .build();
+  }
 }

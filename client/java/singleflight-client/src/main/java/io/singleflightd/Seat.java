@@ -35,7 +35,7 @@ final class Seat {
     FINISHING,
     /** No server could be reached: `lead` is set, its token is 0. */
     ALONE,
-    /** No calls; it is only here to send its last frame. */
+    /** No calls; it tells the server so, and stays until the server's last word for its id. */
     LEAVING,
     /** Off everything. */
     GONE
@@ -65,8 +65,9 @@ final class Seat {
   private int rank; // of the server in the key's order
   private boolean lookIsOver;
   private boolean wantsJoin;
-  private boolean wantsCancel;
+  private boolean wantsLeave;
   private boolean abandons; // leaves with a `finish` that passes on, instead of `cancel`
+  private long unwantedToken; // leaving: what its join resumes, only to give it back
 
   // As a follower.
   private ByteArrayOutputStream value = new ByteArrayOutputStream(0);
@@ -237,12 +238,21 @@ final class Seat {
       session.remove(this);
       return;
     }
-    Seat standIn = new Seat(engine, join, deadlineMs);
-    standIn.state = State.LEAVING;
-    standIn.server = server;
+    Seat standIn = newLeaving();
     standIn.abandons = lead != null && answered && lead.terms().leaseMs() > 0;
-    standIn.wantsCancel = true;
     session.replace(this, standIn);
+  }
+
+  private Seat newLeaving() {
+    Seat seat = new Seat(engine, join, deadlineMs);
+    seat.state = State.LEAVING;
+    seat.server = server;
+    seat.wantsLeave = true;
+    return seat;
+  }
+
+  boolean isLeaving() {
+    return state == State.LEAVING;
   }
 
   /** Its session is over; the seat is off it already. */
@@ -464,12 +474,12 @@ final class Seat {
   /** The next frame; null: none now. `hasMore` tells whether another one may follow. */
   CallRequest nextFrame() {
     CallRequest.Builder frame = CallRequest.newBuilder().setId(id);
-    if (wantsCancel) {
-      wantsCancel = false;
-      addLeave(frame);
-    } else if (wantsJoin) {
+    if (wantsJoin) {
       wantsJoin = false;
       addJoin(frame);
+    } else if (wantsLeave) {
+      wantsLeave = false;
+      addLeave(frame);
     } else if (lead == null || !answered || !lead.addFrame(frame)) {
       return null;
     }
@@ -477,17 +487,14 @@ final class Seat {
   }
 
   boolean hasMore() {
-    return lead != null && answered && lead.hasFrame();
-  }
-
-  /** Its last frame is out. */
-  void onSent() {
-    if (state == State.LEAVING && !wantsCancel) {
-      vanish();
-    }
+    return wantsLeave || (lead != null && answered && lead.hasFrame());
   }
 
   private void addJoin(CallRequest.Builder frame) {
+    if (state == State.LEAVING) {
+      frame.setJoin(join.toWireOfResume(unwantedToken));
+      return;
+    }
     long resumeToken = lead == null ? 0 : lead.terms().token();
     frame.setJoin(join.toWire(resumeToken));
     if (deadlineMs != Loop.NEVER && resumeToken == 0) {
@@ -512,6 +519,7 @@ final class Seat {
 
   void onFrame(CallResponse frame) {
     if (state == State.LEAVING) {
+      onLateFrame(frame);
       return;
     }
     switch (frame.getStepCase()) {
@@ -532,6 +540,34 @@ final class Seat {
       case END -> onEnd(frame.getEnd());
       case STEP_NOT_SET -> {} // a step of a later server
     }
+  }
+
+  /** To a call that has left. */
+  private void onLateFrame(CallResponse frame) {
+    if (!isRefusal(frame)) {
+      server.onSessionUp(session);
+    }
+    if (frame.hasResult() || frame.hasEnd()) {
+      vanish();
+    } else if (!abandons && frame.hasLead() && frame.getLead().getLeaseMs() > 0) {
+      onUnwantedLead(frame.getLead().getToken());
+    }
+  }
+
+  private static boolean isRefusal(CallResponse frame) {
+    return frame.hasEnd() && frame.getEnd().getCode() == Status.Code.UNAVAILABLE.value();
+  }
+
+  /**
+   * A lead with a lease has crossed our `cancel`. The server takes that for a broken stream, and
+   * would keep the flight for this leader until the lease is over: it is resumed to be given back.
+   */
+  private void onUnwantedLead(long token) {
+    Seat resuming = newLeaving();
+    resuming.wantsJoin = true;
+    resuming.abandons = true;
+    resuming.unwantedToken = token;
+    session.add(resuming);
   }
 
   private void onLead(io.singleflightd.grpc.v1.Lead granted) {

@@ -122,7 +122,7 @@ final class Server {
   }
 
   private void onDownTimer() {
-    boolean isWanted = !waiting.isEmpty() || (current != null && current.hasSeats());
+    boolean isWanted = !waiting.isEmpty() || (current != null && current.isWanted());
     if (isWanted) {
       setDown();
       return;

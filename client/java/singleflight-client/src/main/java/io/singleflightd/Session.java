@@ -32,7 +32,6 @@ final class Session {
   private final ArrayDeque<Seat> ready = new ArrayDeque<>(); // have frames to send, in turn
   private long lastId;
   private boolean flushQueued;
-  private boolean flushing; // so that no half-close overtakes what is gathered
   private boolean retired;
   private boolean halfClosed;
   private boolean over;
@@ -71,8 +70,9 @@ final class Session {
 
   // ---- seats ----
 
-  boolean hasSeats() {
-    return !seats.isEmpty();
+  /** Somebody on it waits for the server. */
+  boolean isWanted() {
+    return seats.values().stream().anyMatch(seat -> !seat.isLeaving());
   }
 
   boolean isRetired() {
@@ -140,15 +140,12 @@ final class Session {
     if (over || halfClosed) {
       return;
     }
-    flushing = true;
     while (!ready.isEmpty() && stream.isReady()) {
       SessionRequest message = gather();
       if (message.getCallsCount() > 0) {
         stream.sendMessage(message);
       }
     }
-    flushing = false;
-    halfCloseIfIdle();
   }
 
   /** One frame of each seat in turn, until the message is full. */
@@ -168,7 +165,6 @@ final class Session {
         seat.isReady = true;
         ready.add(seat);
       }
-      seat.onSent();
     }
     return message.build();
   }
@@ -183,7 +179,7 @@ final class Session {
   }
 
   private void halfCloseIfIdle() {
-    if (retired && seats.isEmpty() && !flushing && !halfClosed && !over) {
+    if (retired && seats.isEmpty() && !halfClosed && !over) {
       halfClosed = true;
       stream.halfClose();
     }
@@ -202,14 +198,8 @@ final class Session {
       Seat seat = seats.get(frame.getId());
       if (seat != null) {
         seat.onFrame(frame);
-      } else if (!isRefusal(frame)) { // to one that has left meanwhile
-        server.onSessionUp(this);
       }
     }
-  }
-
-  private static boolean isRefusal(CallResponse frame) {
-    return frame.hasEnd() && frame.getEnd().getCode() == Status.Code.UNAVAILABLE.value();
   }
 
   private void onOver(Status status) {

@@ -14,6 +14,8 @@ import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.grpc.stub.StreamObserver;
 import io.singleflightd.grpc.v1.CallRequest;
 import io.singleflightd.grpc.v1.CallResponse;
+import io.singleflightd.grpc.v1.End;
+import io.singleflightd.grpc.v1.Finish;
 import io.singleflightd.grpc.v1.Follow;
 import io.singleflightd.grpc.v1.SessionRequest;
 import io.singleflightd.grpc.v1.SessionResponse;
@@ -28,6 +30,8 @@ import java.util.function.BiConsumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What a server says that is older, newer, or no good. */
 @Timeout(60)
@@ -168,6 +172,63 @@ class FakeServerTest {
             }));
     assertEquals("again", DaemonTest.get(call()).value());
     assertEquals(2, joins.get());
+  }
+
+  /** Grants a lead of ten minutes just before each `cancel` arrives. */
+  private void serveLeadsThatCrossCancels(
+      CompletableFuture<Void> joined,
+      CompletableFuture<CallRequest> resumed,
+      CompletableFuture<CallRequest> finished)
+      throws IOException {
+    serve(
+        new Fake(
+            (frame, out) -> {
+              CallResponse.Builder answer = CallResponse.newBuilder().setId(frame.getId());
+              if (frame.hasCancel()) {
+                send(
+                    out,
+                    answer.setLead(
+                        io.singleflightd.grpc.v1.Lead.newBuilder()
+                            .setToken(77)
+                            .setAttempt(1)
+                            .setLeaseMs(600_000)));
+                send(
+                    out,
+                    answer.setEnd(End.newBuilder().setCode(Status.Code.CANCELLED.value())));
+              } else if (frame.hasFinish()) {
+                send(out, answer.setResult(ok("", 0)));
+                finished.complete(frame);
+              } else if (frame.getJoin().getResumeToken() != 0) {
+                resumed.complete(frame);
+              } else {
+                joined.complete(null);
+              }
+            }));
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void aLeadThatCrossesACancelIsGivenBack(boolean closes) throws Exception {
+    CompletableFuture<Void> joined = new CompletableFuture<>();
+    CompletableFuture<CallRequest> resumed = new CompletableFuture<>();
+    CompletableFuture<CallRequest> finished = new CompletableFuture<>();
+    serveLeadsThatCrossCancels(joined, resumed, finished);
+    CompletableFuture<Result<String>> leaving = call();
+    DaemonTest.get(joined);
+    if (closes) {
+      client.close();
+    } else {
+      leaving.cancel(true);
+    }
+    CallRequest join = DaemonTest.get(resumed);
+    Finish finish = DaemonTest.get(finished).getFinish();
+    assertEquals("key", join.getJoin().getKey().toStringUtf8());
+    assertEquals(77, join.getJoin().getResumeToken());
+    assertEquals(join.getId(), finished.join().getId());
+    assertEquals(
+        io.singleflightd.grpc.v1.OutcomeKind.OUTCOME_KIND_ABANDONED,
+        finish.getOutcome().getKind());
+    assertTrue(finish.getPassOn());
   }
 
   @Test
