@@ -79,7 +79,7 @@ func (s *seat) onFunctionEnded() {
 	}
 	s.state = finishing
 	if passesOn && s.options.leaderLoss != Fail {
-		if s.place != nil {
+		if s.place != nil && s.answered { // else its join may still have to be sent, to resume
 			s.place.session.unready(s.place)
 		}
 		s.split(leader.call) // their join travels before the `finish`

@@ -69,7 +69,8 @@ void sfl_seat_on_leader_changed(struct sfl_seat *seat, bool finished)
         struct singleflight_leader *leader = seat->leader;
         seat->state = SFL_SEAT_FINISHING;
         sfl_map_remove(&seat->client->merging, &seat->merge_node);
-        sfl_link_remove(&seat->ready_link);
+        if (seat->answered) // else it may still have to send its join, to resume
+            sfl_link_remove(&seat->ready_link);
         bool passes_on = leader->passes_on && leader->outcome != SINGLEFLIGHT_OUTCOME_OK &&
                          seat->join->options.on_leader_loss != SINGLEFLIGHT_LEADER_LOSS_FAIL;
         if (passes_on)

@@ -279,7 +279,7 @@ export class Seat {
     if (this.state !== 'LEADING') return;
     this.state = 'FINISHING';
     this.core.stopMerging(this);
-    this.session?.notReady(this);
+    if (this.answered) this.session?.notReady(this); // else its join may have to be sent, to resume
     if (lead.passesOn && this.join.passesOn) this.split(lead.call); // joins before the `finish`
     lead.wantsFinish = true;
     this.readyToLead();

@@ -471,6 +471,22 @@ def test_a_finish_that_may_not_have_arrived_is_sent_again() -> None:
     assert net.done[call].status is Code.OK
 
 
+def test_a_function_that_ends_before_the_resume_is_sent_does_not_hold_it_back() -> None:
+    net = Net()
+    call = net.begin(lease_ms=30000)
+    net.sent()
+    lead = net.lead(call, lease_ms=30000)
+    net.break_stream()
+    net.wait(1)
+    lead.pass_on = True
+    net.finish(lead, kind=Kind.ERROR)
+    frames = net.sent()
+    assert [frame.join.resume_token for frame in frames] == [10]
+    net.say(1, lead=pb.Lead(token=10, attempt=1, lease_ms=30000))
+    (frame,) = net.sent()
+    assert frame.finish.pass_on
+
+
 def test_a_resume_that_comes_too_late() -> None:
     net = Net()
     call = net.begin(lease_ms=3000)

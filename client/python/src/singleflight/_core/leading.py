@@ -97,8 +97,8 @@ def on_finished(seat: Seat) -> None:
     seat.on_finish()
     seat.stop_merging()
     if passes_on and seat.join.on_leader_loss != LeaderLoss.FAIL:
-        if seat.session is not None:
-            seat.session.unready(seat)
+        if seat.session is not None and seat.answered:
+            seat.session.unready(seat)  # else its join may still have to be sent, to resume
         seat.split(lead.call)  # their join travels before the `finish`
     seat.wants_finish = True
     on_written(seat)

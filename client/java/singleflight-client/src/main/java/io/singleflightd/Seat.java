@@ -368,7 +368,7 @@ final class Seat {
       state = State.FINISHING;
       engine.stopMerging(this);
       if (changed.leader.passesOn() && join.options.onLeaderLoss != LeaderLoss.FAIL) {
-        if (session != null) {
+        if (session != null && answered) { // else its join may have to be sent, to resume
           session.unready(this);
         }
         split(changed.call); // their join travels before the `finish`
