@@ -189,6 +189,7 @@ final class Session {
   void cut() {
     retire();
     if (!over) {
+      halfClosed = true; // nothing may be said on a stream that was cancelled
       stream.cancel("the client ends the session", null);
     }
   }
