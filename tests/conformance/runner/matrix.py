@@ -6,7 +6,7 @@ import itertools
 import sys
 
 from .peers import Daemon, Driver, Failure, base64_of
-from .story import LOOK_S, Story
+from .story import Story
 
 
 class Matrix:
@@ -86,8 +86,8 @@ class Matrix:
             driver.send({"op": "client", "client": "c", "addresses": [daemon.address]})
             driver.send({"op": "do", "client": "c", "call": "a", "function": function,
                          "options": {"group": "crowd", "key_b64": base64_of(b"key")}})
-        while not any(row["callers"] == len(crowd) for row in await daemon.listing("crowd")):
-            await asyncio.sleep(LOOK_S)  # poll: the daemon tells nobody who joins
+        await daemon.until_listed("crowd", f"{len(crowd)} callers",
+                                  lambda row: row["callers"] == len(crowd))
         for driver in crowd:
             driver.send({"op": "signal", "name": "go"})
         leads = 0

@@ -68,6 +68,20 @@ class Daemon:
         out, _ = await within_patience(tool.communicate(), "singleflight list")
         return [json.loads(line) for line in out.decode().splitlines()]
 
+    async def until_listed(self, group, what, good):
+        """Asks for the listing of a group until `good` says so of one of its rows."""
+        await until_listed([self], group, what, good)
+
+
+async def until_listed(daemons, group, what, good):
+    """The same with several daemons. Each look waits for the tool and the daemon's answer."""
+    async def look():
+        rows = []
+        while not any(good(row) for row in rows):
+            rows = [row for daemon in daemons for row in await daemon.listing(group)]
+
+    await within_patience(look(), what)
+
 
 async def closed_address():
     """An address where nobody listens: the port of a listener that is gone."""

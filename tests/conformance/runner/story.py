@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays one scenario with one pair of languages."""
 
-import asyncio
 import hashlib
 import signal
 
-from .peers import Daemon, Failure, Relay, base64_of, closed_address, within_patience
+from .peers import (Daemon, Failure, Relay, base64_of, closed_address, until_listed,
+                    within_patience)
 
 EVENT_FIELDS = {"expect", "event", "value", "chunks", "details"}
 # What may come before the event that is waited for.
 ALONG_THE_WAY = {"follow", "chunk", "restart", "lost"}
-# Pause between two looks at a listing; the look itself takes longer.
-LOOK_S = 0.01
 
 
 def expand(scenarios):
@@ -291,15 +289,7 @@ class Story:
 
     async def _until_listed(self, what, good):
         daemons = [self.daemon] + ([self.second] if self.second else [])
-
-        async def look():
-            while True:
-                rows = [row for daemon in daemons for row in await daemon.listing(self.name)]
-                if any(good(row) for row in rows):
-                    return
-                await asyncio.sleep(LOOK_S)  # poll: the daemon tells nobody who joins
-
-        await within_patience(look(), what)
+        await until_listed(daemons, self.name, what, good)
 
     async def _callers(self, count):
         await self._until_listed(f"{count} callers", lambda row: row["callers"] == count
@@ -307,9 +297,6 @@ class Story:
 
     async def _state(self, state):
         await self._until_listed(state, lambda row: row["state"] == state)
-
-    async def _running_ms(self, least):
-        await self._until_listed(f"running {least} ms", lambda row: row["running_ms"] >= least)
 
     async def _expires_below_ms(self, most):
         await self._until_listed(f"expires below {most} ms", lambda row: row["expires_ms"] < most)
