@@ -11,8 +11,10 @@
 #include "bench/load/histogram.h"
 #include "bench/load/process.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <singleflight.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -50,6 +52,7 @@ struct bench {
     atomic_uint_fast64_t next_key;
     atomic_bool is_counting;
     atomic_uint_fast64_t ended;
+    sem_t has_ended; // posted by the first that is counted
     atomic_uint_fast64_t led;
     pthread_mutex_t lock; // of `latency`, when threads call
     struct histogram latency;
@@ -123,7 +126,8 @@ static void count_flight(struct bench *bench, uint64_t begun_ns)
     if (!atomic_load_explicit(&bench->is_counting, memory_order_relaxed))
         return;
     histogram_add(&bench->latency, now_ns() - begun_ns);
-    atomic_fetch_add_explicit(&bench->ended, 1, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&bench->ended, 1, memory_order_relaxed) == 0)
+        sem_post(&bench->has_ended);
 }
 
 static void on_done(void *context, struct singleflight_result *result)
@@ -178,13 +182,24 @@ static void begin_all(struct bench *bench)
     }
 }
 
-#define PATIENCE_MS 30000
+#define PATIENCE_S 30
 
 static void wait_for(double seconds)
 {
     struct timespec time = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
     // The length of the measurement itself.
     clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+static void wait_for_first(struct bench *bench)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_S;
+    while (sem_timedwait(&bench->has_ended, &until) != 0) {
+        if (errno != EINTR)
+            die("flow", "no flight ended");
+    }
 }
 
 static void run(struct bench *bench)
@@ -198,15 +213,12 @@ static void run(struct bench *bench)
     atomic_store(&bench->is_counting, true);
     wait_for(plan->seconds);
     // On a busy machine the first one may take longer.
-    for (int i = 0; i < PATIENCE_MS && atomic_load(&bench->ended) == 0; i++)
-        wait_for(0.001);
+    wait_for_first(bench);
     atomic_store(&bench->is_counting, false);
     double seconds = (double)(now_ns() - start_ns) / 1e9;
     server_us = process_cpu_us(plan->server_pid) - server_us;
     own_us = process_own_cpu_us() - own_us;
     double ended = (double)atomic_load(&bench->ended);
-    if (ended == 0)
-        die("flow", "no flight ended");
     printf("{\"flights_per_second\": %.1f, \"callers_per_second\": %.1f, "
            "\"leads_per_flight\": %.4f, \"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, "
            "\"server_cpu_us_per_flight\": %.4f, \"client_cpu_us_per_flight\": %.4f}\n",
@@ -272,6 +284,7 @@ int main(int argc, char **argv)
     bench.options.no_local_merge = !bench.plan.merge;
     bench.events.on_lead = on_lead;
     bench.events.on_done = on_done;
+    sem_init(&bench.has_ended, 0, 0);
     bench.value = calloc(1, bench.plan.value_bytes + 1);
     atomic_store(&bench.next_key, now_ns());
     if (bench.value == NULL ||
