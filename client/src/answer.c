@@ -2,6 +2,7 @@
 #include "src/answer.h"
 
 #include "rpc/wire_reader.h"
+#include "singleflight.h"
 
 #define CALLS_FIELD 1 // SessionResponse.calls
 
@@ -140,4 +141,9 @@ void sfl_answer_text(struct sfl_span text, char *text_out, size_t size)
     if (kept > 0)
         memcpy(text_out, text.data, kept);
     text_out[kept] = 0;
+}
+
+bool sfl_answer_refuses(const struct sfl_answer *answer)
+{
+    return answer->type == SFL_ANSWER_END && answer->end.code == SINGLEFLIGHT_UNAVAILABLE;
 }

@@ -96,6 +96,9 @@ struct sfl_answer {
 // False at its end, where `rest` is empty, and when it is malformed, where it is not.
 bool sfl_answer_next(struct sfl_span *rest, struct sfl_answer *answer_out);
 
+// The server turns the call away: it drains, or its coordinator is away.
+bool sfl_answer_refuses(const struct sfl_answer *answer);
+
 // Writes a text that ends with NUL: at most `size` - 1 bytes of `text`, no torn character.
 void sfl_answer_text(struct sfl_span text, char *text_out, size_t size);
 

@@ -225,10 +225,9 @@ static void on_audience(struct sfl_seat *seat, const struct sfl_answer_audience 
 // the lease is over: it is taken back under a new id, and given up.
 static void on_frame_for_nobody(struct sfl_seat *seat, const struct sfl_answer *frame)
 {
-    bool is_end = frame->type == SFL_ANSWER_END;
-    if (!is_end || frame->end.code != SINGLEFLIGHT_UNAVAILABLE)
+    if (!sfl_answer_refuses(frame))
         sfl_server_on_session_up(seat->server, seat->session);
-    if (is_end || frame->type == SFL_ANSWER_RESULT) {
+    if (frame->type == SFL_ANSWER_END || frame->type == SFL_ANSWER_RESULT) {
         sfl_seat_destroy(seat);
         return;
     }

@@ -205,11 +205,6 @@ static void on_sent(void *context)
 
 // ------------------------------------------------------------------------------------- receiving
 
-static bool refuses(const struct sfl_answer *frame)
-{
-    return frame->type == SFL_ANSWER_END && frame->end.code == SINGLEFLIGHT_UNAVAILABLE;
-}
-
 static void on_message(void *context, struct sfl_span message)
 {
     struct sfl_session *session = context;
@@ -219,7 +214,7 @@ static void on_message(void *context, struct sfl_span message)
         struct sfl_seat *seat = find(session, frame.id);
         if (seat != NULL)
             sfl_seat_on_frame(seat, &frame);
-        else if (!refuses(&frame)) // to one that has left meanwhile
+        else if (!sfl_answer_refuses(&frame)) // to one that has left meanwhile
             sfl_server_on_session_up(session->server, session);
     }
     if (rest.size > 0)
