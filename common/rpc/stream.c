@@ -20,6 +20,11 @@
 #define STATE_CLOSING (1u << 29)  // `close` is under way, or done
 #define STATE_COUNT (STATE_CLOSING - 1)
 
+// A server waits for the end together with the sending of a last message up to this size: one batch
+// less for each RPC. When the peer takes nothing more, the end is then seen only when gRPC gives the
+// connection up; a longer message is not held that long.
+#define SHORT_LAST_MESSAGE_BYTES 16384
+
 // --- the count of batches under way ---
 
 static bool is_over(struct sfl_stream *stream)
@@ -32,17 +37,17 @@ static bool is_finished(struct sfl_stream *stream)
     return (atomic_load_explicit(&stream->state, memory_order_acquire) & STATE_FINISHED) != 0;
 }
 
-// Counts one more batch and sets `flag`, unless the stream is over.
-static bool begin_batch(struct sfl_stream *stream, unsigned flag)
+// Counts one more batch and sets `flags`, unless the stream is over. Returns the state before.
+static unsigned begin_batch(struct sfl_stream *stream, unsigned flags)
 {
     unsigned state = atomic_load_explicit(&stream->state, memory_order_relaxed);
     do {
         if (state & STATE_OVER)
-            return false;
-    } while (!atomic_compare_exchange_weak_explicit(&stream->state, &state, (state | flag) + 1,
+            return state;
+    } while (!atomic_compare_exchange_weak_explicit(&stream->state, &state, (state | flags) + 1,
                                                     memory_order_acq_rel, memory_order_relaxed));
     assert(!(state & STATE_FINISHED));
-    return true;
+    return state;
 }
 
 static void start_batch(struct sfl_stream *stream, const grpc_op *ops, size_t count,
@@ -65,6 +70,12 @@ static void end_batch(struct sfl_stream *stream)
         sfl_stream_unref(stream);
 }
 
+static grpc_op await_close_op(struct sfl_stream *stream)
+{
+    return (grpc_op){.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                     .data.recv_close_on_server.cancelled = &stream->cancelled};
+}
+
 // Server: begins to wait for the end, once. The caller's own batch is under way or still counted.
 static void await_close(struct sfl_stream *stream)
 {
@@ -75,8 +86,7 @@ static void await_close(struct sfl_stream *stream)
     } while (!atomic_compare_exchange_weak_explicit(&stream->state, &state,
                                                     (state | STATE_CLOSING) + 1,
                                                     memory_order_acq_rel, memory_order_relaxed));
-    grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
-                  .data.recv_close_on_server.cancelled = &stream->cancelled};
+    grpc_op op = await_close_op(stream);
     start_batch(stream, &op, 1, &stream->close);
 }
 
@@ -135,13 +145,19 @@ static void close_if_ended(struct sfl_stream *stream)
         stream->owner_calls->on_over(stream->owner);
 }
 
+// The wait for the end is over; its batch is still counted.
+static void end(struct sfl_stream *stream)
+{
+    atomic_fetch_or_explicit(&stream->state, STATE_OVER, memory_order_acq_rel);
+    stream->has_ended = true;
+    close_if_ended(stream);
+}
+
 static void on_close(struct sfl_operation *operation, bool ok)
 {
     struct sfl_stream *stream = SFL_CONTAINER_OF(operation, struct sfl_stream, close);
     (void)ok; // it always succeeds; what counts is in the fields that it filled
-    atomic_fetch_or_explicit(&stream->state, STATE_OVER, memory_order_acq_rel);
-    stream->has_ended = true;
-    close_if_ended(stream);
+    end(stream);
     end_batch(stream);
 }
 
@@ -237,6 +253,8 @@ static void on_write(struct sfl_operation *operation, bool ok)
         if (ok && (state & STATE_FINISHED) == 0 && stream->events->on_sent != NULL)
             stream->events->on_sent(stream->context);
     }
+    if (stream->write_awaits_close)
+        end(stream);
     end_batch(stream);
 }
 
@@ -266,7 +284,7 @@ enum sfl_status sfl_stream_send(struct sfl_stream *stream, const struct sfl_piec
     }
     assert(stream->outgoing == NULL);
     stream->outgoing = sfl_message_create(pieces, count);
-    if (!begin_batch(stream, 0)) {
+    if (begin_batch(stream, 0) & STATE_OVER) {
         grpc_byte_buffer_destroy(stream->outgoing);
         stream->outgoing = NULL;
         return SFL_UNAVAILABLE;
@@ -289,13 +307,17 @@ void sfl_stream_finish(struct sfl_stream *stream, const struct sfl_piece *pieces
     assert(stream->outgoing == NULL);
     if (count > 0)
         stream->outgoing = sfl_message_create(pieces, count);
-    if (!begin_batch(stream, STATE_FINISHED)) {
+    bool is_short = stream->outgoing == NULL ||
+                    grpc_byte_buffer_length(stream->outgoing) <= SHORT_LAST_MESSAGE_BYTES;
+    unsigned flags = is_short ? STATE_FINISHED | STATE_CLOSING : STATE_FINISHED;
+    unsigned before = begin_batch(stream, flags);
+    if (before & STATE_OVER) {
         if (stream->outgoing != NULL)
             grpc_byte_buffer_destroy(stream->outgoing);
         stream->outgoing = NULL;
         return;
     }
-    grpc_op ops[3];
+    grpc_op ops[4];
     size_t op_count = add_metadata(stream, ops, 0);
     if (count > 0)
         op_count = add_message(stream, ops, op_count);
@@ -305,9 +327,13 @@ void sfl_stream_finish(struct sfl_stream *stream, const struct sfl_piece *pieces
                                     .status = (grpc_status_code)code,
                                     .status_details = &details,
                                 }};
+    stream->write_awaits_close = is_short && !(before & STATE_CLOSING);
+    if (stream->write_awaits_close)
+        ops[op_count++] = await_close_op(stream);
     start_batch(stream, ops, op_count, &stream->write);
     grpc_slice_unref(details);
-    await_close(stream);
+    if (!is_short)
+        await_close(stream);
 }
 
 static void on_half_close_sent(struct sfl_operation *operation, bool ok)
@@ -320,7 +346,7 @@ static void on_half_close_sent(struct sfl_operation *operation, bool ok)
 void sfl_stream_half_close(struct sfl_stream *stream)
 {
     assert(!stream->is_server);
-    if (!begin_batch(stream, 0))
+    if (begin_batch(stream, 0) & STATE_OVER)
         return;
     grpc_op op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
     start_batch(stream, &op, 1, &stream->half_close);

@@ -24,13 +24,13 @@ struct sfl_stream_owner {
 // only falls.
 //
 // While a server reads, `read` tells that the peer has gone: it comes back empty. Only then, or
-// when the status is given, does it wait for `close`: Debian's libgrpc looks for every completion's
-// tag among all that are outstanding on its queue, so one for each of many callers that wait is
-// enough.
+// when the status is given, does it wait for `close`, if it can in the batch that gives the status:
+// Debian's libgrpc looks for every completion's tag among all that are outstanding on its queue, so
+// one for each of many callers that wait is enough.
 //
 // on_closed is called when `close` and the last `read` are done. It does not wait for what is being
-// sent: gRPC gives that back only when the write to the socket returns, which it does not while the
-// peer's machine is frozen.
+// sent, unless that is short and the last: gRPC gives it back only when the write to the socket
+// returns, which it does not while the peer's machine is frozen.
 //
 // Lifetime: one reference is the RPC's own, from its beginning until every batch is done, the
 // others are the callers'. The gRPC call lives as long as the stream, so that a late cancel or
@@ -47,7 +47,8 @@ struct sfl_stream {
     const struct sfl_stream_events *events;
     void *context;
     bool is_reading; // `read` is under way
-    bool has_ended;  // `close` is done
+    bool has_ended;  // `close` is done, or a `write` that stands for it
+    bool write_awaits_close;
 
     const struct sfl_stream_owner *owner_calls;
     void *owner;
@@ -56,7 +57,7 @@ struct sfl_stream {
 
     struct sfl_operation begin;      // client: RECV_INITIAL_METADATA, SEND_ too without a message
     struct sfl_operation read;       // RECV_MESSAGE
-    struct sfl_operation write;      // SEND_MESSAGE, and the status of a server
+    struct sfl_operation write;      // SEND_MESSAGE; of a server the status, and maybe the end
     struct sfl_operation half_close; // client: SEND_CLOSE_FROM_CLIENT
     struct sfl_operation close;      // the end: RECV_CLOSE_ON_SERVER, RECV_STATUS_ON_CLIENT
     grpc_byte_buffer *incoming;      // filled by `read`
