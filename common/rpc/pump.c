@@ -16,12 +16,11 @@
 // So many completions are handled before deferred work has its turn.
 #define DRAIN_MAX 128
 
-// So much deferred work is done before completions have theirs again; it may be a send each. What
-// is over in a turn goes to the backlog, from which every turn takes little: gRPC looks at the
-// sockets only when no completion is at hand, and each send brings up to two, so that a turn must
-// bring far fewer than a drain takes away.
-#define FRESH_MAX 64
-#define BACKLOG_MAX 16
+// When so much work has been deferred, it is a turn's: it may be a send each.
+#define FRESH_MAX 32
+
+// A turn of deferred work lasts so long. What is left over goes to the backlog.
+#define TURN_NS 250000
 
 // gRPC looks at one socket at a time. While there is a backlog, so many are looked at between two
 // turns; without one the pump just waits for the next.
@@ -43,9 +42,11 @@ struct sfl_pump {
     struct waker waker;
     // Pump thread only.
     struct sfl_list fresh;   // deferred since the last turn
-    struct sfl_list backlog; // what was left over in earlier turns
+    struct sfl_list backlog; // what was left over in earlier turns, and what a crowd needs
     size_t fresh_count;
     size_t backlog_count;
+    bool is_in_backlog; // its works run
+    uint64_t turn_end_ns;
     pthread_t thread;
 };
 
@@ -112,11 +113,40 @@ bool sfl_pump_is_current(void)
     return current != NULL;
 }
 
+static void begin_turn(struct sfl_pump *pump, uint64_t length_ns)
+{
+    pump->turn_end_ns = sfl_clock_now_ns() + length_ns;
+}
+
+static bool is_turn_over(const struct sfl_pump *pump)
+{
+    return pump->fresh_count >= FRESH_MAX || sfl_clock_now_ns() >= pump->turn_end_ns;
+}
+
+bool sfl_pump_should_yield(void)
+{
+    return current != NULL && is_turn_over(current);
+}
+
+void sfl_pump_defer_crowd(struct sfl_pump_work *work)
+{
+    assert(current != NULL);
+    if (atomic_exchange(&work->is_queued, true))
+        return;
+    sfl_list_append(&current->backlog, &work->link);
+    current->backlog_count++;
+}
+
 void sfl_pump_defer(struct sfl_pump_work *work)
 {
     if (current == NULL) {
         if (!atomic_load(&work->is_queued))
             work->run(work);
+        return;
+    }
+    // What the backlog brings is as urgent as the backlog.
+    if (current->is_in_backlog) {
+        sfl_pump_defer_crowd(work);
         return;
     }
     if (atomic_exchange(&work->is_queued, true))
@@ -125,33 +155,39 @@ void sfl_pump_defer(struct sfl_pump_work *work)
     current->fresh_count++;
 }
 
-// Returns how many have run.
-static size_t run_some(struct sfl_list *works, size_t max)
+// Runs one at least, then until the turn is over. Returns how many have run.
+static size_t run_some(struct sfl_pump *pump, struct sfl_list *works)
 {
     size_t count = 0;
     struct sfl_link *link;
-    for (; count < max && (link = sfl_list_pop(works)) != NULL; count++) {
+    while ((count == 0 || !is_turn_over(pump)) && (link = sfl_list_pop(works)) != NULL) {
         struct sfl_pump_work *work = SFL_CONTAINER_OF(link, struct sfl_pump_work, link);
         // Before the run: whoever finds the work queued relies on a run that is yet to come.
         atomic_store(&work->is_queued, false);
         work->run(work);
+        count++;
     }
     return count;
 }
 
-// One turn. What is new goes first, so that a crowd (ten thousand callers that get their result at
-// once) does not hold up those that come after it. What is deferred meanwhile has its turn after
-// the next completions.
-static void run_works(struct sfl_pump *pump)
+// What is new has a turn first, then what was left over: so a crowd (ten thousand callers that get
+// their result at once) does not hold up those that come after it. gRPC looks at the sockets only
+// when no completion is at hand, and each send brings up to two; so while there are more of them,
+// the backlog has a short turn. What is deferred meanwhile waits for the next completions.
+static void run_works(struct sfl_pump *pump, bool has_completions)
 {
     struct sfl_list fresh;
     sfl_list_init(&fresh);
     sfl_list_append_all(&fresh, &pump->fresh);
     size_t count = pump->fresh_count;
     pump->fresh_count = 0;
-    pump->backlog_count += count - run_some(&fresh, FRESH_MAX);
+    begin_turn(pump, TURN_NS);
+    pump->backlog_count += count - run_some(pump, &fresh);
     sfl_list_append_all(&pump->backlog, &fresh);
-    pump->backlog_count -= run_some(&pump->backlog, BACKLOG_MAX);
+    begin_turn(pump, has_completions ? TURN_NS / 4 : TURN_NS);
+    pump->is_in_backlog = true;
+    pump->backlog_count -= run_some(pump, &pump->backlog);
+    pump->is_in_backlog = false;
 }
 
 static bool has_works(const struct sfl_pump *pump)
@@ -176,29 +212,36 @@ static void tick_if_due(struct sfl_pump *pump, uint64_t due_ms)
         hooks->on_tick(hooks->context);
 }
 
+enum drained {
+    DRAINED,     // no completion is left
+    HAS_MORE,    // maybe there are more
+    IS_SHUT_DOWN // and empty
+};
+
 // Waits for a completion until `deadline`, then handles all that are at hand, up to a bound, or
 // until they have brought a turn's work: so a crowd comes after the work of those before it.
-// Returns false when the queue is shut down and empty.
-static bool drain(struct sfl_pump *pump, gpr_timespec deadline)
+static enum drained drain(struct sfl_pump *pump, gpr_timespec deadline)
 {
     unsigned looks = pump->backlog_count > 0 ? LOOKS_MAX : 1;
-    for (unsigned i = 0; i < DRAIN_MAX; i++) {
+    for (unsigned handled = 0; handled < DRAIN_MAX;) {
         grpc_event event = grpc_completion_queue_next(pump->queue, deadline, NULL);
         deadline = gpr_inf_past(GPR_CLOCK_MONOTONIC);
         if (event.type == GRPC_QUEUE_SHUTDOWN)
-            return false;
+            return IS_SHUT_DOWN;
         if (event.type == GRPC_QUEUE_TIMEOUT) {
             if (--looks == 0)
-                return true;
+                return DRAINED;
             continue;
         }
+        if (handled++ == 0)
+            begin_turn(pump, TURN_NS);
         struct sfl_operation *operation = event.tag;
         sfl_operation_end(operation);
         operation->on_done(operation, event.success != 0);
         if (pump->fresh_count >= FRESH_MAX)
-            return true;
+            return HAS_MORE;
     }
-    return true;
+    return HAS_MORE;
 }
 
 static void *pump_main(void *argument)
@@ -209,10 +252,10 @@ static void *pump_main(void *argument)
         uint64_t due_ms = next_tick_ms(pump);
         gpr_timespec deadline =
             has_works(pump) ? gpr_inf_past(GPR_CLOCK_MONOTONIC) : sfl_operation_deadline(due_ms);
-        bool is_open = drain(pump, deadline);
+        enum drained drained = drain(pump, deadline);
         tick_if_due(pump, due_ms);
-        run_works(pump);
-        if (!is_open && !has_works(pump))
+        run_works(pump, drained == HAS_MORE);
+        if (drained == IS_SHUT_DOWN && !has_works(pump))
             return NULL;
     }
 }
@@ -244,9 +287,9 @@ static void pump_deinit(struct sfl_pump *pump)
 static void pump_close_unstarted(struct sfl_pump *pump)
 {
     grpc_completion_queue_shutdown(pump->queue);
-    bool is_open = drain(pump, gpr_inf_future(GPR_CLOCK_MONOTONIC));
-    assert(!is_open);
-    (void)is_open;
+    enum drained drained = drain(pump, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+    assert(drained == IS_SHUT_DOWN);
+    (void)drained;
     pump_deinit(pump);
 }
 

@@ -51,10 +51,18 @@ void sfl_pump_wake(struct sfl_pump *pump);
 // True on a pump thread, of any pump of this process.
 bool sfl_pump_is_current(void);
 
+// On a pump thread: true when what runs now has had its share of the thread, so that the rest should
+// be deferred and others have theirs. False on any other thread.
+bool sfl_pump_should_yield(void);
+
 // On a pump thread: queues `work` to run on this thread once the completions at hand are drained (a
 // bounded number of them, so it runs soon even under load). On any other thread: runs it now.
 // A work that is queued already, on this pump or another, stays queued once and runs there: its run
 // begins after this call did. Two runs may overlap only when a thread that is no pump asks for one.
 void sfl_pump_defer(struct sfl_pump_work *work);
+
+// The same for work on what is one of many, such as the next hundred of ten thousand results: it
+// runs when everybody else has been served. On a pump thread only.
+void sfl_pump_defer_crowd(struct sfl_pump_work *work);
 
 #endif

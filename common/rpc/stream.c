@@ -21,8 +21,8 @@
 #define STATE_COUNT (STATE_CLOSING - 1)
 
 // A server waits for the end together with the sending of a last message up to this size: one batch
-// less for each RPC. When the peer takes nothing more, the end is then seen only when gRPC gives the
-// connection up; a longer message is not held that long.
+// less for each RPC. When the peer takes nothing more, the end is then seen only when gRPC gives
+// the connection up; a longer message is not held that long.
 #define SHORT_LAST_MESSAGE_BYTES 16384
 
 // --- the count of batches under way ---
@@ -242,6 +242,8 @@ static void on_write(struct sfl_operation *operation, bool ok)
 {
     struct sfl_stream *stream = SFL_CONTAINER_OF(operation, struct sfl_stream, write);
     unsigned state = atomic_load_explicit(&stream->state, memory_order_acquire);
+    // From on_sent on, the next write may be under way.
+    bool is_end = stream->write_awaits_close;
     if (stream->outgoing != NULL)
         grpc_byte_buffer_destroy(stream->outgoing);
     stream->outgoing = NULL;
@@ -253,7 +255,7 @@ static void on_write(struct sfl_operation *operation, bool ok)
         if (ok && (state & STATE_FINISHED) == 0 && stream->events->on_sent != NULL)
             stream->events->on_sent(stream->context);
     }
-    if (stream->write_awaits_close)
+    if (is_end)
         end(stream);
     end_batch(stream);
 }

@@ -75,19 +75,20 @@ void sfl_table_prefetch(const struct sfl_table *table, const struct sfl_event *e
 // When the next TICK is due, in ms of the events' clock; it may be early. UINT64_MAX for never.
 uint64_t sfl_table_next_deadline_ms(const struct sfl_table *table);
 
-enum { SFL_SETTLED_BATCH = 256 };
+enum { SFL_SETTLED_BATCH = 32 };
 
 // Some followers of one settled flight. They are not joined any more.
 struct sfl_settled {
     bool refused;               // they get `refusal`; otherwise `result`
     struct sfl_result result;   // one reference to result.outcome for the whole batch
     struct sfl_refusal refusal; // one reference to refusal.name for the whole batch
-    unsigned count;
+    bool more;                  // others wait, of this flight or of another
+    unsigned count;             // 0 when they have all left meanwhile
     struct sfl_caller *callers[SFL_SETTLED_BATCH];
 };
 
-// Takes the next batch, oldest first. False when no follower waits. The receiver delivers it
-// outside the shard's lock and drops the references.
+// Takes the next batch: a flight's oldest followers, and the flights in turn. False when no
+// follower waits. The receiver delivers it outside the shard's lock and drops the references.
 bool sfl_table_take_settled(struct sfl_table *table, struct sfl_settled *settled_out);
 
 // Puts a retained outcome in that a data file kept. Takes over `outcome`'s reference on success.

@@ -215,10 +215,12 @@ bool sfl_table_take_settled(struct sfl_table *table, struct sfl_settled *settled
         sfl_caller_detach(table, follower);
         settled_out->callers[settled_out->count++] = follower;
     }
-    if (flight->follower_count == 0) {
-        sfl_link_remove(&flight->in_list);
+    sfl_link_remove(&flight->in_list);
+    if (flight->follower_count > 0)
+        sfl_list_append(&table->settled, &flight->in_list);
+    else
         sfl_flight_bury_if_done(table, flight);
-    }
+    settled_out->more = !sfl_list_is_empty(&table->settled);
     return true;
 }
 

@@ -21,6 +21,7 @@ struct sfl_shard {
     _Alignas(CACHE_LINE) pthread_mutex_t lock;
     struct sfl_engine *engine;
     uint64_t tick_ms; // when sfl_engine_tick is expected for this shard
+    bool delivers;    // some thread sees to the followers of settled flights, now or later
     struct sfl_table table;
 };
 
@@ -83,6 +84,7 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
         };
         pthread_mutex_init(&shard->lock, NULL);
         shard->engine = engine;
+        shard->delivers = false;
         shard->tick_ms = engine->started_at_ms + TICK_MS_MAX;
         sfl_table_init(&shard->table, &table);
     }
@@ -212,23 +214,34 @@ static bool step(struct sfl_shard *shard, const struct sfl_event *event,
     return effects.more;
 }
 
-// Takes the followers of settled flights in batches and delivers each outside the lock.
+// Takes the followers of settled flights in batches and delivers each outside the lock, for as long
+// as the sink wants more.
 static void deliver_settled(struct sfl_shard *shard)
 {
     const struct sfl_engine *engine = shard->engine;
+    unsigned index = (unsigned)(shard - engine->shards);
     struct sfl_settled settled;
-    for (;;) {
+    bool wants_more = true;
+    while (wants_more) {
         pthread_mutex_lock(&shard->lock);
         bool any = sfl_table_take_settled(&shard->table, &settled);
+        shard->delivers = any && settled.more;
         pthread_mutex_unlock(&shard->lock);
         if (!any)
             return;
-        engine->sink->settled(engine->sink_context, &settled);
+        if (settled.count > 0)
+            wants_more = engine->sink->settled(engine->sink_context, &settled, index);
         if (settled.refused)
             sfl_bytes_unref(settled.refusal.name);
         else
             sfl_outcome_unref(settled.result.outcome);
     }
+}
+
+void sfl_engine_deliver(struct sfl_engine *engine, unsigned shard)
+{
+    assert(shard < engine->shard_count);
+    deliver_settled(&engine->shards[shard]);
 }
 
 // One event under the shard's lock, and what follows from it. Returns true when the same event is
@@ -239,7 +252,7 @@ static bool run(struct sfl_shard *shard, const struct sfl_event *event,
     struct sfl_engine *engine = shard->engine;
     pthread_mutex_lock(&shard->lock);
     bool more = step(shard, event, forgotten_out);
-    bool settled = !sfl_list_is_empty(&shard->table.settled);
+    bool settled = !shard->delivers && !sfl_list_is_empty(&shard->table.settled);
     uint64_t next_ms = sfl_table_next_deadline_ms(&shard->table);
     bool earlier = next_ms < shard->tick_ms;
     if (earlier)
@@ -397,6 +410,11 @@ void sfl_engine_drain(struct sfl_engine *engine)
 void sfl_engine_shut(struct sfl_engine *engine)
 {
     run_everywhere(engine, SFL_EVENT_SHUT);
+}
+
+unsigned sfl_engine_shards(const struct sfl_engine *engine)
+{
+    return engine->shard_count;
 }
 
 bool sfl_engine_is_idle(struct sfl_engine *engine)

@@ -39,9 +39,11 @@ struct sfl_engine_sink {
     // outcome, which the sink takes.
     void (*result)(void *context, struct sfl_member *member, const struct sfl_result *result);
     void (*refuse)(void *context, struct sfl_member *member, const struct sfl_refusal *refusal);
-    // The last word to many, outside of every lock; on a pump thread or the loop thread. The
-    // callers are `struct sfl_member`s (sfl_member_of_caller).
-    void (*settled)(void *context, const struct sfl_settled *settled);
+    // The last word to many (one at least), outside of every lock; on a pump or the loop thread.
+    // The callers are `struct sfl_member`s (sfl_member_of_caller). When there is more, true asks
+    // for it at once; after false it comes when somebody calls sfl_engine_deliver for this shard,
+    // which the sink has to see to.
+    bool (*settled)(void *context, const struct sfl_settled *settled, unsigned shard);
 };
 
 // Where retained outcomes are kept beyond this process. Called under a shard's lock: queues and
@@ -94,6 +96,9 @@ void sfl_engine_half_close(struct sfl_engine *engine, struct sfl_member *member,
 void sfl_engine_leave(struct sfl_engine *engine, struct sfl_member *member, enum sfl_reason reason,
                       bool broken, uint64_t now_ms);
 
+// Goes on with the followers of settled flights where the sink said to stop.
+void sfl_engine_deliver(struct sfl_engine *engine, unsigned shard);
+
 struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct sfl_forget *forget);
 
 // Carries out what is due now. Returns when to call it next at the latest, in ms of the monotonic
@@ -111,6 +116,8 @@ void sfl_engine_drain(struct sfl_engine *engine);
 
 // Ends every flight that still runs with UNAVAILABLE.
 void sfl_engine_shut(struct sfl_engine *engine);
+
+unsigned sfl_engine_shards(const struct sfl_engine *engine);
 
 // True when no flight runs.
 bool sfl_engine_is_idle(struct sfl_engine *engine);

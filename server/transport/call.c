@@ -2,6 +2,7 @@
 #include "transport/call.h"
 
 #include "base/references.h"
+#include "transport/transport.h"
 
 #include <assert.h>
 
@@ -293,14 +294,8 @@ static unsigned say_result_to_stream(struct sfl_caller *const *callers, unsigned
     return at;
 }
 
-static void on_settled(void *context, const struct sfl_settled *settled)
+static void say_results(const struct sfl_settled *settled)
 {
-    (void)context;
-    if (settled->refused) {
-        for (unsigned i = 0; i < settled->count; i++)
-            say_refusal(call_of(sfl_member_of_caller(settled->callers[i])), &settled->refusal);
-        return;
-    }
     struct sfl_told_result said = {.result = settled->result};
     sfl_outcome_ref(said.result.outcome);
     // Without memory for what is shared, each call's own message is made from the outcome.
@@ -309,6 +304,24 @@ static void on_settled(void *context, const struct sfl_settled *settled)
     for (unsigned at = 0; at < settled->count;)
         at += say_result_to_stream(settled->callers + at, settled->count - at, &said);
     sfl_told_result_release(&said);
+}
+
+static bool on_settled(void *context, const struct sfl_settled *settled, unsigned shard)
+{
+    (void)context;
+    // The callers may be gone once they are told.
+    struct sfl_call *first = call_of(sfl_member_of_caller(settled->callers[0]));
+    struct sfl_transport *transport = first->outbox->transport;
+    if (settled->refused) {
+        for (unsigned i = 0; i < settled->count; i++)
+            say_refusal(call_of(sfl_member_of_caller(settled->callers[i])), &settled->refusal);
+    } else {
+        say_results(settled);
+    }
+    if (!settled->more || !sfl_pump_should_yield())
+        return true;
+    sfl_transport_deliver_later(transport, shard);
+    return false;
 }
 
 const struct sfl_engine_sink sfl_call_sink = {

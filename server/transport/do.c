@@ -13,7 +13,7 @@ enum {
     WHOLE_BYTES_MAX = 1024 * 1024,
     // A larger rest is cut: gRPC writes on for as long as it has something for a connection and the
     // peer takes it, and nobody else is served meanwhile.
-    CHUNK_BYTES_MAX = 256 * 1024,
+    CHUNK_BYTES_MAX = 128 * 1024,
 };
 
 struct do_stream {

@@ -37,14 +37,44 @@ void sfl_transport_get_methods(struct sfl_transport *transport,
     }
 }
 
+static void deliver(struct sfl_pump_work *work)
+{
+    struct sfl_delivery *delivery = SFL_CONTAINER_OF(work, struct sfl_delivery, work);
+    sfl_engine_deliver(delivery->engine, delivery->shard);
+}
+
+void sfl_transport_deliver_later(struct sfl_transport *transport, unsigned shard)
+{
+    sfl_pump_defer_crowd(&transport->deliveries[shard].work);
+}
+
+// NULL when there is no memory.
+static struct sfl_delivery *create_deliveries(struct sfl_engine *engine)
+{
+    unsigned count = sfl_engine_shards(engine);
+    struct sfl_delivery *deliveries = calloc(count, sizeof(deliveries[0]));
+    for (unsigned i = 0; deliveries != NULL && i < count; i++) {
+        deliveries[i].work.run = deliver;
+        deliveries[i].engine = engine;
+        deliveries[i].shard = i;
+    }
+    return deliveries;
+}
+
 enum sfl_status sfl_transport_create(const struct sfl_transport_options *options,
                                      struct sfl_transport **transport_out)
 {
     struct sfl_transport *transport = calloc(1, sizeof(*transport));
     if (transport == NULL)
         return SFL_NO_MEMORY;
+    transport->deliveries = create_deliveries(options->engine);
+    if (transport->deliveries == NULL) {
+        free(transport);
+        return SFL_NO_MEMORY;
+    }
     enum sfl_status status = sfl_descriptors_create(&transport->descriptors);
     if (status != SFL_OK) {
+        free(transport->deliveries);
         free(transport);
         return status;
     }
@@ -65,6 +95,7 @@ void sfl_transport_destroy(struct sfl_transport *transport)
     pthread_mutex_destroy(&transport->lock);
     sfl_connections_deinit(&transport->connections);
     sfl_descriptors_destroy(transport->descriptors);
+    free(transport->deliveries);
     free(transport);
 }
 

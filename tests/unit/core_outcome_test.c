@@ -87,6 +87,23 @@ static void a_single_caller_is_not_shared(void **state)
     world_close(w);
 }
 
+static void sit_down(struct world *w, struct sfl_caller *callers, unsigned count, const char *key)
+{
+    struct sfl_effects effects;
+    struct sfl_join join = {
+        .group = sfl_span_of_text("g"), .key = sfl_span_of_text(key), .deadline_ms = UINT64_MAX};
+    for (unsigned i = 0; i < count; i++) {
+        sfl_caller_init(&callers[i]);
+        struct sfl_event event = {.type = SFL_EVENT_JOIN,
+                                  .caller = &callers[i],
+                                  .hash = world_hash("g", key),
+                                  .join = &join};
+        sfl_table_step(world_table(w), &event, &effects);
+        assert_int_equal(effects.count, 1);
+        assert_int_equal(effects.items[0].type, SFL_EFFECT_FOLLOW);
+    }
+}
+
 static void a_settled_flight_wakes_more_followers_than_a_batch_takes_oldest_first(void **state)
 {
     (void)state;
@@ -94,25 +111,14 @@ static void a_settled_flight_wakes_more_followers_than_a_batch_takes_oldest_firs
     static struct sfl_caller crowd[CROWD];
     struct world *w = world_open();
     JOIN(w, "A");
-    struct sfl_effects effects;
-    struct sfl_join join = {
-        .group = sfl_span_of_text("g"), .key = sfl_span_of_text("k"), .deadline_ms = UINT64_MAX};
-    for (unsigned i = 0; i < CROWD; i++) {
-        sfl_caller_init(&crowd[i]);
-        struct sfl_event event = {.type = SFL_EVENT_JOIN,
-                                  .caller = &crowd[i],
-                                  .hash = world_hash("g", "k"),
-                                  .join = &join};
-        sfl_table_step(world_table(w), &event, &effects);
-        assert_int_equal(effects.count, 1);
-        assert_int_equal(effects.items[0].type, SFL_EFFECT_FOLLOW);
-    }
+    sit_down(w, crowd, CROWD, "k");
     world_settled_late(w, true);
     world_finish(w, "A", "OK v");
     unsigned woken = 0;
     struct sfl_settled settled;
     while (sfl_table_take_settled(world_table(w), &settled)) {
         assert_true(settled.count > 0 && settled.count <= SFL_SETTLED_BATCH);
+        assert_int_equal(settled.more, woken + settled.count < CROWD);
         assert_int_equal(settled.result.callers, CROWD + 1);
         for (unsigned i = 0; i < settled.count; i++)
             assert_ptr_equal(settled.callers[i], &crowd[woken++]);
@@ -120,6 +126,33 @@ static void a_settled_flight_wakes_more_followers_than_a_batch_takes_oldest_firs
     }
     assert_int_equal(woken, CROWD);
     world_skip(w, "A");
+    world_close(w);
+}
+
+static void settled_flights_take_turns_so_that_a_crowd_holds_up_no_other(void **state)
+{
+    (void)state;
+    enum { CROWD = 3 * SFL_SETTLED_BATCH };
+    static struct sfl_caller crowd[CROWD];
+    static struct sfl_caller small[2];
+    struct world *w = world_open();
+    world_settled_late(w, true);
+    JOIN(w, "A");
+    sit_down(w, crowd, CROWD, "k");
+    JOIN(w, "B", .key = sfl_span_of_text("other"));
+    sit_down(w, small, 2, "other");
+    world_finish(w, "A", "OK v");
+    world_finish(w, "B", "OK v");
+    static const unsigned counts[] = {SFL_SETTLED_BATCH, 2, SFL_SETTLED_BATCH, SFL_SETTLED_BATCH};
+    struct sfl_settled settled;
+    for (unsigned i = 0; i < 4; i++) {
+        assert_true(sfl_table_take_settled(world_table(w), &settled));
+        assert_int_equal(settled.count, counts[i]);
+        sfl_outcome_unref(settled.result.outcome);
+    }
+    assert_false(sfl_table_take_settled(world_table(w), &settled));
+    world_skip(w, "A");
+    world_skip(w, "B");
     world_close(w);
 }
 
@@ -176,6 +209,7 @@ int main(void)
         cmocka_unit_test(a_single_caller_is_not_shared),
         cmocka_unit_test(a_settled_flight_wakes_more_followers_than_a_batch_takes_oldest_first),
         cmocka_unit_test(a_follower_that_leaves_before_it_is_woken_hears_only_that),
+        cmocka_unit_test(settled_flights_take_turns_so_that_a_crowd_holds_up_no_other),
         cmocka_unit_test(a_settled_flight_and_a_new_one_of_its_key_do_not_mix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -220,8 +220,9 @@ static void on_refuse(void *context, struct sfl_member *member, const struct sfl
     enter(stage, seat, ENDED);
 }
 
-static void on_settled(void *context, const struct sfl_settled *settled)
+static bool on_settled(void *context, const struct sfl_settled *settled, unsigned shard)
 {
+    (void)shard;
     for (unsigned i = 0; i < settled->count; i++) {
         struct sfl_member *member = sfl_member_of_caller(settled->callers[i]);
         if (settled->refused)
@@ -229,6 +230,7 @@ static void on_settled(void *context, const struct sfl_settled *settled)
         else
             hear_result(context, member, &settled->result);
     }
+    return true;
 }
 
 static const struct sfl_engine_sink sink = {on_lead,     on_follow, on_chunk,  on_restart,

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -36,7 +37,9 @@ struct fixture {
     struct sfl_engine *engine;
     struct sfl_limits limits;
     atomic_uint earlier;
-    uint64_t due_ms; // what the last tick asked for
+    uint64_t due_ms;      // what the last tick asked for
+    bool wants_one_batch; // of followers at a time
+    unsigned shard;       // that the last batch came from
     unsigned retained;
     unsigned dropped;
 };
@@ -109,8 +112,9 @@ static void on_refuse(void *context, struct sfl_member *member, const struct sfl
     SFL_CONTAINER_OF(member, struct seat, member)->reason = refusal->reason;
 }
 
-static void on_settled(void *context, const struct sfl_settled *settled)
+static bool on_settled(void *context, const struct sfl_settled *settled, unsigned shard)
 {
+    struct fixture *f = context;
     for (unsigned i = 0; i < settled->count; i++) {
         struct sfl_member *member = sfl_member_of_caller(settled->callers[i]);
         if (settled->refused)
@@ -118,6 +122,8 @@ static void on_settled(void *context, const struct sfl_settled *settled)
         else
             hear_result(context, member, &settled->result);
     }
+    f->shard = shard;
+    return !f->wants_one_batch;
 }
 
 static const struct sfl_engine_sink sink = {on_lead,     on_follow, on_chunk,  on_restart,
@@ -218,6 +224,39 @@ static void a_leader_and_its_followers_hear_in_order(void **state)
     assert_string_equal(c.heard, "F=");
     assert_int_equal(c.callers, 3);
     assert_true(a.token > 100);
+}
+
+static unsigned count_told(const struct seat *seats, unsigned count)
+{
+    unsigned told = 0;
+    for (unsigned i = 0; i < count; i++)
+        told += strcmp(seats[i].heard, "F=") == 0;
+    return told;
+}
+
+static void a_crowd_hears_in_batches_when_the_sink_wants_that(void **state)
+{
+    enum { CROWD = 2 * SFL_SETTLED_BATCH + 5 };
+    struct fixture *f = *state;
+    static struct seat leader;
+    static struct seat crowd[CROWD];
+    struct sfl_join join = join_of("k");
+    sit(f, &leader, &join);
+    for (unsigned i = 0; i < CROWD; i++)
+        sit(f, &crowd[i], &join);
+    f->wants_one_batch = true;
+    finish(f, &leader);
+    assert_string_equal(leader.heard, "L=");
+    assert_int_equal(count_told(crowd, CROWD), SFL_SETTLED_BATCH);
+    // Somebody who leaves meanwhile hears nothing but that.
+    sfl_engine_leave(f->engine, &crowd[CROWD - 1].member, SFL_REASON_BROKEN, true,
+                     sfl_clock_now_ms());
+    assert_string_equal(crowd[CROWD - 1].heard, "F!");
+    f->wants_one_batch = false;
+    sfl_engine_deliver(f->engine, f->shard);
+    assert_int_equal(count_told(crowd, CROWD), CROWD - 1);
+    sfl_engine_deliver(f->engine, f->shard); // there is nobody left
+    assert_true(sfl_engine_is_idle(f->engine));
 }
 
 static void a_leader_that_leaves_hands_over(void **state)
@@ -380,6 +419,7 @@ int main(void)
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, open_fixture, close_fixture)
     const struct CMUnitTest tests[] = {
         WITH_FIXTURE(a_leader_and_its_followers_hear_in_order),
+        WITH_FIXTURE(a_crowd_hears_in_batches_when_the_sink_wants_that),
         WITH_FIXTURE(a_leader_that_leaves_hands_over),
         WITH_FIXTURE(an_earlier_deadline_asks_for_an_earlier_tick),
         WITH_FIXTURE(a_lease_that_runs_out_fences_by_the_tick),

@@ -243,6 +243,10 @@ static struct {
 
 static void run_in_crowd(struct sfl_pump_work *work)
 {
+    // As long as a send takes.
+    uint64_t end_ns = sfl_clock_now_ns() + 10000;
+    while (sfl_clock_now_ns() < end_ns)
+        continue;
     if (work == &crowd.works[0])
         sfl_pump_wake(crowd.pump);
     crowd.ran++;
@@ -295,6 +299,32 @@ static void off_the_pumps_deferred_work_runs_at_once(void **state)
     sfl_pump_defer(&ticks.works[2]);
     sfl_pump_defer(&ticks.works[2]);
     assert_string_equal(ticks.order, "cc");
+    assert_false(sfl_pump_should_yield());
+}
+
+static atomic_bool has_yielded;
+
+static void work_until_others_are_due(struct ticks *ticks)
+{
+    (void)ticks;
+    uint64_t end_ns = sfl_clock_now_ns() + 10000000000;
+    while (!sfl_pump_should_yield() && sfl_clock_now_ns() < end_ns)
+        continue;
+    atomic_store(&has_yielded, sfl_clock_now_ns() < end_ns);
+}
+
+static void what_takes_long_is_asked_to_yield(void **state)
+{
+    (void)state;
+    struct ticks ticks;
+    ticks_init(&ticks);
+    ticks.on_tick = work_until_others_are_due;
+    struct sfl_pumps *pumps = create_pumps(1, &ticks);
+    sfl_pump_wake(sfl_pumps_get(pumps, 0));
+    wait_for_ticks(&ticks, 1);
+    sfl_pumps_destroy(pumps);
+    assert_true(atomic_load(&has_yielded));
+    ticks_deinit(&ticks);
 }
 
 static void pumps_may_be_made_again(void **state)
@@ -317,6 +347,7 @@ int main(void)
         cmocka_unit_test(deferred_work_runs_later_once_and_in_order),
         cmocka_unit_test(a_crowd_of_works_does_not_hold_up_what_comes_after_it),
         cmocka_unit_test(off_the_pumps_deferred_work_runs_at_once),
+        cmocka_unit_test(what_takes_long_is_asked_to_yield),
         cmocka_unit_test(pumps_may_be_made_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

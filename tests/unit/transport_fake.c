@@ -39,10 +39,20 @@ bool sfl_pump_is_current(void)
     return false;
 }
 
+bool sfl_pump_should_yield(void)
+{
+    return false;
+}
+
 void sfl_pump_defer(struct sfl_pump_work *work)
 {
     (void)work;
     fail_msg("nothing is deferred outside of a pump");
+}
+
+void sfl_pump_defer_crowd(struct sfl_pump_work *work)
+{
+    sfl_pump_defer(work);
 }
 
 static void receive(struct sfl_stream *stream, const struct sfl_piece *pieces, size_t count)
