@@ -41,10 +41,11 @@ final class Seat {
     GONE
   }
 
-  // A merged call's deadline on the wire is this much later than that of its first caller, so that
-  // callers with the same timeout who come a little later fit.
-  private static final long MERGE_SLACK_MS_MIN = 1000;
-  private static final long MERGE_SLACK_DIVISOR = 4;
+  // On the wire every deadline is a part of the timeout later than the call's own, so that the call
+  // is ended here, where a lease is given back, and not by the server, which would keep the flight
+  // for a leader that may come back. Equal calls that come a little later take up to half of it.
+  private static final long WIRE_SLACK_MS_MIN = 1000;
+  private static final long WIRE_SLACK_DIVISOR = 4;
 
   final Join join;
   final long deadlineMs;
@@ -105,19 +106,27 @@ final class Seat {
 
   private static Seat findEqual(Engine engine, Call call) {
     for (Seat seat : engine.merging(call.join)) {
-      if (call.deadlineMs <= seat.deadlineMs) {
+      if (seat.isInTime(call)) {
         return seat;
       }
     }
     return null;
   }
 
+  private static long wireSlackMs(Call call) {
+    return Math.max(call.join.options.timeoutMs / WIRE_SLACK_DIVISOR, WIRE_SLACK_MS_MIN);
+  }
+
   private static long wireDeadlineMs(Call call) {
-    if (call.deadlineMs == Loop.NEVER || !call.join.mergeable) {
-      return call.deadlineMs;
+    return call.deadlineMs == Loop.NEVER ? Loop.NEVER : call.deadlineMs + wireSlackMs(call);
+  }
+
+  /** Whether the server's patience with the seat is enough for one more call. */
+  private boolean isInTime(Call call) {
+    if (call.deadlineMs == Loop.NEVER) {
+      return deadlineMs == Loop.NEVER;
     }
-    long slackMs = call.join.options.timeoutMs / MERGE_SLACK_DIVISOR;
-    return call.deadlineMs + Math.max(slackMs, MERGE_SLACK_MS_MIN);
+    return call.deadlineMs + wireSlackMs(call) / 2 <= deadlineMs;
   }
 
   private void add(Call call) {

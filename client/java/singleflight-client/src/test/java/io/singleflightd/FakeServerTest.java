@@ -25,6 +25,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BiConsumer;
 import org.junit.jupiter.api.AfterEach;
@@ -174,6 +175,13 @@ class FakeServerTest {
     assertEquals(2, joins.get());
   }
 
+  private static io.singleflightd.grpc.v1.Lead.Builder leaseOfTenMinutes() {
+    return io.singleflightd.grpc.v1.Lead.newBuilder()
+        .setToken(77)
+        .setAttempt(1)
+        .setLeaseMs(600_000);
+  }
+
   /** Grants a lead of ten minutes just before each `cancel` arrives. */
   private void serveLeadsThatCrossCancels(
       CompletableFuture<Void> joined,
@@ -185,13 +193,7 @@ class FakeServerTest {
             (frame, out) -> {
               CallResponse.Builder answer = CallResponse.newBuilder().setId(frame.getId());
               if (frame.hasCancel()) {
-                send(
-                    out,
-                    answer.setLead(
-                        io.singleflightd.grpc.v1.Lead.newBuilder()
-                            .setToken(77)
-                            .setAttempt(1)
-                            .setLeaseMs(600_000)));
+                send(out, answer.setLead(leaseOfTenMinutes()));
                 send(
                     out,
                     answer.setEnd(End.newBuilder().setCode(Status.Code.CANCELLED.value())));
@@ -225,6 +227,50 @@ class FakeServerTest {
     assertEquals("key", join.getJoin().getKey().toStringUtf8());
     assertEquals(77, join.getJoin().getResumeToken());
     assertEquals(join.getId(), finished.join().getId());
+    assertEquals(
+        io.singleflightd.grpc.v1.OutcomeKind.OUTCOME_KIND_ABANDONED,
+        finish.getOutcome().getKind());
+    assertTrue(finish.getPassOn());
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void aDeadlineOnTheWireLeavesTimeToGiveALeaseBack(boolean merges) throws Exception {
+    CompletableFuture<CallRequest> joined = new CompletableFuture<>();
+    CompletableFuture<CallRequest> finished = new CompletableFuture<>();
+    serve(
+        new Fake(
+            (frame, out) -> {
+              CallResponse.Builder answer = CallResponse.newBuilder().setId(frame.getId());
+              if (frame.hasJoin()) {
+                joined.complete(frame);
+                send(out, answer.setLead(leaseOfTenMinutes()));
+              } else {
+                finished.complete(frame);
+                send(out, answer.setResult(ok("", 0)));
+              }
+            }));
+    DoOptions options =
+        DoOptions.builder()
+            .lease(Duration.ofMinutes(10))
+            .timeout(Duration.ofMillis(100))
+            .localMerge(merges)
+            .build();
+    CompletableFuture<Result<String>> leading =
+        client.callAsync(
+            "key",
+            options,
+            Codec.UTF_8,
+            leader -> {
+              CountDownLatch lost = new CountDownLatch(1);
+              leader.onLost(reason -> lost.countDown());
+              lost.await();
+              return "";
+            });
+    long timeoutMs = DaemonTest.get(joined).getTimeoutMs();
+    assertTrue(timeoutMs > 500 && timeoutMs <= 1100, timeoutMs + " ms"); // a second later
+    assertEquals(Status.Code.DEADLINE_EXCEEDED, DaemonTest.statusOf(leading).code());
+    Finish finish = DaemonTest.get(finished).getFinish();
     assertEquals(
         io.singleflightd.grpc.v1.OutcomeKind.OUTCOME_KIND_ABANDONED,
         finish.getOutcome().getKind());
