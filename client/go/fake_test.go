@@ -191,6 +191,41 @@ func leadWithLease(token uint64) *pb.CallResponse {
 	}}}
 }
 
+func TestADeadlineOnTheWireLeavesTimeToGiveALeaseBack(t *testing.T) {
+	for name, merges := range map[string]bool{"merges": true, "does not": false} {
+		t.Run(name, func(t *testing.T) {
+			joins, finishes := make(chan *pb.CallRequest, 9), make(chan *pb.CallRequest, 9)
+			fake := &fakeServer{answer: func(_ int, call *pb.CallRequest) ([]*pb.CallResponse, error) {
+				joins <- call
+				return []*pb.CallResponse{leadWithLease(7)}, nil
+			}}
+			fake.answerStep = func(call *pb.CallRequest) []*pb.CallResponse {
+				finishes <- call
+				return []*pb.CallResponse{result("", 0)}
+			}
+			client := serveFake(t, fake)
+			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			defer cancel()
+			ended := inBackground(ctx, client, "k", func(ctx context.Context) (int, error) {
+				<-ctx.Done()
+				return 0, ctx.Err()
+			}, singleflight.WithLease(10*time.Minute), singleflight.WithLocalMerge(merges))
+			join := wait(t, "the join", joins)
+			if join.TimeoutMs < 500 || join.TimeoutMs > 1100 { // a second later than here
+				t.Errorf("the server is told %d ms", join.TimeoutMs)
+			}
+			if got := wait(t, "the end", ended); !errors.Is(got.err, context.DeadlineExceeded) {
+				t.Errorf("%+v", got)
+			}
+			finish := wait(t, "the finish", finishes).GetFinish()
+			if finish.GetOutcome().GetKind() != pb.OutcomeKind_OUTCOME_KIND_ABANDONED ||
+				!finish.GetPassOn() {
+				t.Errorf("%v", finish)
+			}
+		})
+	}
+}
+
 func TestALeadThatCrossesACancelIsGivenBack(t *testing.T) {
 	for name, leave := range map[string]func(context.CancelFunc, *singleflight.Client){
 		"the call is cancelled": func(cancel context.CancelFunc, _ *singleflight.Client) { cancel() },

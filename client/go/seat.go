@@ -69,12 +69,17 @@ type seat struct {
 	latestDeadline time.Duration
 }
 
-// A merged call's deadline on the wire is this much later than that of its first caller, so that
-// callers with the same timeout who come a little later fit.
+// On the wire every deadline is a part of the timeout later than the call's own, so that the call
+// is ended here, where a lease is given back, and not by the server, which would keep the flight
+// for a leader that may come back. Equal calls that come a little later take up to half of it.
 const (
-	mergeSlackMin     = time.Second
-	mergeSlackDivisor = 4
+	wireSlackMin     = time.Second
+	wireSlackDivisor = 4
 )
+
+func (call *call) wireSlack() time.Duration {
+	return max(time.Until(call.deadline)/wireSlackDivisor, wireSlackMin)
+}
 
 func newSeat(client *Client, options *options) *seat {
 	s := &seat{client: client, options: options}
@@ -98,12 +103,10 @@ func (call *call) take() {
 	}
 	s := newSeat(client, call.options)
 	s.add(call)
-	s.expires = call.deadline
+	if !call.deadline.IsZero() {
+		s.expires = call.deadline.Add(call.wireSlack())
+	}
 	if mergeable {
-		if !s.expires.IsZero() {
-			slack := time.Until(s.expires) / mergeSlackDivisor
-			s.expires = s.expires.Add(max(slack, mergeSlackMin))
-		}
 		s.merges = true
 		key := flightKey{call.options.group, call.options.key}
 		client.merging[key] = append(client.merging[key], s)
@@ -113,12 +116,19 @@ func (call *call) take() {
 
 func (c *Client) findEqual(call *call) *seat {
 	for _, s := range c.merging[flightKey{call.options.group, call.options.key}] {
-		fits := s.expires.IsZero() || (!call.deadline.IsZero() && !call.deadline.After(s.expires))
-		if fits && s.options.join == call.options.join {
+		if s.isInTime(call) && s.options.join == call.options.join {
 			return s
 		}
 	}
 	return nil
+}
+
+// isInTime says whether the server's patience with the seat is enough for one more call.
+func (s *seat) isInTime(call *call) bool {
+	if s.expires.IsZero() || call.deadline.IsZero() {
+		return s.expires.IsZero()
+	}
+	return !call.deadline.Add(call.wireSlack() / 2).After(s.expires)
 }
 
 func (s *seat) add(call *call) {

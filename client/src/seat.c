@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-// A merged call's deadline on the wire is this much later than that of its first caller, so that
-// callers with the same timeout who come a little later fit.
-#define MERGE_SLACK_MS_MIN 1000
-#define MERGE_SLACK_DIVISOR 4
+// On the wire every deadline is a part of the timeout later than the call's own, so that the call
+// is ended here, where a lease is given back, and not by the server, which would keep the flight
+// for a leader that may come back. Equal calls that come a little later take up to half of it.
+#define WIRE_SLACK_MS_MIN 1000
+#define WIRE_SLACK_DIVISOR 4
 
 // So many seats are kept for others when they end: most are short-lived, and come and go in crowds
 // that no allocator likes.
@@ -110,12 +111,31 @@ static struct sfl_seat *seat_of_node(struct sfl_map_node *node)
     return SFL_CONTAINER_OF(node, struct sfl_seat, merge_node);
 }
 
+static uint64_t wire_slack_ms(const struct singleflight_call *call)
+{
+    uint64_t slack_ms = call->join.options.timeout_ms / WIRE_SLACK_DIVISOR;
+    return slack_ms > WIRE_SLACK_MS_MIN ? slack_ms : WIRE_SLACK_MS_MIN;
+}
+
+static uint64_t wire_deadline_ms(const struct singleflight_call *call)
+{
+    return call->deadline_ms == UINT64_MAX ? UINT64_MAX : call->deadline_ms + wire_slack_ms(call);
+}
+
+// Whether the server's patience with the seat is enough for one more call.
+static bool is_in_time(const struct sfl_seat *seat, const struct singleflight_call *call)
+{
+    if (call->deadline_ms == UINT64_MAX)
+        return seat->deadline_ms == UINT64_MAX;
+    return call->deadline_ms + wire_slack_ms(call) / 2 <= seat->deadline_ms;
+}
+
 static struct sfl_seat *find_equal(struct singleflight_call *call, uint64_t hash)
 {
     struct sfl_map_node *node = sfl_map_find(&call->client->merging, hash);
     for (; node != NULL; node = sfl_map_find_next(node)) {
         struct sfl_seat *seat = seat_of_node(node);
-        if (sfl_join_merges(seat->join, &call->join) && call->deadline_ms <= seat->deadline_ms)
+        if (sfl_join_merges(seat->join, &call->join) && is_in_time(seat, call))
             return seat;
     }
     return NULL;
@@ -125,14 +145,6 @@ static void add_call(struct sfl_seat *seat, struct singleflight_call *call)
 {
     call->seat = seat;
     sfl_list_append(&seat->calls, &call->seat_link);
-}
-
-static uint64_t wire_deadline_ms(const struct singleflight_call *call)
-{
-    if (call->deadline_ms == UINT64_MAX || !call->join.mergeable)
-        return call->deadline_ms;
-    uint64_t slack_ms = call->join.options.timeout_ms / MERGE_SLACK_DIVISOR;
-    return call->deadline_ms + (slack_ms > MERGE_SLACK_MS_MIN ? slack_ms : MERGE_SLACK_MS_MIN);
 }
 
 void sfl_seat_take(struct singleflight_call *call)

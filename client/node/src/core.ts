@@ -84,7 +84,7 @@ export class Core {
   #findEqual(call: Call): Seat | undefined {
     if (call.join.mergeId === undefined) return undefined;
     const seats = this.#merging.get(call.join.mergeId);
-    return seats?.find((seat) => call.deadline <= seat.deadline);
+    return seats?.find((seat) => seat.isInTime(call));
   }
 
   /** The seat takes no more calls. */

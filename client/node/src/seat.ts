@@ -31,10 +31,11 @@ import { receive } from './receive.js';
 import type { Server } from './server.js';
 import type { Session } from './session.js';
 
-// A merged call's deadline on the wire is this much later than that of its first caller, so that
-// callers with the same timeout who come a little later fit.
-const MERGE_SLACK_MS_MIN = 1000;
-const MERGE_SLACK_DIVISOR = 4;
+// On the wire every deadline is a part of the timeout later than the call's own, so that the call
+// is ended here, where a lease is given back, and not by the server, which would keep the flight
+// for a leader that may come back. Equal calls that come a little later take up to half of it.
+const WIRE_SLACK_MS_MIN = 1000;
+const WIRE_SLACK_DIVISOR = 4;
 
 export type SeatState = 'JOINING' | 'FOLLOWING' | 'LEADING' | 'FINISHING' | 'ALONE' | 'GONE';
 
@@ -93,8 +94,13 @@ export class Seat {
   /** The first call that sits here decides the deadline of all. */
   open(call: Call): void {
     this.add(call);
-    this.deadline = wireDeadline(call);
+    this.deadline = call.deadline + wireSlack(call);
     this.place();
+  }
+
+  /** Whether the server's patience with the seat is enough for one more call. */
+  isInTime(call: Call): boolean {
+    return call.deadline + wireSlack(call) / 2 <= this.deadline;
   }
 
   /** Moves all calls but `stays` to a seat of their own, which joins before this one sends more. */
@@ -377,10 +383,8 @@ export class Seat {
   }
 }
 
-function wireDeadline(call: Call): number {
-  if (call.bounds.timeout === undefined || call.join.mergeId === undefined) return call.deadline;
-  const slack = call.bounds.timeout / MERGE_SLACK_DIVISOR;
-  return call.deadline + Math.max(slack, MERGE_SLACK_MS_MIN);
+function wireSlack(call: Call): number {
+  return Math.max((call.bounds.timeout ?? 0) / WIRE_SLACK_DIVISOR, WIRE_SLACK_MS_MIN);
 }
 
 // Statuses of a stream that no second try mends.

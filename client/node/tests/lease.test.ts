@@ -178,6 +178,21 @@ describe('leases', { timeout: 180_000 }, () => {
       assert.deepEqual({ value, attempt }, { value: 'heir', attempt: 3 });
     });
 
+  for (const localMerge of [true, false])
+    it(`leave time to be given back (localMerge: ${localMerge})`, async () => {
+      const key = freshKey();
+      const [opener, heir] = [new Work(), new Work()];
+      const opened = near.do(key, opener.run, { audience: true });
+      const leader = await opener.entered.opened;
+      const waits = far.do(key, heir.run, { lease: 600_000, localMerge, timeout: 60_000 });
+      await audienceOf(leader, 1);
+      // What the server was told: a quarter more.
+      const { latestDeadline = 0 } = leader.audience ?? {};
+      assert.ok(latestDeadline > 65_000 && latestDeadline <= 75_000, `${latestDeadline} ms`);
+      opener.goOn.open('value');
+      await Promise.all([opened, waits]);
+    });
+
   it('are not needed by followers to join anew', async () => {
     const key = freshKey();
     const work = new Work();

@@ -199,6 +199,34 @@ async fn one_merged_caller_that_leaves_takes_nothing_from_the_others() {
 }
 
 #[tokio::test]
+async fn the_server_is_told_a_later_deadline_so_that_a_lease_is_given_back_in_time() {
+    let daemon = Daemon::start();
+    let (here, there) = (daemon.client(), daemon.client());
+    let (leads, told) = oneshot::channel();
+    let (knows, learnt) = oneshot::channel();
+    let first =
+        tokio::spawn(here.call("k").audience(true).run_bytes(|leader: Leader| async move {
+            let _ = leads.send(());
+            while leader.audience().is_none() {
+                leader.audience_changed().await;
+            }
+            let _ = knows.send(leader.audience().unwrap().latest_deadline.unwrap());
+            Ok::<_, Never>("value")
+        }));
+    soon(told).await.unwrap();
+    let second = there
+        .call("k")
+        .lease(Duration::from_secs(600))
+        .timeout(Duration::from_secs(60))
+        .local_merge(false)
+        .run_bytes(|_| async { Ok::<_, Never>("") });
+    assert!(!soon(second).await.unwrap().led);
+    let latest = soon(learnt).await.unwrap();
+    assert!(latest > Duration::from_secs(65) && latest <= Duration::from_secs(75), "{latest:?}");
+    assert!(soon(first).await.unwrap().unwrap().led);
+}
+
+#[tokio::test]
 async fn live_followers_see_the_value_grow() {
     let daemon = Daemon::start();
     let (leader, follower) = (daemon.client(), daemon.client());

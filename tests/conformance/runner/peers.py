@@ -102,8 +102,10 @@ class Relay:
         self.links = set()
         self.accepted = 0
         self.changed = asyncio.Condition()
-        self.answers = asyncio.Event()  # cleared: what the daemon says is held back
+        self.answers = asyncio.Event()    # cleared: what the daemon says is held back
+        self.questions = asyncio.Event()  # the same with what the client says
         self.answers.set()
+        self.questions.set()
 
     async def start(self):
         self.server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -119,14 +121,13 @@ class Relay:
         async with self.changed:
             self.accepted += 1
             self.changed.notify_all()
-        await asyncio.gather(self._pass(reader, far_writer),
+        await asyncio.gather(self._pass(reader, far_writer, self.questions),
                              self._pass(far_reader, writer, self.answers))
 
-    async def _pass(self, reader, writer, gate=None):
+    async def _pass(self, reader, writer, gate):
         try:
             while data := await reader.read(1 << 16):
-                if gate is not None:
-                    await gate.wait()
+                await gate.wait()
                 writer.write(data)
                 await writer.drain()
         except OSError:

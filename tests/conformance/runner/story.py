@@ -270,6 +270,12 @@ class Story:
     async def _pass(self, role):
         self.relays[role].answers.set()
 
+    async def _mute(self, role):
+        self.relays[role].questions.clear()
+
+    async def _unmute(self, role):
+        self.relays[role].questions.set()
+
     async def _reconnected(self, role):
         await self.relays[role].wait_accepted()
 

@@ -179,16 +179,16 @@ def test_deadlines_on_the_wire_leave_room_for_merged_callers() -> None:
     first = net.begin(timeout=10)
     (frame,) = net.sent()
     assert frame.timeout_ms == 12500
-    net.wait(2)
+    net.wait(1.25)
     second = net.begin(timeout=10)
-    late = net.begin(timeout=20)
+    late = net.begin(timeout=10.5)
     assert [frame.id for frame in net.sent()] == [2]  # the third one's deadline does not fit
     for number in (1, 2):
         net.say(number, follow=pb.Follow(attempt=1))
-    net.wait(8)
+    net.wait(8.75)
     assert net.done[first].status is Code.DEADLINE_EXCEEDED
     assert second not in net.done
-    net.wait(2)
+    net.wait(1.25)
     assert net.done[second].status is Code.DEADLINE_EXCEEDED
     assert late not in net.done
     (frame,) = net.sent()
@@ -512,6 +512,22 @@ def test_leaving_with_a_lease_gives_it_back() -> None:
     assert frame.finish.pass_on
     assert frame.finish.outcome.kind == pb.OUTCOME_KIND_ABANDONED
     assert lead.lost is Code.CANCELLED
+
+
+def test_deadlines_on_the_wire_leave_time_to_give_a_lease_back() -> None:
+    for mergeable in (True, False):
+        net = Net()
+        call = net.begin(timeout=10, lease_ms=600000, mergeable=mergeable)
+        (frame,) = net.sent()
+        assert frame.timeout_ms == 12500
+        lead = net.lead(call, lease_ms=600000)
+        net.wait(9.999)
+        assert net.sent() == []
+        net.wait(0.001)
+        assert lead.lost is Code.DEADLINE_EXCEEDED
+        (frame,) = net.sent()
+        assert frame.finish.outcome.kind == pb.OUTCOME_KIND_ABANDONED
+        assert frame.finish.pass_on
 
 
 def test_a_lead_with_a_lease_that_crosses_a_cancel_is_given_back() -> None:

@@ -17,10 +17,11 @@ use crate::options::{Join, LeaderLoss, Role};
 use crate::pb::singleflight as pb;
 use pb::call_request::Step;
 
-// A merged call's deadline on the wire is this much later than that of its first caller, so that
-// callers with the same timeout who come a little later fit.
-const MERGE_SLACK_MIN: Duration = Duration::from_secs(1);
-const MERGE_SLACK_DIVISOR: u32 = 4;
+// On the wire every deadline is a part of the timeout later than the call's own, so that the call
+// is ended here, where a lease is given back, and not by the server, which would keep the flight
+// for a leader that may come back. Equal calls that come a little later take up to half of it.
+const WIRE_SLACK_MIN: Duration = Duration::from_secs(1);
+const WIRE_SLACK_DIVISOR: u32 = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SeatState {
@@ -95,21 +96,18 @@ impl State {
 
     /// Puts a call that begins on an equal seat, or on one of its own.
     pub(super) fn take_seat(&mut self, call: CallId, join: &Arc<Join>) {
-        let deadline = self.calls[&call].deadline;
+        let (deadline, timeout) = (self.calls[&call].deadline, self.calls[&call].timeout);
+        let slack = wire_slack(timeout.unwrap_or_default());
         let equal = self.merging.get(join).and_then(|seats| {
-            seats.iter().copied().find(|seat| fits(deadline, self.seats[seat].deadline))
+            let mut seats = seats.iter().copied();
+            seats.find(|seat| is_in_time(deadline, slack, self.seats[seat].deadline))
         });
         if let Some(seat) = equal {
             self.add_call(seat, call);
             self.tell_audience(seat);
             return;
         }
-        let wire_deadline = match (deadline, self.calls[&call].timeout) {
-            (Some(deadline), Some(timeout)) if join.merges() => {
-                deadline.checked_add((timeout / MERGE_SLACK_DIVISOR).max(MERGE_SLACK_MIN))
-            }
-            (deadline, _) => deadline,
-        };
+        let wire_deadline = deadline.and_then(|deadline| deadline.checked_add(slack));
         let connect_timeout = self.calls[&call].connect_timeout;
         let seat = self.new_seat(join, wire_deadline, connect_timeout);
         self.add_call(seat, call);
@@ -359,11 +357,18 @@ impl Seat {
     }
 }
 
-fn fits(deadline: Option<Instant>, seat: Option<Instant>) -> bool {
+fn wire_slack(timeout: Duration) -> Duration {
+    (timeout / WIRE_SLACK_DIVISOR).max(WIRE_SLACK_MIN)
+}
+
+/// Whether the server's patience with a seat is enough for one more call.
+fn is_in_time(deadline: Option<Instant>, slack: Duration, seat: Option<Instant>) -> bool {
     match (deadline, seat) {
         (_, None) => true,
         (None, Some(_)) => false,
-        (Some(deadline), Some(seat)) => deadline <= seat,
+        (Some(deadline), Some(seat)) => {
+            deadline.checked_add(slack / 2).is_some_and(|latest| latest <= seat)
+        }
     }
 }
 

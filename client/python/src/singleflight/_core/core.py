@@ -15,7 +15,7 @@ from .effects import Done, Effect, Lost
 from .lead import Lead
 from .model import Code, Ended, Join, Outcome, Settings
 from .rendezvous import order
-from .seat import MERGE_SLACK_DIVISOR, MERGE_SLACK_MIN, Seat
+from .seat import Seat, is_in_time, wire_slack
 from .server import Server
 from .timers import Timer, Timers
 
@@ -71,11 +71,9 @@ class Core:
             return
         seat = Seat(self, call.join)
         seat.add(call)
-        seat.deadline = call.deadline
+        if call.deadline is not None:
+            seat.deadline = call.deadline + wire_slack(call)
         if call.join.mergeable:
-            if call.deadline is not None and call.timeout is not None:
-                slack = max(call.timeout / MERGE_SLACK_DIVISOR, MERGE_SLACK_MIN)
-                seat.deadline = call.deadline + slack
             seat.merges = True
             self._merging.setdefault(call.join.merge_key(), []).append(seat)
         seat.place()
@@ -118,9 +116,7 @@ class Core:
 
     def _find_equal(self, call: Call) -> Seat | None:
         for seat in self._merging.get(call.join.merge_key(), ()):
-            if seat.deadline is None:
-                return seat
-            if call.deadline is not None and call.deadline <= seat.deadline:
+            if is_in_time(seat, call):
                 return seat
         return None
 

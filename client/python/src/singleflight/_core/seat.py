@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from .server import Server
     from .session import Session
 
-# A merged call's deadline on the wire is so much later than that of its first caller, so that
-# callers with the same timeout who come a little later fit.
-MERGE_SLACK_MIN = 1.0
-MERGE_SLACK_DIVISOR = 4
+# On the wire every deadline is a part of the timeout later than the call's own, so that the call
+# is ended here, where a lease is given back, and not by the server, which would keep the flight
+# for a leader that may come back. Equal calls that come a little later take up to half of it.
+WIRE_SLACK_MIN = 1.0
+WIRE_SLACK_DIVISOR = 4
 
 # Statuses of a stream that no second try mends.
 FINAL_CODES = frozenset((Code.PERMISSION_DENIED, Code.UNAUTHENTICATED, Code.UNIMPLEMENTED))
@@ -347,3 +348,15 @@ class Seat:
         call = self.first_call()  # live calls sit alone
         if call is not None:
             self.core.effects.append(effects.Restarts(call, attempt, leader))
+
+
+def wire_slack(call: Call) -> float:
+    """How much later the call's deadline is on the wire."""
+    return max((call.timeout or 0.0) / WIRE_SLACK_DIVISOR, WIRE_SLACK_MIN)
+
+
+def is_in_time(seat: Seat, call: Call) -> bool:
+    """Whether the server's patience with the seat is enough for one more call."""
+    if seat.deadline is None or call.deadline is None:
+        return seat.deadline is None
+    return call.deadline + wire_slack(call) / 2 <= seat.deadline
