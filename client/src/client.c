@@ -15,6 +15,10 @@
 // How long destroying a client waits for its last frames to go out.
 #define CLOSE_TIME_MS 500
 
+// gRPC begins a wait that was interrupted anew, for the whole of its time: when the process was
+// stopped and goes on, or was frozen with its container. No timer is later than this for it.
+#define WAIT_MS_MAX 250
+
 // -------------------------------------------------------------------------------------- commands
 
 // The client whose thread this is; NULL on any other thread.
@@ -97,7 +101,13 @@ static uint64_t next_tick_ms(void *context)
     struct singleflight_client *client = context;
     own_client = client;
     atomic_store(&client->is_asleep, true);
-    return has_commands(client) ? 0 : sfl_timers_next_ms(&client->timers);
+    if (has_commands(client))
+        return 0;
+    uint64_t next_ms = sfl_timers_next_ms(&client->timers);
+    if (next_ms == UINT64_MAX)
+        return UINT64_MAX;
+    uint64_t latest_ms = sfl_clock_now_ms() + WAIT_MS_MAX;
+    return next_ms < latest_ms ? next_ms : latest_ms;
 }
 
 static void on_tick(void *context)

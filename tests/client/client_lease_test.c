@@ -193,6 +193,35 @@ static void cancelling_gives_a_lease_back_at_once(void **state)
     expect_ok(&heir, "", 2);
 }
 
+// As long as such a call waits, for the sake of the time that goes by.
+static void wait_for_timeout(const char *key, const char *options)
+{
+    struct process waits = worker_start(daemon_.address, key, options);
+    worker_expect(&waits, "follow 1 l");
+    assert_string_equal(worker_expect_done(&waits).status, "DEADLINE_EXCEEDED");
+    worker_quit(&waits);
+}
+
+static void a_deadline_holds_for_a_process_that_was_paused(void **state)
+{
+    (void)state;
+    struct process leader =
+        worker_start(daemon_.address, "paused", "lease_ms=600000 timeout_ms=1500 caller=l");
+    worker_expect_lead(&leader, 1);
+    struct process heir = worker_start(daemon_.address, "paused", "");
+    worker_expect(&heir, "follow 1 l");
+    kill(leader.pid, SIGSTOP);
+    wait_for_timeout("paused", "timeout_ms=1200 role=2");
+    kill(leader.pid, SIGCONT);
+    worker_expect(&leader, "lost DEADLINE_EXCEEDED");
+    worker_expect_lead(&heir, 2); // not after ten minutes
+    worker_tell(&leader, "ok");
+    assert_string_equal(worker_expect_done(&leader).message, "the timeout of 1500 ms is over");
+    worker_quit(&leader);
+    worker_tell(&heir, "ok");
+    expect_ok(&heir, "", 2);
+}
+
 static void a_new_process_takes_up_the_lease_of_one_that_died(void **state)
 {
     (void)state;
@@ -230,6 +259,7 @@ int main(void)
         cmocka_unit_test(a_follower_joins_anew_over_a_cut_connection),
         cmocka_unit_test(a_lease_that_runs_out_while_cut_off_is_lost_here_and_there),
         cmocka_unit_test(cancelling_gives_a_lease_back_at_once),
+        cmocka_unit_test(a_deadline_holds_for_a_process_that_was_paused),
         cmocka_unit_test(a_new_process_takes_up_the_lease_of_one_that_died),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
