@@ -102,6 +102,7 @@ static void tick(struct daemon *daemon)
 {
     uint64_t next_ms = sfl_engine_tick(daemon->engine);
     sfl_transport_flush();
+    sfl_log_flush(false); // the counts of suppressed lines, when no other line takes them along
     uint64_t now_ms = sfl_clock_now_ms();
     uv_update_time(&daemon->loop);
     uv_timer_start(&daemon->tick, on_tick_due, next_ms > now_ms ? next_ms - now_ms : 0, 0);

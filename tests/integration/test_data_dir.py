@@ -3,6 +3,8 @@
 survive a restart.
 """
 
+import re
+
 import grpc
 import lmdb
 import pytest
@@ -112,3 +114,22 @@ def test_a_data_directory_that_cannot_be_made_is_a_clear_error():
     ended = run_to_end("--listen", "127.0.0.1:0", "--data-dir", "/proc/no/such/place")
     assert ended.returncode != 0
     assert "/proc/no/such/place" in ended.stderr
+
+
+def grow_beyond(directory, size):
+    """Makes the data file larger than its daemon has room for: it cannot write any more."""
+    with lmdb.open(str(directory), map_size=2 * size, max_dbs=2, sync=False) as file:
+        with file.begin(write=True) as transaction:
+            transaction.put(b"junk", bytes(size))
+
+
+def test_suppressed_log_lines_are_counted_though_nothing_else_is_logged(private, directory):
+    net = private("--data-dir", directory, "--retained-limit", "1MiB")
+    grow_beyond(directory, 80 * MIB)
+    for number in range(100):
+        net.retained(key=b"%d" % number)
+    until(lambda: net.daemon.log().count("cannot write") >= 20, "lines are suppressed")
+    # One second later there is a tick, and nothing to be said but this.
+    net.lead(run_limit_ms=1100).ended(grpc.StatusCode.ABORTED)
+    counted = until(lambda: re.search(r"log_suppressed .*", net.daemon.log()), "a count")
+    assert re.fullmatch(r'log_suppressed of="data file: cannot write" lines=\d+', counted[0])
