@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,16 @@ BIN = pathlib.Path(os.environ["SFL_BUILD_DIR"]).resolve() / "bin"
 # How long anything may take that ought to take no time at all; sanitizers on busy machines are
 # slow.
 BOUND = 60.0
+
+# What sanitizers and assertions say.
+REPORTS = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:"
+                     r"|Assertion .* failed")
+
+
+def check_reports(program, errors):
+    """Fails when a program has reported a bug of its own, whatever its exit code."""
+    if REPORTS.search(errors):
+        raise AssertionError(f"{program} reports a bug:\n{errors}")
 
 
 def until(condition, what, bound=BOUND):
@@ -69,11 +80,15 @@ class Daemon:
 
     def stop(self):
         """Ends it in good order, and returns its exit code."""
+        if self._log.closed:
+            return self.process.returncode
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
         try:
-            return self.process.wait(BOUND)
+            code = self.process.wait(BOUND)
+            check_reports("the daemon", self.log())
+            return code
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -128,8 +143,10 @@ class Tool:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        errors = self.errors()
         self.out.close()
         self.err.close()
+        check_reports(self.process.args[0], errors)
 
 
 class Gate:
