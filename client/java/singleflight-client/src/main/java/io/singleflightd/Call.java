@@ -49,7 +49,6 @@ final class Call {
       events.onStatus(engine.closedStatus());
       return;
     }
-    engine.calls.add(this);
     deadlineTimer.arm(deadlineMs);
     Seat.take(engine, this);
   }
@@ -100,7 +99,6 @@ final class Call {
     }
     ended = true;
     deadlineTimer.disarm();
-    engine.calls.remove(this);
     return true;
   }
 }

@@ -32,7 +32,6 @@ final class Engine {
   final Settings settings;
   final Loop loop;
   final List<Server> servers = new ArrayList<>();
-  final Set<Call> calls = new LinkedHashSet<>();
   final Set<Seat> seats = new LinkedHashSet<>();
 
   private final Executor executor;

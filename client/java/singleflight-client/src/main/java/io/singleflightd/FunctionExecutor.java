@@ -5,6 +5,7 @@ import java.lang.reflect.InvocationTargetException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -36,21 +37,30 @@ final class FunctionExecutor implements Executor {
             thread.setDaemon(true);
             return thread;
           };
-      return Executors.newCachedThreadPool(threads);
+      return new Crew(threads);
     }
   }
 
   @Override
   public void execute(Runnable task) {
-    executor.execute(
+    if (own == null) {
+      executor.execute(task);
+      return;
+    }
+    own.execute(
         () -> {
-          CURRENT.set(this);
-          try {
-            task.run();
-          } finally {
-            CURRENT.remove();
-          }
+          CURRENT.set(this); // for good: the thread runs nothing else
+          task.run();
         });
+  }
+
+  /** Runs it here if it cannot be given away: nobody else is left to tell the program. */
+  void executeOrRun(Runnable task) {
+    try {
+      execute(task);
+    } catch (RejectedExecutionException shutDown) {
+      task.run();
+    }
   }
 
   /** Interrupts what still runs, and waits a moment for its end. */

@@ -26,6 +26,7 @@ final class Loop {
   private long wakesAtMs = NEVER;
   private SynchronizationContext.ScheduledHandle wakeup;
   private boolean closed;
+  private volatile Thread runner; // of the task at hand; null: none
 
   Loop(ScheduledExecutorService scheduler) {
     this.scheduler = scheduler;
@@ -33,17 +34,21 @@ final class Loop {
 
   /** Runs `task` soon: here and now if no other task runs. Any thread. */
   void execute(Runnable task) {
-    context.execute(task);
+    context.execute(() -> run(task));
+  }
+
+  private void run(Runnable task) {
+    runner = Thread.currentThread();
+    try {
+      task.run();
+    } finally {
+      runner = null;
+    }
   }
 
   /** Whether this very thread runs a task of this loop. */
   boolean isCurrent() {
-    try {
-      context.throwIfNotInThisSynchronizationContext();
-      return true;
-    } catch (IllegalStateException elsewhere) {
-      return false;
-    }
+    return runner == Thread.currentThread();
   }
 
   /** Milliseconds since some point in the past. Any thread. */
@@ -113,7 +118,7 @@ final class Loop {
     }
     wakesAtMs = timeMs;
     long waitMs = Math.max(0, timeMs - nowMs());
-    wakeup = context.schedule(this::fire, waitMs, TimeUnit.MILLISECONDS, scheduler);
+    wakeup = context.schedule(() -> run(this::fire), waitMs, TimeUnit.MILLISECONDS, scheduler);
   }
 
   private void fire() {

@@ -3,16 +3,14 @@ package io.singleflightd;
 
 import java.util.ArrayDeque;
 import java.util.Queue;
-import java.util.concurrent.Executor;
-import java.util.concurrent.RejectedExecutionException;
 
 /** Runs tasks of one call on an executor, one after the other. */
 final class Serial {
-  private final Executor executor;
+  private final FunctionExecutor executor;
   private final Queue<Runnable> tasks = new ArrayDeque<>();
   private boolean running;
 
-  Serial(Executor executor) {
+  Serial(FunctionExecutor executor) {
     this.executor = executor;
   }
 
@@ -24,11 +22,7 @@ final class Serial {
       }
       running = true;
     }
-    try {
-      executor.execute(this::drain);
-    } catch (RejectedExecutionException shutDown) {
-      drain(); // nobody else is left to tell the program
-    }
+    executor.executeOrRun(this::drain);
   }
 
   private void drain() {

@@ -131,7 +131,7 @@ public final class SingleflightClient implements AutoCloseable {
    */
   public <T> CompletableFuture<Result<T>> callAsync(
       byte[] key, DoOptions options, Codec<T> codec, LeaderFunction<? extends T> function) {
-    return start(key, options, codec, function, null, new Serial(executor)::execute).future();
+    return start(key, options, codec, function, null, executor::executeOrRun).future();
   }
 
   /**
