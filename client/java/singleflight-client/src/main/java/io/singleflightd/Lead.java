@@ -6,8 +6,11 @@ import io.singleflightd.grpc.v1.Chunk;
 import io.singleflightd.grpc.v1.Finish;
 import io.singleflightd.grpc.v1.Renew;
 import io.singleflightd.grpc.v1.Retention;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.Set;
 
 /** A seat's lead: what it has posted, what is to be sent, and its lease. The loop's alone. */
 final class Lead {
@@ -57,6 +60,31 @@ final class Lead {
 
   void stop() {
     timer.disarm();
+  }
+
+  // ---- who waits ----
+
+  /** Tells the leader who waits, here on the seat and elsewhere. */
+  void tellAudience(Set<Call> seated) {
+    int merged = seated.size() - (seated.contains(call) ? 1 : 0);
+    if (merged == 0 && audience == null) {
+      return; // nobody has waited yet
+    }
+    int elsewhere = audience == null ? 0 : audience.getFollowers();
+    long elsewhereMs = audience == null ? 0 : audience.getLatestDeadlineMs();
+    long nowMs = loop.nowMs();
+    long latestMs = elsewhere > 0 && elsewhereMs == 0 ? Loop.NEVER : elsewhereMs;
+    for (Call other : seated) {
+      if (other != call) {
+        boolean isEndless = other.deadlineMs == Loop.NEVER;
+        latestMs = Math.max(latestMs, isEndless ? Loop.NEVER : other.deadlineMs - nowMs);
+      }
+    }
+    boolean isBounded = elsewhere + merged > 0 && latestMs != Loop.NEVER;
+    leader.setAudience(
+        new Audience(
+            elsewhere + merged,
+            isBounded ? Optional.of(Duration.ofMillis(latestMs)) : Optional.empty()));
   }
 
   // ---- the lease ----
@@ -135,7 +163,7 @@ final class Lead {
   /** What is left of the value travels with the outcome. */
   private void addFinish(CallRequest.Builder frame, int size) {
     Finish.Builder finish = Finish.newBuilder().setPassOn(leader.passesOn());
-    finish.setOutcome(leader.outcome().toWire().setValue(leader.take(size)));
+    finish.setOutcome(leader.toWire().setValue(leader.take(size)));
     Long retainMs = leader.retainMs();
     if (retainMs != null) {
       finish.setRetention(Retention.newBuilder().setRetainMs(retainMs));

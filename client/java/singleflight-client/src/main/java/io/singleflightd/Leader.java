@@ -260,6 +260,11 @@ public final class Leader {
     return retainMs;
   }
 
+  /** How the function ended, as the server is told; without the value. */
+  synchronized io.singleflightd.grpc.v1.Outcome.Builder toWire() {
+    return outcome.toWire();
+  }
+
   /** How the function ended, with the whole value. */
   synchronized Outcome outcome() {
     return outcome.withValue(Arrays.copyOf(bytes, size));

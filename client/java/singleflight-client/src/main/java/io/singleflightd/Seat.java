@@ -5,26 +5,19 @@ import com.google.protobuf.ByteString;
 import io.grpc.Status;
 import io.singleflightd.grpc.v1.CallRequest;
 import io.singleflightd.grpc.v1.CallResponse;
-import io.singleflightd.grpc.v1.Cancel;
-import io.singleflightd.grpc.v1.Finish;
-import io.singleflightd.grpc.v1.Outcome.Builder;
-import io.singleflightd.grpc.v1.OutcomeKind;
-import java.io.ByteArrayOutputStream;
-import java.time.Duration;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Optional;
 
 /**
  * One call on a session, for one or more equal calls of the program. It finds a server, joins
  * there, follows or leads, and survives broken streams. The loop's alone.
  */
-final class Seat {
+final class Seat extends Line {
   /** What may be trusted in each state. */
   enum State {
     /** Nothing is known yet: it waits for a session, or for the answer to its join. */
     JOINING,
-    /** Somebody else leads; `value` is what has come of the attempt's value so far. */
+    /** Somebody else leads; `incoming` is what has come of the attempt's value so far. */
     FOLLOWING,
     /**
      * `lead` is set, its function runs; while not `answered` the stream is broken, and the lead is
@@ -35,8 +28,6 @@ final class Seat {
     FINISHING,
     /** No server could be reached: `lead` is set, its token is 0. */
     ALONE,
-    /** No calls; it tells the server so, and stays until the server's last word for its id. */
-    LEAVING,
     /** Off everything. */
     GONE
   }
@@ -53,29 +44,16 @@ final class Seat {
   /** Those that wait here, the oldest first. */
   final LinkedHashSet<Call> calls = new LinkedHashSet<>();
 
-  // Where it is: on a server's waiting list, or on a session.
-  Server server;
-  Session session;
-  long id;
-  boolean isReady;
-  boolean answered;
-
   private final Engine engine;
-  private State state = State.JOINING;
   private final Loop.Timer lookTimer;
+  private State state = State.JOINING;
+  private Server server; // it is on a session of it, or on its waiting list
   private int rank; // of the server in the key's order
   private boolean lookIsOver;
   private boolean wantsJoin;
-  private boolean wantsLeave;
-  private boolean abandons; // leaves with a `finish` that passes on, instead of `cancel`
-  private long unwantedToken; // leaving: what its join resumes, only to give it back
+  private boolean answered; // its join
 
-  // As a follower.
-  private ByteArrayOutputStream value = new ByteArrayOutputStream(0);
-  private long nextSequence;
-  private boolean hasTold; // live: a chunk was told since the last restart
-  private boolean isVoid; // live: what was told is void, and nobody knows yet
-
+  private final Incoming incoming = new Incoming();
   private Lead lead;
 
   private Seat(Engine engine, Join join, long deadlineMs) {
@@ -212,17 +190,7 @@ final class Seat {
       startLead(new Leader.Terms(0, 1, 0, 0), 0);
       return;
     }
-    int others = engine.servers.size() - 1;
-    end(
-        new StatusException(
-            Status.Code.UNAVAILABLE,
-            "no server can be reached at "
-                + tried.address
-                + (others == 0 ? "" : " (and " + others + " other servers)")
-                + ": "
-                + (tried.lastError().isEmpty() ? "it does not answer" : tried.lastError())
-                + ". Start singleflightd there, or name its address in SINGLEFLIGHT_ADDRESS; or let"
-                + " calls fail open"));
+    end(tried.unreachable());
   }
 
   /** The server has answered the join. */
@@ -247,26 +215,13 @@ final class Seat {
       session.remove(this);
       return;
     }
-    Seat standIn = newLeaving();
-    standIn.abandons = lead != null && answered && lead.terms().leaseMs() > 0;
-    session.replace(this, standIn);
+    boolean hasLease = lead != null && answered && lead.terms().leaseMs() > 0;
+    session.replace(this, new Farewell(join, server, hasLease));
   }
 
-  private Seat newLeaving() {
-    Seat seat = new Seat(engine, join, deadlineMs);
-    seat.state = State.LEAVING;
-    seat.server = server;
-    seat.wantsLeave = true;
-    return seat;
-  }
-
-  boolean isLeaving() {
-    return state == State.LEAVING;
-  }
-
-  /** Its session is over; the seat is off it already. */
+  @Override
   void onSessionOver(Status status) {
-    if (state == State.LEAVING || engine.isClosing()) {
+    if (engine.isClosing()) {
       vanish();
       return;
     }
@@ -279,8 +234,7 @@ final class Seat {
       return;
     }
     state = State.JOINING;
-    isVoid = isVoid || hasTold;
-    clearValue();
+    incoming.clear();
     place();
   }
 
@@ -331,7 +285,7 @@ final class Seat {
 
   /** The client closes. */
   void close(StatusException status) {
-    if (state != State.LEAVING && state != State.FINISHING) {
+    if (state != State.FINISHING) {
       end(status);
     } else {
       List.copyOf(calls).forEach(call -> call.end(status));
@@ -352,8 +306,7 @@ final class Seat {
     if (state != State.ALONE) {
       state = State.LEADING;
     }
-    isVoid = isVoid || hasTold;
-    clearValue();
+    incoming.clear();
     Call call = firstCall();
     lead = new Lead(this, call, terms, firstSequence, engine);
     tellRestart(terms.attempt());
@@ -452,58 +405,32 @@ final class Seat {
     end(new StatusException(code, why));
   }
 
-  /** Tells the leader who waits, merged calls included. */
   private void tellAudience() {
-    if (lead == null || !join.options.audience) {
-      return;
+    if (lead != null && join.options.audience) {
+      lead.tellAudience(calls);
     }
-    int merged = calls.size() - (calls.contains(lead.call) ? 1 : 0);
-    if (merged == 0 && lead.audience == null) {
-      return; // nobody has waited yet
-    }
-    int elsewhere = lead.audience == null ? 0 : lead.audience.getFollowers();
-    long elsewhereMs = lead.audience == null ? 0 : lead.audience.getLatestDeadlineMs();
-    long nowMs = engine.loop.nowMs();
-    long latestMs = elsewhere > 0 && elsewhereMs == 0 ? Loop.NEVER : elsewhereMs;
-    for (Call call : calls) {
-      if (call != lead.call) {
-        boolean isEndless = call.deadlineMs == Loop.NEVER;
-        latestMs = Math.max(latestMs, isEndless ? Loop.NEVER : call.deadlineMs - nowMs);
-      }
-    }
-    boolean isBounded = elsewhere + merged > 0 && latestMs != Loop.NEVER;
-    lead.leader.setAudience(
-        new Audience(
-            elsewhere + merged,
-            isBounded ? Optional.of(Duration.ofMillis(latestMs)) : Optional.empty()));
   }
 
   // ---- frames to send ----
 
-  /** The next frame; null: none now. `hasMore` tells whether another one may follow. */
+  @Override
   CallRequest nextFrame() {
     CallRequest.Builder frame = CallRequest.newBuilder().setId(id);
     if (wantsJoin) {
       wantsJoin = false;
       addJoin(frame);
-    } else if (wantsLeave) {
-      wantsLeave = false;
-      addLeave(frame);
     } else if (lead == null || !answered || !lead.addFrame(frame)) {
       return null;
     }
     return frame.build();
   }
 
+  @Override
   boolean hasMore() {
-    return wantsLeave || (lead != null && answered && lead.hasFrame());
+    return lead != null && answered && lead.hasFrame();
   }
 
   private void addJoin(CallRequest.Builder frame) {
-    if (state == State.LEAVING) {
-      frame.setJoin(join.toWireOfResume(unwantedToken));
-      return;
-    }
     long resumeToken = lead == null ? 0 : lead.terms().token();
     frame.setJoin(join.toWire(resumeToken));
     if (deadlineMs != Loop.NEVER && resumeToken == 0) {
@@ -511,26 +438,15 @@ final class Seat {
     }
   }
 
-  private void addLeave(CallRequest.Builder frame) {
-    if (!abandons) {
-      frame.setCancel(Cancel.getDefaultInstance());
-      return;
-    }
-    // A plain cancel would leave the flight without a leader until the lease is over.
-    Builder outcome =
-        io.singleflightd.grpc.v1.Outcome.newBuilder()
-            .setKind(OutcomeKind.OUTCOME_KIND_ABANDONED)
-            .setMessage("the leader left");
-    frame.setFinish(Finish.newBuilder().setOutcome(outcome).setPassOn(true));
-  }
-
   // ---- what the server says ----
 
+  @Override
+  boolean isWanted() {
+    return true;
+  }
+
+  @Override
   void onFrame(CallResponse frame) {
-    if (state == State.LEAVING) {
-      onLateFrame(frame);
-      return;
-    }
     switch (frame.getStepCase()) {
       case LEAD -> onLead(frame.getLead());
       case FOLLOW -> onFollow(frame.getFollow());
@@ -549,34 +465,6 @@ final class Seat {
       case END -> onEnd(frame.getEnd());
       case STEP_NOT_SET -> {} // a step of a later server
     }
-  }
-
-  /** To a call that has left. */
-  private void onLateFrame(CallResponse frame) {
-    if (!isRefusal(frame)) {
-      server.onSessionUp(session);
-    }
-    if (frame.hasResult() || frame.hasEnd()) {
-      vanish();
-    } else if (!abandons && frame.hasLead() && frame.getLead().getLeaseMs() > 0) {
-      onUnwantedLead(frame.getLead().getToken());
-    }
-  }
-
-  private static boolean isRefusal(CallResponse frame) {
-    return frame.hasEnd() && frame.getEnd().getCode() == Status.Code.UNAVAILABLE.value();
-  }
-
-  /**
-   * A lead with a lease has crossed our `cancel`. The server takes that for a broken stream, and
-   * would keep the flight for this leader until the lease is over: it is resumed to be given back.
-   */
-  private void onUnwantedLead(long token) {
-    Seat resuming = newLeaving();
-    resuming.wantsJoin = true;
-    resuming.abandons = true;
-    resuming.unwantedToken = token;
-    session.add(resuming);
   }
 
   private void onLead(io.singleflightd.grpc.v1.Lead granted) {
@@ -620,11 +508,10 @@ final class Seat {
     }
     setAnswered();
     tellRestart(chunk.getAttempt());
-    if (chunk.getSequence() != nextSequence) {
+    if (!incoming.advance(chunk.getSequence())) {
       end(new StatusException(Status.Code.INTERNAL, "a chunk of the value is missing"));
       return;
     }
-    nextSequence++;
     takeBytes(chunk.getData());
   }
 
@@ -632,8 +519,8 @@ final class Seat {
     if (lead != null) {
       return;
     }
-    clearValue();
-    isVoid = join.live;
+    incoming.clear();
+    incoming.setVoid();
     tellRestart(restart.getAttempt());
   }
 
@@ -649,11 +536,11 @@ final class Seat {
     if (!takeBytes(result.getOutcome().getValue())) {
       return;
     }
-    if (!result.getLed() && result.getValueBytes() != value.size()) {
+    if (!result.getLed() && result.getValueBytes() != incoming.size()) {
       end(
           new StatusException(
               Status.Code.INTERNAL,
-              value.size() + " bytes of a value of " + result.getValueBytes() + " have come"));
+              incoming.size() + " bytes of a value of " + result.getValueBytes() + " have come"));
       return;
     }
     if (lead != null) { // settled without us, while our function runs
@@ -662,7 +549,7 @@ final class Seat {
               Status.Code.ABORTED, "the flight has ended without this leader"));
     }
     Call leading = !result.getLed() || calls.isEmpty() ? null : firstCall();
-    endAll(Outcome.of(result.getOutcome(), value.toByteArray()), facts, leading);
+    endAll(Outcome.of(result.getOutcome(), incoming.value()), facts, leading);
   }
 
   private void onEnd(io.singleflightd.grpc.v1.End ended) {
@@ -699,31 +586,24 @@ final class Seat {
       return true;
     }
     int limit = engine.settings.resultLimit();
-    if (bytes.size() > limit - value.size()) {
+    if (bytes.size() > limit - incoming.size()) {
       end(
           new StatusException(
               Status.Code.RESOURCE_EXHAUSTED,
               "the value is larger than the client's resultLimit, which is " + limit + " bytes"));
       return false;
     }
-    value.writeBytes(bytes.toByteArray());
+    incoming.add(bytes);
     if (join.live) { // live calls sit alone
-      hasTold = true;
+      incoming.setTold();
       firstCall().events().onChunk(bytes);
     }
     return true;
   }
 
-  private void clearValue() {
-    value = new ByteArrayOutputStream(0);
-    nextSequence = 0;
-    hasTold = false;
-  }
-
   /** Live calls learn that what they got is void, if it is and they do not know it. */
   private void tellRestart(int attempt) {
-    if (isVoid) {
-      isVoid = false;
+    if (join.live && incoming.takeVoid()) {
       firstCall().events().onRestart(attempt);
     }
   }

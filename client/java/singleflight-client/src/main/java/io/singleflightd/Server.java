@@ -48,10 +48,6 @@ final class Server {
     return isDown;
   }
 
-  String lastError() {
-    return lastError;
-  }
-
   /** Statuses of a stream that no second try mends. */
   static boolean isFinal(Status status) {
     return switch (status.getCode()) {
@@ -72,6 +68,20 @@ final class Server {
           + ")";
     }
     return address + ": " + text;
+  }
+
+  /** What calls end with that found neither this server nor another one. */
+  StatusException unreachable() {
+    int others = engine.servers.size() - 1;
+    return new StatusException(
+        Status.Code.UNAVAILABLE,
+        "no server can be reached at "
+            + address
+            + (others == 0 ? "" : " (and " + others + " other servers)")
+            + ": "
+            + (lastError.isEmpty() ? "it does not answer" : lastError)
+            + ". Start singleflightd there, or name its address in SINGLEFLIGHT_ADDRESS; or let"
+            + " calls fail open");
   }
 
   private static String describe(Status status) {

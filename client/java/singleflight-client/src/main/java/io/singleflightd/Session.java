@@ -28,8 +28,8 @@ final class Session {
 
   private final Loop loop;
   private final ClientCall<SessionRequest, SessionResponse> stream;
-  private final Map<Long, Seat> seats = new LinkedHashMap<>();
-  private final ArrayDeque<Seat> ready = new ArrayDeque<>(); // have frames to send, in turn
+  private final Map<Long, Line> lines = new LinkedHashMap<>();
+  private final ArrayDeque<Line> ready = new ArrayDeque<>(); // have frames to send, in turn
   private long lastId;
   private boolean flushQueued;
   private boolean retired;
@@ -68,60 +68,60 @@ final class Session {
     }
   }
 
-  // ---- seats ----
+  // ---- lines ----
 
   /** Somebody on it waits for the server. */
   boolean isWanted() {
-    return seats.values().stream().anyMatch(seat -> !seat.isLeaving());
+    return lines.values().stream().anyMatch(Line::isWanted);
   }
 
   boolean isRetired() {
     return retired;
   }
 
-  /** Seats it, with an id of its own, and has its frames sent. */
-  void add(Seat seat) {
-    put(seat, ++lastId);
+  /** Takes it on, with an id of its own, and has its frames sent. */
+  void add(Line line) {
+    put(line, ++lastId);
   }
 
-  private void put(Seat seat, long id) {
-    seat.session = this;
-    seat.id = id;
-    seats.put(id, seat);
-    ready(seat);
+  private void put(Line line, long id) {
+    line.session = this;
+    line.id = id;
+    lines.put(id, line);
+    ready(line);
   }
 
   /** Takes it off. Frames for its id are ignored from now on. */
-  void remove(Seat seat) {
-    takeOff(seat);
+  void remove(Line line) {
+    takeOff(line);
     halfCloseIfIdle();
   }
 
-  private void takeOff(Seat seat) {
-    seats.remove(seat.id);
-    unready(seat);
-    seat.session = null;
+  private void takeOff(Line line) {
+    lines.remove(line.id);
+    unready(line);
+    line.session = null;
   }
 
-  /** Puts `standIn` in the place of `seat`, under the same id. */
-  void replace(Seat seat, Seat standIn) {
-    takeOff(seat);
-    put(standIn, seat.id);
+  /** Puts `standIn` in the place of `line`, under the same id. */
+  void replace(Line line, Line standIn) {
+    takeOff(line);
+    put(standIn, line.id);
   }
 
   /** It has frames to send: it gets its turn soon. */
-  void ready(Seat seat) {
-    if (!seat.isReady) {
-      seat.isReady = true;
-      ready.add(seat);
+  void ready(Line line) {
+    if (!line.isReady) {
+      line.isReady = true;
+      ready.add(line);
     }
     queueFlush();
   }
 
-  void unready(Seat seat) {
-    if (seat.isReady) {
-      seat.isReady = false;
-      ready.remove(seat);
+  void unready(Line line) {
+    if (line.isReady) {
+      line.isReady = false;
+      ready.remove(line);
     }
   }
 
@@ -148,22 +148,22 @@ final class Session {
     }
   }
 
-  /** One frame of each seat in turn, until the message is full. */
+  /** One frame of each line in turn, until the message is full. */
   private SessionRequest gather() {
     SessionRequest.Builder message = SessionRequest.newBuilder();
     int size = 0;
     while (size < MESSAGE_BYTES_MIN && !ready.isEmpty()) {
-      Seat seat = ready.remove();
-      seat.isReady = false;
-      CallRequest frame = seat.nextFrame();
+      Line line = ready.remove();
+      line.isReady = false;
+      CallRequest frame = line.nextFrame();
       if (frame == null) {
         continue;
       }
       message.addCalls(frame);
       size += frame.getSerializedSize();
-      if (seat.hasMore()) {
-        seat.isReady = true;
-        ready.add(seat);
+      if (line.hasMore()) {
+        line.isReady = true;
+        ready.add(line);
       }
     }
     return message.build();
@@ -171,7 +171,7 @@ final class Session {
 
   // ---- ends ----
 
-  /** Takes no new seats; ends with its last one. */
+  /** Takes no new lines; ends with its last one. */
   void retire() {
     retired = true;
     server.onSessionRetired(this);
@@ -179,7 +179,7 @@ final class Session {
   }
 
   private void halfCloseIfIdle() {
-    if (retired && seats.isEmpty() && !halfClosed && !over) {
+    if (retired && lines.isEmpty() && !halfClosed && !over) {
       halfClosed = true;
       stream.halfClose();
     }
@@ -196,9 +196,9 @@ final class Session {
 
   private void onResponse(SessionResponse message) {
     for (CallResponse frame : message.getCallsList()) {
-      Seat seat = seats.get(frame.getId());
-      if (seat != null) {
-        seat.onFrame(frame);
+      Line line = lines.get(frame.getId());
+      if (line != null) {
+        line.onFrame(frame);
       }
     }
   }
@@ -207,11 +207,11 @@ final class Session {
     over = true;
     retired = true;
     server.onSessionOver(this, status);
-    // What happens to one seat may end others.
-    for (Seat seat : List.copyOf(seats.values())) {
-      if (seat.session == this) {
-        takeOff(seat);
-        seat.onSessionOver(status);
+    // What happens to one line may end others.
+    for (Line line : List.copyOf(lines.values())) {
+      if (line.session == this) {
+        takeOff(line);
+        line.onSessionOver(status);
       }
     }
   }
