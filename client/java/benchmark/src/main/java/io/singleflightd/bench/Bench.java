@@ -12,7 +12,7 @@ import java.util.concurrent.atomic.AtomicLong;
 /** Distinct keys through the client and through bare grpc-java, 64 and 1 in flight. */
 public final class Bench {
   private static final int MANY = 64;
-  private static final double WARM_UP_SECONDS = 2;
+  private static final double WARM_UP_SECONDS = 8; // what the compiler takes until it rests
 
   /** Begins one flight; calls `onEnd` once when it has ended. */
   interface Flights extends AutoCloseable {
