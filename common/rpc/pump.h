@@ -51,8 +51,8 @@ void sfl_pump_wake(struct sfl_pump *pump);
 // True on a pump thread, of any pump of this process.
 bool sfl_pump_is_current(void);
 
-// On a pump thread: true when what runs now has had its share of the thread, so that the rest should
-// be deferred and others have theirs. False on any other thread.
+// On a pump thread: true when what runs now has had its share of the thread, so that the rest
+// should be deferred and others have theirs. False on any other thread.
 bool sfl_pump_should_yield(void);
 
 // On a pump thread: queues `work` to run on this thread once the completions at hand are drained (a
