@@ -55,6 +55,7 @@ struct seat {
     uint64_t posted;
     uint64_t sequence;
     uint64_t posts_for; // the token
+    bool resumes;
 };
 
 struct stage {
@@ -273,10 +274,10 @@ static struct sfl_join some_join(struct choice *choice, struct seat *seat)
 static void sit_down(struct stage *stage, struct choice *choice, struct seat *seat)
 {
     // Somebody who led comes back with its token, to the same key.
-    bool resumes = seat->posts_for > 0 && choice_one_in(choice, 8);
+    seat->resumes = seat->posts_for > 0 && choice_one_in(choice, 8);
     unsigned key = seat->key;
     struct sfl_join join = some_join(choice, seat);
-    if (resumes) {
+    if (seat->resumes) {
         seat->key = key;
         join.key = name_of_key(key);
         join.resume_token = seat->posts_for;
@@ -318,18 +319,27 @@ static void finish(struct stage *stage, struct choice *choice, struct seat *seat
     sfl_engine_finish(stage->engine, &seat->member, &end, sfl_clock_now_ms());
 }
 
-static void lead_on(struct stage *stage, struct choice *choice, struct seat *seat)
+// False when others know how many bytes there are: those of an older seat, or those of this one but
+// for a chunk that came too late, after the seat's deadline, say.
+static bool knows_its_bytes(struct seat *seat)
 {
+    bool is_first_turn = seat->resumes || seat->posts_for != seat->token;
     if (seat->posts_for != seat->token) {
-        if (seat->next_sequence > 0) {
-            // How many bytes there are is the older seat's to know.
-            sfl_engine_leave(stage->engine, &seat->member, SFL_REASON_CANCELLED, false,
-                             sfl_clock_now_ms());
-            return;
-        }
         seat->posts_for = seat->token;
         seat->posted = 0;
         seat->sequence = 0;
+    }
+    seat->resumes = false;
+    return !is_first_turn || seat->sequence == seat->next_sequence;
+}
+
+static void lead_on(struct stage *stage, struct choice *choice, struct seat *seat)
+{
+    if (!knows_its_bytes(seat)) {
+        seat->posts_for = 0;
+        sfl_engine_leave(stage->engine, &seat->member, SFL_REASON_CANCELLED, false,
+                         sfl_clock_now_ms());
+        return;
     }
     uint32_t dice = choice_below(choice, 20);
     if (dice < 9)
