@@ -69,15 +69,20 @@ static void run_next_turn(struct sfl_pump_work *work)
     sfl_client_run_commands(SFL_CONTAINER_OF(work, struct singleflight_client, next_turn));
 }
 
+// The command may have run by now, and the client may have been closed since: then nobody sleeps.
 static void wake(struct singleflight_client *client)
 {
-    if (own_client == client)
+    if (own_client == client) {
         sfl_pump_defer(&client->next_turn);
-    else if (atomic_exchange(&client->is_asleep, false))
-        sfl_pump_wake(client->pump);
+    } else if (atomic_exchange(&client->is_asleep, false)) {
+        pthread_mutex_lock(&client->lock);
+        if (!client->closed)
+            sfl_pump_wake(client->pump);
+        pthread_mutex_unlock(&client->lock);
+    }
 }
 
-bool sfl_client_post(struct singleflight_client *client, struct sfl_command *command)
+static bool post(struct singleflight_client *client, struct sfl_command *command)
 {
     if (atomic_exchange(&command->is_queued, true))
         return false;
@@ -91,6 +96,15 @@ bool sfl_client_post(struct singleflight_client *client, struct sfl_command *com
     if (newest == NULL)
         wake(client);
     return true;
+}
+
+bool sfl_client_post(struct singleflight_client *client, struct sfl_command *command)
+{
+    // Until after the wake: the command may have taken the last other reference along by then.
+    sfl_client_ref(client);
+    bool is_queued = post(client, command);
+    sfl_client_unref(client);
+    return is_queued;
 }
 
 // ------------------------------------------------------------------------------ the pump's hooks
