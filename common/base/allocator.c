@@ -20,8 +20,10 @@ static void ask_for_huge_pages(void *memory, size_t size)
 static void *heap_alloc(void *context, size_t size)
 {
     (void)context;
-    void *memory = malloc(size);
-    if (size >= HUGE_PAGE && memory != NULL)
+    if (size < HUGE_PAGE)
+        return malloc(size);
+    void *memory = aligned_alloc(HUGE_PAGE, size);
+    if (memory != NULL)
         ask_for_huge_pages(memory, size);
     return memory;
 }

@@ -31,7 +31,7 @@
 // ORPHANED     | leader is NULL; token is current; lease_until_ms says for how long; value is good
 // RETAINED     | no leader; outcome is set; due_ms is the retention's end; followers, if any, only
 //              | wait to be taken
-// SETTLED      | out of every index; outcome or refusal is what its followers are to get; they are
+// SETTLED      | out of the index; outcome or refusal is what its followers are to get; they are
 //              | taken out in batches, and after the last one the flight is freed (not before a
 //              | HOME_FOUND that is still owed)
 #ifndef SFL_CORE_FLIGHT_H
@@ -49,14 +49,13 @@ enum sfl_flight_state {
     SFL_FLIGHT_SETTLED,
 };
 
-// Which index of the table a flight stands in.
+// What a flight is to those who look for its key.
 enum sfl_flight_place {
-    SFL_PLACE_RUNNING,   // new callers of its key join it
+    SFL_PLACE_RUNNING,   // new callers join it
     SFL_PLACE_FORGOTTEN, // its own callers go on; only a resume finds it
-    SFL_PLACE_RETAINED,
-    SFL_PLACE_NOWHERE,
+    SFL_PLACE_RETAINED,  // new callers get its outcome
+    SFL_PLACE_NOWHERE,   // it is not in the table's index
 };
-enum { SFL_PLACES = 3 };
 
 // Counters of a group, for statistics.
 struct sfl_stats {
@@ -101,7 +100,6 @@ struct sfl_flight {
     enum sfl_loss loss : 8; // how the last leader was lost
     bool home_owed;         // the coordinator has been asked and has not answered
     bool retain_refused;
-    uint8_t slot; // in its page
     uint8_t fingerprint_size;
     uint32_t follower_count;
     uint32_t attempt; // the current one, or the last one
@@ -113,7 +111,7 @@ struct sfl_flight {
     struct sfl_list followers;     // oldest first
     struct sfl_list live;          // those of them that read chunks as they come
 
-    struct sfl_link in_list; // of the table: unplaced, settled or dead flights
+    struct sfl_link in_list; // of the table: settled or dead flights
     uint64_t held_bytes;     // what the group's statistics count for this flight
     uint32_t max_attempts;
     uint16_t key_size;

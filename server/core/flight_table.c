@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+enum { SHUT_LOOKS = 256 }; // so that a step is short, however many are retained
+
 void sfl_caller_init(struct sfl_caller *caller)
 {
     *caller = (struct sfl_caller){0};
@@ -20,10 +22,8 @@ void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *opt
         .hash_seed = options->hash_seed,
         .now_ms = options->now_ms,
     };
-    for (unsigned place = 0; place < SFL_PLACES; place++)
-        sfl_index_init(&table->places[place], options->allocator);
+    sfl_index_init(&table->flights, options->allocator);
     sfl_index_init(&table->groups, options->allocator);
-    sfl_list_init(&table->unplaced);
     sfl_list_init(&table->settled);
     sfl_list_init(&table->dead);
     sfl_deadlines_init(&table->deadlines, options->now_ms);
@@ -38,9 +38,8 @@ static void free_group(struct sfl_table *table, struct sfl_group *group)
 void sfl_table_deinit(struct sfl_table *table)
 {
     assert(table->stats.flights_now == 0 && sfl_list_is_empty(&table->settled));
-    struct sfl_index *retained = &table->places[SFL_PLACE_RETAINED];
-    for (uint64_t i = 0; i < retained->capacity; i++) {
-        struct sfl_flight *flight = retained->slots[i].entry;
+    for (uint64_t i = 0; i < table->flights.capacity; i++) {
+        struct sfl_flight *flight = table->flights.slots[i].entry;
         if (flight == NULL)
             continue;
         sfl_usage_give(&table->usage->retained, 1);
@@ -49,8 +48,7 @@ void sfl_table_deinit(struct sfl_table *table)
     }
     sfl_table_collect(table);
     sfl_pages_deinit(&table->pages);
-    for (unsigned place = 0; place < SFL_PLACES; place++)
-        sfl_index_deinit(&table->places[place]);
+    sfl_index_deinit(&table->flights);
     for (uint64_t i = 0; i < table->groups.capacity; i++) {
         if (table->groups.slots[i].entry != NULL)
             free_group(table, table->groups.slots[i].entry);
@@ -68,16 +66,27 @@ struct sfl_effect *sfl_step_push(struct sfl_step *step, enum sfl_effect_type typ
     return effect;
 }
 
+struct sfl_flight *sfl_table_next(const struct sfl_table *table, uint64_t hash,
+                                  struct sfl_span group, struct sfl_span key,
+                                  struct sfl_index_walk *walk)
+{
+    struct sfl_flight *flight;
+    while ((flight = sfl_index_next(&table->flights, hash, walk)) != NULL) {
+        if (sfl_span_equal(sfl_flight_key(flight), key) &&
+            sfl_span_equal(sfl_flight_group(flight), group))
+            return flight;
+    }
+    return NULL;
+}
+
 struct sfl_flight *sfl_table_find(const struct sfl_table *table, enum sfl_flight_place place,
                                   uint64_t hash, struct sfl_span group, struct sfl_span key,
                                   uint64_t token)
 {
     struct sfl_index_walk walk = {0};
     struct sfl_flight *flight;
-    while ((flight = sfl_index_next(&table->places[place], hash, &walk)) != NULL) {
-        if (sfl_span_equal(sfl_flight_key(flight), key) &&
-            sfl_span_equal(sfl_flight_group(flight), group) &&
-            (token == 0 || flight->token == token))
+    while ((flight = sfl_table_next(table, hash, group, key, &walk)) != NULL) {
+        if (flight->place == place && (token == 0 || flight->token == token))
             return flight;
     }
     return NULL;
@@ -85,8 +94,7 @@ struct sfl_flight *sfl_table_find(const struct sfl_table *table, enum sfl_flight
 
 void sfl_flight_unplace(struct sfl_table *table, struct sfl_flight *flight)
 {
-    if (flight->place != SFL_PLACE_NOWHERE)
-        sfl_index_remove(&table->places[flight->place], flight->hash, flight);
+    sfl_index_remove(&table->flights, flight->hash, flight);
     flight->place = SFL_PLACE_NOWHERE;
 }
 
@@ -278,14 +286,7 @@ static void forget(struct sfl_step *step, const struct sfl_event *event)
     if (flight) {
         struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RELEASE_HOME);
         effect->flight = running;
-        sfl_flight_unplace(table, running);
-        // Without memory for the index the flight goes on, only a resume does not find it.
-        if (sfl_index_reserve(&table->places[SFL_PLACE_FORGOTTEN])) {
-            running->place = SFL_PLACE_FORGOTTEN;
-            sfl_index_insert(&table->places[SFL_PLACE_FORGOTTEN], running->hash, running);
-        } else {
-            sfl_list_append(&table->unplaced, &running->in_list);
-        }
+        running->place = SFL_PLACE_FORGOTTEN;
     }
     if (flight || retained != NULL)
         SFL_COUNT(table, sfl_table_find_group(table, asked->group), forgets, 1);
@@ -337,27 +338,27 @@ static void tick(struct sfl_step *step)
     }
 }
 
-// Any flight that has no outcome yet; NULL when there is none.
+// Looks at some flights for one that has no outcome yet. NULL: there is none among them.
 static struct sfl_flight *find_unsettled(struct sfl_table *table)
 {
-    static const enum sfl_flight_place places[] = {SFL_PLACE_RUNNING, SFL_PLACE_FORGOTTEN};
-    for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        if (table->places[places[i]].count > 0)
-            return sfl_index_any(&table->places[places[i]], &table->shut_at);
+    for (unsigned i = 0; i < SHUT_LOOKS; i++) {
+        struct sfl_flight *flight = sfl_index_any(&table->flights, &table->shut_at);
+        if (flight->place != SFL_PLACE_RETAINED)
+            return flight;
     }
-    struct sfl_link *link = sfl_list_first(&table->unplaced);
-    return link == NULL ? NULL : SFL_CONTAINER_OF(link, struct sfl_flight, in_list);
+    return NULL;
 }
 
-// Ends one flight that still runs.
+// Ends one flight that still runs, if it finds one.
 static void shut(struct sfl_step *step)
 {
-    struct sfl_flight *flight = find_unsettled(step->table);
-    if (flight == NULL)
+    if (step->table->stats.flights_now == 0)
         return;
-    struct sfl_refusal refusal = {.reason = SFL_REASON_DRAINED};
-    sfl_flight_abort(step, flight, &refusal);
     step->effects->more = true;
+    struct sfl_flight *flight = find_unsettled(step->table);
+    struct sfl_refusal refusal = {.reason = SFL_REASON_DRAINED};
+    if (flight != NULL)
+        sfl_flight_abort(step, flight, &refusal);
 }
 
 static void step_of_caller(struct sfl_step *step, const struct sfl_event *event)
@@ -388,7 +389,7 @@ void sfl_table_step(struct sfl_table *table, const struct sfl_event *event,
     sfl_table_collect(table);
     switch (event->type) {
     case SFL_EVENT_JOIN:
-        sfl_index_prefetch(&table->places[SFL_PLACE_RUNNING], event->hash);
+        sfl_index_prefetch(&table->flights, event->hash);
         sfl_step_join(&step, event);
         break;
     case SFL_EVENT_CHUNK:

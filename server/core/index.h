@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { SFL_INDEX_REACH = 4 }; // most searches end within so many slots
+
 struct sfl_index_slot {
     uint64_t hash;
     void *entry; // NULL: empty
@@ -34,8 +36,11 @@ bool sfl_index_reserve(struct sfl_index *index);
 // Lets the processor fetch the place of a hash from memory while it does something else.
 static inline void sfl_index_prefetch(const struct sfl_index *index, uint64_t hash)
 {
-    if (index->capacity > 0)
-        sfl_prefetch(&index->slots[hash & (index->capacity - 1)]);
+    if (index->capacity == 0)
+        return;
+    const struct sfl_index_slot *slot = &index->slots[hash & (index->capacity - 1)];
+    sfl_prefetch(slot);
+    sfl_prefetch(slot + SFL_INDEX_REACH);
 }
 
 // Adds an entry, after sfl_index_reserve. Equal hashes and equal keys may stand side by side.

@@ -204,7 +204,6 @@ struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_j
         .place = SFL_PLACE_NOWHERE,
         .group = sfl_table_group(table, join->group),
         .due_ms = UINT64_MAX,
-        .slot = flight->slot,
         .on_leader_loss = join->on_leader_loss,
         .max_attempts = join->max_attempts,
         .retain_ms = join->retain_ms,
@@ -225,7 +224,7 @@ struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_j
 static void place_running(struct sfl_table *table, struct sfl_flight *flight)
 {
     flight->place = SFL_PLACE_RUNNING;
-    sfl_index_insert(&table->places[SFL_PLACE_RUNNING], flight->hash, flight);
+    sfl_index_insert(&table->flights, flight->hash, flight);
     SFL_COUNT(table, flight->group, flights_now, 1);
 }
 
@@ -239,7 +238,7 @@ static enum sfl_reason open_flight(struct sfl_step *step, struct sfl_caller *cal
         return SFL_REASON_FLIGHTS_LIMIT;
     enum sfl_reason reason = SFL_REASON_NO_MEMORY;
     struct sfl_flight *flight = NULL;
-    if (sfl_index_reserve(&table->places[SFL_PLACE_RUNNING]))
+    if (sfl_index_reserve(&table->flights))
         flight = sfl_flight_create(table, join, hash);
     if (flight != NULL)
         reason = sfl_caller_attach(step, caller, flight, join);
@@ -278,15 +277,12 @@ static void open_or_refuse(struct sfl_step *step, const struct sfl_event *event)
 static uint64_t newest_token(const struct sfl_table *table, const struct sfl_event *event)
 {
     uint64_t newest = 0;
-    for (unsigned place = 0; place < SFL_PLACES; place++) {
-        struct sfl_index_walk walk = {0};
-        const struct sfl_flight *flight;
-        while ((flight = sfl_index_next(&table->places[place], event->hash, &walk)) != NULL) {
-            if (sfl_span_equal(sfl_flight_key(flight), event->join->key) &&
-                sfl_span_equal(sfl_flight_group(flight), event->join->group) &&
-                flight->token > newest)
-                newest = flight->token;
-        }
+    struct sfl_index_walk walk = {0};
+    const struct sfl_flight *flight;
+    while ((flight = sfl_table_next(table, event->hash, event->join->group, event->join->key,
+                                    &walk)) != NULL) {
+        if (flight->token > newest)
+            newest = flight->token;
     }
     return newest;
 }
@@ -358,25 +354,38 @@ static void resume(struct sfl_step *step, const struct sfl_event *event)
         refuse_fenced(step, event);
 }
 
-// Serves or refuses with a retained outcome. False when there is none that is young enough.
-static bool join_retained(struct sfl_step *step, const struct sfl_event *event)
+// Serves a retained outcome, or refuses it.
+static void join_retained(struct sfl_step *step, const struct sfl_flight *retained,
+                          struct sfl_caller *caller, const struct sfl_join *join)
 {
-    const struct sfl_join *join = event->join;
-    struct sfl_flight *retained =
-        sfl_table_find(step->table, SFL_PLACE_RETAINED, event->hash, join->group, join->key, 0);
-    if (retained == NULL || !is_young_enough(step, retained, join))
-        return false;
     if (fingerprint_differs(retained, join)) {
         struct sfl_refusal refusal = {.reason = SFL_REASON_OTHER_ARGUMENTS};
-        sfl_step_refuse(step, event->caller, &refusal);
-        return true;
+        sfl_step_refuse(step, caller, &refusal);
+        return;
     }
     struct sfl_table *table = step->table;
     SFL_COUNT(table, retained->group, calls, 1);
     SFL_COUNT(table, retained->group, retained_hits, 1);
     SFL_COUNT(table, retained->group, executions_saved, 1);
-    sfl_flight_serve(step, retained, event->caller, false);
-    return true;
+    sfl_flight_serve(step, retained, caller, false);
+}
+
+// What there is for a new caller: a retained outcome that is young enough, or else the flight that
+// runs. NULL when there is neither.
+static struct sfl_flight *find_to_join(const struct sfl_step *step, const struct sfl_event *event)
+{
+    const struct sfl_join *join = event->join;
+    struct sfl_flight *running = NULL;
+    struct sfl_flight *flight;
+    struct sfl_index_walk walk = {0};
+    while ((flight = sfl_table_next(step->table, event->hash, join->group, join->key, &walk)) !=
+           NULL) {
+        if (flight->place == SFL_PLACE_RETAINED && is_young_enough(step, flight, join))
+            return flight;
+        if (flight->place == SFL_PLACE_RUNNING)
+            running = flight;
+    }
+    return running;
 }
 
 void sfl_step_join(struct sfl_step *step, const struct sfl_event *event)
@@ -392,17 +401,15 @@ void sfl_step_join(struct sfl_step *step, const struct sfl_event *event)
         resume(step, event);
         return;
     }
-    if (join_retained(step, event))
-        return;
-    if (step->table->draining) {
+    struct sfl_flight *found = find_to_join(step, event);
+    if (found != NULL && found->place == SFL_PLACE_RETAINED) {
+        join_retained(step, found, event->caller, join);
+    } else if (step->table->draining) {
         refusal.reason = SFL_REASON_DRAINING;
         sfl_step_refuse(step, event->caller, &refusal);
-        return;
-    }
-    struct sfl_flight *running =
-        sfl_table_find(step->table, SFL_PLACE_RUNNING, event->hash, join->group, join->key, 0);
-    if (running != NULL)
-        join_running(step, running, event->caller, join);
-    else
+    } else if (found != NULL) {
+        join_running(step, found, event->caller, join);
+    } else {
         open_or_refuse(step, event);
+    }
 }

@@ -43,22 +43,16 @@ bool sfl_table_visit(const struct sfl_table *table, uint64_t now_ms,
                      bool (*visit)(void *context, const struct sfl_flight_view *view),
                      void *context)
 {
-    while (cursor->place < SFL_PLACES) {
-        const struct sfl_index *index = &table->places[cursor->place];
-        for (; cursor->slot < index->capacity; cursor->slot++) {
-            if (slots-- == 0)
-                return true;
-            const struct sfl_flight *flight = index->slots[cursor->slot].entry;
-            if (flight == NULL)
-                continue;
-            struct sfl_flight_view view = view_of(flight, now_ms);
-            if (!visit(context, &view)) {
-                cursor->slot++;
-                return true;
-            }
-        }
-        cursor->place++;
-        cursor->slot = 0;
+    const struct sfl_index *index = &table->flights;
+    while (cursor->slot < index->capacity) {
+        if (slots-- == 0)
+            return true;
+        const struct sfl_flight *flight = index->slots[cursor->slot++].entry;
+        if (flight == NULL)
+            continue;
+        struct sfl_flight_view view = view_of(flight, now_ms);
+        if (!visit(context, &view))
+            return true;
     }
     return false;
 }

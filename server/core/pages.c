@@ -5,21 +5,21 @@
 
 #include <assert.h>
 
-enum { CHUNK_PAGES_MAX = 1024 }; // 16 MiB
-
-static const uint64_t ALL_USED = UINT64_MAX;
+enum {
+    CHUNK_PAGES_MAX = 4096, // 16 MiB
+    ALL_USED = (1 << SFL_PAGE_FLIGHTS) - 1,
+};
 
 struct sfl_chunk_of_pages {
     struct sfl_page *pages;
     uint64_t page_count;
     uint64_t begun; // pages beyond have never been touched
-    uint64_t flights;
+    uint64_t in_use; // pages with flights
 };
 
 static size_t chunk_size(uint64_t page_count)
 {
-    return sizeof(struct sfl_chunk_of_pages) + SFL_CACHE_LINE +
-           page_count * sizeof(struct sfl_page);
+    return sizeof(struct sfl_chunk_of_pages) + (page_count + 1) * sizeof(struct sfl_page);
 }
 
 void sfl_pages_init(struct sfl_pages *pages, const struct sfl_allocator *allocator,
@@ -38,9 +38,9 @@ static struct sfl_chunk_of_pages *create_chunk(struct sfl_pages *pages)
     struct sfl_chunk_of_pages *chunk = sfl_alloc(pages->allocator, chunk_size(page_count));
     if (chunk == NULL)
         return NULL;
-    uintptr_t after = (uintptr_t)(chunk + 1) + SFL_CACHE_LINE - 1;
+    uintptr_t after = (uintptr_t)(chunk + 1) + SFL_PAGE_BYTES - 1;
     *chunk = (struct sfl_chunk_of_pages){
-        .pages = (struct sfl_page *)(after - after % SFL_CACHE_LINE),
+        .pages = (struct sfl_page *)(after - after % SFL_PAGE_BYTES),
         .page_count = page_count,
     };
     pages->page_count += page_count;
@@ -87,6 +87,13 @@ static struct sfl_page *begin_page(struct sfl_pages *pages)
     return page;
 }
 
+static void use_page(struct sfl_pages *pages, struct sfl_page *page)
+{
+    page->chunk->in_use++;
+    if (page->chunk == pages->spare)
+        pages->spare = NULL;
+}
+
 struct sfl_flight *sfl_pages_take(struct sfl_pages *pages)
 {
     struct sfl_link *last = sfl_list_last(&pages->open);
@@ -94,16 +101,14 @@ struct sfl_flight *sfl_pages_take(struct sfl_pages *pages)
         last == NULL ? begin_page(pages) : SFL_CONTAINER_OF(last, struct sfl_page, in_open);
     if (page == NULL)
         return NULL;
-    unsigned slot = (unsigned)__builtin_ctzll(~page->used);
-    page->used |= UINT64_C(1) << slot;
+    if (page->used == 0)
+        use_page(pages, page);
+    unsigned slot = (unsigned)__builtin_ctz(~page->used);
+    page->used |= 1U << slot;
     if (page->used == ALL_USED)
         sfl_link_remove(&page->in_open);
-    page->chunk->flights++;
-    if (page->chunk == pages->spare)
-        pages->spare = NULL;
     struct sfl_flight *flight = &page->flights[slot];
     ASAN_UNPOISON_MEMORY_REGION(flight, sizeof(*flight));
-    flight->slot = (uint8_t)slot;
     return flight;
 }
 
@@ -126,10 +131,12 @@ void sfl_pages_give(struct sfl_pages *pages, struct sfl_flight *flight)
     struct sfl_page *page = sfl_page_of(flight);
     if (page->used == ALL_USED)
         sfl_list_append(&pages->open, &page->in_open);
-    page->used &= ~(UINT64_C(1) << flight->slot);
+    page->used &= ~(1U << (flight - page->flights));
     ASAN_POISON_MEMORY_REGION(flight, sizeof(*flight));
-    page->chunk->flights--;
-    if (page->chunk->flights == 0)
+    if (page->used > 0)
+        return;
+    page->chunk->in_use--;
+    if (page->chunk->in_use == 0)
         keep_or_free(pages, page->chunk);
 }
 
@@ -144,8 +151,8 @@ void sfl_flight_arm(struct sfl_pages *pages, struct sfl_flight *flight, uint64_t
 static struct sfl_flight *earliest_in(struct sfl_page *page)
 {
     struct sfl_flight *earliest = NULL;
-    for (uint64_t left = page->used; left != 0; left &= left - 1) {
-        struct sfl_flight *flight = &page->flights[__builtin_ctzll(left)];
+    for (unsigned left = page->used; left != 0; left &= left - 1) {
+        struct sfl_flight *flight = &page->flights[__builtin_ctz(left)];
         if (earliest == NULL || flight->due_ms < earliest->due_ms)
             earliest = flight;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where flights live: in pages of 64, so that flights are found, freed and timed without touching
-// any other flight.
+// Where flights live: in pages of 15, so that flights are found, freed and timed without touching
+// any other flight. A page is one of the processor's, with its own head: what is known of a flight's
+// address leads to the head, and who reaches one reaches the other.
 //
 // The timing wheel knows pages, not flights: a page is armed for a time at or before the earliest
 // deadline of its flights. A deadline that goes away costs nothing then; the page notices when its
@@ -11,17 +12,18 @@
 
 #include "core/flight.h"
 
-enum { SFL_PAGE_FLIGHTS = 64, SFL_CACHE_LINE = 64 };
+enum { SFL_PAGE_BYTES = 4096, SFL_PAGE_FLIGHTS = 15, SFL_CACHE_LINE = 64 };
 
 struct sfl_chunk_of_pages;
 
 struct sfl_page {
     struct sfl_deadline deadline;
     struct sfl_chunk_of_pages *chunk;
-    uint64_t used;           // a bit for each flight
     struct sfl_link in_open; // linked when there is room for a flight
-    _Alignas(SFL_CACHE_LINE) struct sfl_flight flights[SFL_PAGE_FLIGHTS];
+    unsigned used;           // a bit for each flight
+    _Alignas(sizeof(struct sfl_flight)) struct sfl_flight flights[SFL_PAGE_FLIGHTS];
 };
+_Static_assert(sizeof(struct sfl_page) == SFL_PAGE_BYTES, "a page is found by a flight's address");
 
 struct sfl_pages {
     const struct sfl_allocator *allocator;
@@ -39,14 +41,14 @@ void sfl_pages_init(struct sfl_pages *pages, const struct sfl_allocator *allocat
 // All flights must have been given back.
 void sfl_pages_deinit(struct sfl_pages *pages);
 
-// Room for a flight, not cleared but for its `slot`; NULL when there is no memory.
+// Room for a flight, not cleared; NULL when there is no memory.
 struct sfl_flight *sfl_pages_take(struct sfl_pages *pages);
 
 void sfl_pages_give(struct sfl_pages *pages, struct sfl_flight *flight);
 
 static inline struct sfl_page *sfl_page_of(struct sfl_flight *flight)
 {
-    return SFL_CONTAINER_OF(flight - flight->slot, struct sfl_page, flights);
+    return (struct sfl_page *)((uintptr_t)flight & ~(uintptr_t)(SFL_PAGE_BYTES - 1));
 }
 
 // Sets or moves the flight's deadline. To disarm it, set its due_ms to UINT64_MAX.

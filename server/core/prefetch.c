@@ -4,43 +4,43 @@
 #include "base/prefetch.h"
 #include "core/step.h"
 
-static void prefetch_flight(const struct sfl_flight *flight)
+enum { OUTCOME_BYTES = 256 }; // with the beginning of its value
+
+static void prefetch_bytes(const void *memory, size_t size)
 {
-    for (size_t at = 0; at < sizeof(*flight); at += SFL_CACHE_LINE)
-        sfl_prefetch((const uint8_t *)flight + at);
+    for (size_t at = 0; at < size; at += SFL_CACHE_LINE)
+        sfl_prefetch((const uint8_t *)memory + at);
 }
 
 void sfl_flight_prefetch_end(const struct sfl_table *table, struct sfl_flight *flight)
 {
-    if (flight->place != SFL_PLACE_NOWHERE)
-        sfl_index_prefetch(&table->places[flight->place], flight->hash);
+    sfl_index_prefetch(&table->flights, flight->hash);
     sfl_prefetch(sfl_page_of(flight));
 }
 
-static void prefetch_key(const struct sfl_index *index, uint64_t hash, enum sfl_ahead ahead)
+void sfl_table_prefetch_key(const struct sfl_table *table, uint64_t hash, enum sfl_ahead ahead)
 {
-    if (index->count == 0)
-        return;
     if (ahead == SFL_AHEAD_FAR) {
-        sfl_index_prefetch(index, hash);
+        sfl_index_prefetch(&table->flights, hash);
         return;
     }
     struct sfl_index_walk walk = {0};
-    const struct sfl_flight *flight = sfl_index_next(index, hash, &walk);
-    if (flight != NULL)
-        prefetch_flight(flight);
+    const struct sfl_flight *flight = sfl_index_next(&table->flights, hash, &walk);
+    if (flight == NULL)
+        return;
+    if (ahead == SFL_AHEAD_NEAR)
+        prefetch_bytes(flight, sizeof(*flight));
+    else if (flight->outcome != NULL)
+        prefetch_bytes(flight->outcome, OUTCOME_BYTES);
 }
 
-void sfl_table_prefetch(const struct sfl_table *table, const struct sfl_event *event,
-                        enum sfl_ahead ahead)
+void sfl_table_prefetch_caller(const struct sfl_table *table, const struct sfl_caller *caller,
+                               enum sfl_ahead ahead)
 {
-    if (event->type == SFL_EVENT_JOIN || event->type == SFL_EVENT_FORGET) {
-        prefetch_key(&table->places[SFL_PLACE_RUNNING], event->hash, ahead);
-        prefetch_key(&table->places[SFL_PLACE_RETAINED], event->hash, ahead);
-    } else if (event->caller != NULL && sfl_caller_is_joined(event->caller)) {
-        if (ahead == SFL_AHEAD_FAR)
-            prefetch_flight(event->caller->flight);
-        else
-            sfl_flight_prefetch_end(table, event->caller->flight);
-    }
+    if (!sfl_caller_is_joined(caller))
+        return;
+    if (ahead == SFL_AHEAD_FAR)
+        prefetch_bytes(caller->flight, sizeof(*caller->flight));
+    else if (ahead == SFL_AHEAD_NEAR)
+        sfl_flight_prefetch_end(table, caller->flight);
 }

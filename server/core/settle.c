@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-// The flight runs no more: it is in no index, has no leader, owes nobody a lead.
+// The flight runs no more: it has no leader, and owes nobody a lead. It still has its place.
 static void stop_running(struct sfl_step *step, struct sfl_flight *flight)
 {
     struct sfl_table *table = step->table;
@@ -13,9 +13,7 @@ static void stop_running(struct sfl_step *step, struct sfl_flight *flight)
         struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RELEASE_HOME);
         effect->flight = flight;
     }
-    sfl_flight_unplace(table, flight);
     flight->due_ms = UINT64_MAX;
-    sfl_link_remove(&flight->in_list);
     sfl_usage_give(&table->usage->flights, 1);
     SFL_COUNT(table, flight->group, flights_now, -1);
 
@@ -45,8 +43,6 @@ static bool take_room(struct sfl_table *table, const struct sfl_outcome *outcome
 {
     struct sfl_usage *usage = table->usage;
     uint64_t bytes = sfl_outcome_held_bytes(outcome);
-    if (!sfl_index_reserve(&table->places[SFL_PLACE_RETAINED]))
-        return false;
     if (!sfl_usage_take(&usage->retained, 1, table->limits->flights_max))
         return false;
     if (sfl_usage_take(&usage->retained_bytes, bytes, table->limits->retained_bytes_max))
@@ -61,13 +57,12 @@ static void give_room(struct sfl_table *table, const struct sfl_outcome *outcome
     sfl_usage_give(&table->usage->retained_bytes, sfl_outcome_held_bytes(outcome));
 }
 
-// Puts a flight, whose outcome is set, in place as retained. The room has been taken.
-static void place_retained(struct sfl_table *table, struct sfl_flight *flight, uint64_t until_ms)
+// Makes a flight of the index, whose outcome is set, a retained one. The room has been taken.
+static void retain(struct sfl_table *table, struct sfl_flight *flight, uint64_t until_ms)
 {
     flight->state = SFL_FLIGHT_RETAINED;
     flight->place = SFL_PLACE_RETAINED;
     flight->retained_until_ms = until_ms;
-    sfl_index_insert(&table->places[SFL_PLACE_RETAINED], flight->hash, flight);
     sfl_flight_arm(&table->pages, flight, until_ms);
     SFL_COUNT(table, flight->group, retained_now, 1);
 }
@@ -79,9 +74,10 @@ static struct sfl_flight *find_older(const struct sfl_table *table, const struct
                           sfl_flight_key(flight), 0);
 }
 
-static void retain_if_asked(struct sfl_step *step, struct sfl_flight *flight, bool forgotten)
+static void retain_if_asked(struct sfl_step *step, struct sfl_flight *flight)
 {
     struct sfl_outcome *outcome = flight->outcome;
+    bool forgotten = flight->place != SFL_PLACE_RUNNING;
     if (outcome->retain_ms == 0 || forgotten)
         return;
     // The older one makes room first: it is replaced in any case.
@@ -93,7 +89,7 @@ static void retain_if_asked(struct sfl_step *step, struct sfl_flight *flight, bo
         SFL_COUNT(step->table, flight->group, retain_refused, 1);
         return;
     }
-    place_retained(step->table, flight, step->now_ms + outcome->retain_ms);
+    retain(step->table, flight, step->now_ms + outcome->retain_ms);
     struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RETAIN);
     effect->flight = flight;
 }
@@ -122,7 +118,6 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
                        struct sfl_outcome *outcome, struct sfl_caller *leader)
 {
     struct sfl_table *table = step->table;
-    bool forgotten = flight->place != SFL_PLACE_RUNNING;
     stop_running(step, flight);
     sfl_value_unref(flight->value);
     flight->value = NULL;
@@ -138,7 +133,9 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
     flight->retained_until_ms = 0;
     flight->callers = flight->follower_count + 1;
     SFL_COUNT(table, flight->group, executions_saved, flight->follower_count);
-    retain_if_asked(step, flight, forgotten);
+    retain_if_asked(step, flight);
+    if (flight->state == SFL_FLIGHT_SETTLED)
+        sfl_flight_unplace(table, flight);
     sfl_flight_account(table, flight);
 
     if (leader != NULL) {
@@ -158,6 +155,7 @@ void sfl_flight_abort(struct sfl_step *step, struct sfl_flight *flight,
         sfl_step_refuse(step, leader, refusal);
     }
     stop_running(step, flight);
+    sfl_flight_unplace(step->table, flight);
     sfl_outcome_unref(flight->kept);
     flight->kept = NULL;
     sfl_flight_drop_value(step->table, flight);
@@ -231,6 +229,8 @@ bool sfl_table_restore(struct sfl_table *table, const struct sfl_join *join, uin
     if (retained_until_ms <= now_ms ||
         sfl_table_find(table, SFL_PLACE_RETAINED, hash, join->group, join->key, 0) != NULL)
         return false;
+    if (!sfl_index_reserve(&table->flights))
+        return false;
     struct sfl_flight *flight = sfl_flight_create(table, join, hash);
     if (flight == NULL)
         return false;
@@ -244,7 +244,8 @@ bool sfl_table_restore(struct sfl_table *table, const struct sfl_join *join, uin
     flight->ended_at_ms = ended_at_ms;
     flight->attempt = outcome->attempt;
     flight->token = outcome->token;
-    place_retained(table, flight, retained_until_ms);
+    sfl_index_insert(&table->flights, hash, flight);
+    retain(table, flight, retained_until_ms);
     sfl_flight_account(table, flight);
     return true;
 }

@@ -29,12 +29,17 @@ struct sfl_step {
 
 struct sfl_effect *sfl_step_push(struct sfl_step *step, enum sfl_effect_type type);
 
+// Walks the flights of a key, whatever their place, as sfl_index_next does.
+struct sfl_flight *sfl_table_next(const struct sfl_table *table, uint64_t hash,
+                                  struct sfl_span group, struct sfl_span key,
+                                  struct sfl_index_walk *walk);
+
 // The first flight of this place and key; with `token` above 0, the first that has this token.
 struct sfl_flight *sfl_table_find(const struct sfl_table *table, enum sfl_flight_place place,
                                   uint64_t hash, struct sfl_span group, struct sfl_span key,
                                   uint64_t token);
 
-// Takes a flight out of the index that it stands in.
+// Takes a flight out of the index.
 void sfl_flight_unplace(struct sfl_table *table, struct sfl_flight *flight);
 
 // Brings the group's bytes_now up to date after the flight's values changed.

@@ -141,7 +141,8 @@ enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct
     uint64_t texts_bytes = texts == NULL ? 0 : texts->size;
     if (!sfl_usage_take(&usage->held_bytes, texts_bytes, limits->held_bytes_max))
         return SFL_REASON_HELD_LIMIT;
-    struct sfl_outcome *outcome = sfl_alloc(allocator, sizeof(*outcome));
+    struct sfl_outcome *outcome =
+        value != NULL ? &value->outcome : sfl_alloc(allocator, sizeof(*outcome));
     if (outcome == NULL) {
         sfl_usage_give(&usage->held_bytes, texts_bytes);
         return SFL_REASON_NO_MEMORY;
@@ -218,8 +219,10 @@ void sfl_outcome_unref(struct sfl_outcome *outcome)
         return;
     sfl_usage_give(&outcome->usage->held_bytes, texts_size(outcome));
     sfl_bytes_unref(outcome->texts);
-    sfl_value_unref(outcome->value);
-    sfl_free(outcome->allocator, outcome, sizeof(*outcome));
+    if (outcome->value != NULL)
+        sfl_value_unref(outcome->value);
+    else
+        sfl_free(outcome->allocator, outcome, sizeof(*outcome));
 }
 
 uint64_t sfl_outcome_held_bytes(const struct sfl_outcome *outcome)

@@ -7,6 +7,30 @@
 #include "core/limits.h"
 #include "core/reason.h"
 
+enum sfl_outcome_kind {
+    SFL_OUTCOME_OK = 1,
+    SFL_OUTCOME_ERROR = 2,
+    SFL_OUTCOME_PANIC = 3,
+    SFL_OUTCOME_ABANDONED = 4,
+};
+
+struct sfl_value;
+
+// How an attempt ended. Never changed once made; shared by all that receive it, from any thread. It
+// stands in the memory of its value, if it has one, so that both are made and found together.
+struct sfl_outcome {
+    atomic_uint references;
+    const struct sfl_allocator *allocator;
+    struct sfl_usage *usage;
+    enum sfl_outcome_kind kind;
+    uint32_t attempt;
+    uint64_t token;
+    uint64_t retain_ms; // how long its leader wants it retained; 0 = not
+    uint64_t value_bytes;
+    struct sfl_value *value; // its first value_bytes bytes; NULL when there are none
+    struct sfl_bytes *texts; // code, message, type, stack, details as the transport encoded them
+};
+
 // A part of a value. All blocks but the last are full.
 struct sfl_block {
     struct sfl_block *next;
@@ -18,7 +42,8 @@ struct sfl_block {
 // Grows at its end only, under its shard's lock. A reader that was told (under a lock) that the
 // value has `size` bytes may read those without any lock for as long as it holds a reference.
 struct sfl_value {
-    atomic_uint references;
+    struct sfl_outcome outcome; // of the attempt, once there is one
+    atomic_uint references;     // the outcome has one
     const struct sfl_allocator *allocator;
     struct sfl_usage *usage; // held_bytes is charged with every byte until the value is freed
     uint64_t size;
@@ -54,27 +79,6 @@ struct sfl_value_cursor {
 struct sfl_span sfl_value_read(const struct sfl_value *value, uint64_t size,
                                struct sfl_value_cursor *cursor, size_t max);
 
-enum sfl_outcome_kind {
-    SFL_OUTCOME_OK = 1,
-    SFL_OUTCOME_ERROR = 2,
-    SFL_OUTCOME_PANIC = 3,
-    SFL_OUTCOME_ABANDONED = 4,
-};
-
-// How an attempt ended. Never changed once made; shared by all that receive it, from any thread.
-struct sfl_outcome {
-    atomic_uint references;
-    const struct sfl_allocator *allocator;
-    struct sfl_usage *usage;
-    enum sfl_outcome_kind kind;
-    uint32_t attempt;
-    uint64_t token;
-    uint64_t retain_ms; // how long its leader wants it retained; 0 = not
-    uint64_t value_bytes;
-    struct sfl_value *value; // its first value_bytes bytes; NULL when there are none
-    struct sfl_bytes *texts; // code, message, type, stack, details as the transport encoded them
-};
-
 // An outcome that was kept elsewhere, with one reference. SFL_REASON_NONE, or HELD_LIMIT,
 // VALUE_LIMIT, NO_MEMORY.
 struct sfl_outcome_parts {
@@ -93,7 +97,8 @@ struct sfl_outcome *sfl_outcome_ref(struct sfl_outcome *outcome);
 void sfl_outcome_unref(struct sfl_outcome *outcome);
 
 // Makes the outcome of an attempt with one reference; takes over the reference to `value` (which
-// may be NULL) and one more to `texts` on success. SFL_REASON_NONE, or HELD_LIMIT, NO_MEMORY.
+// has no outcome yet, and may be NULL) and one more to `texts` on success. SFL_REASON_NONE, or
+// HELD_LIMIT, NO_MEMORY.
 enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct sfl_usage *usage,
                                    const struct sfl_limits *limits, struct sfl_value *value,
                                    struct sfl_bytes *texts, struct sfl_outcome **outcome_out);

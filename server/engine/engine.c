@@ -12,6 +12,7 @@
 enum {
     CACHE_LINE = 64,
     VISIT_SLOTS = 512, // places of a table that a listing looks at under one lock
+    LARGE = 16384,     // flights and outcomes, which are more than a processor's own cache holds
     // A tick comes at least so often, so that far deadlines, such as every flight's run_limit, need
     // not ask for one.
     TICK_MS_MAX = 10000,
@@ -274,6 +275,39 @@ static void on_answer(void *context, void *ticket, const struct sfl_home_answer 
         .home = {.flight = flight, .found = answer->found, .token = answer->token},
     };
     (void)run(shard_of(context, flight->hash), &event, NULL);
+}
+
+bool sfl_engine_is_large(struct sfl_engine *engine)
+{
+    const struct sfl_usage *usage = &engine->usage;
+    return atomic_load_explicit(&usage->flights, memory_order_relaxed) +
+               atomic_load_explicit(&usage->retained, memory_order_relaxed) >
+           LARGE;
+}
+
+void sfl_engine_announce(struct sfl_engine *engine, const struct sfl_announced *steps,
+                         unsigned count)
+{
+    static const enum sfl_ahead all[] = {SFL_AHEAD_FAR, SFL_AHEAD_NEAR, SFL_AHEAD_NEXT};
+    uint64_t hashes[SFL_ANNOUNCED_MAX];
+    assert(count <= SFL_ANNOUNCED_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        if (steps[i].member == NULL)
+            hashes[i] = sfl_hash(&engine->secret, steps[i].group, steps[i].key);
+    }
+    for (unsigned n = 0; n < sizeof(all) / sizeof(all[0]); n++) {
+        for (unsigned i = 0; i < count; i++) {
+            const struct sfl_member *member = steps[i].member;
+            struct sfl_shard *shard = member == NULL ? shard_of(engine, hashes[i]) : member->shard;
+            if (pthread_mutex_trylock(&shard->lock) != 0)
+                continue; // a hint is not worth waiting for
+            if (member == NULL)
+                sfl_table_prefetch_key(&shard->table, hashes[i], all[n]);
+            else
+                sfl_table_prefetch_caller(&shard->table, &member->caller, all[n]);
+            pthread_mutex_unlock(&shard->lock);
+        }
+    }
 }
 
 void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,

@@ -77,6 +77,23 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
 // Every member must have left before.
 void sfl_engine_destroy(struct sfl_engine *engine);
 
+// One of the steps that a message brings: of a member that has joined, or the join of a key.
+struct sfl_announced {
+    struct sfl_member *member; // NULL: a join
+    struct sfl_span group;
+    struct sfl_span key;
+};
+enum { SFL_ANNOUNCED_MAX = 32 };
+
+// True when so much is known that most of it is far from the processor. Only then is it worth while
+// to announce steps.
+bool sfl_engine_is_large(struct sfl_engine *engine);
+
+// Fetches from memory, all at once, what up to SFL_ANNOUNCED_MAX steps will touch one after the
+// other. Everything is borrowed. A hint: the steps themselves may come or not, in any order.
+void sfl_engine_announce(struct sfl_engine *engine, const struct sfl_announced *steps,
+                         unsigned count);
+
 // Joins a fresh member. Ends in lead, follow, result or refuse, at once or (with a coordinator that
 // answers late) later.
 void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,

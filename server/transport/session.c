@@ -343,14 +343,49 @@ static void handle(struct session *session, struct sfl_request *request, uint64_
         sfl_call_step(call, engine, request, now_ms);
 }
 
+static void announce(const struct session *session, const struct sfl_request *requests,
+                     unsigned count)
+{
+    struct sfl_announced steps[SFL_ANNOUNCED_MAX];
+    unsigned known = 0;
+    for (unsigned i = 0; i < count; i++) {
+        const struct sfl_request *request = &requests[i];
+        struct sfl_call *call =
+            request->type == SFL_REQUEST_JOIN ? NULL : find_call(session, request->id);
+        if (call != NULL)
+            steps[known++] = (struct sfl_announced){.member = &call->member};
+        else if (request->type == SFL_REQUEST_JOIN)
+            steps[known++] = (struct sfl_announced){.group = request->join.group,
+                                                    .key = request->join.key};
+    }
+    sfl_engine_announce(session->outbox.transport->engine, steps, known);
+}
+
+// Reads some requests off the front of a message. Fewer than there is room for: that was all, or
+// the message is malformed; then the fault of the request after the last one says so.
+static unsigned read_some(struct sfl_span *message, struct sfl_request *requests)
+{
+    unsigned count = 0;
+    while (count < SFL_ANNOUNCED_MAX && sfl_decode_session_next(message, &requests[count]))
+        count++;
+    return count;
+}
+
 static void handle_all(struct session *session, struct sfl_span message)
 {
-    struct sfl_request request;
+    struct sfl_request requests[SFL_ANNOUNCED_MAX];
     uint64_t now_ms = sfl_clock_now_ms();
-    while (!session->is_over && sfl_decode_session_next(&message, &request))
-        handle(session, &request, now_ms);
-    if (!session->is_over && request.fault.what != NULL)
-        fail_stream(session, SFL_INVALID_ARGUMENT, &request.fault);
+    bool is_large = sfl_engine_is_large(session->outbox.transport->engine);
+    unsigned count;
+    do {
+        count = read_some(&message, requests);
+        if (is_large)
+            announce(session, requests, count);
+        for (unsigned i = 0; i < count && !session->is_over; i++)
+            handle(session, &requests[i], now_ms);
+    } while (count == SFL_ANNOUNCED_MAX && !session->is_over);
+    if (!session->is_over && requests[count].fault.what != NULL)
+        fail_stream(session, SFL_INVALID_ARGUMENT, &requests[count].fault);
 }
 
 static void on_message(void *context, struct sfl_span message)

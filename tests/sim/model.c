@@ -335,10 +335,9 @@ void model_view(struct model *model, const struct sfl_flight_view *view)
         view_retained(model, key, view);
         return;
     }
-    // Those that must be listed come before those that only may be.
-    for (int n = 0; n < 2 * model->flights_top; n++) {
-        struct model_flight *flight = &model->flight[n % model->flights_top];
-        if (flight->perhaps_lost == (n >= model->flights_top) && fits(model, flight, key, view)) {
+    for (int f = 0; f < model->flights_top; f++) {
+        struct model_flight *flight = &model->flight[f];
+        if (fits(model, flight, key, view)) {
             flight->seen = true;
             return;
         }
@@ -356,7 +355,7 @@ void model_view_end(struct model *model)
     for (int f = 0; f < model->flights_top; f++) {
         const struct model_flight *flight = &model->flight[f];
         bool runs = flight->state != MODEL_UNUSED && flight->state != MODEL_ENDED;
-        if (runs && !flight->seen && !flight->perhaps_lost)
+        if (runs && !flight->seen)
             model_fail(model, "flight %d of key %u is not listed", f, flight->key);
         if (runs && !flight->forgotten && ++indexed[flight->key] > 1)
             model_fail(model, "two flights of key %u may be joined", flight->key);

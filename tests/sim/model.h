@@ -122,7 +122,6 @@ struct model_flight {
     unsigned key;
     const void *core; // which object of the core it is, to know it again
     bool forgotten;
-    bool perhaps_lost; // forgotten without memory: a resume may not find it
     bool home_owed;
     struct wish wish; // the opener's
     int leader;
@@ -189,8 +188,6 @@ struct model {
     // Told by the run before an event is played: what the core could not do for want of memory or
     // room, which no model can foresee.
     enum sfl_reason denied; // NONE, or what the event's caller was refused with
-    uint64_t denied_by;     // the second number of that refusal: the token that counts now
-    bool retain_denied;     // the outcome was not retained
     bool memory_failed;     // a request failed in this step
     bool held_is_full;      // what the event brings does not fit into held_bytes_max
     void *run;

@@ -96,8 +96,6 @@ static bool retain(struct model *model, const struct model_flight *flight,
         model_drop(model, flight->key);
     bool room = model->retained < model->limits->flights_max &&
                 model->retained_bytes + bytes <= model->limits->retained_bytes_max;
-    if (room && model->retain_denied && model->memory_failed)
-        room = false;
     if (!room) {
         model_group_stats(model, flight->key)->retain_refused++;
         return false;

@@ -201,8 +201,7 @@ static void resume(struct model *model, int c, const struct wish *wish)
     for (int f = 0; f < model->flights_top; f++) {
         struct model_flight *flight = &model->flight[f];
         bool is_led = flight->state == MODEL_LED || flight->state == MODEL_ORPHANED;
-        bool is_found = !flight->perhaps_lost || model->denied != SFL_REASON_FENCED;
-        if (is_led && flight->key == wish->key && flight->token == token && is_found) {
+        if (is_led && flight->key == wish->key && flight->token == token) {
             take_over(model, c, f, wish);
             return;
         }
@@ -217,8 +216,7 @@ static void resume(struct model *model, int c, const struct wish *wish)
     for (int f = 0; f < model->flights_top; f++) {
         const struct model_flight *flight = &model->flight[f];
         bool runs = flight->state != MODEL_UNUSED && flight->state != MODEL_ENDED;
-        bool is_known = !flight->perhaps_lost || flight->token == model->denied_by;
-        if (runs && flight->key == wish->key && is_known && flight->token > newer)
+        if (runs && flight->key == wish->key && flight->token > newer)
             newer = flight->token;
     }
     model_group_stats(model, wish->key)->fenced++;
@@ -548,7 +546,6 @@ struct sfl_forgotten model_forget(struct model *model, unsigned key, bool if_uns
     if (f != NOBODY && !(if_unshared && model->flight[f].follower_count > 0)) {
         struct model_flight *flight = &model->flight[f];
         flight->forgotten = true;
-        flight->perhaps_lost = model->memory_failed;
         model_expect_notice(model, SFL_EFFECT_RELEASE_HOME, flight->core);
         forgotten.flight = true;
     }

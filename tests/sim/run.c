@@ -223,6 +223,18 @@ static struct carry_sink sink_of(struct run *run)
                                on_audience, on_result, on_refuse, on_forgotten, on_flight};
 }
 
+// Nothing may come of it.
+static void announce(const struct sfl_table *table, const struct sfl_event *event)
+{
+    static const enum sfl_ahead all[] = {SFL_AHEAD_FAR, SFL_AHEAD_NEAR, SFL_AHEAD_NEXT};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (event->type == SFL_EVENT_JOIN || event->type == SFL_EVENT_FORGET)
+            sfl_table_prefetch_key(table, event->hash, all[i]);
+        else if (event->caller != NULL)
+            sfl_table_prefetch_caller(table, event->caller, all[i]);
+    }
+}
+
 void run_observe(struct run *run, const struct sfl_event *event, struct sfl_effects *effects_out)
 {
     uint64_t failures = run->memory.failures;
@@ -239,30 +251,19 @@ void run_observe(struct run *run, const struct sfl_event *event, struct sfl_effe
     bool may_cross = run->climate.clocks_cross && run->table.now_ms == run->now_ms;
     if (may_cross && choice_one_in(&run->choice, 3))
         played.now_ms -= choice_below(&run->choice, 40);
-    sfl_table_prefetch(&run->table, &played, SFL_AHEAD_FAR);
-    sfl_table_prefetch(&run->table, &played, SFL_AHEAD_NEAR);
+    announce(&run->table, &played);
     sfl_table_step(&run->table, &played, effects_out);
     carry_out(effects_out, &sink);
 
     struct model *model = &run->model;
     model->memory_failed = run->memory.failures > failures;
     model->denied = SFL_REASON_NONE;
-    model->retain_denied = false;
     for (unsigned i = 0; i < run->heard_count; i++) {
         const struct heard *heard = &run->heard[i];
-        if (heard->what != HEARD_WORD)
-            continue;
-        if (event->caller != NULL && heard->c == number_of(run, event->caller) &&
-            heard->word.told == TOLD_REFUSE) {
+        if (heard->what == HEARD_WORD && event->caller != NULL &&
+            heard->c == number_of(run, event->caller) && heard->word.told == TOLD_REFUSE)
             model->denied = heard->word.reason;
-            model->denied_by = heard->word.b;
-        }
-        if (heard->word.flags & WORD_RETAIN_REFUSED)
-            model->retain_denied = true;
     }
-    // A kept error is retained while nobody is told so in this step.
-    if (model->memory_failed && run->table.stats.retain_refused > model_stats(model).retain_refused)
-        model->retain_denied = true;
 }
 
 // Comparing.

@@ -2,6 +2,8 @@
 // Draining, and the end of it.
 #include "support/world.h"
 
+#include <stdio.h>
+
 static void the_server_drains_new_joins_are_unavailable_and_running_flights_may_end(void **state)
 {
     (void)state;
@@ -85,6 +87,40 @@ static void a_home_that_is_found_after_the_end_finds_nobody(void **state)
     world_close(w);
 }
 
+// As a data file brings them.
+static void retain_many(struct world *w, const char *prefix)
+{
+    for (unsigned i = 0; i < 500; i++) {
+        char key[16];
+        struct sfl_outcome *outcome = NULL;
+        snprintf(key, sizeof(key), "%s%u", prefix, i);
+        struct sfl_join join = {.group = sfl_span_of_text("g"), .key = sfl_span_of_text(key)};
+        assert_int_equal(sfl_outcome_create(&world_memory(w)->allocator, world_table(w)->usage,
+                                            world_limits(w), NULL, NULL, &outcome),
+                         SFL_REASON_NONE);
+        assert_true(sfl_table_restore(world_table(w), &join, world_hash("g", key), outcome, 1, 0,
+                                      1000, 0));
+    }
+}
+
+static void flights_end_among_however_many_retained_outcomes(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    retain_many(w, "before");
+    JOIN(w, "A");
+    retain_many(w, "after");
+    JOIN_KEY(w, "B", "other");
+    world_skip(w, "A");
+    world_skip(w, "B");
+    world_shut(w);
+    HEAR(w, "A", "UNAVAILABLE: the server's drain time is over; try again");
+    HEAR(w, "B", "UNAVAILABLE: the server's drain time is over; try again");
+    assert_int_equal(world_usage(w)->flights, 0);
+    assert_int_equal(world_usage(w)->retained, 1000);
+    world_close(w);
+}
+
 static void retained_outcomes_outlive_the_drain(void **state)
 {
     (void)state;
@@ -105,6 +141,7 @@ int main(void)
         cmocka_unit_test(while_draining_resumes_retained_outcomes_and_forget_are_served),
         cmocka_unit_test(when_the_drain_time_is_over_what_is_left_ends_with_unavailable),
         cmocka_unit_test(a_home_that_is_found_after_the_end_finds_nobody),
+        cmocka_unit_test(flights_end_among_however_many_retained_outcomes),
         cmocka_unit_test(retained_outcomes_outlive_the_drain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,7 @@ static bool take(struct fixture *f, unsigned i)
     if (flight == NULL)
         return false;
     // Whoever gets the same flight twice sees another's hash.
-    *flight = (struct sfl_flight){.hash = i, .slot = flight->slot, .due_ms = UINT64_MAX};
+    *flight = (struct sfl_flight){.hash = i, .due_ms = UINT64_MAX};
     f->flights[i] = flight;
     f->out++;
     return true;

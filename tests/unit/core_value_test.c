@@ -208,6 +208,47 @@ static void the_last_reference_gives_the_charge_back(void **state)
     assert_null(sfl_outcome_ref(NULL));
 }
 
+static void a_value_is_read_on_when_its_outcome_is_gone(void **state)
+{
+    struct fixture *f = *state;
+    struct choice choice = choice_of_seed(10);
+    post(f, &choice, 100);
+    uint64_t blocks = f->memory.blocks;
+    struct sfl_value *reading = sfl_value_ref(f->value);
+    struct sfl_outcome *outcome = NULL;
+    assert_int_equal(sfl_outcome_create(&f->memory.allocator, &f->usage, &f->limits, f->value, NULL,
+                                        &outcome),
+                     SFL_REASON_NONE);
+    assert_int_equal(f->memory.blocks, blocks); // one for both
+    sfl_outcome_unref(outcome);
+    struct sfl_value_cursor cursor = {0};
+    read_up_to(f, &cursor, 100, SIZE_MAX);
+    assert_int_equal(f->usage.held_bytes, 100);
+    sfl_value_unref(reading);
+    assert_int_equal(f->usage.held_bytes, 0);
+    assert_int_equal(f->memory.blocks, blocks - 1);
+    f->value = NULL;
+}
+
+static void an_outcome_outlives_the_last_reader_of_its_value(void **state)
+{
+    struct fixture *f = *state;
+    struct choice choice = choice_of_seed(11);
+    post(f, &choice, 100);
+    struct sfl_value *reading = sfl_value_ref(f->value);
+    struct sfl_outcome *outcome = NULL;
+    assert_int_equal(sfl_outcome_create(&f->memory.allocator, &f->usage, &f->limits, f->value, NULL,
+                                        &outcome),
+                     SFL_REASON_NONE);
+    sfl_value_unref(reading);
+    struct sfl_value_cursor cursor = {0};
+    read_up_to(f, &cursor, 100, SIZE_MAX);
+    assert_int_equal(outcome->value_bytes, 100);
+    sfl_outcome_unref(outcome);
+    assert_int_equal(f->usage.held_bytes, 0);
+    f->value = NULL;
+}
+
 int main(void)
 {
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, open_fixture, close_fixture)
@@ -220,6 +261,8 @@ int main(void)
         WITH_FIXTURE(a_value_that_is_too_large_at_once_is_not_made),
         WITH_FIXTURE(without_memory_an_append_changes_nothing),
         WITH_FIXTURE(the_last_reference_gives_the_charge_back),
+        WITH_FIXTURE(a_value_is_read_on_when_its_outcome_is_gone),
+        WITH_FIXTURE(an_outcome_outlives_the_last_reader_of_its_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

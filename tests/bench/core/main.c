@@ -157,14 +157,12 @@ static uint64_t choose(struct bench *bench, uint64_t turn)
 // What turn number `i` of a message, which concerns `which`, will touch.
 static void look_ahead(struct bench *bench, uint64_t which, uint64_t i, enum sfl_ahead ahead)
 {
-    struct sfl_event join = {.type = SFL_EVENT_JOIN, .hash = mixed(bench->next_key + i)};
     if (bench->plan.retained) {
-        join.hash = mixed(which);
-    } else {
-        struct sfl_event finish = {.type = SFL_EVENT_FINISH, .caller = &bench->callers[which]};
-        sfl_table_prefetch(&bench->table, &finish, ahead);
+        sfl_table_prefetch_key(&bench->table, mixed(which), ahead);
+        return;
     }
-    sfl_table_prefetch(&bench->table, &join, ahead);
+    sfl_table_prefetch_caller(&bench->table, &bench->callers[which], ahead);
+    sfl_table_prefetch_key(&bench->table, mixed(bench->next_key + i), ahead);
 }
 
 static void take_turn(struct bench *bench, uint64_t which)
@@ -181,7 +179,7 @@ static void take_turn(struct bench *bench, uint64_t which)
 static void prefetch_caller(const struct sfl_caller *caller)
 {
     sfl_prefetch(caller);
-    sfl_prefetch(caller + 1); // it may stand in two cache lines
+    sfl_prefetch((const uint8_t *)(caller + 1) - 1); // it stands in two cache lines
 }
 
 // The turns that one message brings.
@@ -197,6 +195,8 @@ static void take_turns(struct bench *bench, uint64_t turn, uint64_t count)
         look_ahead(bench, which[i], i, SFL_AHEAD_FAR);
     for (uint64_t i = 0; i < count; i++)
         look_ahead(bench, which[i], i, SFL_AHEAD_NEAR);
+    for (uint64_t i = 0; i < count; i++)
+        look_ahead(bench, which[i], i, SFL_AHEAD_NEXT);
     for (uint64_t i = 0; i < count; i++)
         take_turn(bench, which[i]);
 }
