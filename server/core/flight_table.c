@@ -38,8 +38,8 @@ static void free_group(struct sfl_table *table, struct sfl_group *group)
 void sfl_table_deinit(struct sfl_table *table)
 {
     assert(table->stats.flights_now == 0 && sfl_list_is_empty(&table->settled));
-    for (uint64_t i = 0; i < table->flights.capacity; i++) {
-        struct sfl_flight *flight = table->flights.slots[i].entry;
+    for (uint64_t i = 0; i < sfl_index_slots(&table->flights); i++) {
+        struct sfl_flight *flight = sfl_index_at(&table->flights, i);
         if (flight == NULL)
             continue;
         sfl_usage_give(&table->usage->retained, 1);
@@ -49,9 +49,10 @@ void sfl_table_deinit(struct sfl_table *table)
     sfl_table_collect(table);
     sfl_pages_deinit(&table->pages);
     sfl_index_deinit(&table->flights);
-    for (uint64_t i = 0; i < table->groups.capacity; i++) {
-        if (table->groups.slots[i].entry != NULL)
-            free_group(table, table->groups.slots[i].entry);
+    for (uint64_t i = 0; i < sfl_index_slots(&table->groups); i++) {
+        struct sfl_group *group = sfl_index_at(&table->groups, i);
+        if (group != NULL)
+            free_group(table, group);
     }
     sfl_index_deinit(&table->groups);
 }

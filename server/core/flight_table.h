@@ -66,10 +66,10 @@ enum sfl_ahead {
     SFL_AHEAD_NEXT, // fetches what that leads to: the retained outcome of the key
 };
 
-// Let the processor fetch from memory what an event will touch: a JOIN or FORGET of a key, any other
-// event of a caller. Who has many events in hand asks FAR for all of them, then NEAR for all of
-// them, then NEXT for all of them, then steps each; in a large table that is several times as fast.
-// Nothing changes.
+// Let the processor fetch from memory what an event will touch: a JOIN or FORGET of a key, or any
+// other event of a caller. Who has many events in hand asks FAR for all of them, then NEAR for all
+// of them, then NEXT for all of them, then steps each; in a large table that is several times as
+// fast. Nothing changes.
 void sfl_table_prefetch_key(const struct sfl_table *table, uint64_t hash, enum sfl_ahead ahead);
 void sfl_table_prefetch_caller(const struct sfl_table *table, const struct sfl_caller *caller,
                                enum sfl_ahead ahead);

@@ -4,7 +4,18 @@
 #include <assert.h>
 #include <string.h>
 
-enum { FIRST_CAPACITY = 16 };
+// An index that is more than 11/16 full begins to grow. With each entry that comes then, so many
+// slots are cleared and later moved that it is done at 3/4.
+enum { FIRST_CAPACITY = 16, CLEARED_AT_ONCE = 64, MOVED_AT_ONCE = 32 };
+
+static const uint64_t NOWHERE = UINT64_MAX;
+
+static void free_array(struct sfl_index *index, struct sfl_index_array *array)
+{
+    if (array->slots != NULL)
+        sfl_free(index->allocator, array->slots, array->capacity * sizeof(array->slots[0]));
+    *array = (struct sfl_index_array){NULL, 0};
+}
 
 void sfl_index_init(struct sfl_index *index, const struct sfl_allocator *allocator)
 {
@@ -13,84 +24,177 @@ void sfl_index_init(struct sfl_index *index, const struct sfl_allocator *allocat
 
 void sfl_index_deinit(struct sfl_index *index)
 {
-    if (index->slots != NULL)
-        sfl_free(index->allocator, index->slots, index->capacity * sizeof(index->slots[0]));
-    index->slots = NULL;
-    index->capacity = 0;
+    free_array(index, &index->now);
+    free_array(index, &index->next);
     index->count = 0;
 }
 
-static void put(struct sfl_index *index, uint64_t hash, void *entry)
+// --- one array ---
+
+static void put(const struct sfl_index_array *array, uint64_t hash, void *entry)
 {
-    uint64_t mask = index->capacity - 1;
+    uint64_t mask = array->capacity - 1;
     uint64_t at = hash & mask;
-    while (index->slots[at].entry != NULL)
+    while (array->slots[at].entry != NULL)
         at = (at + 1) & mask;
-    index->slots[at] = (struct sfl_index_slot){hash, entry};
+    array->slots[at] = (struct sfl_index_slot){hash, entry};
 }
 
-bool sfl_index_reserve(struct sfl_index *index)
+static uint64_t find(const struct sfl_index_array *array, uint64_t hash, const void *entry)
 {
-    if (index->count + 1 <= index->capacity - index->capacity / 4)
-        return true;
-    uint64_t capacity = index->capacity == 0 ? FIRST_CAPACITY : index->capacity * 2;
-    struct sfl_index_slot *slots = sfl_alloc(index->allocator, capacity * sizeof(slots[0]));
-    if (slots == NULL)
-        return false;
-    memset(slots, 0, capacity * sizeof(slots[0]));
-
-    struct sfl_index old = *index;
-    index->slots = slots;
-    index->capacity = capacity;
-    for (uint64_t i = 0; i < old.capacity; i++) {
-        if (old.slots[i].entry != NULL)
-            put(index, old.slots[i].hash, old.slots[i].entry);
+    uint64_t mask = array->capacity - 1;
+    uint64_t at = hash & mask;
+    while (array->slots[at].entry != entry) {
+        if (array->slots[at].entry == NULL)
+            return NOWHERE;
+        at = (at + 1) & mask;
     }
-    sfl_index_deinit(&old);
-    return true;
-}
-
-void sfl_index_insert(struct sfl_index *index, uint64_t hash, void *entry)
-{
-    assert(index->count < index->capacity);
-    put(index, hash, entry);
-    index->count++;
+    return at;
 }
 
 // Closes the gap at `hole` by moving back the entries that were pushed on past it (Knuth, TAOCP
 // volume 3, 6.4, algorithm R).
-static void close_gap(struct sfl_index *index, uint64_t hole)
+static void close_gap(const struct sfl_index_array *array, uint64_t hole)
 {
-    uint64_t mask = index->capacity - 1;
-    for (uint64_t at = (hole + 1) & mask; index->slots[at].entry != NULL; at = (at + 1) & mask) {
-        uint64_t home = index->slots[at].hash & mask;
+    uint64_t mask = array->capacity - 1;
+    for (uint64_t at = (hole + 1) & mask; array->slots[at].entry != NULL; at = (at + 1) & mask) {
+        uint64_t home = array->slots[at].hash & mask;
         if (((at - home) & mask) >= ((at - hole) & mask)) {
-            index->slots[hole] = index->slots[at];
+            array->slots[hole] = array->slots[at];
             hole = at;
         }
     }
-    index->slots[hole].entry = NULL;
+    array->slots[hole].entry = NULL;
+}
+
+static void *next_in(const struct sfl_index_array *array, uint64_t hash, uint64_t *steps)
+{
+    uint64_t mask = array->capacity - 1;
+    while (*steps < array->capacity) {
+        const struct sfl_index_slot *slot = &array->slots[(hash + *steps) & mask];
+        if (slot->entry == NULL)
+            return NULL;
+        (*steps)++;
+        if (slot->hash == hash)
+            return slot->entry;
+    }
+    return NULL;
+}
+
+// --- growing ---
+
+static bool is_growing(const struct sfl_index *index)
+{
+    return index->next.slots != NULL;
+}
+
+// Entries come to `next` only now, and go from `now` to it.
+static bool is_moving(const struct sfl_index *index)
+{
+    return is_growing(index) && index->cleared == index->next.capacity;
+}
+
+static bool begin_to_grow(struct sfl_index *index)
+{
+    uint64_t capacity = index->now.capacity == 0 ? FIRST_CAPACITY : index->now.capacity * 2;
+    struct sfl_index_slot *slots = sfl_alloc(index->allocator, capacity * sizeof(slots[0]));
+    if (slots == NULL)
+        return false;
+    index->next = (struct sfl_index_array){slots, capacity};
+    index->cleared = 0;
+    index->moved = 0;
+    return true;
+}
+
+static void clear_some(struct sfl_index *index)
+{
+    uint64_t left = index->next.capacity - index->cleared;
+    uint64_t count = left < CLEARED_AT_ONCE ? left : CLEARED_AT_ONCE;
+    memset(&index->next.slots[index->cleared], 0, count * sizeof(index->next.slots[0]));
+    index->cleared += count;
+}
+
+// Moves whole runs of entries: those behind a gap would not be found.
+static void move_some(struct sfl_index *index)
+{
+    const struct sfl_index_array *now = &index->now;
+    uint64_t end = index->moved + MOVED_AT_ONCE;
+    while (index->moved < now->capacity &&
+           (index->moved < end || now->slots[index->moved].entry != NULL)) {
+        struct sfl_index_slot *slot = &now->slots[index->moved++];
+        if (slot->entry != NULL)
+            put(&index->next, slot->hash, slot->entry);
+        slot->entry = NULL;
+    }
+    if (index->moved < now->capacity)
+        return;
+    free_array(index, &index->now);
+    index->now = index->next;
+    index->next = (struct sfl_index_array){NULL, 0};
+}
+
+bool sfl_index_reserve(struct sfl_index *index)
+{
+    uint64_t capacity = index->now.capacity;
+    if (!is_growing(index)) {
+        if (index->count < capacity / 16 * 11)
+            return true;
+        if (!begin_to_grow(index))
+            return index->count < capacity / 4 * 3;
+    }
+    if (is_moving(index))
+        move_some(index);
+    else
+        clear_some(index);
+    // The first array of all is there at once.
+    if (capacity == 0)
+        move_some(index);
+    return true;
+}
+
+// --- the whole ---
+
+void sfl_index_insert(struct sfl_index *index, uint64_t hash, void *entry)
+{
+    assert(index->count < index->now.capacity);
+    put(is_moving(index) ? &index->next : &index->now, hash, entry);
+    index->count++;
 }
 
 void sfl_index_remove(struct sfl_index *index, uint64_t hash, const void *entry)
 {
-    assert(index->capacity > 0);
-    uint64_t mask = index->capacity - 1;
-    uint64_t at = hash & mask;
-    while (index->slots[at].entry != entry) {
-        assert(index->slots[at].entry != NULL);
-        at = (at + 1) & mask;
+    const struct sfl_index_array *array = &index->now;
+    assert(array->capacity > 0);
+    uint64_t at = find(array, hash, entry);
+    if (at == NOWHERE) {
+        assert(is_moving(index));
+        array = &index->next;
+        at = find(array, hash, entry);
+        assert(at != NOWHERE);
     }
-    close_gap(index, at);
+    close_gap(array, at);
     index->count--;
+}
+
+uint64_t sfl_index_slots(const struct sfl_index *index)
+{
+    return index->now.capacity + (is_moving(index) ? index->next.capacity : 0);
+}
+
+void *sfl_index_at(const struct sfl_index *index, uint64_t slot)
+{
+    if (slot < index->now.capacity)
+        return index->now.slots[slot].entry;
+    return index->next.slots[slot - index->now.capacity].entry;
 }
 
 void *sfl_index_any(const struct sfl_index *index, uint64_t *slot)
 {
     assert(index->count > 0);
+    uint64_t slots = sfl_index_slots(index);
     void *entry = NULL;
     while (entry == NULL)
-        entry = index->slots[(*slot)++ & (index->capacity - 1)].entry;
+        entry = sfl_index_at(index, (*slot)++ % slots);
     return entry;
 }
 
@@ -98,14 +202,11 @@ void *sfl_index_next(const struct sfl_index *index, uint64_t hash, struct sfl_in
 {
     if (index->count == 0)
         return NULL;
-    uint64_t mask = index->capacity - 1;
-    while (walk->steps < index->capacity) {
-        const struct sfl_index_slot *slot = &index->slots[(hash + walk->steps) & mask];
-        if (slot->entry == NULL)
-            return NULL;
-        walk->steps++;
-        if (slot->hash == hash)
-            return slot->entry;
+    if (!walk->in_next) {
+        void *entry = next_in(&index->now, hash, &walk->steps);
+        if (entry != NULL || !is_moving(index))
+            return entry;
+        *walk = (struct sfl_index_walk){.in_next = true};
     }
-    return NULL;
+    return next_in(&index->next, hash, &walk->steps);
 }

@@ -43,11 +43,10 @@ bool sfl_table_visit(const struct sfl_table *table, uint64_t now_ms,
                      bool (*visit)(void *context, const struct sfl_flight_view *view),
                      void *context)
 {
-    const struct sfl_index *index = &table->flights;
-    while (cursor->slot < index->capacity) {
+    while (cursor->slot < sfl_index_slots(&table->flights)) {
         if (slots-- == 0)
             return true;
-        const struct sfl_flight *flight = index->slots[cursor->slot++].entry;
+        const struct sfl_flight *flight = sfl_index_at(&table->flights, cursor->slot++);
         if (flight == NULL)
             continue;
         struct sfl_flight_view view = view_of(flight, now_ms);

@@ -13,7 +13,7 @@ enum {
 struct sfl_chunk_of_pages {
     struct sfl_page *pages;
     uint64_t page_count;
-    uint64_t begun; // pages beyond have never been touched
+    uint64_t begun;  // pages beyond have never been touched
     uint64_t in_use; // pages with flights
 };
 

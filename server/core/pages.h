@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where flights live: in pages of 15, so that flights are found, freed and timed without touching
-// any other flight. A page is one of the processor's, with its own head: what is known of a flight's
-// address leads to the head, and who reaches one reaches the other.
+// any other flight. A page is one of the processor's, with a head: a flight's address tells where
+// the head is, and once the processor has found the one, the other is not far.
 //
 // The timing wheel knows pages, not flights: a page is armed for a time at or before the earliest
 // deadline of its flights. A deadline that goes away costs nothing then; the page notices when its

@@ -343,6 +343,7 @@ static void handle(struct session *session, struct sfl_request *request, uint64_
         sfl_call_step(call, engine, request, now_ms);
 }
 
+// Tells the engine what the next requests will touch.
 static void announce(const struct session *session, const struct sfl_request *requests,
                      unsigned count)
 {
@@ -350,13 +351,14 @@ static void announce(const struct session *session, const struct sfl_request *re
     unsigned known = 0;
     for (unsigned i = 0; i < count; i++) {
         const struct sfl_request *request = &requests[i];
-        struct sfl_call *call =
-            request->type == SFL_REQUEST_JOIN ? NULL : find_call(session, request->id);
+        if (request->type == SFL_REQUEST_JOIN) {
+            steps[known++] =
+                (struct sfl_announced){.group = request->join.group, .key = request->join.key};
+            continue;
+        }
+        struct sfl_call *call = find_call(session, request->id);
         if (call != NULL)
             steps[known++] = (struct sfl_announced){.member = &call->member};
-        else if (request->type == SFL_REQUEST_JOIN)
-            steps[known++] = (struct sfl_announced){.group = request->join.group,
-                                                    .key = request->join.key};
     }
     sfl_engine_announce(session->outbox.transport->engine, steps, known);
 }

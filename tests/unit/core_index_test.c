@@ -125,7 +125,7 @@ static void without_memory_reserve_says_so_and_changes_nothing(void **state)
 
     struct entry entries[ENTRIES] = {0};
     unsigned count = 0;
-    uint64_t capacity = index.capacity;
+    uint64_t capacity = index.now.capacity;
     memory_fail(&memory, 1, UINT32_MAX);
     while (count < ENTRIES && sfl_index_reserve(&index)) {
         entries[count] = (struct entry){.hash = count % 7, .present = true};
@@ -134,13 +134,88 @@ static void without_memory_reserve_says_so_and_changes_nothing(void **state)
     }
     assert_true(count > 0);
     assert_true(count < ENTRIES);
-    assert_int_equal(index.capacity, capacity);
+    assert_int_equal(index.now.capacity, capacity);
     assert_int_equal(index.count, count);
     for (uint64_t hash = 0; hash < 7; hash++)
         check_against_model(&index, entries, hash);
     memory_fail_never(&memory);
     sfl_index_deinit(&index);
     assert_int_equal(memory.blocks, 0);
+}
+
+static uint64_t scattered_hash(uint64_t n)
+{
+    return n * UINT64_C(0x9e3779b97f4a7c15) >> 20;
+}
+
+static bool is_found(const struct sfl_index *index, const struct entry *entry)
+{
+    struct sfl_index_walk walk = {0};
+    const struct entry *found;
+    do {
+        found = sfl_index_next(index, entry->hash, &walk);
+    } while (found != NULL && found != entry);
+    return found == entry;
+}
+
+// How much of it is done with one entry, and that everything is found all the while.
+static void a_large_index_grows_a_little_with_each_entry(void **state)
+{
+    (void)state;
+    enum { MANY = 100000, AT_ONCE = 32, RUN_MAX = 200, CLEARED_MAX = 64 };
+    struct memory memory;
+    memory_init(&memory);
+    struct sfl_index index;
+    sfl_index_init(&index, &memory.allocator);
+    static struct entry entries[MANY];
+    unsigned grown = 0;
+    for (unsigned i = 0; i < MANY; i++) {
+        struct sfl_index before = index;
+        assert_true(sfl_index_reserve(&index));
+        if (index.next.slots != NULL) {
+            bool goes_on = before.next.slots != NULL;
+            assert_true(index.cleared - (goes_on ? before.cleared : 0) <= CLEARED_MAX);
+            assert_true(index.moved - (goes_on ? before.moved : 0) <= AT_ONCE + RUN_MAX);
+            grown++;
+        }
+        entries[i] = (struct entry){.hash = scattered_hash(i), .present = true};
+        sfl_index_insert(&index, entries[i].hash, &entries[i]);
+        const struct entry *some = &entries[i * UINT64_C(7919) % (i + 1)];
+        assert_true(is_found(&index, some));
+    }
+    assert_true(grown > MANY / 32);
+    assert_true(index.count <= index.now.capacity / 4 * 3);
+    for (unsigned i = 0; i < MANY; i++)
+        sfl_index_remove(&index, entries[i].hash, &entries[i]);
+    assert_int_equal(index.count, 0);
+    sfl_index_deinit(&index);
+    assert_int_equal(memory.blocks, 0);
+}
+
+static void every_entry_stands_in_one_slot_also_while_the_index_grows(void **state)
+{
+    (void)state;
+    struct memory memory;
+    memory_init(&memory);
+    struct sfl_index index;
+    sfl_index_init(&index, &memory.allocator);
+    struct entry entries[ENTRIES];
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        entries[i] = (struct entry){.hash = scattered_hash(i), .present = true};
+        assert_true(sfl_index_reserve(&index));
+        sfl_index_insert(&index, entries[i].hash, &entries[i]);
+        unsigned seen[ENTRIES] = {0};
+        for (uint64_t slot = 0; slot < sfl_index_slots(&index); slot++) {
+            const struct entry *entry = sfl_index_at(&index, slot);
+            if (entry != NULL)
+                seen[entry - entries]++;
+        }
+        for (unsigned j = 0; j < ENTRIES; j++)
+            assert_int_equal(seen[j], j <= i ? 1 : 0);
+        uint64_t slot = i;
+        assert_true(((struct entry *)sfl_index_any(&index, &slot))->present);
+    }
+    sfl_index_deinit(&index);
 }
 
 int main(void)
@@ -150,6 +225,8 @@ int main(void)
         cmocka_unit_test(an_empty_index_finds_nothing),
         cmocka_unit_test(entries_of_one_hash_stand_side_by_side),
         cmocka_unit_test(without_memory_reserve_says_so_and_changes_nothing),
+        cmocka_unit_test(a_large_index_grows_a_little_with_each_entry),
+        cmocka_unit_test(every_entry_stands_in_one_slot_also_while_the_index_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -216,9 +216,9 @@ static void a_value_is_read_on_when_its_outcome_is_gone(void **state)
     uint64_t blocks = f->memory.blocks;
     struct sfl_value *reading = sfl_value_ref(f->value);
     struct sfl_outcome *outcome = NULL;
-    assert_int_equal(sfl_outcome_create(&f->memory.allocator, &f->usage, &f->limits, f->value, NULL,
-                                        &outcome),
-                     SFL_REASON_NONE);
+    assert_int_equal(
+        sfl_outcome_create(&f->memory.allocator, &f->usage, &f->limits, f->value, NULL, &outcome),
+        SFL_REASON_NONE);
     assert_int_equal(f->memory.blocks, blocks); // one for both
     sfl_outcome_unref(outcome);
     struct sfl_value_cursor cursor = {0};
@@ -237,9 +237,9 @@ static void an_outcome_outlives_the_last_reader_of_its_value(void **state)
     post(f, &choice, 100);
     struct sfl_value *reading = sfl_value_ref(f->value);
     struct sfl_outcome *outcome = NULL;
-    assert_int_equal(sfl_outcome_create(&f->memory.allocator, &f->usage, &f->limits, f->value, NULL,
-                                        &outcome),
-                     SFL_REASON_NONE);
+    assert_int_equal(
+        sfl_outcome_create(&f->memory.allocator, &f->usage, &f->limits, f->value, NULL, &outcome),
+        SFL_REASON_NONE);
     sfl_value_unref(reading);
     struct sfl_value_cursor cursor = {0};
     read_up_to(f, &cursor, 100, SIZE_MAX);

@@ -355,6 +355,21 @@ static void lead_on(struct stage *stage, struct choice *choice, struct seat *sea
     // Otherwise it is frozen for this turn.
 }
 
+// As a message does that brings steps of some of the worker's seats and joins.
+static void announce(struct stage *stage, struct choice *choice, struct seat *seats)
+{
+    struct sfl_announced steps[8];
+    for (unsigned i = 0; i < 8; i++) {
+        struct seat *seat = &seats[choice_below(choice, SEATS)];
+        if (atomic_load(&seat->phase) != OUT)
+            steps[i] = (struct sfl_announced){.member = &seat->member};
+        else
+            steps[i] = (struct sfl_announced){.group = sfl_span_of_text("g"),
+                                              .key = name_of_key(choice_below(choice, KEYS))};
+    }
+    sfl_engine_announce(stage->engine, steps, 8);
+}
+
 static void act(struct stage *stage, struct choice *choice, struct seat *seat)
 {
     switch ((enum phase)atomic_load(&seat->phase)) {
@@ -410,6 +425,8 @@ static void *work(void *argument)
     struct choice choice = choice_of_seed(worker->number + 1);
     struct seat *seats = stage->seats[worker->number];
     for (unsigned n = 0; n < ACTS; n++) {
+        if (n % 8 == 0)
+            announce(stage, &choice, seats);
         act(stage, &choice, &seats[choice_below(&choice, SEATS)]);
         if (n % 500 == 0) {
             unsigned seen = 0;

@@ -42,6 +42,8 @@ struct fixture {
     unsigned shard;       // that the last batch came from
     unsigned retained;
     unsigned dropped;
+    void (*under_lock)(void *context); // what on_lead does; NULL: nothing
+    unsigned announced;
 };
 
 static void hear(struct sfl_member *member, char letter)
@@ -54,9 +56,11 @@ static void hear(struct sfl_member *member, char letter)
 
 static void on_lead(void *context, struct sfl_member *member, const struct sfl_lead *lead)
 {
-    (void)context;
+    struct fixture *f = context;
     hear(member, 'L');
     SFL_CONTAINER_OF(member, struct seat, member)->token = lead->token;
+    if (f->under_lock != NULL)
+        f->under_lock(f);
 }
 
 static void on_follow(void *context, struct sfl_member *member, const struct sfl_follow *follow)
@@ -406,6 +410,79 @@ static void while_draining_new_callers_are_refused_in_every_shard(void **state)
     }
 }
 
+static void retain_many(struct fixture *f, unsigned count)
+{
+    struct sfl_outcome_parts parts = {
+        .kind = SFL_OUTCOME_OK, .attempt = 1, .token = 1, .value = sfl_span_of_text("v")};
+    for (unsigned i = 0; i < count; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "r%u", i);
+        struct sfl_join join = join_of(key);
+        assert_true(sfl_engine_restore(f->engine, &join, &parts, 1, 0, 60000));
+    }
+}
+
+static void an_engine_is_large_when_it_knows_much(void **state)
+{
+    struct fixture *f = *state;
+    static struct seat a;
+    struct sfl_join join = join_of("k");
+    sit(f, &a, &join);
+    assert_false(sfl_engine_is_large(f->engine));
+    retain_many(f, 20000);
+    assert_true(sfl_engine_is_large(f->engine));
+}
+
+static void what_is_announced_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    static struct seat a;
+    static struct seat b;
+    static struct seat c;
+    struct sfl_join join = join_of("k");
+    struct sfl_join other = join_of("other");
+    retain_many(f, 100);
+    sit(f, &a, &join);
+    sit(f, &b, &join);
+    sit(f, &c, &other);
+    finish(f, &c);
+    struct sfl_stats before = sfl_engine_stats(f->engine, sfl_span_of(NULL, 0));
+    struct sfl_announced steps[SFL_ANNOUNCED_MAX] = {
+        {.member = &a.member}, {.member = &b.member}, {.member = &c.member}};
+    for (unsigned i = 3; i < SFL_ANNOUNCED_MAX; i++) {
+        static const char *const keys[] = {"k", "other", "r7", "never"};
+        steps[i] = (struct sfl_announced){.group = sfl_span_of_text("g"),
+                                          .key = sfl_span_of_text(keys[i % 4])};
+    }
+    for (unsigned count = 0; count <= SFL_ANNOUNCED_MAX; count++)
+        sfl_engine_announce(f->engine, steps, count);
+    struct sfl_stats after = sfl_engine_stats(f->engine, sfl_span_of(NULL, 0));
+    assert_memory_equal(&before, &after, sizeof(before));
+    finish(f, &a);
+    assert_string_equal(a.heard, "L=");
+    assert_string_equal(b.heard, "F=");
+    assert_string_equal(c.heard, "L=");
+}
+
+static void announce_a_key(void *context)
+{
+    struct fixture *f = context;
+    struct sfl_announced step = {.group = sfl_span_of_text("g"), .key = sfl_span_of_text("k")};
+    sfl_engine_announce(f->engine, &step, 1);
+    f->announced++;
+}
+
+static void who_announces_waits_for_no_lock(void **state)
+{
+    struct fixture *f = *state;
+    static struct seat a;
+    struct sfl_join join = join_of("k");
+    f->under_lock = announce_a_key;
+    sit(f, &a, &join);
+    assert_string_equal(a.heard, "L");
+    assert_int_equal(f->announced, 1);
+}
+
 static void refusals_of_the_transport_are_counted(void **state)
 {
     struct fixture *f = *state;
@@ -426,6 +503,9 @@ int main(void)
         WITH_FIXTURE(a_retained_outcome_is_told_to_the_keeper_and_served),
         WITH_FIXTURE(a_listing_shows_every_flight_of_every_shard_once),
         WITH_FIXTURE(while_draining_new_callers_are_refused_in_every_shard),
+        WITH_FIXTURE(an_engine_is_large_when_it_knows_much),
+        WITH_FIXTURE(what_is_announced_changes_nothing),
+        WITH_FIXTURE(who_announces_waits_for_no_lock),
         WITH_FIXTURE(refusals_of_the_transport_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -475,6 +475,106 @@ static void closing_ends_a_session_after_what_it_has_to_say(void **state)
     assert_int_equal(fake_code(story->stream), 14);
 }
 
+// One message: so many callers join, and then all of them finish.
+static void send_long(struct story *story, uint64_t first_id, unsigned count)
+{
+    enum { MOST = 128 };
+    static Singleflight__V1__CallRequest calls[MOST];
+    static Singleflight__V1__Join joins[MOST];
+    static char keys[MOST][16];
+    Singleflight__V1__CallRequest *pointers[MOST];
+    Singleflight__V1__Outcome outcome = SINGLEFLIGHT__V1__OUTCOME__INIT;
+    Singleflight__V1__Finish end = SINGLEFLIGHT__V1__FINISH__INIT;
+    Singleflight__V1__SessionRequest request = SINGLEFLIGHT__V1__SESSION_REQUEST__INIT;
+    outcome.kind = SINGLEFLIGHT__V1__OUTCOME_KIND__OUTCOME_KIND_OK;
+    end.outcome = &outcome;
+    assert_true(2 * count <= MOST);
+    for (unsigned i = 0; i < 2 * count; i++) {
+        singleflight__v1__call_request__init(&calls[i]);
+        singleflight__v1__join__init(&joins[i]);
+        calls[i].id = first_id + i % count;
+        snprintf(keys[i], sizeof(keys[i]), "k%u", (unsigned)calls[i].id);
+        joins[i].key.data = (uint8_t *)keys[i];
+        joins[i].key.len = strlen(keys[i]);
+        calls[i].step_case = i < count ? SINGLEFLIGHT__V1__CALL_REQUEST__STEP_JOIN
+                                       : SINGLEFLIGHT__V1__CALL_REQUEST__STEP_FINISH;
+        if (i < count)
+            calls[i].join = &joins[i];
+        else
+            calls[i].finish = &end;
+        pointers[i] = &calls[i];
+    }
+    request.calls = pointers;
+    request.n_calls = 2 * count;
+    static uint8_t packed[64 * MOST];
+    size_t size = singleflight__v1__session_request__get_packed_size(&request);
+    assert_true(size <= sizeof(packed));
+    singleflight__v1__session_request__pack(&request, packed);
+    fake_send(&story->world, story->stream, packed, size);
+}
+
+// Just below, at and just above what is read at a time, and more.
+static void play_long_messages(struct story *story)
+{
+    static const unsigned callers[] = {1, 15, 16, 17, 31, 32, 33, 60};
+    uint64_t id = 1;
+    size_t at = 0;
+    for (size_t n = 0; n < sizeof(callers) / sizeof(callers[0]); n++) {
+        unsigned count = callers[n];
+        send_long(story, id, count);
+        for (unsigned i = 0; i < count; i++) {
+            expect(story, at + i, id + i, STEP(LEAD));
+            expect(story, at + count + i, id + i, STEP(RESULT));
+        }
+        id += count;
+        at += 2 * count;
+    }
+    expect_nothing_after(story, at);
+}
+
+static void steps_of_a_long_message_are_carried_out_in_order(void **state)
+{
+    struct story *story = *state;
+    begin(story);
+    play_long_messages(story);
+}
+
+static void so_are_those_that_are_announced_to_a_large_table(void **state)
+{
+    struct story *story = *state;
+    begin(story);
+    struct sfl_outcome_parts parts = {.kind = SFL_OUTCOME_OK, .attempt = 1, .token = 1};
+    for (unsigned i = 0; !sfl_engine_is_large(story->world.engine); i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "r%u", i);
+        struct sfl_join join = {.group = sfl_span_of_text("default"), .key = sfl_span_of_text(key)};
+        assert_true(sfl_engine_restore(story->world.engine, &join, &parts, 1, 0, 600000));
+    }
+    play_long_messages(story);
+    look(story);
+    size_t count = story->count;
+    join(story, 1000, "r7");
+    expect(story, count, 1000, STEP(RESULT));
+}
+
+static void what_stands_before_a_malformed_part_of_a_long_message_counts(void **state)
+{
+    struct story *story = *state;
+    begin(story);
+    uint8_t message[40 * 11 + 1];
+    size_t size = 0;
+    for (uint8_t id = 1; id <= 40; id++) {
+        const uint8_t frame[] = {0x0a, 9,   0x08,          id,           0x12, 5, 0x12,
+                                 3,    'k', '0' + id / 10, '0' + id % 10};
+        memcpy(message + size, frame, sizeof(frame));
+        size += sizeof(frame);
+    }
+    message[size++] = 0xff;
+    fake_send(&story->world, story->stream, message, size);
+    assert_int_equal(fake_code(story->stream), INVALID_ARGUMENT);
+    assert_int_equal(sfl_engine_stats(story->world.engine, sfl_span_of(NULL, 0)).executions, 40);
+}
+
 #define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -500,6 +600,9 @@ int main(void)
         STORY(answers_to_a_peer_that_does_not_read_are_bounded),
         STORY(a_connection_has_a_limit_of_callers),
         STORY(closing_ends_a_session_after_what_it_has_to_say),
+        STORY(steps_of_a_long_message_are_carried_out_in_order),
+        STORY(so_are_those_that_are_announced_to_a_large_table),
+        STORY(what_stands_before_a_malformed_part_of_a_long_message_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

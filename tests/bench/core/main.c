@@ -11,8 +11,9 @@
 //             and gets it: one event.
 //
 // `--ahead N`: the events come N turns at a time, as a Session's message brings them, and the table
-// is asked to fetch what they will touch before they are stepped. Without it (0), each event comes
-// as a surprise.
+// is asked to fetch what they will touch before they are stepped; so does the daemon with a
+// Session's steps (sfl_engine_announce). Without it (0), each event comes as a surprise, like those
+// of a Do.
 //
 // Time is that of the processor, so that a busy machine counts for less.
 // Prints one JSON object: {"events_per_second": [one for each run], "bytes_per_key": …}.
