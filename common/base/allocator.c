@@ -1,30 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/allocator.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
 enum { HUGE_PAGE = 2 * 1024 * 1024 };
 
 // A large table is read here and there, and each place is a page that the processor must look up.
-// With huge pages there are few enough for it to know them all. A wish, so a refusal is no error.
-static void ask_for_huge_pages(void *memory, size_t size)
-{
-    uintptr_t first = ((uintptr_t)memory + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
-    uintptr_t end = ((uintptr_t)memory + size) & ~(uintptr_t)(HUGE_PAGE - 1);
-    if (first < end)
-        (void)madvise((void *)first, end - first, MADV_HUGEPAGE);
-}
-
+// With huge pages there are few enough for it to know them all.
 static void *heap_alloc(void *context, size_t size)
 {
     (void)context;
     if (size < HUGE_PAGE)
         return malloc(size);
-    void *memory = aligned_alloc(HUGE_PAGE, size);
-    if (memory != NULL)
-        ask_for_huge_pages(memory, size);
+    void *memory;
+    if (posix_memalign(&memory, HUGE_PAGE, size) != 0)
+        return NULL;
+    // A wish, so a refusal is no error.
+    (void)madvise(memory, size - size % HUGE_PAGE, MADV_HUGEPAGE);
     return memory;
 }
 
