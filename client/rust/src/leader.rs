@@ -177,7 +177,11 @@ impl Leader {
             }
             room.await;
         }
-        self.append(data)
+        self.append(data)?;
+        if let Some(inner) = self.shared.inner.upgrade() {
+            inner.on_written(self.shared.seat);
+        }
+        Ok(())
     }
 
     fn has_room(&self) -> Result<bool, StatusError> {
@@ -188,7 +192,7 @@ impl Leader {
         }
     }
 
-    // Without waiting: what a function returns.
+    // Without waiting, and without sending: what a function returns goes out with its outcome.
     pub(crate) fn append(&self, data: Bytes) -> Result<(), StatusError> {
         if data.is_empty() {
             return Ok(());
@@ -210,10 +214,6 @@ impl Leader {
         state.on_the_way += data.len();
         state.written.push(data.clone());
         state.unsent.push_back(data);
-        drop(state);
-        if let Some(inner) = shared.inner.upgrade() {
-            inner.on_written(shared.seat);
-        }
         Ok(())
     }
 
