@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -204,7 +205,7 @@ fn default_caller() -> String {
 
 // The options of one call. Calls that are equal here are merged; what is each caller's own is not
 // in it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Join {
     pub group: String,
     pub key: Bytes,
@@ -223,6 +224,14 @@ pub(crate) struct Join {
     pub caller: String,
     pub fail_open: bool,
     pub local_merge: bool,
+}
+
+// Calls of the same key have the same options, as a rule.
+impl Hash for Join {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.group.hash(state);
+        self.key.hash(state);
+    }
 }
 
 impl Join {

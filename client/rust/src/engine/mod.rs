@@ -8,6 +8,7 @@
 mod backoff;
 mod calls;
 mod frames;
+mod ids;
 mod leading;
 mod placing;
 mod rendezvous;
@@ -25,6 +26,7 @@ pub(crate) use calls::{CallEnd, CallId, CallStart, Function, FunctionEnd};
 pub(crate) use servers::{connect, ServerId};
 
 use crate::options::{Join, Settings};
+use ids::IdMap;
 
 pub(crate) type SeatId = u64;
 pub(crate) type SessionId = u64;
@@ -41,11 +43,11 @@ pub(crate) struct State {
     me: Weak<Inner>,
     closing: bool,
     next_id: u64,
-    calls: HashMap<CallId, calls::Call>,
-    seats: HashMap<SeatId, placing::Seat>,
+    calls: IdMap<calls::Call>,
+    seats: IdMap<placing::Seat>,
     merging: HashMap<Arc<Join>, Vec<SeatId>>,
     servers: Vec<servers::Server>,
-    sessions: HashMap<SessionId, session::Session>,
+    sessions: IdMap<session::Session>,
     timers: timers::Timers,
 }
 
@@ -65,11 +67,11 @@ impl Inner {
                     me: me.clone(),
                     closing: false,
                     next_id: 0,
-                    calls: HashMap::new(),
-                    seats: HashMap::new(),
+                    calls: IdMap::default(),
+                    seats: IdMap::default(),
                     merging: HashMap::new(),
                     servers: servers.collect(),
-                    sessions: HashMap::new(),
+                    sessions: IdMap::default(),
                     timers: timers::Timers::default(),
                 }),
                 settings,

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -7,6 +6,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
+use super::ids::IdMap;
 use super::placing::{abandonment, wire_join};
 use super::{connect, Inner, SeatId, ServerId, SessionId, State};
 use crate::options::Join;
@@ -32,8 +32,8 @@ pub(super) struct Session {
     pub server: ServerId,
     pub up: bool,      // it has answered
     pub retired: bool, // it takes no new seats
-    pub seats: HashMap<u64, SeatId>,
-    pub leaving: HashMap<u64, Arc<Join>>, // have sent `cancel`, and not heard the end
+    pub seats: IdMap<SeatId>,
+    pub leaving: IdMap<Arc<Join>>, // have sent `cancel`, and not heard the end
     next_id: u64,
     frames: Option<mpsc::UnboundedSender<Frame>>, // None: half-closed
     cut: CancellationToken,
@@ -57,8 +57,8 @@ impl State {
                 server,
                 up: false,
                 retired: false,
-                seats: HashMap::new(),
-                leaving: HashMap::new(),
+                seats: IdMap::default(),
+                leaving: IdMap::default(),
                 next_id: 0,
                 frames: Some(sender),
                 cut: cut.clone(),
