@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -43,6 +42,7 @@ pub(crate) struct LeaderShared {
     pub inner: Weak<Inner>,
     pub lost: CancellationToken,
     pub room: Notify,
+    pub audience_changed: Notify,
     pub state: Mutex<LeaderState>,
 }
 
@@ -50,12 +50,12 @@ pub(crate) struct LeaderShared {
 pub(crate) struct LeaderState {
     pub written: Vec<Bytes>, // the whole value so far
     pub written_bytes: usize,
-    pub unsent: VecDeque<Bytes>, // its end, which no frame carries yet
-    pub on_the_way: usize,       // bytes that are unsent, or in frames that are not sent
+    pub taken: usize,                  // pieces of it that frames carry already
+    pub taken_part: usize,             // and so many bytes of the one after them
+    pub on_the_way: usize,             // bytes that are not taken, or in frames that are not sent
     pub overflow: Option<StatusError>, // the value grew too large: the flight cannot end OK
     pub why_lost: Option<StatusError>,
     pub audience: Option<Audience>,
-    pub audience_changed: Arc<Notify>,
     pub retain_ms: Option<u64>,
 }
 
@@ -80,41 +80,61 @@ impl LeaderShared {
         }
     }
 
-    // The next part of the value that no frame has carried, at most `most` bytes; and whether it
-    // is the last one.
     pub fn take(&self, most: usize) -> (Bytes, bool) {
-        let mut state = self.state.lock().unwrap();
-        let mut pieces = Vec::new();
-        let mut room = most;
-        while room > 0 {
-            let Some(mut piece) = state.unsent.pop_front() else { break };
-            if piece.len() > room {
-                state.unsent.push_front(piece.split_off(room));
-            }
-            room -= piece.len();
-            pieces.push(piece);
-        }
-        (join_pieces(&pieces), state.unsent.is_empty())
+        self.state.lock().unwrap().take(most)
     }
 
-    // What comes after the first `arrived` bytes is to be sent again.
     pub fn rewind(&self, arrived: usize) {
-        let mut state = self.state.lock().unwrap();
-        let mut skip = arrived;
-        let mut unsent = VecDeque::new();
-        for piece in &state.written {
-            let skipped = skip.min(piece.len());
-            skip -= skipped;
-            if skipped < piece.len() {
-                unsent.push_back(piece.slice(skipped..));
-            }
-        }
-        state.on_the_way = unsent.iter().map(Bytes::len).sum();
-        state.unsent = unsent;
+        self.state.lock().unwrap().rewind(arrived);
     }
 
     pub fn value(&self) -> Bytes {
         join_pieces(&self.state.lock().unwrap().written)
+    }
+}
+
+impl LeaderState {
+    // The next part of the value that no frame carries, at most `most` bytes; and whether it is
+    // the last one.
+    fn take(&mut self, most: usize) -> (Bytes, bool) {
+        let first = self.take_piece(most).unwrap_or_default();
+        if first.len() == most || self.is_taken() {
+            return (first, self.is_taken()); // as a rule, and without a list of pieces
+        }
+        let mut room = most - first.len();
+        let mut pieces = vec![first];
+        while room > 0 {
+            let Some(piece) = self.take_piece(room) else { break };
+            room -= piece.len();
+            pieces.push(piece);
+        }
+        (join_pieces(&pieces), self.is_taken())
+    }
+
+    // What comes after the first `arrived` bytes is to be sent again.
+    fn rewind(&mut self, arrived: usize) {
+        (self.taken, self.taken_part) = (0, 0);
+        let mut skip = arrived;
+        while skip > 0 {
+            let Some(piece) = self.take_piece(skip) else { break };
+            skip -= piece.len();
+        }
+        self.on_the_way = self.written_bytes - (arrived - skip);
+    }
+
+    fn take_piece(&mut self, most: usize) -> Option<Bytes> {
+        let rest = self.written.get(self.taken)?.slice(self.taken_part..);
+        if rest.len() > most {
+            self.taken_part += most;
+            return Some(rest.slice(..most));
+        }
+        self.taken += 1;
+        self.taken_part = 0;
+        Some(rest)
+    }
+
+    fn is_taken(&self) -> bool {
+        self.taken == self.written.len()
     }
 }
 
@@ -212,8 +232,7 @@ impl Leader {
         }
         state.written_bytes += data.len();
         state.on_the_way += data.len();
-        state.written.push(data.clone());
-        state.unsent.push_back(data);
+        state.written.push(data);
         Ok(())
     }
 
@@ -230,8 +249,7 @@ impl Leader {
 
     /// Waits until [`Leader::audience`] tells something new.
     pub async fn audience_changed(&self) {
-        let changed = self.shared.state.lock().unwrap().audience_changed.clone();
-        changed.notified().await;
+        self.shared.audience_changed.notified().await;
     }
 
     /// Why the lead is lost; `None` while this is the leader. It may be too late: only what checks
@@ -253,5 +271,39 @@ impl std::fmt::Debug for Leader {
             .field("token", &self.shared.token)
             .field("attempt", &self.shared.attempt)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state_of(pieces: &[&'static str]) -> LeaderState {
+        let bytes = |piece: &&'static str| Bytes::from_static(piece.as_bytes());
+        let written: Vec<_> = pieces.iter().map(bytes).collect();
+        let written_bytes = written.iter().map(Bytes::len).sum();
+        LeaderState { written, written_bytes, ..LeaderState::default() }
+    }
+
+    #[test]
+    fn a_value_is_taken_in_parts_that_mind_no_pieces() {
+        let mut state = state_of(&["abc", "d", "efgh"]);
+        assert_eq!(state.take(2), ("ab".into(), false));
+        assert_eq!(state.take(3), ("cde".into(), false));
+        assert_eq!(state.take(3), ("fgh".into(), true));
+        assert_eq!(state.take(3), ("".into(), true));
+    }
+
+    #[test]
+    fn what_has_not_arrived_is_taken_again() {
+        let pieces = ["abc", "d", "efgh"];
+        let whole = Bytes::from(pieces.concat());
+        let mut state = state_of(&pieces);
+        for arrived in 0..=whole.len() {
+            state.take(usize::MAX);
+            state.rewind(arrived);
+            assert_eq!(state.on_the_way, whole.len() - arrived);
+            assert_eq!(state.take(usize::MAX), (whole.slice(arrived..), true));
+        }
     }
 }

@@ -82,6 +82,7 @@ impl State {
             inner: self.me.clone(),
             lost: CancellationToken::new(),
             room: Notify::new(),
+            audience_changed: Notify::new(),
             state: Mutex::new(LeaderState::default()),
         });
         if seat.state != SeatState::Alone {
@@ -104,9 +105,8 @@ impl State {
             followers: 0,
             latest_deadline_ms: 0,
         });
-        let caller = seat.join.caller.clone();
         self.arm_lease(id, RENEWALS_PER_LEASE);
-        self.tell_restart(id, lead.attempt, &caller);
+        self.tell_restart(id, lead.attempt, &leader.join.caller);
         self.tell_audience(id);
         self.run_function(call, &leader);
     }
@@ -123,13 +123,13 @@ impl State {
         let Some(lead) = self.seats.get_mut(&id).and_then(|seat| seat.lead.as_mut()) else {
             return;
         };
-        let mut before = lead.lease_timer.take();
         let lease = Duration::from_millis(lead.leader.lease_ms);
-        let wait = (lead.renewed + lease / parts).saturating_duration_since(Instant::now());
-        self.disarm(&mut before);
         if lease.is_zero() {
             return;
         }
+        let mut before = lead.lease_timer.take();
+        let wait = (lead.renewed + lease / parts).saturating_duration_since(Instant::now());
+        self.disarm(&mut before);
         let timer = self.arm(wait, Timer::Lease(id));
         if let Some(lead) = self.seats.get_mut(&id).and_then(|seat| seat.lead.as_mut()) {
             lead.lease_timer = Some(timer);
@@ -352,6 +352,7 @@ impl State {
             followers: lead.followers.saturating_add(merged),
             latest_deadline: latest,
         });
-        state.audience_changed.notify_one();
+        drop(state);
+        lead.leader.audience_changed.notify_one();
     }
 }
