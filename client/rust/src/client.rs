@@ -260,7 +260,7 @@ impl Call {
 
     /// The name in listings, instead of the client's.
     pub fn caller(mut self, caller: impl Into<String>) -> Self {
-        self.join.caller = caller.into();
+        self.join.caller = caller.into().into();
         self
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,7 +35,7 @@ pub enum LeaderLoss {
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub addresses: Vec<String>,
-    pub caller: String,
+    pub caller: Arc<str>,
     pub fail_open: bool,
     pub connect_timeout: Duration,
     pub backoff_min: Duration,
@@ -58,7 +59,7 @@ impl ClientBuilder {
         ClientBuilder {
             settings: Settings {
                 addresses: Vec::new(),
-                caller: String::new(),
+                caller: "".into(),
                 fail_open: false,
                 connect_timeout: Duration::from_secs(5),
                 backoff_min: Duration::from_millis(50),
@@ -82,7 +83,7 @@ impl ClientBuilder {
 
     /// The caller's name in listings, at most 128 bytes (`<program>@<host>:<process id>`).
     pub fn caller(mut self, caller: impl Into<String>) -> Self {
-        self.settings.caller = caller.into();
+        self.settings.caller = caller.into().into();
         self
     }
 
@@ -148,7 +149,7 @@ impl ClientBuilder {
             return Err(invalid("at most 64 addresses"));
         }
         if settings.caller.is_empty() {
-            settings.caller = default_caller();
+            settings.caller = default_caller().into();
         }
         let times = [settings.connect_timeout, settings.backoff_min, settings.backoff_max];
         if times.iter().any(Duration::is_zero) || settings.backoff_min > settings.backoff_max {
@@ -221,16 +222,18 @@ pub(crate) struct Join {
     pub max_attempts: u32,
     pub fingerprint: Bytes,
     pub resume_token: u64,
-    pub caller: String,
+    pub caller: Arc<str>,
     pub fail_open: bool,
     pub local_merge: bool,
 }
 
-// Calls of the same key have the same options, as a rule.
+// Of the options, those that may well differ between calls of the same key.
 impl Hash for Join {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.group.hash(state);
         self.key.hash(state);
+        self.fingerprint.hash(state);
+        self.caller.hash(state);
     }
 }
 

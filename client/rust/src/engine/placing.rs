@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Seats: who shares one, and which server it goes to.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ pub(super) struct Seat {
     pub place: Option<Place>,
     pub answered: bool,        // the server has answered the join on this session
     pub rank: usize,           // place of its server in the key's order
+    is_merging: bool,          // equal calls that come may share it
     deadline: Option<Instant>, // what the server is told
     connect_timeout: Option<Duration>,
     look_timer: Option<Armed>, // armed while it looks for a server
@@ -57,11 +59,11 @@ pub(super) struct Seat {
 impl State {
     fn new_seat(
         &mut self,
+        id: SeatId,
         join: &Arc<Join>,
         deadline: Option<Instant>,
         connect_timeout: Option<Duration>,
-    ) -> SeatId {
-        let id = self.new_id();
+    ) {
         self.seats.insert(
             id,
             Seat {
@@ -72,6 +74,7 @@ impl State {
                 place: None,
                 answered: false,
                 rank: 0,
+                is_merging: join.merges(),
                 deadline,
                 connect_timeout,
                 look_timer: None,
@@ -84,7 +87,6 @@ impl State {
                 lead: None,
             },
         );
-        id
     }
 
     fn add_call(&mut self, seat: SeatId, call: CallId) {
@@ -98,32 +100,35 @@ impl State {
     pub(super) fn take_seat(&mut self, call: CallId, join: &Arc<Join>) {
         let (deadline, timeout) = (self.calls[&call].deadline, self.calls[&call].timeout);
         let slack = wire_slack(timeout.unwrap_or_default());
-        let equal = self.merging.get(join).and_then(|seats| {
-            let mut seats = seats.iter().copied();
-            seats.find(|seat| is_in_time(deadline, slack, self.seats[seat].deadline))
-        });
-        if let Some(seat) = equal {
-            self.add_call(seat, call);
-            self.tell_audience(seat);
-            return;
+        let own = self.new_id();
+        if join.merges() {
+            let equal = self.merging.entry(join.clone()).or_default();
+            let mut seats = equal.iter().copied();
+            let in_time = |seat: &_| is_in_time(deadline, slack, self.seats[seat].deadline);
+            if let Some(seat) = seats.find(in_time) {
+                self.add_call(seat, call);
+                self.tell_audience(seat);
+                return;
+            }
+            equal.push(own);
         }
         let wire_deadline = deadline.and_then(|deadline| deadline.checked_add(slack));
         let connect_timeout = self.calls[&call].connect_timeout;
-        let seat = self.new_seat(join, wire_deadline, connect_timeout);
-        self.add_call(seat, call);
-        if join.merges() {
-            self.merging.entry(join.clone()).or_default().push(seat);
-        }
-        self.place(seat);
+        self.new_seat(own, join, wire_deadline, connect_timeout);
+        self.add_call(own, call);
+        self.place(own);
     }
 
     /// No more calls merge into the seat.
     pub(super) fn stop_merging(&mut self, id: SeatId) {
-        let Some(join) = self.seats.get(&id).map(|seat| seat.join.clone()) else { return };
-        if let Some(seats) = self.merging.get_mut(&join) {
-            seats.retain(|seat| *seat != id);
-            if seats.is_empty() {
-                self.merging.remove(&join);
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        if !std::mem::take(&mut seat.is_merging) {
+            return;
+        }
+        if let Entry::Occupied(mut equal) = self.merging.entry(seat.join.clone()) {
+            equal.get_mut().retain(|seat| *seat != id);
+            if equal.get().is_empty() {
+                equal.remove();
             }
         }
     }
@@ -142,7 +147,8 @@ impl State {
             return;
         }
         let (join, deadline, patience) = (seat.join.clone(), seat.deadline, seat.connect_timeout);
-        let other = self.new_seat(&join, deadline, patience);
+        let other = self.new_id();
+        self.new_seat(other, &join, deadline, patience);
         for call in go {
             self.add_call(other, call);
         }
@@ -422,6 +428,6 @@ pub(super) fn wire_join(join: &Join, token: Option<u64>) -> pb::Join {
         max_attempts: join.max_attempts,
         fingerprint: join.fingerprint.clone(),
         resume_token: token.unwrap_or(join.resume_token),
-        caller: join.caller.clone(),
+        caller: join.caller.to_string(),
     }
 }
