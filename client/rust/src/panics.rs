@@ -49,16 +49,15 @@ fn error_of(panic: &(dyn Any + Send)) -> FunctionError {
 }
 
 /// Polls the future that `make` makes; a panic of either becomes an error.
-pub(crate) struct Caught<F>(Pin<Box<F>>);
+pub(crate) struct Caught<F>(F);
 
 pub(crate) async fn caught<M, F, T>(make: M) -> Result<T, FunctionError>
 where
     M: FnOnce() -> F,
-    F: Future<Output = T>,
+    F: Future<Output = T> + Unpin,
 {
     install_hook();
-    let future = watched(make)?;
-    Caught(Box::pin(future)).await
+    Caught(watched(make)?).await
 }
 
 fn watched<T>(run: impl FnOnce() -> T) -> Result<T, FunctionError> {
@@ -68,11 +67,11 @@ fn watched<T>(run: impl FnOnce() -> T) -> Result<T, FunctionError> {
     result.map_err(|panic| error_of(panic.as_ref()))
 }
 
-impl<F: Future> Future for Caught<F> {
+impl<F: Future + Unpin> Future for Caught<F> {
     type Output = Result<F::Output, FunctionError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match watched(|| self.0.as_mut().poll(context)) {
+        match watched(|| Pin::new(&mut self.0).poll(context)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
             Err(error) => Poll::Ready(Err(error)),

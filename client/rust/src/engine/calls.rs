@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{poll_fn, Future};
+use std::pin::{pin, Pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::placing::Seat;
 use super::timers::{Armed, Timer};
@@ -15,6 +17,7 @@ use crate::error::{Code, Error, FunctionError, StatusError};
 use crate::leader::{Leader, LeaderShared};
 use crate::options::Join;
 use crate::outcome::{Facts, Flight, Outcome};
+use crate::panics::caught;
 use bytes::Bytes;
 
 pub(crate) type CallId = u64;
@@ -155,18 +158,13 @@ impl State {
         let leader = Leader::new(shared.clone());
         let shared = shared.clone();
         self.spawn(async move {
-            let end = tokio::select! {
-                biased;
-                () = shared.lost.cancelled() => None,
-                end = crate::panics::caught(|| function(leader)) => Some(end.and_then(|end| end)),
-            };
+            let end = run_while_led(function, leader, &shared.lost).await;
             if let Some(inner) = inner.upgrade() {
                 inner.state().on_function_ended(id, &shared, end);
             }
         });
     }
 
-    // `end` is None when the function was dropped, since the lead was lost.
     fn on_function_ended(
         &mut self,
         id: CallId,
@@ -190,6 +188,27 @@ impl Call {
             let _ = done.send(end); // a program that is gone does not mind
         }
     }
+}
+
+// None: the lead was lost, and the function dropped. It is not polled without a lead; to be told
+// costs something, so only what does not end at once waits for that.
+async fn run_while_led(
+    function: Function,
+    leader: Leader,
+    lost: &CancellationToken,
+) -> Option<FunctionEnd> {
+    let mut ending = pin!(caught(|| function(leader)));
+    let mut losing = pin!(lost.cancelled());
+    poll_fn(|context| {
+        if lost.is_cancelled() {
+            return Poll::Ready(None);
+        }
+        match ending.as_mut().poll(context) {
+            Poll::Ready(end) => Poll::Ready(Some(end.and_then(|end| end))),
+            Poll::Pending => losing.as_mut().poll(context).map(|()| None),
+        }
+    })
+    .await
 }
 
 fn closed() -> StatusError {
