@@ -22,9 +22,13 @@
 // A turn of deferred work lasts so long. What is left over goes to the backlog.
 #define TURN_NS 250000
 
-// gRPC looks at one socket at a time. While there is a backlog, so many are looked at between two
-// turns; without one the pump just waits for the next.
+// gRPC looks at one socket at a time, and at none when a completion has come while nobody waited; a
+// send that is done at once is enough for that. So a pump that has something else to do looks so
+// many times: between two turns while there is a backlog, otherwise once in a turn's time.
 #define LOOKS_MAX 4
+
+// Who waited so long for a completion has looked at the sockets.
+#define WAIT_NS 10000
 
 // To wake a thread that waits on a queue, an empty batch is started on a call that goes nowhere:
 // it completes at once (GRPC_CORE.md).
@@ -47,6 +51,7 @@ struct sfl_pump {
     size_t backlog_count;
     bool is_in_backlog; // its works run
     uint64_t turn_end_ns;
+    uint64_t looked_ns; // when all sockets have had their look, at the latest
     pthread_t thread;
 };
 
@@ -113,9 +118,12 @@ bool sfl_pump_is_current(void)
     return current != NULL;
 }
 
-static void begin_turn(struct sfl_pump *pump, uint64_t length_ns)
+// Returns the time.
+static uint64_t begin_turn(struct sfl_pump *pump, uint64_t length_ns)
 {
-    pump->turn_end_ns = sfl_clock_now_ns() + length_ns;
+    uint64_t now_ns = sfl_clock_now_ns();
+    pump->turn_end_ns = now_ns + length_ns;
+    return now_ns;
 }
 
 static bool is_turn_over(const struct sfl_pump *pump)
@@ -222,19 +230,26 @@ enum drained {
 // until they have brought a turn's work: so a crowd comes after the work of those before it.
 static enum drained drain(struct sfl_pump *pump, gpr_timespec deadline)
 {
-    unsigned looks = pump->backlog_count > 0 ? LOOKS_MAX : 1;
+    uint64_t begun_ns = sfl_clock_now_ns();
+    bool must_look = pump->backlog_count > 0 || begun_ns >= pump->looked_ns + TURN_NS;
+    unsigned looks = must_look ? LOOKS_MAX : 1;
     for (unsigned handled = 0; handled < DRAIN_MAX;) {
         grpc_event event = grpc_completion_queue_next(pump->queue, deadline, NULL);
         deadline = gpr_inf_past(GPR_CLOCK_MONOTONIC);
         if (event.type == GRPC_QUEUE_SHUTDOWN)
             return IS_SHUT_DOWN;
         if (event.type == GRPC_QUEUE_TIMEOUT) {
-            if (--looks == 0)
-                return DRAINED;
-            continue;
+            if (--looks > 0)
+                continue;
+            if (must_look)
+                pump->looked_ns = begun_ns;
+            return DRAINED;
         }
-        if (handled++ == 0)
-            begin_turn(pump, TURN_NS);
+        if (handled++ == 0) {
+            uint64_t now_ns = begin_turn(pump, TURN_NS);
+            if (now_ns >= begun_ns + WAIT_NS)
+                pump->looked_ns = now_ns;
+        }
         struct sfl_operation *operation = event.tag;
         sfl_operation_end(operation);
         operation->on_done(operation, event.success != 0);

@@ -5,6 +5,9 @@
 
 #include <assert.h>
 
+// A send of so many bytes takes as long as some small flights.
+enum { HEAVY_BYTES = 64 * 1024 };
+
 // Outboxes that were woken on this thread, when it is no pump.
 static _Thread_local struct sfl_list gathered;
 
@@ -43,7 +46,10 @@ static void schedule(struct sfl_outbox *outbox)
     outbox->is_scheduled = true;
     sfl_outbox_ref(outbox);
     if (sfl_pump_is_current()) {
-        sfl_pump_defer(&outbox->work);
+        if (outbox->is_heavy)
+            sfl_pump_defer_crowd(&outbox->work);
+        else
+            sfl_pump_defer(&outbox->work);
         return;
     }
     // Deferring runs the work at once here, and there may be a shard's lock above us.
@@ -153,6 +159,7 @@ static void flush(struct sfl_outbox *outbox)
         case SFL_FILL_SEND:
             if (message.may_have_more)
                 mark_dirty(outbox);
+            outbox->is_heavy = message.bytes >= HEAVY_BYTES;
             // When the stream is over, on_closed tells.
             if (sfl_stream_send(outbox->stream, message.pieces, message.piece_count) != SFL_OK)
                 return;

@@ -47,6 +47,9 @@ struct sfl_outbox {
     int end_code;          // above 0: the stream is to end so
     bool end_is_at_once;   // whatever is left to say
     struct sfl_fault end_fault;
+    // The last message was large: what follows it lets others go first. While the outbox is busy it
+    // is the sender's, otherwise under the lock.
+    bool is_heavy;
     // Under the transport's lock: among the streams that end only when they are told to.
     struct sfl_link in_residents;
 };

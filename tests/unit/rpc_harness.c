@@ -403,7 +403,8 @@ static struct harness *create_idle(const struct harness_options *options)
     pthread_mutex_init(&harness->lock, NULL);
     init_monotonic(&harness->changed);
     unsigned pumps = options == NULL || options->pumps == 0 ? 2 : options->pumps;
-    assert_int_equal(sfl_pumps_create(pumps, NULL, &harness->pumps), SFL_OK);
+    const struct sfl_pump_hooks *hooks = options == NULL ? NULL : options->hooks;
+    assert_int_equal(sfl_pumps_create(pumps, hooks, &harness->pumps), SFL_OK);
     uint64_t size_max = options == NULL ? 0 : options->message_bytes_max;
     struct sfl_rpc_server_options server_options = {
         .pumps = harness->pumps,

@@ -46,6 +46,7 @@ struct peer {
 struct harness_options {
     unsigned pumps;             // 0: 2
     uint64_t message_bytes_max; // 0: 4 MiB
+    const struct sfl_pump_hooks *hooks;
 };
 
 struct harness {

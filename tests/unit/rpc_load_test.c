@@ -69,11 +69,45 @@ static void a_burst_of_calls_is_served_to_the_last(void **state)
     harness_destroy(harness);
 }
 
+// Who wakes itself on each tick: the pump has always something at hand, and never waits.
+static struct sfl_pump *_Atomic restless;
+
+static void wake_again(void *context)
+{
+    (void)context;
+    struct sfl_pump *pump = atomic_load(&restless);
+    if (pump != NULL)
+        sfl_pump_wake(pump);
+}
+
+static void a_pump_that_never_waits_looks_at_its_sockets(void **state)
+{
+    (void)state;
+    const struct sfl_pump_hooks hooks = {.on_tick = wake_again};
+    struct harness *harness =
+        harness_create(&(struct harness_options){.pumps = 1, .hooks = &hooks});
+    struct sfl_channel *channel = harness_channel(harness);
+    atomic_store(&restless, sfl_pumps_get(harness->pumps, 0));
+    sfl_pump_wake(sfl_pumps_get(harness->pumps, 0));
+
+    struct peer *peer = peer_open(channel, ECHO_PATH, UINT64_MAX);
+    peer_send_and_wait(peer, "still there?", 12);
+    peer_wait_messages(peer, 1);
+    sfl_stream_half_close(peer->stream);
+    assert_int_equal(peer_wait_closed(peer), 0);
+
+    atomic_store(&restless, NULL);
+    peer_destroy(peer);
+    sfl_channel_destroy(channel);
+    harness_destroy(harness);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thousand_streams_over_four_connections_echo),
         cmocka_unit_test(a_burst_of_calls_is_served_to_the_last),
+        cmocka_unit_test(a_pump_that_never_waits_looks_at_its_sockets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -329,6 +329,29 @@ static void values_around_the_inline_bound_arrive_whole(void **state)
     }
 }
 
+static void what_follows_a_large_message_lets_others_go_first(void **state)
+{
+    static const uint8_t value[600 * 1024];
+    const size_t sizes[] = {100, 32 * 1024, 256 * 1024, sizeof(value)};
+    struct fake_world *world = *state;
+    fake_world_start(world);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        fake_be_pump();
+        struct sfl_stream *leader = join(world, PEER, "key", false);
+        struct sfl_stream *follower = join(world, PEER, "key", false);
+        chunk(world, leader, 0, value, sizes[i]);
+        finish(world, leader, "");
+        size_t chunks = 0;
+        struct sfl_bytes *got = value_of(follower, &chunks);
+        assert_int_equal(got->size, sizes[i]);
+        sfl_bytes_unref(got);
+        assert_int_equal(fake_crowd_count(), chunks);
+        assert_true(sizes[i] <= SFL_INLINE_VALUE_MAX || chunks > 0);
+        fake_release(leader);
+        fake_release(follower);
+    }
+}
+
 static void no_message_passes_the_bound_even_with_the_largest_texts(void **state)
 {
     static uint8_t value[SFL_INLINE_VALUE_MAX];
@@ -520,6 +543,7 @@ int main(void)
         STORY(restarts_that_were_not_read_become_one),
         STORY(values_around_the_inline_bound_arrive_whole),
         STORY(no_message_passes_the_bound_even_with_the_largest_texts),
+        STORY(what_follows_a_large_message_lets_others_go_first),
         STORY(do_streams_of_one_connection_have_a_limit),
         STORY(watchers_learn_of_the_drain),
         STORY(a_listing_keeps_to_its_limit),

@@ -34,9 +34,17 @@ struct sfl_stream {
 
 // --- what the transport sees instead of common/rpc ---
 
+// Works that wait for their turn, when the test's thread plays a pump.
+static struct {
+    bool is_current;
+    struct sfl_list fresh;
+    struct sfl_list crowd;
+    unsigned crowd_count; // ever
+} pump;
+
 bool sfl_pump_is_current(void)
 {
-    return false;
+    return pump.is_current;
 }
 
 bool sfl_pump_should_yield(void)
@@ -44,15 +52,52 @@ bool sfl_pump_should_yield(void)
     return false;
 }
 
+static bool defer(struct sfl_list *works, struct sfl_pump_work *work)
+{
+    assert_true(pump.is_current);
+    bool is_new = !atomic_exchange(&work->is_queued, true);
+    if (is_new)
+        sfl_list_append(works, &work->link);
+    return is_new;
+}
+
 void sfl_pump_defer(struct sfl_pump_work *work)
 {
-    (void)work;
-    fail_msg("nothing is deferred outside of a pump");
+    (void)defer(&pump.fresh, work);
 }
 
 void sfl_pump_defer_crowd(struct sfl_pump_work *work)
 {
-    sfl_pump_defer(work);
+    if (defer(&pump.crowd, work))
+        pump.crowd_count++;
+}
+
+void fake_be_pump(void)
+{
+    pump.is_current = true;
+    pump.crowd_count = 0;
+    sfl_list_init(&pump.fresh);
+    sfl_list_init(&pump.crowd);
+}
+
+unsigned fake_crowd_count(void)
+{
+    return pump.crowd_count;
+}
+
+static bool run_work(void)
+{
+    if (!pump.is_current)
+        return false;
+    struct sfl_link *link = sfl_list_pop(&pump.fresh);
+    if (link == NULL)
+        link = sfl_list_pop(&pump.crowd);
+    if (link == NULL)
+        return false;
+    struct sfl_pump_work *work = SFL_CONTAINER_OF(link, struct sfl_pump_work, link);
+    atomic_store(&work->is_queued, false);
+    work->run(work);
+    return true;
 }
 
 static void receive(struct sfl_stream *stream, const struct sfl_piece *pieces, size_t count)
@@ -155,6 +200,7 @@ void fake_world_start(struct fake_world *world)
 void fake_world_deinit(struct fake_world *world)
 {
     fake_run(world);
+    pump.is_current = false;
     assert_true(sfl_list_is_empty(&world->streams));
     assert_true(sfl_transport_is_idle(world->transport));
     assert_true(sfl_engine_is_idle(world->engine));
@@ -193,7 +239,7 @@ void fake_run(struct fake_world *world)
 {
     do
         sfl_transport_flush();
-    while (run_one(world));
+    while (run_work() || run_one(world));
 }
 
 struct sfl_stream *fake_open(struct fake_world *world, const char *path, const char *peer)

@@ -28,6 +28,13 @@ void fake_world_deinit(struct fake_world *world);
 // Lets everything happen that can: sends, ends, the next sends.
 void fake_run(struct fake_world *world);
 
+// From here on, to the end of the world, the test's thread is a pump: what is deferred runs when
+// the world runs.
+void fake_be_pump(void);
+
+// How many works have been deferred behind those of others since fake_be_pump.
+unsigned fake_crowd_count(void);
+
 // A new RPC of this method from this peer.
 struct sfl_stream *fake_open(struct fake_world *world, const char *path, const char *peer);
 
