@@ -20,12 +20,12 @@
 #define FRESH_MAX 32
 
 // A turn of deferred work lasts so long. What is left over goes to the backlog.
-#define TURN_NS 250000
+#define TURN_NS 125000
 
 // gRPC looks at one socket at a time, and at none when a completion has come while nobody waited; a
 // send that is done at once is enough for that. So a pump that has something else to do looks so
 // many times: between two turns while there is a backlog, otherwise once in a turn's time.
-#define LOOKS_MAX 4
+#define LOOKS_MAX 8
 
 // Who waited so long for a completion has looked at the sockets.
 #define WAIT_NS 10000
