@@ -2,6 +2,7 @@
 #include "src/call.h"
 
 #include "base/clock.h"
+#include "base/references.h"
 #include "src/error.h"
 #include "src/leader.h"
 #include "src/outcome.h"
@@ -137,7 +138,8 @@ enum sfl_status sfl_call_create(struct singleflight_client *client,
         *problem_out = "there is no memory left";
         return SFL_NO_MEMORY;
     }
-    memset(call, 0, sizeof(*call));
+    memset(call, 0, offsetof(struct singleflight_call, lead));
+    call->lead.call = NULL;
     atomic_init(&call->references, 1);
     call->client = sfl_client_ref(client);
     call->join = join;
@@ -169,10 +171,11 @@ struct singleflight_call *sfl_call_ref(struct singleflight_call *call)
 
 void sfl_call_unref(struct singleflight_call *call)
 {
-    if (atomic_fetch_sub_explicit(&call->references, 1, memory_order_acq_rel) != 1)
+    if (!sfl_references_drop(&call->references))
         return;
     struct singleflight_client *client = call->client;
     singleflight_result_free(call->pending);
+    sfl_leader_deinit(&call->lead);
     free(call);
     sfl_client_unref(client);
 }

@@ -5,8 +5,7 @@
 
 #include "src/client.h"
 #include "src/join.h"
-
-struct sfl_seat;
+#include "src/leader.h"
 
 struct singleflight_call {
     // The program's handle, one until it has ended, one per leader of it, one per seat that it
@@ -29,6 +28,8 @@ struct singleflight_call {
     struct singleflight_leader *leader;  // while its function runs; not a reference
     struct singleflight_result *pending; // the end, that waits for the function's end; owned
     bool ended;                          // on_done has been called
+
+    struct singleflight_leader lead; // all but its `call` is uninitialized until then
 };
 
 // Makes a call with one reference, the program's. Any thread. SFL_INVALID_ARGUMENT and

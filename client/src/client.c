@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/entropy.h"
+#include "base/references.h"
 #include "src/call.h"
 #include "src/error.h"
 #include "src/seat.h"
@@ -50,18 +51,41 @@ static void run_all(struct sfl_command *at)
     }
 }
 
-static bool has_commands(struct singleflight_client *client)
+static bool has_commands_of_others(struct singleflight_client *client)
 {
     struct sfl_command *newest = atomic_load(&client->commands);
     return newest != NULL && newest != &client->no_commands;
 }
 
+static bool has_commands(struct singleflight_client *client)
+{
+    return client->own_commands != NULL || has_commands_of_others(client);
+}
+
+static struct sfl_command *take_own_commands(struct singleflight_client *client)
+{
+    struct sfl_command *oldest = client->own_commands;
+    client->own_commands = NULL;
+    client->own_commands_end = &client->own_commands;
+    return oldest;
+}
+
 void sfl_client_run_commands(struct singleflight_client *client)
 {
+    client->runs_commands_next = false;
     // Those that are posted from now on are seen before the thread sleeps again.
     atomic_store_explicit(&client->is_asleep, false, memory_order_relaxed);
-    if (has_commands(client))
-        run_all(take_commands(client, NULL));
+    // Its own are older than all others that are there: else they would be among them.
+    struct sfl_command *own = take_own_commands(client);
+    struct sfl_command *others =
+        has_commands_of_others(client) ? take_commands(client, NULL) : NULL;
+    run_all(own);
+    run_all(others);
+}
+
+void sfl_client_expect_commands(struct singleflight_client *client)
+{
+    client->runs_commands_next = true;
 }
 
 static void run_next_turn(struct sfl_pump_work *work)
@@ -72,20 +96,17 @@ static void run_next_turn(struct sfl_pump_work *work)
 // The command may have run by now, and the client may have been closed since: then nobody sleeps.
 static void wake(struct singleflight_client *client)
 {
-    if (own_client == client) {
-        sfl_pump_defer(&client->next_turn);
-    } else if (atomic_exchange(&client->is_asleep, false)) {
-        pthread_mutex_lock(&client->lock);
-        if (!client->closed)
-            sfl_pump_wake(client->pump);
-        pthread_mutex_unlock(&client->lock);
-    }
+    if (!atomic_exchange(&client->is_asleep, false))
+        return;
+    pthread_mutex_lock(&client->lock);
+    if (!client->closed)
+        sfl_pump_wake(client->pump);
+    pthread_mutex_unlock(&client->lock);
 }
 
-static bool post(struct singleflight_client *client, struct sfl_command *command)
+// Puts it in the queue that any thread may add to.
+static bool push(struct singleflight_client *client, struct sfl_command *command)
 {
-    if (atomic_exchange(&command->is_queued, true))
-        return false;
     struct sfl_command *newest = atomic_load(&client->commands);
     do {
         if (newest == &client->no_commands)
@@ -98,11 +119,27 @@ static bool post(struct singleflight_client *client, struct sfl_command *command
     return true;
 }
 
+static bool post_here(struct singleflight_client *client, struct sfl_command *command)
+{
+    if (atomic_load(&client->commands) != NULL)
+        return push(client, command);
+    command->next = NULL;
+    *client->own_commands_end = command;
+    client->own_commands_end = &command->next;
+    if (!client->runs_commands_next)
+        sfl_pump_defer(&client->next_turn);
+    return true;
+}
+
 bool sfl_client_post(struct singleflight_client *client, struct sfl_command *command)
 {
+    if (atomic_exchange(&command->is_queued, true))
+        return false;
+    if (own_client == client)
+        return post_here(client, command);
     // Until after the wake: the command may have taken the last other reference along by then.
     sfl_client_ref(client);
-    bool is_queued = post(client, command);
+    bool is_queued = push(client, command);
     sfl_client_unref(client);
     return is_queued;
 }
@@ -140,7 +177,9 @@ static void close_if_done(struct singleflight_client *client)
         client->closing && client->streams_open == 0 && sfl_list_is_empty(&client->unaries);
     if (!is_done || client->closed) // (only this thread closes it)
         return;
-    client->late = take_commands(client, &client->no_commands);
+    struct sfl_command *others = take_commands(client, &client->no_commands);
+    *client->own_commands_end = others;
+    client->late = take_own_commands(client);
     pthread_mutex_lock(&client->lock);
     client->closed = true;
     pthread_cond_broadcast(&client->changed);
@@ -226,7 +265,7 @@ struct singleflight_client *sfl_client_ref(struct singleflight_client *client)
 
 void sfl_client_unref(struct singleflight_client *client)
 {
-    if (atomic_fetch_sub_explicit(&client->references, 1, memory_order_acq_rel) != 1)
+    if (!sfl_references_drop(&client->references))
         return;
     sfl_map_deinit(&client->merging);
     free(client->servers);
@@ -243,6 +282,7 @@ static void init(struct singleflight_client *client)
     pthread_cond_init(&client->changed, NULL);
     atomic_init(&client->commands, NULL);
     atomic_init(&client->is_asleep, false);
+    client->own_commands_end = &client->own_commands;
     client->next_turn.run = run_next_turn;
     sfl_list_init(&client->calls);
     sfl_list_init(&client->seats);

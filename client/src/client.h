@@ -30,7 +30,7 @@ struct sfl_server;
 // Something to do on the client's thread. Queued at most once at a time. All zero but for `run`
 // before its first use.
 struct sfl_command {
-    struct sfl_command *next; // the one that was posted before it
+    struct sfl_command *next; // in a queue
     atomic_bool is_queued;
     void (*run)(struct sfl_command *command);
 };
@@ -54,8 +54,13 @@ struct singleflight_client {
 
     // The client's thread only.
     bool closing;
-    struct sfl_command *late;       // what was posted when it closed, the oldest first
-    struct sfl_pump_work next_turn; // runs what was posted on this thread itself
+    struct sfl_command *late; // what was posted when it closed, the oldest first
+    // What was posted on this thread itself, the oldest first, and the end of that queue. Only
+    // while `commands` is empty, so that no command overtakes one that was posted before it.
+    struct sfl_command *own_commands;
+    struct sfl_command **own_commands_end;
+    struct sfl_pump_work next_turn; // runs them
+    bool runs_commands_next;        // sfl_client_run_commands() comes next, without that turn
     struct sfl_timers timers;
     struct sfl_timer close_timer;
     struct sfl_list calls; // those that have not ended
@@ -79,6 +84,9 @@ bool sfl_client_post(struct singleflight_client *client, struct sfl_command *com
 
 // On the client's thread, after events that may have posted commands: runs those that are there.
 void sfl_client_run_commands(struct singleflight_client *client);
+
+// On the client's thread, before such events: the above comes after them in any case.
+void sfl_client_expect_commands(struct singleflight_client *client);
 
 // On the client's thread, when something has ended that closing may have waited for.
 void sfl_client_on_something_ended(struct singleflight_client *client);

@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-// A message begins with so much room.
-#define START_BYTES 1024
+// A message begins with so much room at least.
+#define START_BYTES_MIN 1024
 
 // The fields of proto/singleflight/v1/singleflight.proto.
 enum {
@@ -59,7 +59,11 @@ static bool make_room(struct sfl_frames *frames, size_t size)
     size_t needed = frames->size + size;
     if (needed <= frames->capacity)
         return true;
-    size_t capacity = frames->capacity == 0 ? START_BYTES : frames->capacity * 2;
+    size_t capacity = frames->capacity * 2;
+    if (frames->capacity == 0)
+        capacity = frames->last_size + frames->last_size / 4;
+    if (capacity < START_BYTES_MIN)
+        capacity = START_BYTES_MIN;
     if (capacity < needed)
         capacity = needed;
     uint8_t *data = realloc(frames->data, capacity);
@@ -192,7 +196,7 @@ bool sfl_frames_has_room(const struct sfl_frames *frames)
 struct sfl_span sfl_frames_take(struct sfl_frames *frames)
 {
     struct sfl_span message = sfl_span_of(frames->data, frames->size);
-    *frames = (struct sfl_frames){0};
+    *frames = (struct sfl_frames){.last_size = message.size};
     return message;
 }
 

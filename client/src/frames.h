@@ -21,6 +21,7 @@ struct sfl_frames {
     uint8_t *data;
     size_t size;
     size_t capacity;
+    size_t last_size; // of the message before: the next one will be about as large
 };
 
 // All of these add one frame, of the call `id`. SFL_NO_MEMORY: nothing was added.

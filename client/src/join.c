@@ -29,9 +29,6 @@ enum {
     JOIN_CALLER = 15,
 };
 
-// What tags, lengths and numbers take at most.
-#define WIRE_HEADS_MAX ((size_t)JOIN_CALLER * (1 + SFL_WIRE_VARINT_MAX))
-
 static const char *problem_of(const struct singleflight_do_options *options,
                               const struct sfl_join_defaults *defaults)
 {
@@ -127,6 +124,7 @@ enum sfl_status sfl_join_read(struct sfl_join *join, const struct singleflight_d
         return SFL_INVALID_ARGUMENT;
     }
     join->group_bytes = strlen(options->group);
+    join->has_own_caller = options->caller != defaults->caller;
     join->waits_when_down = options->connect_timeout_ms != 0;
     if (!join->waits_when_down)
         options->connect_timeout_ms = defaults->connect_timeout_ms;
@@ -135,12 +133,30 @@ enum sfl_status sfl_join_read(struct sfl_join *join, const struct singleflight_d
     return SFL_OK;
 }
 
+// What a number that is there takes at most.
+static size_t number_room(uint64_t value)
+{
+    return value == 0 ? 0 : 1 + SFL_WIRE_VARINT_MAX;
+}
+
+static size_t wire_room(const struct sfl_join *join, size_t caller_bytes)
+{
+    const struct singleflight_do_options *options = &join->options;
+    return sfl_put_size(join->group_bytes) + sfl_put_size(options->key_bytes) +
+           sfl_put_size(options->fingerprint_bytes) + sfl_put_size(caller_bytes) +
+           number_room(options->role) + number_room(options->live) +
+           number_room(options->audience) + number_room(options->retain_ms) +
+           number_room(options->retain_error_ms) + number_room(options->max_age_ms) +
+           number_room(options->lease_ms) + number_room(options->run_limit_ms) +
+           number_room(options->on_leader_loss) + number_room(options->max_attempts);
+}
+
 // Group and caller are there twice: in the message, and as texts that end with NUL.
 size_t sfl_join_copy_bytes(const struct sfl_join *join)
 {
-    const struct singleflight_do_options *options = &join->options;
-    return WIRE_HEADS_MAX + options->key_bytes + options->fingerprint_bytes +
-           2 * (join->group_bytes + 1) + 2 * (strlen(options->caller) + 1);
+    size_t caller_bytes = strlen(join->options.caller);
+    size_t text_bytes = join->group_bytes + 1 + (join->has_own_caller ? caller_bytes + 1 : 0);
+    return wire_room(join, caller_bytes) + text_bytes;
 }
 
 void sfl_join_copy(struct sfl_join *join, uint8_t *room)
@@ -150,7 +166,8 @@ void sfl_join_copy(struct sfl_join *join, uint8_t *room)
     uint8_t *end = put_join(room, &join->options, group, caller);
     join->wire = sfl_span_of(room, (size_t)(end - room));
     join->options.group = copy_text(end, group);
-    join->options.caller = copy_text(end + group.size + 1, caller);
+    if (join->has_own_caller)
+        join->options.caller = copy_text(end + group.size + 1, caller);
 }
 
 bool sfl_join_merges(const struct sfl_join *a, const struct sfl_join *b)

@@ -10,10 +10,11 @@
 // Never changed once it is made.
 struct sfl_join {
     // As given, but all pointers point to copies, none is NULL, and what the client supplies
-    // (caller, connect_timeout_ms, fail_open) is filled in.
+    // (caller, which is not copied, connect_timeout_ms, fail_open) is filled in.
     struct singleflight_do_options options;
     size_t group_bytes;
     bool waits_when_down; // connect_timeout_ms was given for this call
+    bool has_own_caller;  // not that of the client
     bool mergeable;
     struct sfl_span wire; // the message Join of the protocol, but for its resume_token
 };

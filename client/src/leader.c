@@ -27,22 +27,27 @@ static void run_on_changed(struct sfl_command *command)
     sfl_leader_unref(leader);
 }
 
-struct singleflight_leader *sfl_leader_create(struct sfl_seat *seat, struct singleflight_call *call,
-                                              const struct sfl_leader_terms *terms)
+static void init_lock(struct singleflight_leader *leader)
 {
-    struct singleflight_leader *leader = calloc(1, sizeof(*leader));
-    if (leader == NULL)
-        return NULL;
-    atomic_init(&leader->references, 2);
-    atomic_init(&leader->lost, SINGLEFLIGHT_OK);
     pthread_mutex_init(&leader->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&leader->changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    leader->on_changed.run = run_on_changed;
+}
+
+struct singleflight_leader *sfl_leader_begin(struct sfl_seat *seat, struct singleflight_call *call,
+                                             const struct sfl_leader_terms *terms)
+{
+    struct singleflight_leader *leader = &call->lead;
+    assert(leader->call == NULL);
+    memset(leader, 0, sizeof(*leader));
+    sfl_call_ref(call);
     leader->call = sfl_call_ref(call);
+    atomic_init(&leader->lost, SINGLEFLIGHT_OK);
+    init_lock(leader);
+    leader->on_changed.run = run_on_changed;
     leader->client = seat->client;
     leader->terms = *terms;
     leader->lost_fd = -1;
@@ -50,24 +55,21 @@ struct singleflight_leader *sfl_leader_create(struct sfl_seat *seat, struct sing
     return leader;
 }
 
-struct singleflight_leader *sfl_leader_ref(struct singleflight_leader *leader)
-{
-    atomic_fetch_add_explicit(&leader->references, 1, memory_order_relaxed);
-    return leader;
-}
-
 void sfl_leader_unref(struct singleflight_leader *leader)
 {
-    if (atomic_fetch_sub_explicit(&leader->references, 1, memory_order_acq_rel) != 1)
+    sfl_call_unref(leader->call);
+}
+
+void sfl_leader_deinit(struct singleflight_leader *leader)
+{
+    if (leader->call == NULL)
         return;
     if (leader->lost_fd >= 0)
         close(leader->lost_fd);
-    sfl_value_unref(leader->value);
+    sfl_value_free(leader->value);
     sfl_failure_deinit(&leader->failure);
     pthread_cond_destroy(&leader->changed);
     pthread_mutex_destroy(&leader->lock);
-    sfl_call_unref(leader->call);
-    free(leader);
 }
 
 // ---------------------------------------------------------------------------- the client's thread
@@ -159,8 +161,10 @@ struct sfl_outcome *sfl_leader_outcome(struct singleflight_leader *leader)
     struct sfl_failure failure = leader->failure;
     leader->failure = (struct sfl_failure){0};
     struct sfl_value *value = NULL;
-    if (!leader->call->join.options.no_value)
-        value = sfl_value_ref(leader->value);
+    if (!leader->call->join.options.no_value) {
+        value = leader->value;
+        leader->value = NULL;
+    }
     return sfl_outcome_create(leader->outcome, &failure, value);
 }
 
@@ -194,7 +198,7 @@ enum singleflight_status singleflight_leader_lost(const struct singleflight_lead
 // Tells the client's thread to look. The command holds a reference while it is queued.
 static void post_changed(struct singleflight_leader *leader)
 {
-    sfl_leader_ref(leader);
+    sfl_call_ref(leader->call);
     if (!sfl_client_post(leader->client, &leader->on_changed))
         sfl_leader_unref(leader);
 }

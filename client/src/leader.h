@@ -21,10 +21,10 @@ struct sfl_leader_terms {
     bool keeps_value; // bytes are kept after they are sent: for the result, or for a resume
 };
 
+// A part of its call, which leads once at most, and lives as long. It holds references to the call:
+// the program's until it finishes, the seat's, and one while the command is queued.
 struct singleflight_leader {
-    // The program's until it finishes, the seat's, and one while the command is queued.
-    atomic_uint references;
-    struct singleflight_call *call;     // a reference: whose function it is
+    struct singleflight_call *call;     // whose function it is; NULL: it has never led
     struct singleflight_client *client; // the call's
     struct sfl_leader_terms terms;
     struct sfl_command on_changed; // the program has written or finished
@@ -53,11 +53,13 @@ struct singleflight_leader {
     struct sfl_seat *seat; // the client's thread only; NULL once the seat has let go
 };
 
-// A leader with two references, the program's and the seat's; NULL when there is no memory.
-struct singleflight_leader *sfl_leader_create(struct sfl_seat *seat, struct singleflight_call *call,
-                                              const struct sfl_leader_terms *terms);
-struct singleflight_leader *sfl_leader_ref(struct singleflight_leader *leader);
+// Makes `call` lead: two references, the program's and the seat's. Client's thread.
+struct singleflight_leader *sfl_leader_begin(struct sfl_seat *seat, struct singleflight_call *call,
+                                             const struct sfl_leader_terms *terms);
 void sfl_leader_unref(struct singleflight_leader *leader);
+
+// With its call; also if it has never led.
+void sfl_leader_deinit(struct singleflight_leader *leader);
 
 // Makes the loss known, once; client's thread. The callback is the caller's to call.
 void sfl_leader_lose(struct singleflight_leader *leader, enum singleflight_status status);
@@ -80,8 +82,8 @@ bool sfl_leader_take(struct singleflight_leader *leader, uint8_t *to, size_t siz
 // After a resume: so many bytes of the value have arrived; the rest is unsent again.
 void sfl_leader_rewind(struct singleflight_leader *leader, size_t arrived_bytes);
 
-// The outcome as the function left it, with all of the value that was kept, to be called once it is
-// finished. NULL when there is no memory.
+// Takes the outcome out, as the function left it, with all of the value that was kept; to be called
+// once, when it is finished. NULL when there is no memory.
 struct sfl_outcome *sfl_leader_outcome(struct singleflight_leader *leader);
 
 #endif

@@ -2,8 +2,10 @@
 #include "src/outcome.h"
 
 #include "base/list.h"
+#include "base/references.h"
 #include "base/utf8.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 // ------------------------------------------------------------------------------------- failures
@@ -135,7 +137,7 @@ struct sfl_outcome *sfl_outcome_create(enum singleflight_outcome kind, struct sf
     struct outcome_with_result *block = malloc(sizeof(*block));
     if (block == NULL) {
         sfl_failure_deinit(failure);
-        sfl_value_unref(value);
+        sfl_value_free(value);
         return NULL;
     }
     struct sfl_outcome *outcome = &block->outcome;
@@ -163,7 +165,7 @@ struct sfl_outcome *sfl_outcome_read(const struct sfl_answer_outcome *wire, stru
     };
     struct sfl_failure failure = {0};
     if (failure_copy(&parts, &failure) != SFL_OK) {
-        sfl_value_unref(value);
+        sfl_value_free(value);
         return NULL;
     }
     return sfl_outcome_create((enum singleflight_outcome)wire->kind, &failure, value);
@@ -187,15 +189,24 @@ struct sfl_finish sfl_outcome_to_wire(enum singleflight_outcome kind,
     };
 }
 
-void sfl_outcome_unref(struct sfl_outcome *outcome)
+static void outcome_unref(struct sfl_outcome *outcome)
+{
+    if (!sfl_references_drop(&outcome->references))
+        return;
+    sfl_failure_deinit(&outcome->failure);
+    sfl_value_free(outcome->value);
+    free(SFL_CONTAINER_OF(outcome, struct outcome_with_result, outcome));
+}
+
+void sfl_outcome_share(struct sfl_outcome *outcome, size_t count)
 {
     if (outcome == NULL)
         return;
-    if (atomic_fetch_sub_explicit(&outcome->references, 1, memory_order_acq_rel) != 1)
-        return;
-    sfl_failure_deinit(&outcome->failure);
-    sfl_value_unref(outcome->value);
-    free(SFL_CONTAINER_OF(outcome, struct outcome_with_result, outcome));
+    assert(sfl_references_is_last(&outcome->references));
+    if (count == 0)
+        outcome_unref(outcome);
+    else
+        atomic_store_explicit(&outcome->references, (unsigned)count, memory_order_relaxed);
 }
 
 // -------------------------------------------------------------------------------------- results
@@ -242,10 +253,11 @@ struct singleflight_result *sfl_result_of_outcome(struct sfl_outcome *outcome,
     if (outcome == NULL)
         return &no_memory.facts;
     struct sfl_result *result = outcome->has_result ? malloc(sizeof(*result)) : own_result(outcome);
-    if (result == NULL)
+    if (result == NULL) {
+        outcome_unref(outcome);
         return &no_memory.facts;
+    }
     outcome->has_result = true;
-    atomic_fetch_add_explicit(&outcome->references, 1, memory_order_relaxed);
     result->outcome = outcome;
     result->facts = *facts;
     struct singleflight_result *public = &result->facts;
@@ -273,5 +285,6 @@ void singleflight_result_free(struct singleflight_result *result)
     struct sfl_outcome *outcome = whole->outcome;
     if (outcome == NULL || whole != own_result(outcome))
         free(whole);
-    sfl_outcome_unref(outcome);
+    if (outcome != NULL)
+        outcome_unref(outcome);
 }

@@ -38,8 +38,7 @@ struct sfl_outcome {
     bool has_result;         // client's thread: the result that it has room for is given away
 };
 
-// Takes `failure` and the reference `value` (which may be NULL), on failure too; NULL when there is
-// no memory.
+// Takes `failure` and `value` (which may be NULL), on failure too; NULL when there is no memory.
 struct sfl_outcome *sfl_outcome_create(enum singleflight_outcome kind, struct sfl_failure *failure,
                                        struct sfl_value *value);
 
@@ -52,14 +51,16 @@ struct sfl_outcome *sfl_outcome_read(const struct sfl_answer_outcome *wire,
 struct sfl_finish sfl_outcome_to_wire(enum singleflight_outcome kind,
                                       const struct sfl_failure *failure);
 
-void sfl_outcome_unref(struct sfl_outcome *outcome);
+// The caller's one reference becomes `count` ones, to be used up by as many results; with none of
+// them the outcome is freed. Nobody else has a reference yet. NULL is fine.
+void sfl_outcome_share(struct sfl_outcome *outcome, size_t count);
 
 // A result with a status other than OK, never NULL: without memory it is one that says so.
 struct singleflight_result *sfl_result_of_status(enum singleflight_status status,
                                                  const char *message);
 
-// A result that tells an outcome (of which it takes a reference of its own). From `facts` come all
-// fields but those that `outcome` holds. Client's thread. Never NULL.
+// A result that tells an outcome, of which it takes a reference. From `facts` come all fields but
+// those that `outcome` holds. Client's thread. Never NULL.
 struct singleflight_result *sfl_result_of_outcome(struct sfl_outcome *outcome,
                                                   const struct singleflight_result *facts);
 

@@ -82,7 +82,7 @@ void sfl_seat_destroy(struct sfl_seat *seat)
         seat->leader->seat = NULL;
         sfl_leader_unref(seat->leader);
     }
-    sfl_value_unref(seat->value);
+    sfl_value_free(seat->value);
     free(seat->chunk_ends);
     sfl_call_unref(seat->founder);
     give_memory_back(client, seat);
@@ -391,7 +391,7 @@ void sfl_seat_close(struct sfl_seat *seat)
 
 void sfl_seat_clear_value(struct sfl_seat *seat)
 {
-    sfl_value_unref(seat->value);
+    sfl_value_free(seat->value);
     seat->value = NULL;
     seat->value_bytes = 0;
     seat->next_sequence = 0;

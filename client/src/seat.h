@@ -104,6 +104,9 @@ void sfl_seat_on_server_down(struct sfl_seat *seat);
 enum sfl_status sfl_seat_next_frame(struct sfl_seat *seat, struct sfl_frames *frames,
                                     bool *more_out) SFL_MUST_USE;
 
+// Whether the next frame is a join or a finish that waits for nothing and cannot change any more.
+bool sfl_seat_has_final_frame(const struct sfl_seat *seat);
+
 // From the session, after a frame was taken: a LEAVING seat that waits for no answer is freed then.
 bool sfl_seat_is_gone(const struct sfl_seat *seat);
 void sfl_seat_destroy(struct sfl_seat *seat);

@@ -23,7 +23,7 @@ static struct singleflight_result facts_of(const struct sfl_answer_result *resul
     };
 }
 
-// Ends all calls with one outcome; the merged ones count as callers of their own.
+// Ends all calls with one outcome, which it takes; the merged ones count as callers of their own.
 static void end_all(struct sfl_seat *seat, struct sfl_outcome *outcome,
                     const struct sfl_answer_result *result)
 {
@@ -36,6 +36,7 @@ static void end_all(struct sfl_seat *seat, struct sfl_outcome *outcome,
         facts.callers += (uint32_t)count - 1;
         facts.shared = true;
     }
+    sfl_outcome_share(outcome, count);
     struct singleflight_call *call;
     while ((call = sfl_seat_first_call(seat)) != NULL) {
         facts.led = call == leading;
@@ -76,9 +77,7 @@ static bool take_bytes(struct sfl_seat *seat, struct sfl_span bytes)
 // The server does not send the leader's own value back: its outcome is made of what it has here.
 static void on_own_result(struct sfl_seat *seat, const struct sfl_answer_result *result)
 {
-    struct sfl_outcome *outcome = sfl_leader_outcome(seat->leader);
-    end_all(seat, outcome, result);
-    sfl_outcome_unref(outcome);
+    end_all(seat, sfl_leader_outcome(seat->leader), result);
 }
 
 static void on_result(struct sfl_seat *seat, const struct sfl_answer_result *result)
@@ -107,9 +106,7 @@ static void on_result(struct sfl_seat *seat, const struct sfl_answer_result *res
                       "the flight has ended without this leader");
     struct sfl_value *value = seat->value;
     seat->value = NULL;
-    struct sfl_outcome *outcome = sfl_outcome_read(&result->outcome, value);
-    end_all(seat, outcome, result);
-    sfl_outcome_unref(outcome);
+    end_all(seat, sfl_outcome_read(&result->outcome, value), result);
 }
 
 // ------------------------------------------------------------------------------------------ ends

@@ -12,8 +12,17 @@
 
 static void arm_lease_timer(struct sfl_seat *seat, uint64_t wait_ms)
 {
-    if (seat->leader->terms.lease_ms > 0)
-        sfl_timers_arm(&seat->client->timers, &seat->lease_timer, seat->renewed_ms + wait_ms);
+    sfl_timers_arm(&seat->client->timers, &seat->lease_timer, seat->renewed_ms + wait_ms);
+}
+
+// The server counts the lease from now on.
+static void begin_lease(struct sfl_seat *seat)
+{
+    uint64_t lease_ms = seat->leader->terms.lease_ms;
+    if (lease_ms == 0)
+        return;
+    seat->renewed_ms = sfl_clock_now_ms();
+    arm_lease_timer(seat, lease_ms / RENEWALS_PER_LEASE);
 }
 
 static void on_lease_timer(struct sfl_timer *timer)
@@ -29,8 +38,7 @@ static void on_lease_timer(struct sfl_timer *timer)
         return;
     }
     seat->wants_renew = true;
-    seat->renewed_ms = sfl_clock_now_ms();
-    arm_lease_timer(seat, lease_ms / RENEWALS_PER_LEASE);
+    begin_lease(seat);
     sfl_session_ready(seat->session, seat);
 }
 
@@ -41,19 +49,14 @@ void sfl_seat_lead(struct sfl_seat *seat, const struct sfl_leader_terms *terms,
 {
     assert(seat->leader == NULL);
     struct singleflight_call *call = sfl_seat_first_call(seat);
-    seat->leader = sfl_leader_create(seat, call, terms);
-    if (seat->leader == NULL) {
-        sfl_seat_end(seat, SINGLEFLIGHT_RESOURCE_EXHAUSTED, "there is no memory left to lead");
-        return;
-    }
+    seat->leader = sfl_leader_begin(seat, call, terms);
     if (seat->state != SFL_SEAT_ALONE)
         seat->state = SFL_SEAT_LEADING;
     seat->is_void = seat->is_void || seat->has_told;
     sfl_seat_clear_value(seat);
     seat->first_sequence = next_sequence;
     seat->lease_timer.fire = on_lease_timer;
-    seat->renewed_ms = sfl_clock_now_ms();
-    arm_lease_timer(seat, terms->lease_ms / RENEWALS_PER_LEASE);
+    begin_lease(seat);
     sfl_seat_tell_restart(seat, terms->attempt, call->join.options.caller);
     sfl_seat_tell_audience(seat);
     sfl_call_lead(call, seat->leader);
@@ -155,8 +158,7 @@ void sfl_seat_resumed(struct sfl_seat *seat, uint64_t next_sequence)
     size_t arrived = seat->chunk_count == 0 ? 0 : seat->chunk_ends[seat->chunk_count - 1];
     sfl_leader_rewind(seat->leader, arrived);
     seat->wants_finish = seat->state == SFL_SEAT_FINISHING;
-    seat->renewed_ms = sfl_clock_now_ms();
-    arm_lease_timer(seat, seat->leader->terms.lease_ms / RENEWALS_PER_LEASE);
+    begin_lease(seat);
     sfl_session_ready(seat->session, seat);
 }
 
@@ -177,14 +179,15 @@ void sfl_seat_finish_alone(struct sfl_seat *seat)
         sfl_seat_split(seat, leading);
     struct sfl_outcome *outcome = sfl_leader_outcome(seat->leader);
     struct singleflight_result facts = {.attempt = 1, .failed_open = true};
-    facts.callers = (uint32_t)sfl_seat_call_count(seat);
-    facts.shared = facts.callers > 1;
+    size_t count = sfl_seat_call_count(seat);
+    facts.callers = (uint32_t)count;
+    facts.shared = count > 1;
+    sfl_outcome_share(outcome, count);
     struct singleflight_call *call;
     while ((call = sfl_seat_first_call(seat)) != NULL) {
         facts.led = call == leading;
         sfl_call_end(call, sfl_result_of_outcome(outcome, &facts));
     }
-    sfl_outcome_unref(outcome);
     sfl_seat_destroy(seat);
 }
 
@@ -309,6 +312,14 @@ enum sfl_status sfl_seat_next_frame(struct sfl_seat *seat, struct sfl_frames *fr
         return add_chunk(seat, frames, part.unsent_bytes);
     *more_out = false;
     return seat->wants_finish ? add_finish(seat, frames, part.unsent_bytes) : SFL_OK;
+}
+
+bool sfl_seat_has_final_frame(const struct sfl_seat *seat)
+{
+    if (seat->wants_join)
+        return !seat->wants_cancel;
+    return seat->wants_finish && !seat->wants_renew && seat->answered &&
+           sfl_leader_peek(seat->leader).unsent_bytes <= SFL_FRAMES_CHUNK_BYTES_MAX;
 }
 
 bool sfl_seat_is_gone(const struct sfl_seat *seat)

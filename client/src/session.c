@@ -46,6 +46,7 @@ static void free_if_done(struct sfl_session *session)
     if (!session->over || session->flush_queued)
         return;
     sfl_map_deinit(&session->seats_by_id);
+    sfl_frames_deinit(&session->outbox);
     free(session);
 }
 
@@ -66,9 +67,20 @@ static void queue_flush(struct sfl_session *session)
     sfl_pump_defer(&session->flush);
 }
 
+// Writes the next frame of `seat` if it can be written already. False: the seat has to wait for its
+// turn, as it does before the server has answered anything, where it may still look elsewhere.
+static bool write_at_once(struct sfl_session *session, struct sfl_seat *seat)
+{
+    bool more = false;
+    return session->up && sfl_list_is_empty(&session->ready) &&
+           sfl_frames_has_room(&session->outbox) && sfl_seat_has_final_frame(seat) &&
+           sfl_seat_next_frame(seat, &session->outbox, &more) == SFL_OK && !more;
+}
+
 void sfl_session_ready(struct sfl_session *session, struct sfl_seat *seat)
 {
-    if (!sfl_link_is_linked(&seat->ready_link))
+    bool waits = sfl_link_is_linked(&seat->ready_link);
+    if (!waits && !write_at_once(session, seat))
         sfl_list_append(&session->ready, &seat->ready_link);
     queue_flush(session);
 }
@@ -101,7 +113,8 @@ static void take_off(struct sfl_session *session, struct sfl_seat *seat)
 // The last seat of a session that retires takes it along.
 static void half_close_if_idle(struct sfl_session *session)
 {
-    bool is_idle = sfl_list_is_empty(&session->seats) && !session->sending;
+    bool is_idle =
+        sfl_list_is_empty(&session->seats) && !session->sending && session->outbox.size == 0;
     if (!session->retired || !is_idle || session->half_closed || session->over)
         return;
     session->half_closed = true;
@@ -146,13 +159,14 @@ void sfl_session_cut(struct sfl_session *session)
 // --------------------------------------------------------------------------------------- sending
 
 // Gathers frames of the seats that are ready, one of each in turn, until the message is full.
-static enum sfl_status gather(struct sfl_session *session, struct sfl_frames *frames)
+static enum sfl_status gather(struct sfl_session *session)
 {
     struct sfl_link *link;
-    while (sfl_frames_has_room(frames) && (link = sfl_list_pop(&session->ready)) != NULL) {
+    while (sfl_frames_has_room(&session->outbox) &&
+           (link = sfl_list_pop(&session->ready)) != NULL) {
         struct sfl_seat *seat = SFL_CONTAINER_OF(link, struct sfl_seat, ready_link);
         bool more = false;
-        enum sfl_status status = sfl_seat_next_frame(seat, frames, &more);
+        enum sfl_status status = sfl_seat_next_frame(seat, &session->outbox, &more);
         if (status != SFL_OK)
             return status;
         if (more)
@@ -168,18 +182,16 @@ static void flush(struct sfl_session *session)
     if (session->sending || session->half_closed)
         return;
     session->sending = true; // so that no half-close overtakes what is gathered
-    struct sfl_frames frames = {0};
-    if (gather(session, &frames) != SFL_OK) {
-        sfl_frames_deinit(&frames);
+    if (gather(session) != SFL_OK) {
         sfl_session_cut(session); // no memory: to its seats, a broken stream
         return;
     }
-    if (frames.size == 0) {
+    if (session->outbox.size == 0) {
         session->sending = false;
         half_close_if_idle(session);
         return;
     }
-    struct sfl_span message = sfl_frames_take(&frames);
+    struct sfl_span message = sfl_frames_take(&session->outbox);
     const struct sfl_piece piece = {message, free, (void *)message.data};
     // When the stream is over, on_closed is on its way, and nothing is to be done here.
     (void)!sfl_stream_send(session->stream, &piece, 1);
@@ -198,7 +210,7 @@ static void on_sent(void *context)
 {
     struct sfl_session *session = context;
     session->sending = false;
-    if (!sfl_list_is_empty(&session->ready))
+    if (session->outbox.size > 0 || !sfl_list_is_empty(&session->ready))
         queue_flush(session);
     half_close_if_idle(session);
 }
@@ -211,15 +223,17 @@ static void on_message(void *context, struct sfl_span message)
     struct sfl_answer frame;
     struct sfl_span rest = message;
     while (sfl_answer_next(&rest, &frame)) {
+        sfl_client_expect_commands(session->server->client);
         struct sfl_seat *seat = find(session, frame.id);
         if (seat != NULL)
             sfl_seat_on_frame(seat, &frame);
         else if (!sfl_answer_refuses(&frame)) // to one that has left meanwhile
             sfl_server_on_session_up(session->server, session);
+        // What callbacks have posted is about what is at hand now.
+        sfl_client_run_commands(session->server->client);
     }
     if (rest.size > 0)
         sfl_session_cut(session); // what it says cannot be read
-    sfl_client_run_commands(session->server->client);
 }
 
 static void on_closed(void *context, int code, const char *text)

@@ -5,6 +5,7 @@
 
 #include "rpc/stream.h"
 #include "src/client.h"
+#include "src/frames.h"
 
 struct sfl_seat;
 
@@ -14,7 +15,8 @@ struct sfl_session {
     struct sfl_stream *stream;
     struct sfl_map seats_by_id;
     struct sfl_list seats;
-    struct sfl_list ready; // seats that have frames to send, in turn
+    struct sfl_frames outbox; // frames that are written, and go out with the next message
+    struct sfl_list ready;    // seats that have frames to write after those, in turn
     uint64_t last_id;
     struct sfl_pump_work flush; // sends what is ready once the completions at hand are drained
     bool flush_queued;
@@ -41,7 +43,8 @@ void sfl_session_renumber(struct sfl_session *session, struct sfl_seat *seat);
 // Takes `seat` off. Frames for its id are ignored from now on.
 void sfl_session_remove(struct sfl_session *session, struct sfl_seat *seat);
 
-// `seat` has frames to send: it gets its turn soon.
+// `seat` has frames to send. One that cannot change any more is written at once, while all that it
+// is made of is at hand; others get their turn when a message is sent.
 void sfl_session_ready(struct sfl_session *session, struct sfl_seat *seat);
 
 // No new seats; the stream ends with its last one.

@@ -3,19 +3,9 @@
 
 #include <stdlib.h>
 
-struct sfl_value *sfl_value_ref(struct sfl_value *value)
+void sfl_value_free(struct sfl_value *value)
 {
-    if (value != NULL)
-        atomic_fetch_add_explicit(&value->references, 1, memory_order_relaxed);
-    return value;
-}
-
-void sfl_value_unref(struct sfl_value *value)
-{
-    if (value == NULL)
-        return;
-    if (atomic_fetch_sub_explicit(&value->references, 1, memory_order_acq_rel) == 1)
-        free(value);
+    free(value);
 }
 
 // Room for `needed` bytes, the NUL included.
@@ -28,10 +18,8 @@ static enum sfl_status grow(struct sfl_value **value, size_t needed)
     struct sfl_value *grown = realloc(old, sizeof(*grown) + capacity);
     if (grown == NULL)
         return SFL_NO_MEMORY;
-    if (old == NULL) {
-        atomic_init(&grown->references, 1);
+    if (old == NULL)
         grown->size = 0;
-    }
     grown->capacity = capacity;
     *value = grown;
     return SFL_OK;

@@ -1,27 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// A value while it grows, and after that: bytes in one piece, shared by counted references.
+// A value while it grows, and after that: bytes in one piece.
 #ifndef SFL_CLIENT_VALUE_H
 #define SFL_CLIENT_VALUE_H
 
 #include "base/bytes.h"
 #include "base/status.h"
 
-// Who appends must be the only one to look at it; once it is shared it does not change any more.
-// NULL is an empty value.
+// It has one owner, and moves from one to the next. NULL is an empty value.
 struct sfl_value {
-    atomic_uint references;
     size_t size;
     size_t capacity; // one byte more than `size` can be, for a NUL
     uint8_t data[];
 };
 
-// One more reference. NULL is fine.
-struct sfl_value *sfl_value_ref(struct sfl_value *value);
-
 // NULL is fine.
-void sfl_value_unref(struct sfl_value *value);
+void sfl_value_free(struct sfl_value *value);
 
-// Appends to *value, which moves when it grows; the first bytes make it, with one reference.
+// Appends to *value, which moves when it grows; the first bytes make it.
 // SFL_NO_MEMORY: nothing was appended.
 enum sfl_status sfl_value_append(struct sfl_value **value, struct sfl_span bytes) SFL_MUST_USE;
 

@@ -59,9 +59,9 @@ static void results_share_one_outcome_and_outlive_it(void **state)
     failure.code = 28;
     struct sfl_outcome *outcome = sfl_outcome_create(SINGLEFLIGHT_OUTCOME_ERROR, &failure, value);
     const struct singleflight_result facts = {.led = true, .callers = 3, .token = 9};
+    sfl_outcome_share(outcome, 2);
     struct singleflight_result *a = sfl_result_of_outcome(outcome, &facts);
     struct singleflight_result *b = sfl_result_of_outcome(outcome, &facts);
-    sfl_outcome_unref(outcome);
     singleflight_result_free(a);
     assert_int_equal(b->status, SINGLEFLIGHT_OK);
     assert_int_equal(b->outcome, SINGLEFLIGHT_OUTCOME_ERROR);
@@ -73,6 +73,15 @@ static void results_share_one_outcome_and_outlive_it(void **state)
     assert_int_equal(b->token, 9);
     assert_true(b->led);
     singleflight_result_free(b);
+}
+
+static void an_outcome_that_nobody_waits_for_is_freed(void **state)
+{
+    (void)state;
+    struct sfl_failure failure = failure_with("too late");
+    sfl_outcome_share(sfl_outcome_create(SINGLEFLIGHT_OUTCOME_ERROR, &failure, NULL), 0);
+    sfl_outcome_share(NULL, 0);
+    assert_null(failure.message); // it was taken; the sanitizer of leaks sees the rest
 }
 
 static void without_memory_there_is_a_result_that_says_so(void **state)
@@ -92,6 +101,7 @@ int main(void)
         cmocka_unit_test(long_texts_are_cut_between_characters),
         cmocka_unit_test(details_that_are_too_large_are_refused),
         cmocka_unit_test(results_share_one_outcome_and_outlive_it),
+        cmocka_unit_test(an_outcome_that_nobody_waits_for_is_freed),
         cmocka_unit_test(without_memory_there_is_a_result_that_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
