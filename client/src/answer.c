@@ -121,7 +121,9 @@ bool sfl_answer_next(struct sfl_span *rest, struct sfl_answer *answer_out)
         bool is_field = sfl_wire_next(rest, &field);
         if (is_field && (field.number != CALLS_FIELD || field.type != SFL_WIRE_TYPE_BYTES))
             continue;
-        *answer_out = (struct sfl_answer){.type = SFL_ANSWER_NONE};
+        // The step is zeroed when it is known which one it is.
+        answer_out->id = 0;
+        answer_out->type = SFL_ANSWER_NONE;
         if (is_field && sfl_schema_read(&sfl_answer_schema, field.bytes, answer_out, &fault))
             return true;
         *rest = before;

@@ -77,7 +77,8 @@ struct sfl_answer_end {
     struct sfl_span message;
 };
 
-// One frame. Spans are borrowed from the message, and are any bytes, texts too.
+// One frame. Spans are borrowed from the message, and are any bytes, texts too. Without a step the
+// union is unspecified.
 struct sfl_answer {
     uint64_t id;
     int type; // enum sfl_answer_type

@@ -14,6 +14,18 @@
 
 // -------------------------------------------------------------------------------- on their thread
 
+void sfl_call_hold(struct singleflight_call *call)
+{
+    call->holds++;
+}
+
+void sfl_call_let_go(struct singleflight_call *call)
+{
+    assert(call->holds > 0);
+    if (--call->holds == 0)
+        sfl_call_unref(call);
+}
+
 static void deliver(struct singleflight_call *call, struct singleflight_result *result)
 {
     assert(!call->ended);
@@ -24,7 +36,7 @@ static void deliver(struct singleflight_call *call, struct singleflight_result *
         call->events.on_done(call->context, result);
     else
         singleflight_result_free(result);
-    sfl_call_unref(call);
+    sfl_call_let_go(call);
 }
 
 void sfl_call_end(struct singleflight_call *call, struct singleflight_result *result)
@@ -107,7 +119,8 @@ static void run_start(struct sfl_command *command)
 {
     struct singleflight_call *call = SFL_CONTAINER_OF(command, struct singleflight_call, start);
     struct singleflight_client *client = call->client;
-    sfl_list_append(&client->calls, &call->client_link); // with the command's reference
+    sfl_call_hold(call); // with the command's reference
+    sfl_list_append(&client->calls, &call->client_link);
     if (client->closing) {
         sfl_call_abort(call);
         return;

@@ -8,8 +8,8 @@
 #include "src/leader.h"
 
 struct singleflight_call {
-    // The program's handle, one until it has ended, one per leader of it, one per seat that it
-    // founded, one per queued cancel.
+    // The program's handle, one for all that the client's thread holds, one until its function has
+    // ended, one per queued cancel.
     atomic_uint references;
     struct singleflight_client *client; // a reference
     struct sfl_join join;
@@ -21,6 +21,8 @@ struct singleflight_call {
     struct sfl_command cancel;
 
     // The client's thread only.
+    unsigned
+        holds; // one until it has ended, one per seat that it founded, one per seat it leads for
     struct sfl_link client_link; // in the client's calls, until it has ended
     struct sfl_link seat_link;   // in its seat's calls
     struct sfl_seat *seat;       // NULL: has left, or is not started yet
@@ -47,6 +49,10 @@ struct singleflight_call *sfl_call_ref(struct singleflight_call *call);
 void sfl_call_unref(struct singleflight_call *call);
 
 // All below: the client's thread only.
+
+// What the client's thread holds of it is one reference in all: counted here without atomics.
+void sfl_call_hold(struct singleflight_call *call);
+void sfl_call_let_go(struct singleflight_call *call);
 
 // Its function is to run.
 void sfl_call_lead(struct singleflight_call *call, struct singleflight_leader *leader);

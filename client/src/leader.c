@@ -24,7 +24,7 @@ static void run_on_changed(struct sfl_command *command)
         sfl_call_on_function_ended(leader->call, leader);
     if (leader->seat != NULL)
         sfl_seat_on_leader_changed(leader->seat, part.finished);
-    sfl_leader_unref(leader);
+    sfl_call_unref(leader->call);
 }
 
 static void init_lock(struct singleflight_leader *leader)
@@ -43,7 +43,7 @@ struct singleflight_leader *sfl_leader_begin(struct sfl_seat *seat, struct singl
     struct singleflight_leader *leader = &call->lead;
     assert(leader->call == NULL);
     memset(leader, 0, sizeof(*leader));
-    sfl_call_ref(call);
+    sfl_call_hold(call); // the seat's
     leader->call = sfl_call_ref(call);
     atomic_init(&leader->lost, SINGLEFLIGHT_OK);
     init_lock(leader);
@@ -53,11 +53,6 @@ struct singleflight_leader *sfl_leader_begin(struct sfl_seat *seat, struct singl
     leader->lost_fd = -1;
     leader->seat = seat;
     return leader;
-}
-
-void sfl_leader_unref(struct singleflight_leader *leader)
-{
-    sfl_call_unref(leader->call);
 }
 
 void sfl_leader_deinit(struct singleflight_leader *leader)
@@ -200,7 +195,7 @@ static void post_changed(struct singleflight_leader *leader)
 {
     sfl_call_ref(leader->call);
     if (!sfl_client_post(leader->client, &leader->on_changed))
-        sfl_leader_unref(leader);
+        sfl_call_unref(leader->call);
 }
 
 // Appends under the lock.
@@ -368,14 +363,14 @@ static void end_overflowed(struct singleflight_leader *leader)
 void singleflight_leader_finish(struct singleflight_leader *leader,
                                 enum singleflight_outcome outcome)
 {
-    pthread_mutex_lock(&leader->lock);
     assert(!leader->finished);
     bool is_known = outcome >= SINGLEFLIGHT_OUTCOME_OK && outcome <= SINGLEFLIGHT_OUTCOME_PANIC;
     leader->outcome = is_known ? outcome : SINGLEFLIGHT_OUTCOME_ABANDONED;
     end_overflowed(leader);
+    // Without the lock: the client's thread looks at none of these before it is finished, and no
+    // other thread of the program looks at the leader any more.
     atomic_store_explicit(&leader->finished, true, memory_order_release);
-    pthread_mutex_unlock(&leader->lock);
     // With the program's reference; a command that is queued already has one of its own.
     if (!sfl_client_post(leader->client, &leader->on_changed))
-        sfl_leader_unref(leader);
+        sfl_call_unref(leader->call);
 }

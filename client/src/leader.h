@@ -21,8 +21,9 @@ struct sfl_leader_terms {
     bool keeps_value; // bytes are kept after they are sent: for the result, or for a resume
 };
 
-// A part of its call, which leads once at most, and lives as long. It holds references to the call:
-// the program's until it finishes, the seat's, and one while the command is queued.
+// A part of its call, which leads once at most, and lives as long: its seat holds the call, and
+// there is a reference to the call for the program, until it finishes, and one while the command is
+// queued.
 struct singleflight_leader {
     struct singleflight_call *call;     // whose function it is; NULL: it has never led
     struct singleflight_client *client; // the call's
@@ -53,11 +54,9 @@ struct singleflight_leader {
     struct sfl_seat *seat; // the client's thread only; NULL once the seat has let go
 };
 
-// Makes `call` lead: two references, the program's and the seat's. Client's thread.
+// Makes `call` lead: adds the program's reference to it, and the seat's hold. Client's thread.
 struct singleflight_leader *sfl_leader_begin(struct sfl_seat *seat, struct singleflight_call *call,
                                              const struct sfl_leader_terms *terms);
-void sfl_leader_unref(struct singleflight_leader *leader);
-
 // With its call; also if it has never led.
 void sfl_leader_deinit(struct singleflight_leader *leader);
 

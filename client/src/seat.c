@@ -57,7 +57,8 @@ static struct sfl_seat *create(struct singleflight_client *client,
         return NULL;
     memset(seat, 0, sizeof(*seat));
     seat->client = client;
-    seat->founder = sfl_call_ref(founder);
+    sfl_call_hold(founder);
+    seat->founder = founder;
     seat->join = &founder->join;
     seat->state = SFL_SEAT_JOINING;
     seat->deadline_ms = UINT64_MAX;
@@ -80,11 +81,11 @@ void sfl_seat_destroy(struct sfl_seat *seat)
         sfl_session_remove(seat->session, seat);
     if (seat->leader != NULL) {
         seat->leader->seat = NULL;
-        sfl_leader_unref(seat->leader);
+        sfl_call_let_go(seat->leader->call);
     }
     sfl_value_free(seat->value);
     free(seat->chunk_ends);
-    sfl_call_unref(seat->founder);
+    sfl_call_let_go(seat->founder);
     give_memory_back(client, seat);
     sfl_client_on_something_ended(client);
 }
@@ -242,7 +243,7 @@ static void enter(struct sfl_seat *seat, struct sfl_server *server)
     bool looks = seat->leader == NULL && !seat->look_is_over;
     if (looks && !seat->look_timer.armed)
         sfl_timers_arm(&seat->client->timers, &seat->look_timer,
-                       sfl_clock_now_ms() + seat->join->options.connect_timeout_ms);
+                       sfl_clock_rough_ms() + seat->join->options.connect_timeout_ms);
     sfl_server_seat(server, seat);
 }
 

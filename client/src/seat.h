@@ -33,7 +33,7 @@ enum sfl_seat_state {
 struct sfl_seat {
     struct singleflight_client *client;
     struct sfl_link client_link;
-    struct singleflight_call *founder; // a reference, for the sake of `join`
+    struct singleflight_call *founder; // held, for the sake of `join`
     const struct sfl_join *join;       // what it asks for
     enum sfl_seat_state state;
     struct sfl_list calls;          // those that wait here, the oldest first
@@ -69,7 +69,7 @@ struct sfl_seat {
     bool is_void;  // live: what on_chunk brought is void, and nobody has been told yet
 
     // As a leader.
-    struct singleflight_leader *leader; // a reference
+    struct singleflight_leader *leader; // its call is held
     struct sfl_timer lease_timer;       // the next renewal; while resuming, the lease's end
     uint64_t renewed_ms;
     uint64_t first_sequence; // above 0: chunks of another process came before

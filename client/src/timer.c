@@ -55,10 +55,8 @@ void sfl_timers_arm(struct sfl_timers *timers, struct sfl_timer *timer, uint64_t
     timers->root = meld(timers->root, timer);
 }
 
-void sfl_timers_disarm(struct sfl_timers *timers, struct sfl_timer *timer)
+void sfl_timers_remove(struct sfl_timers *timers, struct sfl_timer *timer)
 {
-    if (!timer->armed)
-        return;
     timer->armed = false;
     struct sfl_timer *children = meld_siblings(timer->child);
     timer->child = NULL;

@@ -23,8 +23,15 @@ struct sfl_timers {
 // Arms `timer` for `at_ms`, anew if it was armed.
 void sfl_timers_arm(struct sfl_timers *timers, struct sfl_timer *timer, uint64_t at_ms);
 
+// Disarms one that is armed.
+void sfl_timers_remove(struct sfl_timers *timers, struct sfl_timer *timer);
+
 // Nothing happens when it is not armed.
-void sfl_timers_disarm(struct sfl_timers *timers, struct sfl_timer *timer);
+static inline void sfl_timers_disarm(struct sfl_timers *timers, struct sfl_timer *timer)
+{
+    if (timer->armed)
+        sfl_timers_remove(timers, timer);
+}
 
 // The earliest time; UINT64_MAX when none is armed.
 uint64_t sfl_timers_next_ms(const struct sfl_timers *timers);

@@ -15,6 +15,12 @@ uint64_t sfl_clock_now_ms(void)
     return sfl_clock_now_ns() / 1000000;
 }
 
+uint64_t sfl_clock_rough_ms(void)
+{
+    struct timespec now = read_clock(CLOCK_MONOTONIC_COARSE);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 uint64_t sfl_clock_now_ns(void)
 {
     struct timespec now = read_clock(CLOCK_MONOTONIC);

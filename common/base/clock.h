@@ -8,6 +8,9 @@
 // Milliseconds of the monotonic clock. Any thread.
 uint64_t sfl_clock_now_ms(void);
 
+// The same, but up to 10 milliseconds behind it, and much cheaper: for what is patient. Any thread.
+uint64_t sfl_clock_rough_ms(void);
+
 // Nanoseconds of the monotonic clock. Any thread.
 uint64_t sfl_clock_now_ns(void);
 
