@@ -271,6 +271,80 @@ static void calls_that_are_cancelled_in_a_crowd_end_once(void **state)
     assert_int_equal(crowd.done, CALLS);
 }
 
+// Calls that begin in the callback of the one before, on the client's thread. The test's own thread
+// cancels each of them, perhaps before the client has looked at it.
+struct chain {
+    struct crowd crowd;
+    struct singleflight_client *client;
+    struct singleflight_call_events events;
+    struct singleflight_call *call; // the newest one; NULL: the test has taken it
+    unsigned begun;
+};
+
+// Under the lock, so that no end is told before the handle is there.
+static void chain_begin(struct chain *chain)
+{
+    struct singleflight_do_options options = options_of("chain");
+    options.no_local_merge = true;
+    pthread_mutex_lock(&chain->crowd.lock);
+    assert_int_equal(
+        singleflight_do_async(chain->client, &options, &chain->events, chain, &chain->call),
+        SINGLEFLIGHT_OK);
+    chain->begun++;
+    pthread_cond_signal(&chain->crowd.changed);
+    pthread_mutex_unlock(&chain->crowd.lock);
+}
+
+// Goes on when the test has taken the handle.
+static void chain_done(void *context, struct singleflight_result *result)
+{
+    struct chain *chain = context;
+    pthread_mutex_lock(&chain->crowd.lock);
+    chain->crowd.done++;
+    chain->crowd.wrong +=
+        result->status != SINGLEFLIGHT_OK && result->status != SINGLEFLIGHT_CANCELLED;
+    bool goes_on = chain->begun < CALLS;
+    while (goes_on && chain->call != NULL)
+        pthread_cond_wait(&chain->crowd.changed, &chain->crowd.lock);
+    pthread_mutex_unlock(&chain->crowd.lock);
+    singleflight_result_free(result);
+    if (goes_on)
+        chain_begin(chain);
+}
+
+static struct singleflight_call *chain_take(struct chain *chain)
+{
+    pthread_mutex_lock(&chain->crowd.lock);
+    while (chain->call == NULL)
+        pthread_cond_wait(&chain->crowd.changed, &chain->crowd.lock);
+    struct singleflight_call *call = chain->call;
+    chain->call = NULL;
+    pthread_cond_signal(&chain->crowd.changed);
+    pthread_mutex_unlock(&chain->crowd.lock);
+    return call;
+}
+
+static void a_call_that_begins_in_a_callback_is_cancelled_from_elsewhere(void **state)
+{
+    (void)state;
+    struct chain chain = {
+        .crowd = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER},
+        .client = client_of(daemon_.address),
+        .events = SINGLEFLIGHT_CALL_EVENTS_INIT};
+    chain.events.on_lead = crowd_lead;
+    chain.events.on_done = chain_done;
+    chain_begin(&chain);
+    for (unsigned i = 0; i < CALLS; i++) {
+        struct singleflight_call *call = chain_take(&chain);
+        singleflight_call_cancel(call);
+        singleflight_call_release(call);
+    }
+    singleflight_client_destroy(chain.client); // has called every on_done
+    assert_int_equal(chain.begun, CALLS);
+    assert_int_equal(chain.crowd.done, CALLS);
+    assert_int_equal(chain.crowd.wrong, 0);
+}
+
 // A leader that writes as it is told to: up to the bound, and on when there is room.
 struct paced {
     struct crowd crowd;
@@ -350,6 +424,7 @@ int main(void)
         cmocka_unit_test(a_hundred_threads_on_one_key_run_it_once),
         cmocka_unit_test(thousands_of_asynchronous_calls_all_end_well),
         cmocka_unit_test(calls_that_are_cancelled_in_a_crowd_end_once),
+        cmocka_unit_test(a_call_that_begins_in_a_callback_is_cancelled_from_elsewhere),
         cmocka_unit_test(an_asynchronous_leader_is_told_when_there_is_room),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
