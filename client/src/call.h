@@ -21,8 +21,7 @@ struct singleflight_call {
     struct sfl_command cancel;
 
     // The client's thread only.
-    unsigned
-        holds; // one until it has ended, one per seat that it founded, one per seat it leads for
+    unsigned holds; // one until it has ended, one per seat that it founded or leads for
     struct sfl_link client_link; // in the client's calls, until it has ended
     struct sfl_link seat_link;   // in its seat's calls
     struct sfl_seat *seat;       // NULL: has left, or is not started yet
