@@ -8,6 +8,9 @@ import sys
 from .peers import Daemon, Driver, Failure, base64_of
 from .story import Story
 
+# Forty JVMs that connect at the same time take longer than a client's own 5 s.
+CROWD_CONNECT_MS = 60000
+
 
 class Matrix:
     def __init__(self, programs, commands, scenarios, jobs):
@@ -83,7 +86,8 @@ class Matrix:
     async def _crowd_joins(self, crowd, daemon):
         function = [{"wait": "go"}, {"write_b64": base64_of(b"of one")}]
         for driver in crowd:
-            driver.send({"op": "client", "client": "c", "addresses": [daemon.address]})
+            driver.send({"op": "client", "client": "c", "addresses": [daemon.address],
+                         "options": {"connect_timeout_ms": CROWD_CONNECT_MS}})
             driver.send({"op": "do", "client": "c", "call": "a", "function": function,
                          "options": {"group": "crowd", "key_b64": base64_of(b"key")}})
         await daemon.until_listed("crowd", f"{len(crowd)} callers",
