@@ -23,9 +23,6 @@
 #define REQUESTS_OF_CROWDED 24 // methods that read first
 #define REQUESTS_OF_OTHERS 4
 
-// What a peer may send on one stream before we have read it.
-#define STREAM_WINDOW_BYTES (4 << 20)
-
 // How long the connections get to be closed once no RPC is open: first in good order, then not.
 #define FAREWELL_MS 1000
 
@@ -217,10 +214,6 @@ static grpc_server *create_grpc_server(const struct sfl_rpc_server_options *opti
         // Clients that wait for long must ping; none is to be thrown out for it.
         sfl_arg_int(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000),
         sfl_arg_int(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0),
-        // With probes gRPC makes the window so large that a peer can keep a thread busy for tens of
-        // milliseconds with what it sends in one go.
-        sfl_arg_int(GRPC_ARG_HTTP2_BDP_PROBE, 0),
-        sfl_arg_int(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, STREAM_WINDOW_BYTES),
     };
     grpc_channel_args all = {.num_args = sizeof(args) / sizeof(args[0]), .args = args};
     return grpc_server_create(&all, NULL);
