@@ -11,6 +11,19 @@ struct entry {
     bool present;
 };
 
+static void open_index(struct sfl_index *index, struct memory *memory)
+{
+    memory_init(memory);
+    sfl_index_init(index, &memory->allocator);
+}
+
+// Nothing may be left of it.
+static void close_index(struct sfl_index *index, const struct memory *memory)
+{
+    sfl_index_deinit(index);
+    assert_int_equal(memory->blocks, 0);
+}
+
 static unsigned count_by_walk(const struct sfl_index *index, uint64_t hash,
                               const struct entry *entries, unsigned seen[ENTRIES])
 {
@@ -48,9 +61,8 @@ static void random_operations_agree_with_a_model(void **state)
 {
     (void)state;
     struct memory memory;
-    memory_init(&memory);
     struct sfl_index index;
-    sfl_index_init(&index, &memory.allocator);
+    open_index(&index, &memory);
     struct entry entries[ENTRIES] = {0};
     struct choice choice = choice_of_seed(1);
     unsigned present = 0;
@@ -72,30 +84,27 @@ static void random_operations_agree_with_a_model(void **state)
         assert_int_equal(index.count, present);
         check_against_model(&index, entries, crowded_hash(choice_below(&choice, HASHES)));
     }
-    sfl_index_deinit(&index);
-    assert_int_equal(memory.blocks, 0);
+    close_index(&index, &memory);
 }
 
 static void an_empty_index_finds_nothing(void **state)
 {
     (void)state;
     struct memory memory;
-    memory_init(&memory);
     struct sfl_index index;
-    sfl_index_init(&index, &memory.allocator);
+    open_index(&index, &memory);
     struct sfl_index_walk walk = {0};
     assert_null(sfl_index_next(&index, 7, &walk));
     assert_int_equal(memory.blocks, 0);
-    sfl_index_deinit(&index);
+    close_index(&index, &memory);
 }
 
 static void entries_of_one_hash_stand_side_by_side(void **state)
 {
     (void)state;
     struct memory memory;
-    memory_init(&memory);
     struct sfl_index index;
-    sfl_index_init(&index, &memory.allocator);
+    open_index(&index, &memory);
     struct entry entries[ENTRIES] = {0};
     for (unsigned i = 0; i < ENTRIES; i++) {
         entries[i] = (struct entry){.hash = 5, .present = true};
@@ -108,17 +117,15 @@ static void entries_of_one_hash_stand_side_by_side(void **state)
         entries[i].present = false;
     }
     check_against_model(&index, entries, 5);
-    sfl_index_deinit(&index);
-    assert_int_equal(memory.blocks, 0);
+    close_index(&index, &memory);
 }
 
 static void without_memory_reserve_says_so_and_changes_nothing(void **state)
 {
     (void)state;
     struct memory memory;
-    memory_init(&memory);
     struct sfl_index index;
-    sfl_index_init(&index, &memory.allocator);
+    open_index(&index, &memory);
     memory_fail(&memory, 1, 1);
     assert_false(sfl_index_reserve(&index));
     assert_true(sfl_index_reserve(&index));
@@ -139,8 +146,7 @@ static void without_memory_reserve_says_so_and_changes_nothing(void **state)
     for (uint64_t hash = 0; hash < 7; hash++)
         check_against_model(&index, entries, hash);
     memory_fail_never(&memory);
-    sfl_index_deinit(&index);
-    assert_int_equal(memory.blocks, 0);
+    close_index(&index, &memory);
 }
 
 static uint64_t scattered_hash(uint64_t n)
@@ -164,9 +170,8 @@ static void a_large_index_grows_a_little_with_each_entry(void **state)
     (void)state;
     enum { MANY = 100000, AT_ONCE = 32, RUN_MAX = 200, CLEARED_MAX = 64 };
     struct memory memory;
-    memory_init(&memory);
     struct sfl_index index;
-    sfl_index_init(&index, &memory.allocator);
+    open_index(&index, &memory);
     static struct entry entries[MANY];
     unsigned grown = 0;
     for (unsigned i = 0; i < MANY; i++) {
@@ -188,17 +193,15 @@ static void a_large_index_grows_a_little_with_each_entry(void **state)
     for (unsigned i = 0; i < MANY; i++)
         sfl_index_remove(&index, entries[i].hash, &entries[i]);
     assert_int_equal(index.count, 0);
-    sfl_index_deinit(&index);
-    assert_int_equal(memory.blocks, 0);
+    close_index(&index, &memory);
 }
 
 static void every_entry_stands_in_one_slot_also_while_the_index_grows(void **state)
 {
     (void)state;
     struct memory memory;
-    memory_init(&memory);
     struct sfl_index index;
-    sfl_index_init(&index, &memory.allocator);
+    open_index(&index, &memory);
     struct entry entries[ENTRIES];
     for (unsigned i = 0; i < ENTRIES; i++) {
         entries[i] = (struct entry){.hash = scattered_hash(i), .present = true};
@@ -215,7 +218,7 @@ static void every_entry_stands_in_one_slot_also_while_the_index_grows(void **sta
         uint64_t slot = i;
         assert_true(((struct entry *)sfl_index_any(&index, &slot))->present);
     }
-    sfl_index_deinit(&index);
+    close_index(&index, &memory);
 }
 
 int main(void)
