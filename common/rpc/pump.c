@@ -25,7 +25,10 @@
 // gRPC looks at one socket at a time, and at none when a completion has come while nobody waited; a
 // send that is done at once is enough for that. So a pump that has something else to do looks so
 // many times: between two turns while there is a backlog, otherwise once in a turn's time.
-#define LOOKS_MAX 8
+#define LOOKS_MAX 4
+
+// Cleanup waits so long for the backlog to be worked off. What has ended holds memory meanwhile.
+#define CLEANUP_WAIT_NS 200000000
 
 // Who waited so long for a completion has looked at the sockets.
 #define WAIT_NS 10000
@@ -47,9 +50,11 @@ struct sfl_pump {
     // Pump thread only.
     struct sfl_list fresh;   // deferred since the last turn
     struct sfl_list backlog; // what was left over in earlier turns, and what a crowd needs
+    struct sfl_list cleanup; // what nobody waits for
     size_t fresh_count;
     size_t backlog_count;
-    bool is_in_backlog; // its works run
+    uint64_t cleanup_due_ns; // of the first one
+    bool is_in_backlog;      // its works run
     uint64_t turn_end_ns;
     uint64_t looked_ns; // when all sockets have had their look, at the latest
     pthread_t thread;
@@ -163,6 +168,18 @@ void sfl_pump_defer(struct sfl_pump_work *work)
     current->fresh_count++;
 }
 
+void sfl_pump_defer_cleanup(struct sfl_pump_work *work)
+{
+    if (current == NULL) {
+        work->run(work);
+        return;
+    }
+    atomic_store(&work->is_queued, true);
+    if (sfl_list_is_empty(&current->cleanup))
+        current->cleanup_due_ns = sfl_clock_now_ns() + CLEANUP_WAIT_NS;
+    sfl_list_append(&current->cleanup, &work->link);
+}
+
 // Runs one at least, then until the turn is over. Returns how many have run.
 static size_t run_some(struct sfl_pump *pump, struct sfl_list *works)
 {
@@ -196,11 +213,15 @@ static void run_works(struct sfl_pump *pump, bool has_completions)
     pump->is_in_backlog = true;
     pump->backlog_count -= run_some(pump, &pump->backlog);
     pump->is_in_backlog = false;
+    if (pump->backlog_count == 0 || sfl_clock_now_ns() >= pump->cleanup_due_ns) {
+        begin_turn(pump, TURN_NS / 4);
+        run_some(pump, &pump->cleanup);
+    }
 }
 
 static bool has_works(const struct sfl_pump *pump)
 {
-    return pump->fresh_count > 0 || pump->backlog_count > 0;
+    return pump->fresh_count > 0 || pump->backlog_count > 0 || !sfl_list_is_empty(&pump->cleanup);
 }
 
 static uint64_t next_tick_ms(const struct sfl_pump *pump)
@@ -280,6 +301,7 @@ static void pump_init(struct sfl_pump *pump, const struct sfl_pump_hooks *hooks)
     pump->hooks = hooks;
     sfl_list_init(&pump->fresh);
     sfl_list_init(&pump->backlog);
+    sfl_list_init(&pump->cleanup);
     pump->queue = grpc_completion_queue_create_for_next(NULL);
     struct waker *waker = &pump->waker;
     waker->operation.on_done = on_woken;

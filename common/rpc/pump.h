@@ -65,4 +65,9 @@ void sfl_pump_defer(struct sfl_pump_work *work);
 // runs when everybody else has been served. On a pump thread only.
 void sfl_pump_defer_crowd(struct sfl_pump_work *work);
 
+// The same for what nobody waits for, such as giving memory back: it runs when no crowd is left,
+// but does not wait for that much longer than 200 ms. On any other thread: runs it now. `work` is
+// not queued anywhere, and is queued once only.
+void sfl_pump_defer_cleanup(struct sfl_pump_work *work);
+
 #endif

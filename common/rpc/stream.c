@@ -356,6 +356,26 @@ void sfl_stream_half_close(struct sfl_stream *stream)
 
 // --- life ---
 
+static void destroy(struct sfl_stream *stream)
+{
+    grpc_call_unref(stream->call);
+    grpc_slice_unref(stream->text);
+    if (!stream->is_server) {
+        grpc_metadata_array_destroy(&stream->initial_metadata);
+        grpc_metadata_array_destroy(&stream->trailing_metadata);
+    }
+    const struct sfl_stream_owner *owner_calls = stream->owner_calls;
+    void *owner = stream->owner;
+    free(stream);
+    if (owner_calls->on_free != NULL)
+        owner_calls->on_free(owner);
+}
+
+static void on_cleanup(struct sfl_pump_work *work)
+{
+    destroy(SFL_CONTAINER_OF(work, struct sfl_stream, cleanup));
+}
+
 static void on_begun(struct sfl_operation *operation, bool ok)
 {
     struct sfl_stream *stream = SFL_CONTAINER_OF(operation, struct sfl_stream, begin);
@@ -380,6 +400,7 @@ static struct sfl_stream *create(grpc_call *call, unsigned batches,
     stream->write.on_done = on_write;
     stream->half_close.on_done = on_half_close_sent;
     stream->close.on_done = on_close;
+    stream->cleanup.run = on_cleanup;
     stream->text = grpc_empty_slice();
     return stream;
 }
@@ -490,21 +511,12 @@ struct sfl_stream *sfl_stream_ref(struct sfl_stream *stream)
     return stream;
 }
 
+// gRPC takes as long to free a call as to send a short message, so whoever waits for one goes
+// first.
 void sfl_stream_unref(struct sfl_stream *stream)
 {
     unsigned before = atomic_fetch_sub_explicit(&stream->references, 1, memory_order_acq_rel);
     assert(before > 0);
-    if (before > 1)
-        return;
-    grpc_call_unref(stream->call);
-    grpc_slice_unref(stream->text);
-    if (!stream->is_server) {
-        grpc_metadata_array_destroy(&stream->initial_metadata);
-        grpc_metadata_array_destroy(&stream->trailing_metadata);
-    }
-    const struct sfl_stream_owner *owner_calls = stream->owner_calls;
-    void *owner = stream->owner;
-    free(stream);
-    if (owner_calls->on_free != NULL)
-        owner_calls->on_free(owner);
+    if (before == 1)
+        sfl_pump_defer_cleanup(&stream->cleanup);
 }

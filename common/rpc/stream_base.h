@@ -60,6 +60,7 @@ struct sfl_stream {
     struct sfl_operation write;      // SEND_MESSAGE; of a server the status, and maybe the end
     struct sfl_operation half_close; // client: SEND_CLOSE_FROM_CLIENT
     struct sfl_operation close;      // the end: RECV_CLOSE_ON_SERVER, RECV_STATUS_ON_CLIENT
+    struct sfl_pump_work cleanup;    // once nothing refers to the stream
     grpc_byte_buffer *incoming;      // filled by `read`
     grpc_byte_buffer *outgoing;      // held for `write`
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,6 +292,63 @@ static void a_crowd_of_works_does_not_hold_up_what_comes_after_it(void **state)
     ticks_deinit(&ticks);
 }
 
+// A crowd of work after work, and what is to be cleaned up meanwhile.
+static struct {
+    struct sfl_pump_work work;
+    struct sfl_pump_work cleanup;
+    unsigned left; // of the crowd
+    unsigned left_at_cleanup;
+    bool is_cleaned_up;
+} members;
+
+static void run_member(struct sfl_pump_work *work)
+{
+    if (members.left > 0 && !members.is_cleaned_up) {
+        members.left--;
+        sfl_pump_defer_crowd(work);
+    }
+}
+
+static void run_cleanup(struct sfl_pump_work *work)
+{
+    (void)work;
+    members.is_cleaned_up = true;
+    members.left_at_cleanup = members.left;
+}
+
+static void defer_members_and_cleanup(struct ticks *ticks)
+{
+    (void)ticks;
+    sfl_pump_defer_cleanup(&members.cleanup);
+    sfl_pump_defer_crowd(&members.work);
+}
+
+// Returns how much of a crowd of `count` was left when the cleanup ran.
+static unsigned left_at_cleanup(unsigned count)
+{
+    struct ticks ticks;
+    ticks_init(&ticks);
+    ticks.on_tick = defer_members_and_cleanup;
+    memset(&members, 0, sizeof(members));
+    members.work.run = run_member;
+    members.cleanup.run = run_cleanup;
+    members.left = count;
+    struct sfl_pumps *pumps = create_pumps(1, &ticks);
+    sfl_pump_wake(sfl_pumps_get(pumps, 0));
+    wait_for_ticks(&ticks, 1);
+    sfl_pumps_destroy(pumps);
+    ticks_deinit(&ticks);
+    assert_true(members.is_cleaned_up);
+    return members.left_at_cleanup;
+}
+
+static void cleanup_waits_for_a_crowd_but_not_for_ever(void **state)
+{
+    (void)state;
+    assert_int_equal(left_at_cleanup(100), 0);
+    assert_in_range(left_at_cleanup(UINT_MAX), 1, UINT_MAX - 1);
+}
+
 static void off_the_pumps_deferred_work_runs_at_once(void **state)
 {
     (void)state;
@@ -298,7 +356,8 @@ static void off_the_pumps_deferred_work_runs_at_once(void **state)
     deferring = &ticks;
     sfl_pump_defer(&ticks.works[2]);
     sfl_pump_defer(&ticks.works[2]);
-    assert_string_equal(ticks.order, "cc");
+    sfl_pump_defer_cleanup(&ticks.works[2]);
+    assert_string_equal(ticks.order, "ccc");
     assert_false(sfl_pump_should_yield());
 }
 
@@ -346,6 +405,7 @@ int main(void)
         cmocka_unit_test(a_pump_ticks_when_the_time_has_come_and_not_before),
         cmocka_unit_test(deferred_work_runs_later_once_and_in_order),
         cmocka_unit_test(a_crowd_of_works_does_not_hold_up_what_comes_after_it),
+        cmocka_unit_test(cleanup_waits_for_a_crowd_but_not_for_ever),
         cmocka_unit_test(off_the_pumps_deferred_work_runs_at_once),
         cmocka_unit_test(what_takes_long_is_asked_to_yield),
         cmocka_unit_test(pumps_may_be_made_again),
