@@ -16,9 +16,10 @@ enum {
 
 static inline size_t sfl_wire_varint_size(uint64_t value)
 {
-    // One byte for every seven bits from the highest one on: bits / 7, rounded up.
+    // One byte for every seven bits from the highest one on: bits / 7, rounded up, without a
+    // division. It holds for up to 64 bits.
     unsigned bits = 64 - (unsigned)__builtin_clzll(value | 1);
-    return (bits + 6) / 7;
+    return (bits * 9 + 64) / 64;
 }
 
 // Writes a varint at `at` and returns the place after it.

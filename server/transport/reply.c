@@ -45,11 +45,6 @@ static void release_bytes(void *owner)
     sfl_bytes_unref(owner);
 }
 
-static void release_nothing(void *owner)
-{
-    (void)owner;
-}
-
 static void release_value(void *owner)
 {
     sfl_value_unref(owner);
@@ -186,19 +181,25 @@ static void encode_result(struct body *body, struct sfl_reply_result *result)
     struct sfl_outcome *outcome = result->told.result.outcome;
     body->field = FIELD_RESULT;
     if (is_shared_for(result)) {
-        // The reference to what is shared holds a part that is copied as long as it has to.
         struct sfl_bytes *encoded = result->told.shared->encoded;
-        bool is_copied = encoded->size <= SFL_MESSAGE_COPY_MAX;
-        add_part(body, sfl_bytes_span(encoded), is_copied ? release_nothing : release_bytes,
-                 is_copied ? NULL : sfl_bytes_ref(encoded));
-    } else {
-        body->head_size = put_result_head(body->head, &result->told.result, result->inline_bytes);
-        if (result->inline_bytes > 0)
-            add_value(body, result);
-        if (outcome->texts != NULL)
-            add_part(body, sfl_bytes_span(outcome->texts), release_bytes,
-                     sfl_bytes_ref(outcome->texts));
+        add_part(body, sfl_bytes_span(encoded), release_bytes, sfl_bytes_ref(encoded));
+        return;
     }
+    body->head_size = put_result_head(body->head, &result->told.result, result->inline_bytes);
+    if (result->inline_bytes > 0)
+        add_value(body, result);
+    if (outcome->texts != NULL)
+        add_part(body, sfl_bytes_span(outcome->texts), release_bytes,
+                 sfl_bytes_ref(outcome->texts));
+}
+
+// The bytes of a reply that is there already and short; NULL when it has to be encoded.
+static const struct sfl_bytes *ready_body(const struct sfl_reply *reply)
+{
+    if (reply->type != SFL_REPLY_RESULT || !is_shared_for(&reply->result))
+        return NULL;
+    const struct sfl_bytes *encoded = reply->result.told.shared->encoded;
+    return encoded->size <= SFL_MESSAGE_COPY_MAX ? encoded : NULL;
 }
 
 // The status of an END; `text` has room for any of our texts.
@@ -270,16 +271,55 @@ static void encode(struct body *body, struct sfl_reply *reply)
     }
 }
 
-// Appends the body at `at`, which is in the message's room, and takes what the reply still holds.
-static void put_body(struct sfl_message *message, uint8_t *at, const struct body *body,
-                     struct sfl_reply *reply)
+// Writes what comes before the body of a step, in either kind of stream.
+typedef uint8_t *put_prefix(uint8_t *at, uint64_t id, unsigned field, uint64_t body_bytes);
+
+static uint8_t *put_do_prefix(uint8_t *at, uint64_t id, unsigned field, uint64_t body_bytes)
 {
-    memcpy(at, body->head, body->head_size);
-    sfl_message_commit(message, at + body->head_size);
-    for (size_t i = 0; i < body->part_count; i++) {
-        const struct sfl_piece *part = &body->parts[i];
+    (void)id;
+    return sfl_wire_put_length(at, field, body_bytes);
+}
+
+static uint8_t *put_session_prefix(uint8_t *at, uint64_t id, unsigned field, uint64_t body_bytes)
+{
+    size_t id_bytes = id == 0 ? 0 : 1 + sfl_wire_varint_size(id);
+    uint64_t step_bytes = 1 + sfl_wire_varint_size(body_bytes) + body_bytes;
+    at = sfl_wire_put_length(at, FIELD_CALLS, id_bytes + step_bytes);
+    at = sfl_wire_put_number(at, FIELD_ID, id);
+    return sfl_wire_put_length(at, field + 1, body_bytes);
+}
+
+static void put_ready(struct sfl_message *message, const struct sfl_reply *reply,
+                      const struct sfl_bytes *body, put_prefix *prefix)
+{
+    uint8_t *at = sfl_message_room(message, PREFIX_MAX + body->size);
+    at = prefix(at, reply->id, FIELD_RESULT, body->size);
+    memcpy(at, body->data, body->size);
+    sfl_message_commit(message, at + body->size);
+}
+
+static void put_encoded(struct sfl_message *message, struct sfl_reply *reply, put_prefix *prefix)
+{
+    struct body body;
+    encode(&body, reply);
+    uint8_t *at = sfl_message_room(message, PREFIX_MAX + body.head_size);
+    at = prefix(at, reply->id, body.field, body.head_size + body.parts_bytes);
+    memcpy(at, body.head, body.head_size);
+    sfl_message_commit(message, at + body.head_size);
+    for (size_t i = 0; i < body.part_count; i++) {
+        const struct sfl_piece *part = &body.parts[i];
         sfl_message_refer(message, part->bytes, part->release, part->owner);
     }
+}
+
+// In line, so that each kind of stream has its own.
+static inline void put(struct sfl_message *message, struct sfl_reply *reply, put_prefix *prefix)
+{
+    const struct sfl_bytes *ready = ready_body(reply);
+    if (ready != NULL)
+        put_ready(message, reply, ready, prefix);
+    else
+        put_encoded(message, reply, prefix);
     if (reply->type == SFL_REPLY_RESULT)
         sfl_told_result_release(&reply->result.told);
 }
@@ -287,25 +327,12 @@ static void put_body(struct sfl_message *message, uint8_t *at, const struct body
 void sfl_reply_put_do(struct sfl_message *message, struct sfl_reply *reply)
 {
     assert(reply->type != SFL_REPLY_END);
-    struct body body;
-    encode(&body, reply);
-    uint8_t *at = sfl_message_room(message, PREFIX_MAX + body.head_size);
-    at = sfl_wire_put_length(at, body.field, body.head_size + body.parts_bytes);
-    put_body(message, at, &body, reply);
+    put(message, reply, put_do_prefix);
 }
 
 void sfl_reply_put_session(struct sfl_message *message, struct sfl_reply *reply)
 {
-    struct body body;
-    encode(&body, reply);
-    uint64_t body_bytes = body.head_size + body.parts_bytes;
-    size_t id_bytes = reply->id == 0 ? 0 : 1 + sfl_wire_varint_size(reply->id);
-    uint64_t step_bytes = 1 + sfl_wire_varint_size(body_bytes) + body_bytes;
-    uint8_t *at = sfl_message_room(message, PREFIX_MAX + body.head_size);
-    at = sfl_wire_put_length(at, FIELD_CALLS, id_bytes + step_bytes);
-    at = sfl_wire_put_number(at, FIELD_ID, reply->id);
-    at = sfl_wire_put_length(at, body.field + 1, body_bytes);
-    put_body(message, at, &body, reply);
+    put(message, reply, put_session_prefix);
 }
 
 uint64_t sfl_reply_texts_bytes(const struct sfl_outcome *outcome)
