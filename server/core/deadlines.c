@@ -10,6 +10,7 @@ enum { SLOT_MASK = SFL_WHEEL_SLOTS - 1 };
 void sfl_deadlines_init(struct sfl_deadlines *wheel, uint64_t now_ms)
 {
     wheel->now_ms = now_ms;
+    wheel->levels = 0;
     for (unsigned level = 0; level < SFL_WHEEL_LEVELS; level++) {
         wheel->occupied[level] = 0;
         for (unsigned slot = 0; slot < SFL_WHEEL_SLOTS; slot++)
@@ -57,6 +58,7 @@ void sfl_deadline_arm(struct sfl_deadlines *wheel, struct sfl_deadline *deadline
     deadline->slot = (uint16_t)(level * SFL_WHEEL_SLOTS + slot);
     sfl_list_append(&wheel->slots[level][slot], &deadline->link);
     wheel->occupied[level] |= UINT64_C(1) << slot;
+    wheel->levels |= 1U << level;
 }
 
 void sfl_deadline_disarm(struct sfl_deadlines *wheel, struct sfl_deadline *deadline)
@@ -66,25 +68,25 @@ void sfl_deadline_disarm(struct sfl_deadlines *wheel, struct sfl_deadline *deadl
     unsigned level = deadline->slot / SFL_WHEEL_SLOTS;
     unsigned slot = deadline->slot % SFL_WHEEL_SLOTS;
     sfl_link_remove(&deadline->link);
-    if (sfl_list_is_empty(&wheel->slots[level][slot]))
-        wheel->occupied[level] &= ~(UINT64_C(1) << slot);
+    if (!sfl_list_is_empty(&wheel->slots[level][slot]))
+        return;
+    wheel->occupied[level] &= ~(UINT64_C(1) << slot);
+    if (wheel->occupied[level] == 0)
+        wheel->levels &= ~(1U << level);
 }
 
 // The earliest slot that holds anything. False when none does.
 static bool find_slot(const struct sfl_deadlines *wheel, unsigned *level_out, uint64_t *start_out)
 {
-    for (unsigned level = 0; level < SFL_WHEEL_LEVELS; level++) {
-        uint64_t occupied = wheel->occupied[level];
-        if (occupied == 0)
-            continue;
-        unsigned shift = SFL_WHEEL_BITS * level;
-        unsigned slot = (unsigned)__builtin_ctzll(occupied);
-        uint64_t above = ~((UINT64_C(1) << (shift + SFL_WHEEL_BITS)) - 1);
-        *level_out = level;
-        *start_out = (wheel->now_ms & above) | ((uint64_t)slot << shift);
-        return true;
-    }
-    return false;
+    if (wheel->levels == 0)
+        return false;
+    unsigned level = (unsigned)__builtin_ctz(wheel->levels);
+    unsigned slot = (unsigned)__builtin_ctzll(wheel->occupied[level]);
+    unsigned shift = SFL_WHEEL_BITS * level;
+    uint64_t above = ~((UINT64_C(1) << (shift + SFL_WHEEL_BITS)) - 1);
+    *level_out = level;
+    *start_out = (wheel->now_ms & above) | ((uint64_t)slot << shift);
+    return true;
 }
 
 static struct sfl_deadline *first_of(const struct sfl_list *slot)

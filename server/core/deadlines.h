@@ -29,6 +29,7 @@ struct sfl_deadline {
 
 struct sfl_deadlines {
     uint64_t now_ms; // deadlines up to here have been taken
+    unsigned levels; // those that hold anything, a bit each
     uint64_t occupied[SFL_WHEEL_LEVELS];
     struct sfl_list slots[SFL_WHEEL_LEVELS][SFL_WHEEL_SLOTS];
 };
