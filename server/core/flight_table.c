@@ -57,29 +57,6 @@ void sfl_table_deinit(struct sfl_table *table)
     sfl_index_deinit(&table->groups);
 }
 
-struct sfl_effect *sfl_step_push(struct sfl_step *step, enum sfl_effect_type type)
-{
-    assert(step->effects->count < SFL_EFFECTS_MAX);
-    struct sfl_effect *effect = &step->effects->items[step->effects->count++];
-    effect->type = type;
-    effect->caller = NULL;
-    effect->flight = NULL;
-    return effect;
-}
-
-struct sfl_flight *sfl_table_next(const struct sfl_table *table, uint64_t hash,
-                                  struct sfl_span group, struct sfl_span key,
-                                  struct sfl_index_walk *walk)
-{
-    struct sfl_flight *flight;
-    while ((flight = sfl_index_next(&table->flights, hash, walk)) != NULL) {
-        if (sfl_span_equal(sfl_flight_key(flight), key) &&
-            sfl_span_equal(sfl_flight_group(flight), group))
-            return flight;
-    }
-    return NULL;
-}
-
 struct sfl_flight *sfl_table_find(const struct sfl_table *table, enum sfl_flight_place place,
                                   uint64_t hash, struct sfl_span group, struct sfl_span key,
                                   uint64_t token)
@@ -387,7 +364,8 @@ void sfl_table_step(struct sfl_table *table, const struct sfl_event *event,
     struct sfl_step step = {.table = table, .now_ms = table->now_ms, .effects = effects};
     effects->count = 0;
     effects->more = false;
-    sfl_table_collect(table);
+    if (!sfl_list_is_empty(&table->dead))
+        sfl_table_collect(table);
     switch (event->type) {
     case SFL_EVENT_JOIN:
         sfl_index_prefetch(&table->flights, event->hash);

@@ -11,6 +11,8 @@
 
 #include "core/flight_table.h"
 
+#include <assert.h>
+
 struct sfl_step {
     struct sfl_table *table;
     uint64_t now_ms;
@@ -25,14 +27,31 @@ struct sfl_step {
             (counted_group)->stats.counter += (uint64_t)(amount);                                  \
     } while (0)
 
-// flight_table.c
-
-struct sfl_effect *sfl_step_push(struct sfl_step *step, enum sfl_effect_type type);
+static inline struct sfl_effect *sfl_step_push(struct sfl_step *step, enum sfl_effect_type type)
+{
+    assert(step->effects->count < SFL_EFFECTS_MAX);
+    struct sfl_effect *effect = &step->effects->items[step->effects->count++];
+    effect->type = type;
+    effect->caller = NULL;
+    effect->flight = NULL;
+    return effect;
+}
 
 // Walks the flights of a key, whatever their place, as sfl_index_next does.
-struct sfl_flight *sfl_table_next(const struct sfl_table *table, uint64_t hash,
-                                  struct sfl_span group, struct sfl_span key,
-                                  struct sfl_index_walk *walk);
+static inline struct sfl_flight *sfl_table_next(const struct sfl_table *table, uint64_t hash,
+                                                struct sfl_span group, struct sfl_span key,
+                                                struct sfl_index_walk *walk)
+{
+    struct sfl_flight *flight;
+    while ((flight = sfl_index_next(&table->flights, hash, walk)) != NULL) {
+        if (sfl_span_equal(sfl_flight_key(flight), key) &&
+            sfl_span_equal(sfl_flight_group(flight), group))
+            return flight;
+    }
+    return NULL;
+}
+
+// flight_table.c
 
 // The first flight of this place and key; with `token` above 0, the first that has this token.
 struct sfl_flight *sfl_table_find(const struct sfl_table *table, enum sfl_flight_place place,
