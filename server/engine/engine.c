@@ -105,9 +105,6 @@ void sfl_engine_destroy(struct sfl_engine *engine)
     free(engine);
 }
 
-static bool step(struct sfl_shard *shard, const struct sfl_event *event,
-                 struct sfl_forgotten *forgotten_out);
-
 static void tell_live(struct sfl_shard *shard, const struct sfl_effect *effect)
 {
     const struct sfl_engine *engine = shard->engine;
@@ -124,20 +121,20 @@ static void tell_live(struct sfl_shard *shard, const struct sfl_effect *effect)
     }
 }
 
-static void home_found(struct sfl_shard *shard, struct sfl_flight *flight,
-                       const struct sfl_home_answer *answer)
+static void set_home_found(struct sfl_event *event_out, struct sfl_flight *flight, uint64_t now_ms,
+                           const struct sfl_home_answer *answer)
 {
-    struct sfl_event event = {
-        .type = SFL_EVENT_HOME_FOUND,
-        .now_ms = shard->table.now_ms, // it is the answer to what was just stepped
-        .home = {.flight = flight, .found = answer->found, .token = answer->token},
-    };
-    // It settles a flight only when nobody follows it or the coordinator answered late; then
-    // on_answer delivers.
-    (void)step(shard, &event, NULL);
+    // Field by field, as in sfl_engine_join.
+    event_out->type = SFL_EVENT_HOME_FOUND;
+    event_out->now_ms = now_ms;
+    event_out->home.flight = flight;
+    event_out->home.found = answer->found;
+    event_out->home.token = answer->token;
 }
 
-static void find_home(struct sfl_shard *shard, struct sfl_flight *flight)
+// Asks the coordinator. True when the answer is there at once: the event to be stepped next.
+static bool find_home(struct sfl_shard *shard, struct sfl_flight *flight,
+                      struct sfl_event *answered_out)
 {
     struct sfl_coordinator *coordinator = shard->engine->coordinator;
     struct sfl_home_question question = {
@@ -146,8 +143,10 @@ static void find_home(struct sfl_shard *shard, struct sfl_flight *flight)
         .ticket = flight,
     };
     struct sfl_home_answer answer;
-    if (coordinator->ops->find_home(coordinator, &question, &answer))
-        home_found(shard, flight, &answer);
+    if (!coordinator->ops->find_home(coordinator, &question, &answer))
+        return false;
+    set_home_found(answered_out, flight, shard->table.now_ms, &answer);
+    return true;
 }
 
 static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
@@ -183,9 +182,6 @@ static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
         assert(forgotten_out != NULL); // only Forget has this effect, and it asks
         *forgotten_out = effect->forgotten;
         break;
-    case SFL_EFFECT_FIND_HOME:
-        find_home(shard, effect->flight);
-        break;
     case SFL_EFFECT_RELEASE_HOME:
         engine->coordinator->ops->release_home(
             engine->coordinator, sfl_flight_group(effect->flight), sfl_flight_key(effect->flight));
@@ -198,9 +194,23 @@ static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
         if (engine->keeper != NULL)
             engine->keeper->drop(engine->keeper_context, effect->flight->token);
         break;
-    case SFL_EFFECT_SETTLED: // fetched once the lock is released
+    case SFL_EFFECT_SETTLED:   // fetched once the lock is released
+    case SFL_EFFECT_FIND_HOME: // see carry_out_all
         break;
     }
+}
+
+// True when the coordinator has answered at once: the event to be stepped next.
+static bool carry_out_all(struct sfl_shard *shard, const struct sfl_effects *effects,
+                          struct sfl_forgotten *forgotten_out, struct sfl_event *answered_out)
+{
+    for (unsigned i = 0; i < effects->count; i++) {
+        const struct sfl_effect *effect = &effects->items[i];
+        if (effect->type == SFL_EFFECT_FIND_HOME) // it is the last one
+            return find_home(shard, effect->flight, answered_out);
+        carry_out(shard, effect, forgotten_out);
+    }
+    return false;
 }
 
 // Steps the table and tells the sink, under the shard's lock. True when the same event is to be
@@ -209,10 +219,12 @@ static bool step(struct sfl_shard *shard, const struct sfl_event *event,
                  struct sfl_forgotten *forgotten_out)
 {
     struct sfl_effects effects;
+    struct sfl_event answered;
     sfl_table_step(&shard->table, event, &effects);
-    for (unsigned i = 0; i < effects.count; i++)
-        carry_out(shard, &effects.items[i], forgotten_out);
-    return effects.more;
+    bool more = effects.more;
+    while (carry_out_all(shard, &effects, forgotten_out, &answered))
+        sfl_table_step(&shard->table, &answered, &effects);
+    return more;
 }
 
 // Takes the followers of settled flights in batches and delivers each outside the lock, for as long
@@ -269,11 +281,8 @@ static bool run(struct sfl_shard *shard, const struct sfl_event *event,
 static void on_answer(void *context, void *ticket, const struct sfl_home_answer *answer)
 {
     struct sfl_flight *flight = ticket; // it lives until this answer, and its hash never changes
-    struct sfl_event event = {
-        .type = SFL_EVENT_HOME_FOUND,
-        .now_ms = sfl_clock_now_ms(),
-        .home = {.flight = flight, .found = answer->found, .token = answer->token},
-    };
+    struct sfl_event event;
+    set_home_found(&event, flight, sfl_clock_now_ms(), answer);
     (void)run(shard_of(context, flight->hash), &event, NULL);
 }
 
