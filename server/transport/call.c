@@ -6,14 +6,15 @@
 
 #include <assert.h>
 
-// What is pending, in the order in which it is told. Chunks have their place after `restart`.
+// What is pending: a bit for each type of reply but chunks, which are there while the reader has
+// something to read.
 enum {
-    PENDING_FOLLOW = 1 << 0,
-    PENDING_RESTART = 1 << 1,
-    PENDING_LEAD = 1 << 2,
-    PENDING_AUDIENCE = 1 << 3,
-    PENDING_RESULT = 1 << 4,
-    PENDING_END = 1 << 5,
+    PENDING_FOLLOW = 1 << SFL_REPLY_FOLLOW,
+    PENDING_RESTART = 1 << SFL_REPLY_RESTART,
+    PENDING_LEAD = 1 << SFL_REPLY_LEAD,
+    PENDING_AUDIENCE = 1 << SFL_REPLY_AUDIENCE,
+    PENDING_RESULT = 1 << SFL_REPLY_RESULT,
+    PENDING_END = 1 << SFL_REPLY_END,
     PENDING_LAST_WORD = PENDING_RESULT | PENDING_END,
 };
 
@@ -405,11 +406,6 @@ void sfl_call_detach_locked(struct sfl_call *call)
     sfl_link_remove(&call->in_ready);
 }
 
-static uint64_t left_to_read(const struct sfl_call *call)
-{
-    return call->reader.value == NULL ? 0 : call->reader.visible - call->reader.cursor.position;
-}
-
 // The part of the value that travels inside the result, once the chunks are told.
 static uint64_t inline_bytes(const struct sfl_call *call)
 {
@@ -417,25 +413,43 @@ static uint64_t inline_bytes(const struct sfl_call *call)
     return result->led ? 0 : result->outcome->value_bytes - call->reader.cursor.position;
 }
 
+// The type of the next reply, which must be there.
+static inline enum sfl_reply_type next_type(const struct sfl_call *call)
+{
+    unsigned pending = sfl_call_pending_locked(call);
+    assert(pending != 0);
+    return (enum sfl_reply_type)__builtin_ctz(pending);
+}
+
+static uint64_t next_chunk_bytes(const struct sfl_call *call, uint64_t chunk_bytes_max)
+{
+    uint64_t unread = sfl_call_unread_locked(call);
+    return SMALL_REPLY_BYTES + (unread < chunk_bytes_max ? unread : chunk_bytes_max);
+}
+
 uint64_t sfl_call_next_bytes_locked(const struct sfl_call *call, uint64_t chunk_bytes_max)
 {
-    if (call->pending & (PENDING_FOLLOW | PENDING_RESTART))
+    if (sfl_call_pending_locked(call) == 0)
+        return 0;
+    switch (next_type(call)) {
+    case SFL_REPLY_FOLLOW:
+    case SFL_REPLY_RESTART:
+    case SFL_REPLY_LEAD:
+    case SFL_REPLY_AUDIENCE:
         return SMALL_REPLY_BYTES;
-    uint64_t left = left_to_read(call);
-    if (left > 0)
-        return SMALL_REPLY_BYTES + (left < chunk_bytes_max ? left : chunk_bytes_max);
-    if (call->pending & (PENDING_LEAD | PENDING_AUDIENCE))
-        return SMALL_REPLY_BYTES;
-    if (call->pending & PENDING_RESULT)
+    case SFL_REPLY_CHUNK:
+        return next_chunk_bytes(call, chunk_bytes_max);
+    case SFL_REPLY_RESULT:
         return sfl_reply_texts_bytes(call->result.result.outcome) + inline_bytes(call);
-    return call->pending & PENDING_END ? SFL_STATUS_TEXT_MAX : 0;
+    case SFL_REPLY_END:
+        break;
+    }
+    return SFL_STATUS_TEXT_MAX;
 }
 
 bool sfl_call_ends_chunks_locked(const struct sfl_call *call)
 {
-    const unsigned before = PENDING_FOLLOW | PENDING_RESTART | PENDING_LEAD | PENDING_AUDIENCE;
-    return (call->pending & PENDING_RESULT) && !(call->pending & before) &&
-           call->reader.sequence > 0 && left_to_read(call) == 0;
+    return call->reader.sequence > 0 && next_type(call) == SFL_REPLY_RESULT;
 }
 
 static void take_chunk(struct sfl_call *call, uint64_t chunk_bytes_max,
@@ -458,42 +472,36 @@ static void take_result(struct sfl_call *call, struct sfl_reply_result *result)
     result->inline_bytes = inline_bytes(call);
 }
 
-static bool take_pending(struct sfl_call *call, unsigned pending)
-{
-    bool was_pending = (call->pending & pending) != 0;
-    call->pending &= ~pending;
-    return was_pending;
-}
-
 void sfl_call_take_locked(struct sfl_call *call, uint64_t chunk_bytes_max,
                           struct sfl_reply *reply_out)
 {
+    enum sfl_reply_type type = next_type(call);
+    reply_out->type = type;
     reply_out->id = call->id;
-    if (take_pending(call, PENDING_FOLLOW)) {
-        reply_out->type = SFL_REPLY_FOLLOW;
+    call->pending &= ~(1U << type);
+    switch (type) {
+    case SFL_REPLY_FOLLOW:
         reply_out->follow = call->follow;
         call->follow.leader = NULL;
-    } else if (take_pending(call, PENDING_RESTART)) {
-        reply_out->type = SFL_REPLY_RESTART;
+        break;
+    case SFL_REPLY_RESTART:
         reply_out->restart = call->restart;
         call->restart.leader = NULL;
-    } else if (left_to_read(call) > 0) {
-        reply_out->type = SFL_REPLY_CHUNK;
+        break;
+    case SFL_REPLY_CHUNK:
         take_chunk(call, chunk_bytes_max, &reply_out->chunk);
-    } else if (take_pending(call, PENDING_LEAD)) {
-        reply_out->type = SFL_REPLY_LEAD;
+        break;
+    case SFL_REPLY_LEAD:
         reply_out->lead = call->lead;
-    } else if (take_pending(call, PENDING_AUDIENCE)) {
-        reply_out->type = SFL_REPLY_AUDIENCE;
+        break;
+    case SFL_REPLY_AUDIENCE:
         reply_out->audience = call->audience;
-    } else if (take_pending(call, PENDING_RESULT)) {
-        reply_out->type = SFL_REPLY_RESULT;
+        break;
+    case SFL_REPLY_RESULT:
         take_result(call, &reply_out->result);
-    } else {
-        bool was_pending = take_pending(call, PENDING_END);
-        assert(was_pending);
-        (void)was_pending;
-        reply_out->type = SFL_REPLY_END;
+        break;
+    case SFL_REPLY_END:
         reply_out->end = call->end;
+        break;
     }
 }

@@ -80,10 +80,24 @@ void sfl_call_fail(struct sfl_call *call, struct sfl_engine *engine, const struc
 // With the outbox's lock held: nothing is told to the call any more.
 void sfl_call_detach_locked(struct sfl_call *call);
 
+// With the outbox's lock held: how much of the value may be read and has not been.
+static inline uint64_t sfl_call_unread_locked(const struct sfl_call *call)
+{
+    return call->reader.value == NULL ? 0 : call->reader.visible - call->reader.cursor.position;
+}
+
+// With the outbox's lock held: what is to be told, a bit for each type of reply.
+static inline unsigned sfl_call_pending_locked(const struct sfl_call *call)
+{
+    unsigned chunk = sfl_call_unread_locked(call) > 0 ? 1U << SFL_REPLY_CHUNK : 0;
+    return call->pending | chunk;
+}
+
 // With the outbox's lock held: at least the bytes that the next reply takes; 0 when there is none.
 uint64_t sfl_call_next_bytes_locked(const struct sfl_call *call, uint64_t chunk_bytes_max);
 
-// With the outbox's lock held: true when the next reply is a result whose value went out as chunks.
+// With the outbox's lock held: true when the next reply, which must be there, is a result whose
+// value went out as chunks.
 bool sfl_call_ends_chunks_locked(const struct sfl_call *call);
 
 // With the outbox's lock held: takes the next reply, which must be there.

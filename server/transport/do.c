@@ -53,7 +53,7 @@ static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message
     if (has_reply) {
         if (sfl_reply_is_last(&reply))
             sfl_call_detach_locked(call);
-        message->may_have_more = sfl_call_next_bytes_locked(call, CHUNK_BYTES_MAX) > 0;
+        message->may_have_more = sfl_call_pending_locked(call) != 0;
     }
     sfl_outbox_unlock(outbox);
     if (!has_reply)

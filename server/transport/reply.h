@@ -7,11 +7,12 @@
 #include "rpc/schema.h"
 #include "transport/message.h"
 
+// In the order in which a caller is told what is pending at the same time.
 enum sfl_reply_type {
-    SFL_REPLY_LEAD,
     SFL_REPLY_FOLLOW,
-    SFL_REPLY_CHUNK,
     SFL_REPLY_RESTART,
+    SFL_REPLY_CHUNK,
+    SFL_REPLY_LEAD,
     SFL_REPLY_AUDIENCE,
     SFL_REPLY_RESULT, // ends the call
     SFL_REPLY_END,    // ends the call with a status other than OK

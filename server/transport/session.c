@@ -164,14 +164,15 @@ static void take_reply_locked(struct session *session, struct sfl_call *call, st
 {
     struct sfl_reply *reply = &round->replies[round->count++];
     sfl_call_take_locked(call, CHUNK_BYTES_MAX, reply);
-    sfl_link_remove(&call->in_ready);
     if (sfl_reply_is_last(reply)) {
         sfl_call_detach_locked(call);
         sfl_list_append(&session->ended, &call->in_ready);
         session->ended_count++;
-    } else if (sfl_call_next_bytes_locked(call, CHUNK_BYTES_MAX) > 0) {
-        sfl_list_append(&session->outbox.ready, &call->in_ready);
+        return;
     }
+    sfl_link_remove(&call->in_ready);
+    if (sfl_call_pending_locked(call) != 0)
+        sfl_list_append(&session->outbox.ready, &call->in_ready);
 }
 
 static void take_replies_locked(struct session *session, size_t message_bytes, struct round *round)
