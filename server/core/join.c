@@ -30,11 +30,9 @@ struct sfl_refusal sfl_limits_check_key(const struct sfl_limits *limits, struct 
     return (struct sfl_refusal){.reason = SFL_REASON_NONE};
 }
 
-static struct sfl_refusal check_join(const struct sfl_limits *limits, const struct sfl_join *join)
+static struct sfl_refusal check_options(const struct sfl_limits *limits,
+                                        const struct sfl_join *join)
 {
-    struct sfl_refusal of_key = sfl_limits_check_key(limits, join->group, join->key);
-    if (of_key.reason != SFL_REASON_NONE)
-        return of_key;
     if (join->fingerprint.size > SFL_FINGERPRINT_MAX)
         return bounds(SFL_REASON_FINGERPRINT_SIZE, join->fingerprint.size, SFL_FINGERPRINT_MAX);
     if (join->name.size > SFL_CALLER_NAME_MAX)
@@ -50,6 +48,18 @@ static struct sfl_refusal check_join(const struct sfl_limits *limits, const stru
     if (join->run_limit_ms > limits->run_limit_ms_max)
         return bounds(SFL_REASON_RUN_LIMIT_LONG, join->run_limit_ms, limits->run_limit_ms_max);
     return (struct sfl_refusal){.reason = SFL_REASON_NONE};
+}
+
+// `is_known`: there is a flight of this group and key, so they are fine.
+static struct sfl_refusal check_join(const struct sfl_limits *limits, const struct sfl_join *join,
+                                     bool is_known)
+{
+    if (!is_known) {
+        struct sfl_refusal of_key = sfl_limits_check_key(limits, join->group, join->key);
+        if (of_key.reason != SFL_REASON_NONE)
+            return of_key;
+    }
+    return check_options(limits, join);
 }
 
 static bool fingerprint_differs(const struct sfl_flight *flight, const struct sfl_join *join)
@@ -392,7 +402,8 @@ void sfl_step_join(struct sfl_step *step, const struct sfl_event *event)
 {
     const struct sfl_join *join = event->join;
     assert(!sfl_caller_is_joined(event->caller));
-    struct sfl_refusal refusal = check_join(step->table->limits, join);
+    struct sfl_flight *found = join->resume_token > 0 ? NULL : find_to_join(step, event);
+    struct sfl_refusal refusal = check_join(step->table->limits, join, found != NULL);
     if (refusal.reason != SFL_REASON_NONE) {
         sfl_step_refuse(step, event->caller, &refusal);
         return;
@@ -401,7 +412,6 @@ void sfl_step_join(struct sfl_step *step, const struct sfl_event *event)
         resume(step, event);
         return;
     }
-    struct sfl_flight *found = find_to_join(step, event);
     if (found != NULL && found->place == SFL_PLACE_RETAINED) {
         join_retained(step, found, event->caller, join);
     } else if (step->table->draining) {
