@@ -27,9 +27,17 @@ static const struct sfl_field *find_field(const struct sfl_schema *schema, uint3
     return NULL;
 }
 
-static bool is_varint(enum sfl_field_type type)
+static bool is_number(enum sfl_field_type type)
 {
-    return type != SFL_FIELD_BYTES && type != SFL_FIELD_TEXT && type != SFL_FIELD_MESSAGE;
+    return type < SFL_FIELD_BYTES;
+}
+
+// A field of another wire type than its own is of another schema: unknown, as protobuf has it.
+static bool is_of_type(enum sfl_wire_type wire, enum sfl_field_type type)
+{
+    if (wire == SFL_WIRE_TYPE_VARINT)
+        return is_number(type);
+    return wire == SFL_WIRE_TYPE_BYTES && !is_number(type);
 }
 
 static void *member(void *into, size_t offset)
@@ -95,18 +103,19 @@ static bool store(const struct sfl_field *field, const struct sfl_wire_field *wi
 bool sfl_schema_read(const struct sfl_schema *schema, struct sfl_span message, void *into,
                      struct sfl_fault *fault)
 {
-    struct sfl_span rest = message;
-    while (rest.size > 0) {
+    if (message.size == 0)
+        return true;
+    const uint8_t *at = message.data;
+    const uint8_t *end = at + message.size;
+    while (at < end) {
         struct sfl_wire_field wire;
-        if (!sfl_wire_next(&rest, &wire)) {
+        at = sfl_wire_read(at, end, &wire);
+        if (at == NULL) {
             *fault = (struct sfl_fault){schema->name, "malformed message"};
             return false;
         }
         const struct sfl_field *field = find_field(schema, wire.number);
-        enum sfl_wire_type expected =
-            field != NULL && is_varint(field->type) ? SFL_WIRE_TYPE_VARINT : SFL_WIRE_TYPE_BYTES;
-        // A field of another wire type than ours is of another schema: unknown, as protobuf has it.
-        if (field == NULL || wire.type != expected)
+        if (field == NULL || !is_of_type(wire.type, field->type))
             continue;
         if (field->choice > 0)
             choose(schema, field, into);

@@ -3,33 +3,33 @@
 
 enum {
     WIRE_GROUP_END = 4,
-    VARINT_BITS_MAX = 64,
+    VARINT_BYTES_MAX = 10,
     NUMBER_MAX = (1 << 29) - 1,
     GROUP_DEPTH_MAX = 32, // groups are deprecated and none of our messages has one
 };
 
-const uint8_t *sfl_wire_read_long_varint(const uint8_t *at, const uint8_t *end, uint64_t *value_out)
+struct sfl_wire_varint sfl_wire_read_long_varint(const uint8_t *at, const uint8_t *end)
 {
+    const uint8_t *limit = end - at > VARINT_BYTES_MAX ? at + VARINT_BYTES_MAX : end;
     uint64_t value = 0;
-    for (unsigned shift = 0; shift < VARINT_BITS_MAX && at < end; shift += 7) {
+    for (unsigned shift = 0; at < limit; shift += 7) {
         uint8_t byte = *at++;
         // Bits beyond the 64th are dropped, as every protobuf library does.
         value |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80) {
-            *value_out = value;
-            return at;
-        }
+        if (byte < 0x80)
+            return (struct sfl_wire_varint){value, at};
     }
-    return NULL;
+    return (struct sfl_wire_varint){0, NULL};
 }
 
 static bool read_varint(struct sfl_span *rest, uint64_t *value_out)
 {
     const uint8_t *end = rest->data + rest->size;
-    const uint8_t *at = sfl_wire_read_varint(rest->data, end, value_out);
-    if (at == NULL)
+    struct sfl_wire_varint varint = sfl_wire_read_varint(rest->data, end);
+    if (varint.after == NULL)
         return false;
-    *rest = sfl_span_of(at, (size_t)(end - at));
+    *value_out = varint.value;
+    *rest = sfl_span_of(varint.after, (size_t)(end - varint.after));
     return true;
 }
 
@@ -92,7 +92,7 @@ static bool skip_group(struct sfl_span *rest, uint32_t number)
     return true;
 }
 
-bool sfl_wire_next_of_any_type(struct sfl_span *rest, struct sfl_wire_field *field_out)
+static bool take_field(struct sfl_span *rest, struct sfl_wire_field *field_out)
 {
     unsigned type = 0;
     if (!read_tag(rest, &field_out->number, &type))
@@ -101,4 +101,11 @@ bool sfl_wire_next_of_any_type(struct sfl_span *rest, struct sfl_wire_field *fie
         return read_content(rest, type, field_out);
     field_out->type = SFL_WIRE_TYPE_GROUP;
     return skip_group(rest, field_out->number);
+}
+
+const uint8_t *sfl_wire_read_any(const uint8_t *at, const uint8_t *end,
+                                 struct sfl_wire_field *field_out)
+{
+    struct sfl_span rest = sfl_span_of(at, (size_t)(end - at));
+    return take_field(&rest, field_out) ? rest.data : NULL;
 }
