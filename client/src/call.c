@@ -218,6 +218,8 @@ enum singleflight_status singleflight_do_async(struct singleflight_client *clien
 
 void singleflight_call_cancel(struct singleflight_call *call)
 {
+    if (atomic_exchange(&call->is_cancelled, true))
+        return;
     sfl_call_ref(call); // until the command has run
     if (!sfl_client_post(call->client, &call->cancel))
         sfl_call_unref(call);

@@ -9,7 +9,7 @@
 
 struct singleflight_call {
     // The program's handle, one for all that the client's thread holds, one until its function has
-    // ended, one per queued cancel.
+    // ended, one for a queued cancel.
     atomic_uint references;
     struct singleflight_client *client; // a reference
     struct sfl_join join;
@@ -19,6 +19,7 @@ struct singleflight_call {
     uint64_t deadline_ms; // of the monotonic clock; UINT64_MAX: none
     struct sfl_command start;
     struct sfl_command cancel;
+    atomic_bool is_cancelled; // `cancel` is posted, once for all
 
     // The client's thread only.
     unsigned holds; // one until it has ended, one per seat that it founded or leads for

@@ -44,8 +44,6 @@ static void run_all(struct sfl_command *at)
 {
     while (at != NULL) {
         struct sfl_command *next = at->next;
-        // Before the run: whoever finds it queued relies on a run that is yet to come.
-        (void)atomic_exchange(&at->is_queued, false);
         at->run(at);
         at = next;
     }
@@ -133,8 +131,6 @@ static bool post_here(struct singleflight_client *client, struct sfl_command *co
 
 bool sfl_client_post(struct singleflight_client *client, struct sfl_command *command)
 {
-    if (atomic_exchange(&command->is_queued, true))
-        return false;
     if (own_client == client)
         return post_here(client, command);
     // Until after the wake: the command may have taken the last other reference along by then.

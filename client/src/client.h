@@ -27,11 +27,9 @@
 
 struct sfl_server;
 
-// Something to do on the client's thread. Queued at most once at a time. All zero but for `run`
-// before its first use.
+// Something to do on the client's thread.
 struct sfl_command {
     struct sfl_command *next; // in a queue
-    atomic_bool is_queued;
     void (*run)(struct sfl_command *command);
 };
 
@@ -78,8 +76,8 @@ struct singleflight_client {
 struct singleflight_client *sfl_client_ref(struct singleflight_client *client);
 void sfl_client_unref(struct singleflight_client *client);
 
-// Has `command` run on the client's thread. False when it is queued already, or when the client is
-// closed and it will never run. Any thread.
+// Has `command`, which must not be queued, run on the client's thread. False when the client is
+// closed, and it will never run. Any thread.
 bool sfl_client_post(struct singleflight_client *client, struct sfl_command *command);
 
 // On the client's thread, after events that may have posted commands: runs those that are there.

@@ -19,22 +19,50 @@ static void run_on_changed(struct sfl_command *command)
 {
     struct singleflight_leader *leader =
         SFL_CONTAINER_OF(command, struct singleflight_leader, on_changed);
-    struct sfl_leader_part part = sfl_leader_peek(leader);
-    if (part.finished)
-        sfl_call_on_function_ended(leader->call, leader);
+    struct sfl_seat *seat = leader->seat;
+    // From now on news are posted anew. A running leader may be gone then, if no seat holds it: the
+    // program need not wait for a client that is closed.
+    unsigned news = atomic_fetch_and(&leader->news, ~(unsigned)SFL_LEADER_POSTED);
+    if ((news & SFL_LEADER_FINISHED) == 0) {
+        if (seat != NULL)
+            sfl_seat_on_leader_changed(seat, false);
+        return;
+    }
+    sfl_call_on_function_ended(leader->call, leader);
     if (leader->seat != NULL)
-        sfl_seat_on_leader_changed(leader->seat, part.finished);
-    sfl_call_unref(leader->call);
+        sfl_seat_on_leader_changed(leader->seat, true);
+    sfl_call_unref(leader->call); // the program's
 }
 
-static void init_lock(struct singleflight_leader *leader)
+// Few leaders are ever waited for.
+static void make_condition(struct singleflight_leader *leader)
 {
-    pthread_mutex_init(&leader->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&leader->changed, &attributes);
     pthread_condattr_destroy(&attributes);
+    leader->is_awaited = true;
+}
+
+// Under the lock. Waits until something has changed, but no longer than until `until_ms` of the
+// monotonic clock. False when that time is over.
+static bool wait_for_change(struct singleflight_leader *leader, uint64_t until_ms)
+{
+    if (!leader->is_awaited)
+        make_condition(leader);
+    if (until_ms == UINT64_MAX)
+        return pthread_cond_wait(&leader->changed, &leader->lock) == 0;
+    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                             .tv_nsec = (long)(until_ms % 1000) * 1000000};
+    return pthread_cond_timedwait(&leader->changed, &leader->lock, &until) != ETIMEDOUT;
+}
+
+// Under the lock.
+static void tell_change(struct singleflight_leader *leader)
+{
+    if (leader->is_awaited)
+        pthread_cond_broadcast(&leader->changed);
 }
 
 struct singleflight_leader *sfl_leader_begin(struct sfl_seat *seat, struct singleflight_call *call,
@@ -45,8 +73,9 @@ struct singleflight_leader *sfl_leader_begin(struct sfl_seat *seat, struct singl
     memset(leader, 0, sizeof(*leader));
     sfl_call_hold(call); // the seat's
     leader->call = sfl_call_ref(call);
+    atomic_init(&leader->news, 0);
     atomic_init(&leader->lost, SINGLEFLIGHT_OK);
-    init_lock(leader);
+    leader->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     leader->on_changed.run = run_on_changed;
     leader->client = seat->client;
     leader->terms = *terms;
@@ -63,7 +92,8 @@ void sfl_leader_deinit(struct singleflight_leader *leader)
         close(leader->lost_fd);
     sfl_value_free(leader->value);
     sfl_failure_deinit(&leader->failure);
-    pthread_cond_destroy(&leader->changed);
+    if (leader->is_awaited)
+        pthread_cond_destroy(&leader->changed);
     pthread_mutex_destroy(&leader->lock);
 }
 
@@ -76,7 +106,7 @@ void sfl_leader_lose(struct singleflight_leader *leader, enum singleflight_statu
         atomic_store(&leader->lost, (int)status);
         if (leader->lost_fd >= 0)
             (void)!eventfd_write(leader->lost_fd, 1);
-        pthread_cond_broadcast(&leader->changed);
+        tell_change(leader);
     }
     pthread_mutex_unlock(&leader->lock);
 }
@@ -97,10 +127,15 @@ static size_t unsent_bytes(const struct singleflight_leader *leader)
     return leader->dropped_bytes + sfl_value_span(leader->value).size - leader->sent_bytes;
 }
 
+static bool has_finished(const struct singleflight_leader *leader)
+{
+    return (atomic_load(&leader->news) & SFL_LEADER_FINISHED) != 0;
+}
+
 // False: the program has finished it, and nobody else looks at it any more.
 static bool lock_if_running(struct singleflight_leader *leader)
 {
-    if (atomic_load_explicit(&leader->finished, memory_order_acquire))
+    if (has_finished(leader))
         return false;
     pthread_mutex_lock(&leader->lock);
     return true;
@@ -112,12 +147,12 @@ static void unlock_if(struct singleflight_leader *leader, bool is_locked)
         pthread_mutex_unlock(&leader->lock);
 }
 
-struct sfl_leader_part sfl_leader_peek(struct singleflight_leader *leader)
+size_t sfl_leader_peek(struct singleflight_leader *leader)
 {
     bool is_locked = lock_if_running(leader);
-    struct sfl_leader_part part = {unsent_bytes(leader), atomic_load(&leader->finished)};
+    size_t unsent = unsent_bytes(leader);
     unlock_if(leader, is_locked);
-    return part;
+    return unsent;
 }
 
 bool sfl_leader_take(struct singleflight_leader *leader, uint8_t *to, size_t size)
@@ -136,7 +171,7 @@ bool sfl_leader_take(struct singleflight_leader *leader, uint8_t *to, size_t siz
         leader->was_full && unsent_bytes(leader) <= leader->client->settings.unsent_bytes_max / 2;
     if (has_room) {
         leader->was_full = false;
-        pthread_cond_broadcast(&leader->changed);
+        tell_change(leader);
     }
     unlock_if(leader, is_locked);
     return has_room;
@@ -152,7 +187,7 @@ void sfl_leader_rewind(struct singleflight_leader *leader, size_t arrived_bytes)
 
 struct sfl_outcome *sfl_leader_outcome(struct singleflight_leader *leader)
 {
-    assert(atomic_load(&leader->finished));
+    assert(has_finished(leader));
     struct sfl_failure failure = leader->failure;
     leader->failure = (struct sfl_failure){0};
     struct sfl_value *value = NULL;
@@ -190,12 +225,14 @@ enum singleflight_status singleflight_leader_lost(const struct singleflight_lead
     return (enum singleflight_status)atomic_load(&leader->lost);
 }
 
-// Tells the client's thread to look. The command holds a reference while it is queued.
-static void post_changed(struct singleflight_leader *leader)
+// Tells the client's thread to look, unless it is about to. False: it never will, it is closed.
+static bool post_news(struct singleflight_leader *leader, unsigned news)
 {
-    sfl_call_ref(leader->call);
-    if (!sfl_client_post(leader->client, &leader->on_changed))
-        sfl_call_unref(leader->call);
+    unsigned before = atomic_fetch_or(&leader->news, news | SFL_LEADER_POSTED);
+    if ((before & SFL_LEADER_POSTED) != 0 || sfl_client_post(leader->client, &leader->on_changed))
+        return true;
+    atomic_fetch_and(&leader->news, ~(unsigned)SFL_LEADER_POSTED);
+    return false;
 }
 
 // Appends under the lock.
@@ -220,7 +257,7 @@ static enum singleflight_status append(struct singleflight_leader *leader, struc
 enum singleflight_status singleflight_leader_write(struct singleflight_leader *leader,
                                                    const void *data, size_t data_bytes)
 {
-    assert(!leader->finished);
+    assert(!has_finished(leader));
     enum singleflight_status status = singleflight_leader_lost(leader);
     if (status != SINGLEFLIGHT_OK)
         return sfl_error_set(status, "the lead is lost");
@@ -231,13 +268,13 @@ enum singleflight_status singleflight_leader_write(struct singleflight_leader *l
     pthread_mutex_unlock(&leader->lock);
     if (status != SINGLEFLIGHT_OK || leader->terms.token == 0)
         return status;
-    post_changed(leader);
+    (void)post_news(leader, 0);
     if (!leader->call->blocking)
         return SINGLEFLIGHT_OK;
 
     pthread_mutex_lock(&leader->lock);
     while (leader->was_full && singleflight_leader_lost(leader) == SINGLEFLIGHT_OK)
-        pthread_cond_wait(&leader->changed, &leader->lock);
+        (void)wait_for_change(leader, UINT64_MAX);
     pthread_mutex_unlock(&leader->lock);
     status = singleflight_leader_lost(leader);
     return sfl_error_set(status, "the lead is lost");
@@ -322,18 +359,9 @@ enum singleflight_status singleflight_leader_wait_lost(struct singleflight_leade
     assert(!sfl_pump_is_current());
     uint64_t now_ms = sfl_clock_now_ms();
     uint64_t until_ms = timeout_ms > UINT64_MAX / 2 ? UINT64_MAX : now_ms + timeout_ms;
-    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
-                             .tv_nsec = (long)(until_ms % 1000) * 1000000};
     pthread_mutex_lock(&leader->lock);
-    while (singleflight_leader_lost(leader) == SINGLEFLIGHT_OK) {
-        int error = 0;
-        if (until_ms == UINT64_MAX)
-            pthread_cond_wait(&leader->changed, &leader->lock);
-        else
-            error = pthread_cond_timedwait(&leader->changed, &leader->lock, &until);
-        if (error == ETIMEDOUT)
-            break;
-    }
+    while (singleflight_leader_lost(leader) == SINGLEFLIGHT_OK && wait_for_change(leader, until_ms))
+        ;
     pthread_mutex_unlock(&leader->lock);
     return singleflight_leader_lost(leader);
 }
@@ -363,14 +391,12 @@ static void end_overflowed(struct singleflight_leader *leader)
 void singleflight_leader_finish(struct singleflight_leader *leader,
                                 enum singleflight_outcome outcome)
 {
-    assert(!leader->finished);
+    assert(!has_finished(leader));
     bool is_known = outcome >= SINGLEFLIGHT_OUTCOME_OK && outcome <= SINGLEFLIGHT_OUTCOME_PANIC;
     leader->outcome = is_known ? outcome : SINGLEFLIGHT_OUTCOME_ABANDONED;
     end_overflowed(leader);
     // Without the lock: the client's thread looks at none of these before it is finished, and no
     // other thread of the program looks at the leader any more.
-    atomic_store_explicit(&leader->finished, true, memory_order_release);
-    // With the program's reference; a command that is queued already has one of its own.
-    if (!sfl_client_post(leader->client, &leader->on_changed))
-        sfl_call_unref(leader->call);
+    if (!post_news(leader, SFL_LEADER_FINISHED))
+        sfl_call_unref(leader->call); // the program's
 }

@@ -12,6 +12,12 @@ struct sfl_seat;
 
 #define SFL_LEADER_WHY_SIZE 256
 
+// The news of a leader.
+enum {
+    SFL_LEADER_POSTED = 1,   // the command is queued
+    SFL_LEADER_FINISHED = 2, // for good
+};
+
 // What holds from the beginning.
 struct sfl_leader_terms {
     uint64_t token; // 0: failed open
@@ -22,19 +28,21 @@ struct sfl_leader_terms {
 };
 
 // A part of its call, which leads once at most, and lives as long: its seat holds the call, and
-// there is a reference to the call for the program, until it finishes, and one while the command is
-// queued.
+// there is a reference to the call for the program, until the client's thread knows that it has
+// finished.
 struct singleflight_leader {
     struct singleflight_call *call;     // whose function it is; NULL: it has never led
     struct singleflight_client *client; // the call's
     struct sfl_leader_terms terms;
     struct sfl_command on_changed; // the program has written or finished
+    atomic_uint news;              // what that command has to say: SFL_LEADER_*
     atomic_int lost;               // enum singleflight_status; OK while it leads
 
-    // The lock is a leaf: nothing is called and no other lock is taken under it. Once `finished` is
-    // set the program is done with the leader, and what it has written belongs to the client's
+    // The lock is a leaf: nothing is called and no other lock is taken under it. Once it has
+    // finished the program is done with the leader, and what it has written belongs to the client's
     // thread.
     pthread_mutex_t lock;
+    bool is_awaited;         // `changed` is made: somebody waits, or has waited
     pthread_cond_t changed;  // some bytes were sent, or the lead is lost
     struct sfl_value *value; // NULL: nothing yet
     size_t dropped_bytes;    // of the value, in front: sent and not kept
@@ -49,7 +57,6 @@ struct singleflight_leader {
     struct singleflight_audience audience;
     int lost_fd; // an eventfd, made when somebody asks; -1
     enum singleflight_outcome outcome;
-    atomic_bool finished;
 
     struct sfl_seat *seat; // the client's thread only; NULL once the seat has let go
 };
@@ -67,15 +74,11 @@ void sfl_leader_lose(struct singleflight_leader *leader, enum singleflight_statu
 void sfl_leader_set_audience(struct singleflight_leader *leader, uint32_t followers,
                              uint64_t latest_deadline_ms);
 
-// What is to be sent next. Client's thread; the bytes are valid until the next call of this file.
-struct sfl_leader_part {
-    size_t unsent_bytes;
-    bool finished;
-};
-struct sfl_leader_part sfl_leader_peek(struct singleflight_leader *leader);
+// How much of the value is to be sent yet. Client's thread.
+size_t sfl_leader_peek(struct singleflight_leader *leader);
 
-// Copies the next `size` unsent bytes, at most sfl_leader_peek().unsent_bytes, to `to`; they count
-// as sent. True when the program should be told that there is room again.
+// Copies the next `size` unsent bytes, at most sfl_leader_peek(), to `to`; they count as sent. True
+// when the program should be told that there is room again.
 bool sfl_leader_take(struct singleflight_leader *leader, uint8_t *to, size_t size);
 
 // After a resume: so many bytes of the value have arrived; the rest is unsent again.

@@ -303,15 +303,14 @@ enum sfl_status sfl_seat_next_frame(struct sfl_seat *seat, struct sfl_frames *fr
         return add_leave(seat, frames);
     if (seat->leader == NULL || !seat->answered)
         return SFL_OK;
-    struct sfl_leader_part part = sfl_leader_peek(seat->leader);
+    size_t unsent = sfl_leader_peek(seat->leader);
     *more_out = true;
     if (seat->wants_renew)
         return add_renew(seat, frames);
-    if (part.unsent_bytes > 0 &&
-        (!seat->wants_finish || part.unsent_bytes > SFL_FRAMES_CHUNK_BYTES_MAX))
-        return add_chunk(seat, frames, part.unsent_bytes);
+    if (unsent > 0 && (!seat->wants_finish || unsent > SFL_FRAMES_CHUNK_BYTES_MAX))
+        return add_chunk(seat, frames, unsent);
     *more_out = false;
-    return seat->wants_finish ? add_finish(seat, frames, part.unsent_bytes) : SFL_OK;
+    return seat->wants_finish ? add_finish(seat, frames, unsent) : SFL_OK;
 }
 
 bool sfl_seat_has_final_frame(const struct sfl_seat *seat)
@@ -319,7 +318,7 @@ bool sfl_seat_has_final_frame(const struct sfl_seat *seat)
     if (seat->wants_join)
         return !seat->wants_cancel;
     return seat->wants_finish && !seat->wants_renew && seat->answered &&
-           sfl_leader_peek(seat->leader).unsent_bytes <= SFL_FRAMES_CHUNK_BYTES_MAX;
+           sfl_leader_peek(seat->leader) <= SFL_FRAMES_CHUNK_BYTES_MAX;
 }
 
 bool sfl_seat_is_gone(const struct sfl_seat *seat)
