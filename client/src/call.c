@@ -5,12 +5,12 @@
 #include "base/references.h"
 #include "src/error.h"
 #include "src/leader.h"
+#include "src/memory.h"
 #include "src/outcome.h"
 #include "src/seat.h"
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 // -------------------------------------------------------------------------------- on their thread
 
@@ -146,13 +146,15 @@ enum sfl_status sfl_call_create(struct singleflight_client *client,
         *problem_out = "the function is missing: only FOLLOW_ONLY calls can do without one";
         return SFL_INVALID_ARGUMENT;
     }
-    struct singleflight_call *call = malloc(sizeof(*call) + sfl_join_copy_bytes(&join));
+    size_t bytes = sizeof(struct singleflight_call) + sfl_join_copy_bytes(&join);
+    struct singleflight_call *call = sfl_memory_alloc(bytes);
     if (call == NULL) {
         *problem_out = "there is no memory left";
         return SFL_NO_MEMORY;
     }
     memset(call, 0, offsetof(struct singleflight_call, lead));
     call->lead.call = NULL;
+    call->bytes = bytes;
     atomic_init(&call->references, 1);
     call->client = sfl_client_ref(client);
     call->join = join;
@@ -189,7 +191,7 @@ void sfl_call_unref(struct singleflight_call *call)
     struct singleflight_client *client = call->client;
     singleflight_result_free(call->pending);
     sfl_leader_deinit(&call->lead);
-    free(call);
+    sfl_memory_free(call, call->bytes);
     sfl_client_unref(client);
 }
 

@@ -8,6 +8,7 @@
 #include "src/leader.h"
 
 struct singleflight_call {
+    size_t bytes; // of its memory
     // The program's handle, one for all that the client's thread holds, one until its function has
     // ended, one for a queued cancel.
     atomic_uint references;

@@ -247,7 +247,6 @@ void singleflight_client_destroy(struct singleflight_client *client)
     struct sfl_link *link;
     while ((link = sfl_list_first(&client->seats)) != NULL)
         sfl_seat_destroy(SFL_CONTAINER_OF(link, struct sfl_seat, client_link));
-    sfl_seat_free_spares(client);
     sfl_client_unref(client);
 }
 
@@ -282,7 +281,6 @@ static void init(struct singleflight_client *client)
     client->next_turn.run = run_next_turn;
     sfl_list_init(&client->calls);
     sfl_list_init(&client->seats);
-    sfl_list_init(&client->spare_seats);
     sfl_list_init(&client->unaries);
     sfl_map_init(&client->merging);
     client->merging_seed = sfl_entropy_u64();

@@ -61,10 +61,8 @@ struct singleflight_client {
     bool runs_commands_next;        // sfl_client_run_commands() comes next, without that turn
     struct sfl_timers timers;
     struct sfl_timer close_timer;
-    struct sfl_list calls; // those that have not ended
-    struct sfl_list seats; // all of them
-    struct sfl_list spare_seats;
-    size_t spare_seat_count;
+    struct sfl_list calls;   // those that have not ended
+    struct sfl_list seats;   // all of them
     struct sfl_list unaries; // those that have not ended
     struct sfl_map merging;  // seats that more calls may share, by sfl_join_hash()
     uint64_t merging_seed;

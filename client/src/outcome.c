@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/references.h"
 #include "base/utf8.h"
+#include "src/memory.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -134,7 +135,7 @@ struct outcome_with_result {
 struct sfl_outcome *sfl_outcome_create(enum singleflight_outcome kind, struct sfl_failure *failure,
                                        struct sfl_value *value)
 {
-    struct outcome_with_result *block = malloc(sizeof(*block));
+    struct outcome_with_result *block = sfl_memory_alloc(sizeof(*block));
     if (block == NULL) {
         sfl_failure_deinit(failure);
         sfl_value_free(value);
@@ -195,7 +196,9 @@ static void outcome_unref(struct sfl_outcome *outcome)
         return;
     sfl_failure_deinit(&outcome->failure);
     sfl_value_free(outcome->value);
-    free(SFL_CONTAINER_OF(outcome, struct outcome_with_result, outcome));
+    struct outcome_with_result *block =
+        SFL_CONTAINER_OF(outcome, struct outcome_with_result, outcome);
+    sfl_memory_free(block, sizeof(*block));
 }
 
 void sfl_outcome_share(struct sfl_outcome *outcome, size_t count)

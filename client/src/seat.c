@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/seat_private.h"
 
+#include "src/memory.h"
 #include "src/rendezvous.h"
 
 #include <assert.h>
@@ -13,46 +14,15 @@
 #define WIRE_SLACK_MS_MIN 1000
 #define WIRE_SLACK_DIVISOR 4
 
-// So many seats are kept for others when they end: most are short-lived, and come and go in crowds
-// that no allocator likes.
-#define SPARE_SEATS_MAX 1024
-
 static void on_look_timer(struct sfl_timer *timer);
 
 // ------------------------------------------------------------------------------------------ life
-
-static struct sfl_seat *take_memory(struct singleflight_client *client)
-{
-    struct sfl_link *spare = sfl_list_pop(&client->spare_seats);
-    if (spare == NULL)
-        return malloc(sizeof(struct sfl_seat));
-    client->spare_seat_count--;
-    return SFL_CONTAINER_OF(spare, struct sfl_seat, client_link);
-}
-
-static void give_memory_back(struct singleflight_client *client, struct sfl_seat *seat)
-{
-    if (client->spare_seat_count >= SPARE_SEATS_MAX) {
-        free(seat);
-        return;
-    }
-    sfl_list_append(&client->spare_seats, &seat->client_link);
-    client->spare_seat_count++;
-}
-
-void sfl_seat_free_spares(struct singleflight_client *client)
-{
-    struct sfl_link *link;
-    while ((link = sfl_list_pop(&client->spare_seats)) != NULL)
-        free(SFL_CONTAINER_OF(link, struct sfl_seat, client_link));
-    client->spare_seat_count = 0;
-}
 
 // A seat that asks for what `founder` asks for, whether it sits there or not.
 static struct sfl_seat *create(struct singleflight_client *client,
                                struct singleflight_call *founder)
 {
-    struct sfl_seat *seat = take_memory(client);
+    struct sfl_seat *seat = sfl_memory_alloc(sizeof(*seat));
     if (seat == NULL)
         return NULL;
     memset(seat, 0, sizeof(*seat));
@@ -86,7 +56,7 @@ void sfl_seat_destroy(struct sfl_seat *seat)
     sfl_value_free(seat->value);
     free(seat->chunk_ends);
     sfl_call_let_go(seat->founder);
-    give_memory_back(client, seat);
+    sfl_memory_free(seat, sizeof(*seat));
     sfl_client_on_something_ended(client);
 }
 

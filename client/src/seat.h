@@ -111,9 +111,6 @@ bool sfl_seat_has_final_frame(const struct sfl_seat *seat);
 bool sfl_seat_is_gone(const struct sfl_seat *seat);
 void sfl_seat_destroy(struct sfl_seat *seat);
 
-// When the client ends: frees the memory of seats that is kept for others.
-void sfl_seat_free_spares(struct singleflight_client *client);
-
 // Seats of this key take no more calls: the key was forgotten.
 void sfl_seat_stop_merging(struct singleflight_client *client, struct sfl_span group,
                            struct sfl_span key);

@@ -1,11 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/value.h"
 
+#include "src/memory.h"
+
 #include <stdlib.h>
+
+static size_t bytes_of(const struct sfl_value *value)
+{
+    return sizeof(*value) + value->capacity;
+}
 
 void sfl_value_free(struct sfl_value *value)
 {
-    free(value);
+    if (value != NULL)
+        sfl_memory_free(value, bytes_of(value));
+}
+
+// With other memory of `bytes`, for a value that may be NULL. NULL: it is as it was.
+static struct sfl_value *move(struct sfl_value *value, size_t bytes)
+{
+    // What the heap gave may grow where it is.
+    if (value != NULL && bytes_of(value) > SFL_LOCAL_PIECE_MAX)
+        return realloc(value, bytes);
+    struct sfl_value *moved = sfl_memory_alloc(bytes);
+    if (moved == NULL || value == NULL)
+        return moved;
+    memcpy(moved, value, sizeof(*value) + value->size);
+    sfl_value_free(value);
+    return moved;
 }
 
 // Room for `needed` bytes, the NUL included.
@@ -15,7 +37,7 @@ static enum sfl_status grow(struct sfl_value **value, size_t needed)
     size_t capacity = needed;
     if (old != NULL && old->capacity * 2 > needed)
         capacity = old->capacity * 2;
-    struct sfl_value *grown = realloc(old, sizeof(*grown) + capacity);
+    struct sfl_value *grown = move(old, sizeof(*grown) + capacity);
     if (grown == NULL)
         return SFL_NO_MEMORY;
     if (old == NULL)

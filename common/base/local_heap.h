@@ -11,7 +11,7 @@
 #include "base/allocator.h"
 
 enum {
-    SFL_LOCAL_PIECE_MAX = 512,             // what is larger goes to the heap
+    SFL_LOCAL_PIECE_MAX = 1024,            // what is larger goes to the heap
     SFL_LOCAL_BYTES_MAX = 4 * 1024 * 1024, // that a thread keeps
 };
 
