@@ -44,7 +44,7 @@ enum sfl_status sfl_descriptors_create(struct sfl_descriptors **descriptors_out)
     for (; descriptors->count < count; descriptors->count++) {
         struct file *file = &descriptors->files[descriptors->count];
         struct sfl_wire_field field;
-        if (sfl_wire_next(&rest, &field))
+        if (sfl_wire_next(&rest, &field) && field.type == SFL_WIRE_TYPE_BYTES)
             file->proto = google__protobuf__file_descriptor_proto__unpack(NULL, field.bytes.size,
                                                                           field.bytes.data);
         if (file->proto == NULL) {
