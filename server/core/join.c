@@ -321,8 +321,8 @@ static void take_over(struct sfl_step *step, struct sfl_flight *flight, struct s
     }
     struct sfl_caller *older = flight->leader;
     if (older != NULL) {
-        struct sfl_refusal refusal = {
-            .reason = SFL_REASON_FENCED, .a = flight->token, .b = flight->token};
+        // Nobody has a newer token: it is the same lead on another stream.
+        struct sfl_refusal refusal = {.reason = SFL_REASON_FENCED, .a = flight->token, .b = 0};
         sfl_caller_detach(table, older);
         SFL_COUNT(table, flight->group, fenced, 1);
         sfl_step_refuse(step, older, &refusal);

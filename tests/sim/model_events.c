@@ -181,7 +181,7 @@ static void take_over(struct model *model, int c, int f, const struct wish *wish
     if (older != NOBODY) {
         model_detach(model, older);
         model_group_stats(model, flight->key)->fenced++;
-        model_refuse(model, older, SFL_REASON_FENCED, flight->token, flight->token);
+        model_refuse(model, older, SFL_REASON_FENCED, flight->token, 0);
     }
     flight->leader = c;
     flight->state = MODEL_LED;

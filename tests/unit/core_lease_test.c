@@ -193,7 +193,7 @@ static void a_resume_takes_over_from_an_older_stream(void **state)
     HEAR(w, "A", "lead token=1 attempt=1 lease=2000");
     JOIN(w, "A2", .resume_token = 1);
     HEAR(w, "A2", "lead token=1 attempt=1 lease=2000 next=1");
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 1");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
     world_chunk(w, "A", 1, "wrong");
     SILENCE(w, "A");
     JOIN(w, "F");
