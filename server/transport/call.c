@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/call.h"
 
+#include "base/clock.h"
 #include "base/references.h"
 #include "transport/transport.h"
 
@@ -30,6 +31,7 @@ void sfl_call_init(struct sfl_call *call, struct sfl_outbox *outbox, uint64_t id
     call->free = free;
     atomic_init(&call->references, 1);
     call->id = id;
+    call->deadline_ms = UINT64_MAX;
     sfl_link_init(&call->in_stream);
     sfl_link_init(&call->in_ready);
     call->fault = (struct sfl_fault){NULL, NULL};
@@ -130,6 +132,24 @@ static void set_end_locked(struct sfl_call *call, const struct sfl_refusal *refu
     call->end = (struct sfl_reply_end){.refusal = *refusal, .fault = *fault};
     if (refusal->reason != SFL_REASON_NONE)
         sfl_bytes_ref(call->end.refusal.name);
+}
+
+// True while the outcome is known, and the value that comes before it is still being read: for the
+// engine the call is over, for the caller it is not.
+static bool is_catching_up_locked(const struct sfl_call *call)
+{
+    return (call->pending & PENDING_RESULT) && !call->is_detached &&
+           sfl_call_unread_locked(call) > 0;
+}
+
+// Ends a call that is catching up: it gets no more of the value, and no result.
+static void give_up_locked(struct sfl_call *call, enum sfl_reason reason)
+{
+    struct sfl_refusal refusal = {.reason = reason};
+    sfl_told_result_release(&call->result);
+    call->pending &= ~(unsigned)PENDING_RESULT;
+    set_end_locked(call, &refusal, &call->fault);
+    call->pending |= PENDING_END;
 }
 
 void sfl_call_refuse(struct sfl_call *call, const struct sfl_refusal *refusal,
@@ -343,6 +363,8 @@ void sfl_call_join(struct sfl_call *call, struct sfl_engine *engine, const struc
 {
     // The engine's is the second one. Nobody else knows of the call yet.
     atomic_store_explicit(&call->references, 2, memory_order_relaxed);
+    if (join->ends_at_deadline)
+        call->deadline_ms = join->deadline_ms;
     sfl_engine_join(engine, &call->member, join, now_ms);
 }
 
@@ -373,6 +395,17 @@ static void finish(struct sfl_call *call, struct sfl_engine *engine,
     sfl_bytes_unref(finish.texts);
 }
 
+static void cancel(struct sfl_call *call, struct sfl_engine *engine, uint64_t now_ms)
+{
+    sfl_engine_leave(engine, &call->member, SFL_REASON_CANCELLED, true, now_ms);
+    sfl_outbox_lock(call->outbox);
+    if (is_catching_up_locked(call)) {
+        give_up_locked(call, SFL_REASON_CANCELLED);
+        make_ready_locked(call);
+    }
+    sfl_outbox_unlock(call->outbox);
+}
+
 void sfl_call_step(struct sfl_call *call, struct sfl_engine *engine,
                    const struct sfl_request *request, uint64_t now_ms)
 {
@@ -391,7 +424,7 @@ void sfl_call_step(struct sfl_call *call, struct sfl_engine *engine,
         finish(call, engine, &request->finish, now_ms);
         return;
     case SFL_REQUEST_CANCEL:
-        sfl_engine_leave(engine, &call->member, SFL_REASON_CANCELLED, true, now_ms);
+        cancel(call, engine, now_ms);
         return;
     case SFL_REQUEST_NONE:
         return;
@@ -475,6 +508,9 @@ static void take_result(struct sfl_call *call, struct sfl_reply_result *result)
 void sfl_call_take_locked(struct sfl_call *call, uint64_t chunk_bytes_max,
                           struct sfl_reply *reply_out)
 {
+    if (call->deadline_ms != UINT64_MAX && is_catching_up_locked(call) &&
+        sfl_clock_now_ms() >= call->deadline_ms)
+        give_up_locked(call, SFL_REASON_DEADLINE);
     enum sfl_reply_type type = next_type(call);
     reply_out->type = type;
     reply_out->id = call->id;

@@ -32,6 +32,7 @@ struct sfl_call {
     void (*free)(struct sfl_call *call);
     atomic_uint references;
     uint64_t id;               // Session only
+    uint64_t deadline_ms;      // of the monotonic clock; UINT64_MAX: none, or gRPC's to keep
     struct sfl_link in_stream; // Session only: among its calls; its thread's alone
 
     // What the transport itself found wrong; set before the engine is told MALFORMED.

@@ -13,6 +13,7 @@ from support.wait import until
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 CANCELLED = grpc.StatusCode.CANCELLED
+DEADLINE = grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 @pytest.fixture
@@ -193,6 +194,57 @@ def test_finish_and_cancel_in_one_message_is_a_finish(net, stream):
     )
     assert follower.delivery().value == b"v"
     assert leader.delivery().led
+
+
+@pytest.fixture
+def unread(net):
+    """Begins calls to which a retained value is on its way, on a stream that is not read yet."""
+    leader = net.lead(retain_ms=600_000)
+    leader.chunks(bytes(32 * MIB), MIB)
+    leader.finish()
+    leader.delivery()
+    stream = net.session(net.open_channel(), reading=False)
+
+    def begin(timeout_ms=0):
+        call = stream.open_call()
+        call.send("join", net.join_message(), timeout_ms=timeout_ms)
+        return call
+
+    return begin
+
+
+def ended_before_all_came(call, code):
+    """Reads up to the end, which must come in place of the rest of 32 MiB and the result."""
+    call.stream.reading.set()
+    size, (name, message) = 0, call.next()
+    while name == "chunk":
+        size += len(message.data)
+        name, message = call.next()
+    assert name == "end" and message.code == code, name
+    assert not message.with_stream
+    assert size < 32 * MIB
+
+
+def test_cancel_while_the_value_is_still_coming(net, unread):
+    """Section 9: `cancel` is answered with End CANCELLED unless the call has ended, and `result`
+    ends it.
+    """
+    call = unread()
+    call.cancel()
+    joined(net, call.stream, key=b"after")
+    net.flight_where(lambda f: f.callers == 1, "the cancel was read", key=b"after")
+    ended_before_all_came(call, CANCELLED)
+
+
+def test_a_deadline_while_the_value_is_still_coming(net, unread):
+    """CallRequest.timeout_ms: this call's deadline, whatever it is being told."""
+    call = unread(timeout_ms=200)
+    net.lead(key=b"clock")
+    clock = net.session().open_call()
+    clock.send("join", net.join_message(key=b"clock"), timeout_ms=1000)
+    clock.follows()
+    clock.ended(DEADLINE)
+    ended_before_all_came(call, DEADLINE)
 
 
 @pytest.mark.parametrize(
