@@ -16,7 +16,12 @@ static void drop(void *context, uint64_t token)
     sfl_store_drop(context, token);
 }
 
-const struct sfl_engine_keeper sfl_keeping = {retain, drop};
+static bool await(void *context, void (*on_kept)(void *argument), void *argument)
+{
+    return sfl_store_await(context, on_kept, argument);
+}
+
+const struct sfl_engine_keeper sfl_keeping = {retain, drop, await};
 
 uint64_t sfl_keeping_next_token(void *context)
 {

@@ -262,6 +262,9 @@ static bool create_parts(struct daemon *daemon)
 // In the opposite order, but for what is said below; parts that were not made are NULL.
 static void destroy_parts(struct daemon *daemon)
 {
+    // Answers that wait for the disk refer to streams.
+    if (daemon->store != NULL)
+        sfl_store_flush(daemon->store);
     if (daemon->server != NULL)
         sfl_rpc_server_destroy(daemon->server);
     // The server has seen the end of every stream, but the pumps may still be putting away what the

@@ -394,6 +394,13 @@ struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct s
     return forgotten;
 }
 
+bool sfl_engine_await_kept(struct sfl_engine *engine, void (*on_kept)(void *argument),
+                           void *argument)
+{
+    return engine->keeper != NULL &&
+           engine->keeper->await(engine->keeper_context, on_kept, argument);
+}
+
 uint64_t sfl_engine_tick(struct sfl_engine *engine)
 {
     uint64_t next_ms = sfl_clock_now_ms() + TICK_MS_MAX;

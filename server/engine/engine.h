@@ -46,11 +46,14 @@ struct sfl_engine_sink {
     bool (*settled)(void *context, const struct sfl_settled *settled, unsigned shard);
 };
 
-// Where retained outcomes are kept beyond this process. Called under a shard's lock: queues and
-// returns. The flight is borrowed for the call.
+// Where retained outcomes are kept beyond this process.
 struct sfl_engine_keeper {
+    // Both are called under a shard's lock: they queue and return. The flight is borrowed.
     void (*retain)(void *context, const struct sfl_flight *flight);
     void (*drop)(void *context, uint64_t token);
+    // Has `on_kept` called, on any thread, once what was retained and dropped before is safe. False
+    // when it will not be called.
+    bool (*await)(void *context, void (*on_kept)(void *argument), void *argument);
 };
 
 struct sfl_engine_options {
@@ -117,6 +120,12 @@ void sfl_engine_leave(struct sfl_engine *engine, struct sfl_member *member, enum
 void sfl_engine_deliver(struct sfl_engine *engine, unsigned shard);
 
 struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct sfl_forget *forget);
+
+// Has `on_kept` called, on any thread, once a restart cannot undo what was retained and forgotten
+// so far. False when it will not be called: nothing is kept beyond this process, or memory is
+// short.
+bool sfl_engine_await_kept(struct sfl_engine *engine, void (*on_kept)(void *argument),
+                           void *argument);
 
 // Carries out what is due now. Returns when to call it next at the latest, in ms of the monotonic
 // clock; the first call is due right after the engine is made. One thread only (the loop's).

@@ -41,9 +41,12 @@ struct record {
     uint64_t value_size;
 };
 
-// A queued write: an outcome to keep, or (outcome is NULL) a token to delete.
+// What is queued: an outcome to keep, a token to delete, or somebody to call.
 struct job {
     struct sfl_link link;
+    enum { JOB_RETAIN, JOB_DROP, JOB_CALL } type;
+    void (*on_written)(void *context);
+    void *context;
     uint64_t token;
     struct sfl_outcome *outcome;
     struct record record;
@@ -246,7 +249,8 @@ static void queue(struct sfl_store *store, struct job *job)
     pthread_mutex_unlock(&store->lock);
 }
 
-static struct job *create_job(size_t names)
+// For the disk: `names` bytes of names.
+static struct job *create_job(int type, uint64_t token, size_t names)
 {
     struct job *job = malloc(sizeof(*job) + names);
     if (job == NULL) {
@@ -254,6 +258,8 @@ static struct job *create_job(size_t names)
         return NULL;
     }
     sfl_link_init(&job->link);
+    job->type = type;
+    job->token = token;
     job->outcome = NULL;
     return job;
 }
@@ -263,12 +269,12 @@ void sfl_store_retain(struct sfl_store *store, const struct sfl_flight *flight)
     struct sfl_span group = sfl_flight_group(flight);
     struct sfl_span key = sfl_flight_key(flight);
     struct sfl_span fingerprint = sfl_flight_fingerprint(flight);
-    struct job *job = create_job(group.size + key.size + fingerprint.size);
+    const struct sfl_outcome *outcome = flight->outcome;
+    struct job *job =
+        create_job(JOB_RETAIN, outcome->token, group.size + key.size + fingerprint.size);
     if (job == NULL)
         return;
-    const struct sfl_outcome *outcome = flight->outcome;
     uint64_t now_us = sfl_clock_wall_us();
-    job->token = outcome->token;
     job->outcome = sfl_outcome_ref(flight->outcome);
     job->record = (struct record){
         .attempt = outcome->attempt,
@@ -291,11 +297,20 @@ void sfl_store_retain(struct sfl_store *store, const struct sfl_flight *flight)
 
 void sfl_store_drop(struct sfl_store *store, uint64_t token)
 {
-    struct job *job = create_job(0);
+    struct job *job = create_job(JOB_DROP, token, 0);
+    if (job != NULL)
+        queue(store, job);
+}
+
+bool sfl_store_await(struct sfl_store *store, void (*on_written)(void *context), void *context)
+{
+    struct job *job = create_job(JOB_CALL, 0, 0);
     if (job == NULL)
-        return;
-    job->token = token;
+        return false;
+    job->on_written = on_written;
+    job->context = context;
     queue(store, job);
+    return true;
 }
 
 void sfl_store_flush(struct sfl_store *store)
@@ -332,7 +347,9 @@ static int write_job(struct sfl_store *store, MDB_txn *txn, const struct job *jo
 {
     uint64_t token = job->token;
     MDB_val key = {sizeof(token), &token};
-    if (job->outcome == NULL) {
+    if (job->type == JOB_CALL)
+        return 0;
+    if (job->type == JOB_DROP) {
         int code = mdb_del(txn, store->retained, &key, NULL);
         return code == MDB_NOTFOUND ? 0 : code;
     }
@@ -362,11 +379,13 @@ static int write_batch(struct sfl_store *store, const struct sfl_list *batch)
     return mdb_txn_commit(txn);
 }
 
-static void free_batch(struct sfl_list *batch)
+static void end_batch(struct sfl_list *batch)
 {
     struct sfl_link *link;
     while ((link = sfl_list_pop(batch)) != NULL) {
         struct job *job = SFL_CONTAINER_OF(link, struct job, link);
+        if (job->type == JOB_CALL)
+            job->on_written(job->context);
         sfl_outcome_unref(job->outcome);
         free(job);
     }
@@ -418,7 +437,7 @@ static void *write_jobs(void *argument)
         if (code != 0)
             sfl_log(SFL_LOG_ERROR, "data file: cannot write", SFL_STR("error", mdb_strerror(code)),
                     SFL_U64("lost_writes", count));
-        free_batch(&batch);
+        end_batch(&batch);
         pthread_mutex_lock(&store->lock);
         store->written_count += count;
         pthread_cond_broadcast(&store->written);

@@ -2,9 +2,9 @@
 // The data file of a standalone daemon: retained outcomes and the token high-water mark, in LMDB.
 //
 // Writes are queued and done in batches by a thread of the store's own, so nobody waits for the
-// disk. What was retained (or forgotten) in the last moments before a crash may therefore be
-// missing (or still there) afterwards; after an orderly end nothing is. Tokens are exempt from
-// that: they are reserved on disk before they are granted.
+// disk who does not ask to (sfl_store_await). What was retained (or forgotten) in the last moments
+// before a crash may therefore be missing (or still there) afterwards; after an orderly end nothing
+// is. Tokens are exempt from that: they are reserved on disk before they are granted.
 #ifndef SFL_STORE_STORE_H
 #define SFL_STORE_STORE_H
 
@@ -62,7 +62,14 @@ void sfl_store_retain(struct sfl_store *store, const struct sfl_flight *flight);
 // Queues that the outcome of this token is dropped. Same conditions.
 void sfl_store_drop(struct sfl_store *store, uint64_t token);
 
-// Waits until everything queued so far is on disk. Not under a lock.
+// Calls `on_written` on the store's thread once everything queued so far is on disk, or has failed
+// to get there, which is logged. It must not block. False when there is no memory: it is not
+// called.
+bool sfl_store_await(struct sfl_store *store, void (*on_written)(void *context),
+                     void *context) SFL_MUST_USE;
+
+// Waits until everything queued so far is on disk, and all that wait for it have been called. Not
+// under a lock.
 void sfl_store_flush(struct sfl_store *store);
 
 // The next token, greater than any that this or an earlier process with this file was given, and

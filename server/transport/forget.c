@@ -31,6 +31,8 @@ static void handle(struct sfl_transport *transport, struct sfl_span request,
     uint8_t *at = sfl_wire_put_number(answer->message, 1, forgotten.flight);
     at = sfl_wire_put_number(at, 2, forgotten.retained);
     answer->size = (size_t)(at - answer->message);
+    // Also when nothing was retained: somebody else may have forgotten it a moment ago.
+    answer->is_to_last = true;
 }
 
 void sfl_forget_on_call(void *context, struct sfl_stream *stream,

@@ -25,11 +25,45 @@ void sfl_answer_refusal(struct sfl_answer *answer, const struct sfl_refusal *ref
     sfl_refusal_text(refusal, answer->text);
 }
 
-static void finish(struct unary *unary, const struct sfl_answer *answer)
+static void give(struct sfl_stream *stream, const struct sfl_answer *answer)
 {
     struct sfl_piece piece = {.bytes = sfl_span_of(answer->message, answer->size)};
+    sfl_stream_finish(stream, &piece, answer->code == 0 ? 1 : 0, answer->code, answer->text);
+}
+
+// An answer that waits until it lasts. By then the RPC may be over.
+struct late_answer {
+    struct sfl_stream *stream; // a reference
+    struct sfl_answer answer;
+};
+
+static void give_late(void *argument)
+{
+    struct late_answer *late = argument;
+    give(late->stream, &late->answer);
+    sfl_stream_unref(late->stream);
+    free(late);
+}
+
+// False when nobody will say that it lasts.
+static bool give_when_it_lasts(struct unary *unary, const struct sfl_answer *answer)
+{
+    struct late_answer *late = malloc(sizeof(*late));
+    if (late == NULL)
+        return false;
+    *late = (struct late_answer){sfl_stream_ref(unary->stream), *answer};
+    if (sfl_engine_await_kept(unary->transport->engine, give_late, late))
+        return true;
+    sfl_stream_unref(late->stream);
+    free(late);
+    return false;
+}
+
+static void finish(struct unary *unary, const struct sfl_answer *answer)
+{
     unary->is_answered = true;
-    sfl_stream_finish(unary->stream, &piece, answer->code == 0 ? 1 : 0, answer->code, answer->text);
+    if (!answer->is_to_last || !give_when_it_lasts(unary, answer))
+        give(unary->stream, answer);
 }
 
 static void on_message(void *context, struct sfl_span message)
@@ -39,6 +73,7 @@ static void on_message(void *context, struct sfl_span message)
     if (unary->is_answered)
         return;
     answer.code = 0;
+    answer.is_to_last = false;
     answer.text[0] = '\0';
     answer.size = 0;
     unary->handler(unary->transport, message, &answer);

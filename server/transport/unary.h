@@ -10,12 +10,13 @@ enum { SFL_ANSWER_BYTES_MAX = 256 };
 // What a method answers: a message, or a status other than OK.
 struct sfl_answer {
     int code;
+    bool is_to_last; // it is given once a restart cannot undo what it says
     char text[SFL_STATUS_TEXT_MAX];
     size_t size;
     uint8_t message[SFL_ANSWER_BYTES_MAX];
 };
 
-// A handler gets the answer with code 0 and size 0. It must not block.
+// A handler gets the answer with code 0 and size 0, to be given at once. It must not block.
 typedef void sfl_unary_handler(struct sfl_transport *transport, struct sfl_span request,
                                struct sfl_answer *answer);
 

@@ -103,6 +103,21 @@ def test_a_crash_loses_no_outcome_that_is_on_disk(private, directory):
     assert net.join(**KEY).delivery().value == b"on disk"
 
 
+def test_what_was_forgotten_stays_forgotten_after_a_crash(private, directory):
+    """Once Forget is answered, however much waits for the disk before it."""
+
+    def story(net):
+        net.retained(retain_ms=MINUTE, **KEY)
+        for number in range(40):
+            net.retained(value=bytes(MIB), retain_ms=MINUTE, key=b"%d" % number)
+        assert net.forget(key=KEY["key"], group=KEY["group"]).retained
+        net.daemon.kill()
+
+    killed(directory, story)
+    net = private("--data-dir", directory)
+    assert net.lead(**KEY).attempt == 1
+
+
 def test_two_daemons_do_not_share_a_data_directory(private, directory):
     private("--data-dir", directory)
     ended = run_to_end("--listen", "127.0.0.1:0", "--data-dir", str(directory))

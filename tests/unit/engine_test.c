@@ -153,7 +153,14 @@ static void on_drop(void *context, uint64_t token)
     f->dropped++;
 }
 
-static const struct sfl_engine_keeper keeper = {on_retain, on_drop};
+static bool await(void *context, void (*on_kept)(void *argument), void *argument)
+{
+    (void)context;
+    on_kept(argument);
+    return true;
+}
+
+static const struct sfl_engine_keeper keeper = {on_retain, on_drop, await};
 
 static int open_fixture(void **state)
 {

@@ -230,6 +230,32 @@ static void a_flush_waits_for_what_was_queued(void **state)
     assert_int_equal(usage.held_bytes, 0);
 }
 
+struct waiting {
+    struct file *file;
+    uint64_t count; // outcomes on disk when it was called
+};
+
+static void on_written(void *context)
+{
+    struct waiting *waiting = context;
+    waiting->count = load(waiting->file)->count;
+}
+
+static void who_waits_is_called_when_what_came_before_is_on_disk(void **state)
+{
+    struct waiting before = {*state, UINT64_MAX};
+    struct waiting after = {*state, UINT64_MAX};
+    retain(*state, "a", 1, sfl_span_of_text("one"), 60000);
+    retain(*state, "b", 2, sfl_span_of_text("two"), 60000);
+    assert_true(sfl_store_await(before.file->store, on_written, &before));
+    sfl_store_flush(before.file->store);
+    assert_int_equal(before.count, 2);
+    sfl_store_drop(after.file->store, 1);
+    assert_true(sfl_store_await(after.file->store, on_written, &after));
+    sfl_store_flush(after.file->store);
+    assert_int_equal(after.count, 1);
+}
+
 #define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -243,6 +269,7 @@ int main(void)
         STORY(a_second_process_is_refused),
         STORY(a_directory_that_cannot_be_made_is_a_clear_error),
         STORY(a_flush_waits_for_what_was_queued),
+        STORY(who_waits_is_called_when_what_came_before_is_on_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
