@@ -3,8 +3,9 @@
 //
 // Writes are queued and done in batches by a thread of the store's own, so nobody waits for the
 // disk who does not ask to (sfl_store_await). What was retained (or forgotten) in the last moments
-// before a crash may therefore be missing (or still there) afterwards; after an orderly end nothing
-// is. Tokens are exempt from that: they are reserved on disk before they are granted.
+// before a crash, and not waited for, may therefore be missing (or still there) afterwards; after
+// an orderly end nothing is. Tokens are exempt from that: they are reserved on disk before they are
+// granted.
 #ifndef SFL_STORE_STORE_H
 #define SFL_STORE_STORE_H
 

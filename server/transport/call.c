@@ -269,18 +269,38 @@ static void say_refusal(struct sfl_call *call, const struct sfl_refusal *refusal
     drop_engines(call);
 }
 
+// `said` comes with its references.
+static void say_result(struct sfl_call *call, struct sfl_told_result *said)
+{
+    if (begin(call)) {
+        set_result_locked(call, said);
+        sfl_outbox_unlock(call->outbox);
+    } else {
+        sfl_told_result_release(said);
+    }
+    drop_engines(call);
+}
+
+static void on_kept(void *argument)
+{
+    struct sfl_call *call = argument;
+    struct sfl_told_result said = call->result;
+    say_result(call, &said);
+    sfl_outbox_flush_gathered();
+}
+
 static void on_result(void *context, struct sfl_member *member, const struct sfl_result *result)
 {
     struct sfl_call *call = call_of(member);
     struct sfl_told_result said = {.result = *result};
     (void)context;
-    if (begin(call)) {
-        set_result_locked(call, &said);
-        sfl_outbox_unlock(call->outbox);
-    } else {
-        sfl_told_result_release(&said);
+    // A leader goes on from here, and may acknowledge a message: so its outcome is safe by then.
+    if (result->led && result->retain_ms > 0) {
+        call->result = said; // not pending yet, and nothing else comes any more
+        if (sfl_engine_await_kept(call->outbox->transport->engine, on_kept, call))
+            return;
     }
-    drop_engines(call);
+    say_result(call, &said);
 }
 
 static void on_refuse(void *context, struct sfl_member *member, const struct sfl_refusal *refusal)

@@ -156,6 +156,41 @@ static void a_result_and_the_status_end_the_stream(void **state)
     fake_release(follower);
 }
 
+static void a_leader_waits_until_its_outcome_is_kept_and_nobody_else_does(void **state)
+{
+    struct fake_world *world = *state;
+    world->keeps = true;
+    fake_world_start(world);
+    struct sfl_stream *leader = join(world, PEER, "retained", false);
+    struct sfl_stream *follower = join(world, PEER, "retained", false);
+    struct sfl_stream *other = join(world, PEER, "not to be kept", false);
+    finish(world, leader, "value");
+    finish(world, other, "value");
+    assert_int_equal(fake_code(follower), OK);
+    assert_int_equal(fake_code(other), OK);
+    assert_int_equal(fake_count(leader), 1);
+    assert_false(sfl_transport_is_idle(world->transport));
+    fake_keep(world);
+    expect_step(leader, 1, STEP(RESULT));
+    assert_int_equal(fake_code(leader), OK);
+    fake_release(leader);
+    fake_release(follower);
+    fake_release(other);
+}
+
+static void a_leader_may_leave_before_its_outcome_is_kept(void **state)
+{
+    struct fake_world *world = *state;
+    world->keeps = true;
+    fake_world_start(world);
+    struct sfl_stream *leader = join(world, PEER, "retained", false);
+    finish(world, leader, "value");
+    fake_break(world, leader);
+    fake_keep(world);
+    assert_int_equal(fake_count(leader), 1);
+    fake_release(leader);
+}
+
 static void the_first_step_must_be_join(void **state)
 {
     struct fake_world *world = *state;
@@ -534,6 +569,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(a_result_and_the_status_end_the_stream),
+        STORY(a_leader_waits_until_its_outcome_is_kept_and_nobody_else_does),
+        STORY(a_leader_may_leave_before_its_outcome_is_kept),
         STORY(the_first_step_must_be_join),
         STORY(a_stream_that_ends_without_a_join_is_told_so),
         STORY(a_malformed_step_loses_the_lead),

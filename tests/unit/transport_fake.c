@@ -155,6 +155,12 @@ char *sfl_stream_peer(struct sfl_stream *stream)
     return strdup(stream->peer);
 }
 
+struct sfl_stream *sfl_stream_ref(struct sfl_stream *stream)
+{
+    stream->references++;
+    return stream;
+}
+
 void sfl_stream_unref(struct sfl_stream *stream)
 {
     assert_true(stream->references > 0);
@@ -172,6 +178,37 @@ static void on_earlier_tick(void *context)
     (void)context; // nothing in these tests waits for a deadline
 }
 
+static void on_retain(void *context, const struct sfl_flight *flight)
+{
+    (void)context;
+    (void)flight;
+}
+
+static void on_drop(void *context, uint64_t token)
+{
+    (void)context;
+    (void)token;
+}
+
+static bool await(void *context, void (*on_kept)(void *argument), void *argument)
+{
+    struct fake_world *world = context;
+    assert_true(world->waiting_count < FAKE_WAITING_MAX);
+    world->waiting[world->waiting_count].on_kept = on_kept;
+    world->waiting[world->waiting_count++].argument = argument;
+    return true;
+}
+
+static const struct sfl_engine_keeper keeper = {on_retain, on_drop, await};
+
+void fake_keep(struct fake_world *world)
+{
+    for (unsigned i = 0; i < world->waiting_count; i++)
+        world->waiting[i].on_kept(world->waiting[i].argument);
+    world->waiting_count = 0;
+    fake_run(world);
+}
+
 void fake_world_init(struct fake_world *world)
 {
     *world = (struct fake_world){.limits = sfl_limits_default, .connection_callers_max = 1000};
@@ -186,6 +223,8 @@ void fake_world_start(struct fake_world *world)
         .limits = &world->limits,
         .coordinator = world->coordinator,
         .sink = sfl_transport_sink,
+        .keeper = world->keeps ? &keeper : NULL,
+        .keeper_context = world,
         .on_earlier_tick = on_earlier_tick,
     };
     assert_int_equal(sfl_engine_create(&engine, &world->engine), SFL_OK);

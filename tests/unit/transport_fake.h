@@ -9,7 +9,15 @@
 
 #include "singleflight/v1/singleflight.pb-c.h"
 
+enum { FAKE_WAITING_MAX = 4 };
+
 struct fake_world {
+    bool keeps; // what is retained is kept somewhere: see fake_keep
+    struct {
+        void (*on_kept)(void *argument);
+        void *argument;
+    } waiting[FAKE_WAITING_MAX];
+    unsigned waiting_count;
     struct sfl_limits limits;
     uint64_t connection_callers_max;
     struct sfl_coordinator *coordinator;
@@ -18,7 +26,8 @@ struct fake_world {
     struct sfl_list streams;
 };
 
-// Makes a world with the contract's limits; both may be changed before fake_world_start.
+// Makes a world with the contract's limits that keeps nothing; all that may be changed before
+// fake_world_start.
 void fake_world_init(struct fake_world *world);
 void fake_world_start(struct fake_world *world);
 
@@ -27,6 +36,9 @@ void fake_world_deinit(struct fake_world *world);
 
 // Lets everything happen that can: sends, ends, the next sends.
 void fake_run(struct fake_world *world);
+
+// Everything that was retained and forgotten is safe now: tells those who wait for it.
+void fake_keep(struct fake_world *world);
 
 // From here on, to the end of the world, the test's thread is a pump: what is deferred runs when
 // the world runs.
