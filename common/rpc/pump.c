@@ -174,7 +174,6 @@ void sfl_pump_defer_cleanup(struct sfl_pump_work *work)
         work->run(work);
         return;
     }
-    atomic_store(&work->is_queued, true);
     if (sfl_list_is_empty(&current->cleanup))
         current->cleanup_due_ns = sfl_clock_now_ns() + CLEANUP_WAIT_NS;
     sfl_list_append(&current->cleanup, &work->link);
@@ -213,6 +212,8 @@ static void run_works(struct sfl_pump *pump, bool has_completions)
     pump->is_in_backlog = true;
     pump->backlog_count -= run_some(pump, &pump->backlog);
     pump->is_in_backlog = false;
+    if (sfl_list_is_empty(&pump->cleanup))
+        return;
     if (pump->backlog_count == 0 || sfl_clock_now_ns() >= pump->cleanup_due_ns) {
         begin_turn(pump, TURN_NS / 4);
         run_some(pump, &pump->cleanup);

@@ -153,14 +153,7 @@ static void on_drop(void *context, uint64_t token)
     f->dropped++;
 }
 
-static bool await(void *context, void (*on_kept)(void *argument), void *argument)
-{
-    (void)context;
-    on_kept(argument);
-    return true;
-}
-
-static const struct sfl_engine_keeper keeper = {on_retain, on_drop, await};
+static const struct sfl_engine_keeper keeper = {.retain = on_retain, .drop = on_drop};
 
 static int open_fixture(void **state)
 {
