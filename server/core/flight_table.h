@@ -42,11 +42,6 @@ struct sfl_table {
     bool draining;
 };
 
-// Checks a group and a key as a Join and a ForgetRequest carry them. Reason NONE when they are
-// fine.
-struct sfl_refusal sfl_limits_check_key(const struct sfl_limits *limits, struct sfl_span group,
-                                        struct sfl_span key);
-
 void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *options);
 
 // Frees the retained outcomes and everything else. No caller may be joined, no HOME_FOUND owed.

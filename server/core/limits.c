@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/limits.h"
 
+#include "core/caller.h"
+
 #include <assert.h>
 
 const struct sfl_limits sfl_limits_default = {
@@ -36,4 +38,60 @@ void sfl_usage_give(_Atomic uint64_t *used, uint64_t amount)
     uint64_t before = atomic_fetch_sub_explicit(used, amount, memory_order_relaxed);
     assert(before >= amount);
     (void)before;
+}
+
+// By byte.
+static const bool may_be_in_group[256] = {
+    ['-'] = true,         ['.'] = true, ['0' ... '9'] = true,
+    ['A' ... 'Z'] = true, ['_'] = true, ['a' ... 'z'] = true,
+};
+
+static struct sfl_refusal bounds(enum sfl_reason reason, uint64_t value, uint64_t bound)
+{
+    return (struct sfl_refusal){.reason = reason, .a = value, .b = bound};
+}
+
+struct sfl_refusal sfl_limits_check_key(const struct sfl_limits *limits, struct sfl_span group,
+                                        struct sfl_span key)
+{
+    if (key.size == 0 || key.size > limits->key_bytes_max)
+        return bounds(SFL_REASON_KEY_SIZE, key.size, limits->key_bytes_max);
+    if (group.size > limits->group_bytes_max)
+        return bounds(SFL_REASON_GROUP_SIZE, group.size, limits->group_bytes_max);
+    for (size_t i = 0; i < group.size; i++) {
+        if (!may_be_in_group[group.data[i]])
+            return (struct sfl_refusal){.reason = SFL_REASON_GROUP_BYTES};
+    }
+    return (struct sfl_refusal){.reason = SFL_REASON_NONE};
+}
+
+static struct sfl_refusal check_options(const struct sfl_limits *limits,
+                                        const struct sfl_join *join)
+{
+    if (join->fingerprint.size > SFL_FINGERPRINT_MAX)
+        return bounds(SFL_REASON_FINGERPRINT_SIZE, join->fingerprint.size, SFL_FINGERPRINT_MAX);
+    if (join->name.size > SFL_CALLER_NAME_MAX)
+        return bounds(SFL_REASON_CALLER_SIZE, join->name.size, SFL_CALLER_NAME_MAX);
+    if (join->retain_ms > limits->retain_ms_max)
+        return bounds(SFL_REASON_RETAIN, join->retain_ms, limits->retain_ms_max);
+    if (join->retain_error_ms > limits->retain_ms_max)
+        return bounds(SFL_REASON_RETAIN_ERROR, join->retain_error_ms, limits->retain_ms_max);
+    if (join->lease_ms > 0 && join->lease_ms < limits->lease_ms_min)
+        return bounds(SFL_REASON_LEASE_SHORT, join->lease_ms, limits->lease_ms_min);
+    if (join->lease_ms > limits->lease_ms_max)
+        return bounds(SFL_REASON_LEASE_LONG, join->lease_ms, limits->lease_ms_max);
+    if (join->run_limit_ms > limits->run_limit_ms_max)
+        return bounds(SFL_REASON_RUN_LIMIT_LONG, join->run_limit_ms, limits->run_limit_ms_max);
+    return (struct sfl_refusal){.reason = SFL_REASON_NONE};
+}
+
+struct sfl_refusal sfl_limits_check_join(const struct sfl_limits *limits,
+                                         const struct sfl_join *join, bool is_known)
+{
+    if (!is_known) {
+        struct sfl_refusal of_key = sfl_limits_check_key(limits, join->group, join->key);
+        if (of_key.reason != SFL_REASON_NONE)
+            return of_key;
+    }
+    return check_options(limits, join);
 }

@@ -3,6 +3,8 @@
 #ifndef SFL_CORE_LIMITS_H
 #define SFL_CORE_LIMITS_H
 
+#include "core/reason.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,5 +49,16 @@ bool sfl_usage_take(_Atomic uint64_t *used, uint64_t amount, uint64_t max);
 
 // Gives back what was taken.
 void sfl_usage_give(_Atomic uint64_t *used, uint64_t amount);
+
+// Checks a group and a key as a Join and a ForgetRequest carry them. Reason NONE when they are
+// fine.
+struct sfl_refusal sfl_limits_check_key(const struct sfl_limits *limits, struct sfl_span group,
+                                        struct sfl_span key);
+
+// Checks what a caller asks for. `is_known`: there is a flight of this group and key, so they are
+// fine.
+struct sfl_join;
+struct sfl_refusal sfl_limits_check_join(const struct sfl_limits *limits,
+                                         const struct sfl_join *join, bool is_known);
 
 #endif

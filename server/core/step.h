@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the parts of the table share while one event is carried out. Not for anybody outside core.
 //
-//   flight_table.c  dispatch, forget, ticks, drain      join.c    join, follow, open, resume
-//   lead.c          who leads, how the lead is lost,    settle.c  how a flight ends, retention
-//                   chunk, renew, finish                listing.c views and statistics
+//   dispatch.c      which event goes where; forget, ticks, drain
+//   join.c          join, open, resume
+//   lead.c          who leads, how the lead is lost; chunk, renew, finish
+//   follow.c        how a caller follows a flight
+//   settle.c        how a flight ends, retention
 //   audience.c      what a leader knows of its followers
-//   prefetch.c      what a step will touch
+//   flight.c        a flight as an object
+//   caller.c        a caller as a participant
+//   groups.c        the counters of groups
+//   flight_table.c  the table's beginning and end, and who is looked up in it
+//
+// Each calls only those below it. Beside them stand listing.c (views and statistics) and prefetch.c
+// (what a step will touch).
 #ifndef SFL_CORE_STEP_H
 #define SFL_CORE_STEP_H
 
@@ -58,6 +66,12 @@ struct sfl_flight *sfl_table_find(const struct sfl_table *table, enum sfl_flight
                                   uint64_t hash, struct sfl_span group, struct sfl_span key,
                                   uint64_t token);
 
+// flight.c
+
+// Makes a flight object that stands nowhere; NULL when there is no memory.
+struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_join *join,
+                                     uint64_t hash);
+
 // Takes a flight out of the index.
 void sfl_flight_unplace(struct sfl_table *table, struct sfl_flight *flight);
 
@@ -72,6 +86,8 @@ void sfl_flight_bury_if_done(struct sfl_table *table, struct sfl_flight *flight)
 
 // Frees the dead.
 void sfl_table_collect(struct sfl_table *table);
+
+// caller.c
 
 // Makes a caller a participant of the flight, neither leader nor follower yet. SFL_REASON_NONE, or
 // CALLERS_LIMIT, NO_MEMORY: then nothing has changed.
@@ -88,21 +104,39 @@ void sfl_step_refuse(struct sfl_step *step, struct sfl_caller *caller,
 // Counts a refusal over a limit in the statistics.
 void sfl_step_count_refusal(struct sfl_step *step, struct sfl_group *group, enum sfl_reason reason);
 
+// groups.c
+
 // The counters of a group, made if need be; NULL when there are too many groups or no memory.
 struct sfl_group *sfl_table_group(struct sfl_table *table, struct sfl_span name);
 struct sfl_group *sfl_table_find_group(const struct sfl_table *table, struct sfl_span name);
+
+// Only when the table ends.
+void sfl_table_free_groups(struct sfl_table *table);
 
 // join.c
 
 void sfl_step_join(struct sfl_step *step, const struct sfl_event *event);
 
-// Makes a flight object that stands nowhere; NULL when there is no memory.
-struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_join *join,
-                                     uint64_t hash);
+// follow.c
+
+// Lets a caller follow the flight, or refuses it.
+void sfl_flight_follow(struct sfl_step *step, struct sfl_flight *flight, struct sfl_caller *caller,
+                       const struct sfl_join *join);
+
+// Makes a caller that has been attached to the flight the youngest of its followers.
+void sfl_flight_append_follower(struct sfl_flight *flight, struct sfl_caller *caller);
 
 // Tells the opener of a flight that somebody else leads after all: it half-closed before the home
 // was found. It is the oldest follower then.
 void sfl_flight_admit_opener(struct sfl_step *step, struct sfl_flight *flight);
+
+// Refuses a caller that would only lead.
+void sfl_flight_refuse_other_leads(struct sfl_step *step, const struct sfl_flight *flight,
+                                   struct sfl_caller *caller);
+
+// Refuses a join for a reason that has a limit's value in it, and counts it.
+void sfl_step_refuse_limit(struct sfl_step *step, struct sfl_caller *caller,
+                           const struct sfl_join *join, enum sfl_reason reason);
 
 // lead.c
 

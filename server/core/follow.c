@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a caller follows a flight that somebody else opened.
+#include "core/step.h"
+
+static void push_follow(struct sfl_step *step, struct sfl_flight *flight, struct sfl_caller *caller)
+{
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_FOLLOW);
+    effect->caller = caller;
+    if (flight->state == SFL_FLIGHT_FINDING_HOME) {
+        effect->follow = (struct sfl_follow){.attempt = flight->attempt + 1};
+        return;
+    }
+    effect->follow = (struct sfl_follow){
+        .attempt = flight->attempt,
+        .running_ms = step->now_ms - flight->led_since_ms,
+        .leader = flight->leader_name,
+    };
+    if (caller->live && flight->value != NULL) {
+        effect->follow.value = flight->value;
+        effect->follow.value_bytes = flight->value->size;
+    }
+}
+
+void sfl_flight_append_follower(struct sfl_flight *flight, struct sfl_caller *caller)
+{
+    sfl_list_append(&flight->followers, &caller->in_followers);
+    if (caller->live)
+        sfl_list_append(&flight->live, &caller->in_live);
+    flight->follower_count++;
+}
+
+void sfl_step_refuse_limit(struct sfl_step *step, struct sfl_caller *caller,
+                           const struct sfl_join *join, enum sfl_reason reason)
+{
+    const struct sfl_limits *limits = step->table->limits;
+    struct sfl_refusal refusal = {.reason = reason};
+    refusal.a = reason == SFL_REASON_FLIGHTS_LIMIT ? limits->flights_max : limits->callers_max;
+    sfl_step_count_refusal(step, sfl_table_group(step->table, join->group), reason);
+    sfl_step_refuse(step, caller, &refusal);
+}
+
+void sfl_flight_follow(struct sfl_step *step, struct sfl_flight *flight, struct sfl_caller *caller,
+                       const struct sfl_join *join)
+{
+    enum sfl_reason reason = sfl_caller_attach(step, caller, flight, join);
+    if (reason != SFL_REASON_NONE) {
+        sfl_step_refuse_limit(step, caller, join, reason);
+        return;
+    }
+    sfl_flight_append_follower(flight, caller);
+    caller->admitted = true;
+    SFL_COUNT(step->table, flight->group, calls, 1);
+    push_follow(step, flight, caller);
+    sfl_flight_audience_changed(step, flight);
+}
+
+void sfl_flight_refuse_other_leads(struct sfl_step *step, const struct sfl_flight *flight,
+                                   struct sfl_caller *caller)
+{
+    bool led = flight->state != SFL_FLIGHT_FINDING_HOME;
+    struct sfl_refusal refusal = {.reason = SFL_REASON_OTHER_LEADS};
+    if (led) {
+        refusal.a = step->now_ms - flight->led_since_ms;
+        refusal.name = flight->leader_name;
+    }
+    sfl_step_refuse(step, caller, &refusal);
+}
+
+void sfl_flight_admit_opener(struct sfl_step *step, struct sfl_flight *flight)
+{
+    struct sfl_link *first = sfl_list_first(&flight->followers);
+    if (first == NULL)
+        return;
+    struct sfl_caller *opener = SFL_CONTAINER_OF(first, struct sfl_caller, in_followers);
+    if (opener->admitted)
+        return;
+    if (opener->role == SFL_ROLE_LEAD_ONLY) {
+        sfl_caller_detach(step->table, opener);
+        sfl_flight_refuse_other_leads(step, flight, opener);
+        return;
+    }
+    opener->admitted = true;
+    SFL_COUNT(step->table, flight->group, calls, 1);
+    push_follow(step, flight, opener);
+}
