@@ -65,7 +65,8 @@ bool sfl_call_let_go(struct sfl_call *call)
 {
     struct sfl_outbox *outbox = call->outbox;
     if (!sfl_references_is_last(&call->references)) {
-        // The engine may still look at the outbox; drop_engines drops this one with the call.
+        // The engine may still look at the outbox; sfl_call_drop_engines drops this one with the
+        // call.
         sfl_outbox_ref(outbox);
         if (!sfl_references_drop(&call->references))
             return false;
@@ -75,8 +76,7 @@ bool sfl_call_let_go(struct sfl_call *call)
     return true;
 }
 
-// Drops the engine's reference.
-static void drop_engines(struct sfl_call *call)
+void sfl_call_drop_engines(struct sfl_call *call)
 {
     if (!sfl_references_drop(&call->references))
         return;
@@ -88,11 +88,6 @@ static void drop_engines(struct sfl_call *call)
 
 // --- what is to be told ---
 
-static struct sfl_call *call_of(struct sfl_member *member)
-{
-    return SFL_CONTAINER_OF(member, struct sfl_call, member);
-}
-
 static void make_ready_locked(struct sfl_call *call)
 {
     if (!sfl_link_is_linked(&call->in_ready))
@@ -100,8 +95,7 @@ static void make_ready_locked(struct sfl_call *call)
     sfl_outbox_wake_locked(call->outbox);
 }
 
-// The last word is said once, and nothing comes after it.
-static bool is_to_be_told_locked(const struct sfl_call *call)
+bool sfl_call_is_to_be_told_locked(const struct sfl_call *call)
 {
     return !call->is_detached && !(call->pending & PENDING_LAST_WORD);
 }
@@ -111,7 +105,7 @@ static bool is_to_be_told_locked(const struct sfl_call *call)
 static bool begin(struct sfl_call *call)
 {
     sfl_outbox_lock(call->outbox);
-    if (is_to_be_told_locked(call))
+    if (sfl_call_is_to_be_told_locked(call))
         return true;
     sfl_outbox_unlock(call->outbox);
     return false;
@@ -183,9 +177,9 @@ static void show_outcome_locked(struct sfl_call *call, const struct sfl_outcome 
         drop_reader(call);
 }
 
-static void on_lead(void *context, struct sfl_member *member, const struct sfl_lead *lead)
+void sfl_call_on_lead(void *context, struct sfl_member *member, const struct sfl_lead *lead)
 {
-    struct sfl_call *call = call_of(member);
+    struct sfl_call *call = sfl_call_of(member);
     (void)context;
     if (!begin(call))
         return;
@@ -196,9 +190,9 @@ static void on_lead(void *context, struct sfl_member *member, const struct sfl_l
     end(call, PENDING_LEAD);
 }
 
-static void on_follow(void *context, struct sfl_member *member, const struct sfl_follow *follow)
+void sfl_call_on_follow(void *context, struct sfl_member *member, const struct sfl_follow *follow)
 {
-    struct sfl_call *call = call_of(member);
+    struct sfl_call *call = sfl_call_of(member);
     (void)context;
     if (!begin(call))
         return;
@@ -210,10 +204,10 @@ static void on_follow(void *context, struct sfl_member *member, const struct sfl
     end(call, PENDING_FOLLOW);
 }
 
-static void on_chunk(void *context, struct sfl_member *member, struct sfl_value *value,
-                     uint64_t value_bytes)
+void sfl_call_on_chunk(void *context, struct sfl_member *member, struct sfl_value *value,
+                       uint64_t value_bytes)
 {
-    struct sfl_call *call = call_of(member);
+    struct sfl_call *call = sfl_call_of(member);
     (void)context;
     if (!begin(call))
         return;
@@ -221,10 +215,10 @@ static void on_chunk(void *context, struct sfl_member *member, struct sfl_value 
     end(call, 0);
 }
 
-static void on_restart(void *context, struct sfl_member *member, uint32_t attempt,
-                       const struct sfl_bytes *leader)
+void sfl_call_on_restart(void *context, struct sfl_member *member, uint32_t attempt,
+                         const struct sfl_bytes *leader)
 {
-    struct sfl_call *call = call_of(member);
+    struct sfl_call *call = sfl_call_of(member);
     (void)context;
     if (!begin(call))
         return;
@@ -237,10 +231,10 @@ static void on_restart(void *context, struct sfl_member *member, uint32_t attemp
     end(call, PENDING_RESTART);
 }
 
-static void on_audience(void *context, struct sfl_member *member,
-                        const struct sfl_audience *audience)
+void sfl_call_on_audience(void *context, struct sfl_member *member,
+                          const struct sfl_audience *audience)
 {
-    struct sfl_call *call = call_of(member);
+    struct sfl_call *call = sfl_call_of(member);
     (void)context;
     if (!begin(call))
         return;
@@ -248,8 +242,7 @@ static void on_audience(void *context, struct sfl_member *member,
     end(call, PENDING_AUDIENCE);
 }
 
-// `said` comes with its references.
-static void set_result_locked(struct sfl_call *call, const struct sfl_told_result *said)
+void sfl_call_set_result_locked(struct sfl_call *call, const struct sfl_told_result *said)
 {
     if (said->result.led)
         drop_reader(call);
@@ -266,19 +259,19 @@ static void say_refusal(struct sfl_call *call, const struct sfl_refusal *refusal
     if (refusal->reason == SFL_REASON_MALFORMED && call->fault.what != NULL)
         said.reason = SFL_REASON_NONE;
     sfl_call_refuse(call, &said, &call->fault);
-    drop_engines(call);
+    sfl_call_drop_engines(call);
 }
 
 // `said` comes with its references.
 static void say_result(struct sfl_call *call, struct sfl_told_result *said)
 {
     if (begin(call)) {
-        set_result_locked(call, said);
+        sfl_call_set_result_locked(call, said);
         sfl_outbox_unlock(call->outbox);
     } else {
         sfl_told_result_release(said);
     }
-    drop_engines(call);
+    sfl_call_drop_engines(call);
 }
 
 static void on_kept(void *argument)
@@ -289,9 +282,9 @@ static void on_kept(void *argument)
     sfl_outbox_flush_gathered();
 }
 
-static void on_result(void *context, struct sfl_member *member, const struct sfl_result *result)
+void sfl_call_on_result(void *context, struct sfl_member *member, const struct sfl_result *result)
 {
-    struct sfl_call *call = call_of(member);
+    struct sfl_call *call = sfl_call_of(member);
     struct sfl_told_result said = {.result = *result};
     (void)context;
     // A leader goes on from here, and may acknowledge a message: so its outcome is safe by then.
@@ -303,78 +296,11 @@ static void on_result(void *context, struct sfl_member *member, const struct sfl
     say_result(call, &said);
 }
 
-static void on_refuse(void *context, struct sfl_member *member, const struct sfl_refusal *refusal)
+void sfl_call_on_refuse(void *context, struct sfl_member *member, const struct sfl_refusal *refusal)
 {
     (void)context;
-    say_refusal(call_of(member), refusal);
+    say_refusal(sfl_call_of(member), refusal);
 }
-
-// Says one result to those at the front of `callers` that are on the same stream, under one lock,
-// and returns how many they are. `said` is borrowed; whoever is told gets references of its own.
-static unsigned say_result_to_stream(struct sfl_caller *const *callers, unsigned count,
-                                     const struct sfl_told_result *said)
-{
-    struct sfl_outbox *outbox = call_of(sfl_member_of_caller(callers[0]))->outbox;
-    unsigned told = 0;
-    unsigned at = 0;
-    sfl_outbox_lock(outbox);
-    for (; at < count; at++) {
-        struct sfl_call *call = call_of(sfl_member_of_caller(callers[at]));
-        if (call->outbox != outbox)
-            break;
-        if (is_to_be_told_locked(call)) {
-            set_result_locked(call, said);
-            told++;
-        }
-    }
-    // They are counted before anybody can take them.
-    sfl_told_result_share(said, told);
-    sfl_outbox_unlock(outbox);
-    for (unsigned i = 0; i < at; i++)
-        drop_engines(call_of(sfl_member_of_caller(callers[i])));
-    return at;
-}
-
-static void say_results(const struct sfl_settled *settled)
-{
-    struct sfl_told_result said = {.result = settled->result};
-    sfl_outcome_ref(said.result.outcome);
-    // Without memory for what is shared, each call's own message is made from the outcome.
-    if (settled->count > 1)
-        said.shared = sfl_shared_result_create(&said.result);
-    for (unsigned at = 0; at < settled->count;)
-        at += say_result_to_stream(settled->callers + at, settled->count - at, &said);
-    sfl_told_result_release(&said);
-}
-
-static bool on_settled(void *context, const struct sfl_settled *settled, unsigned shard)
-{
-    (void)context;
-    // The callers may be gone once they are told.
-    struct sfl_call *first = call_of(sfl_member_of_caller(settled->callers[0]));
-    struct sfl_transport *transport = first->outbox->transport;
-    if (settled->refused) {
-        for (unsigned i = 0; i < settled->count; i++)
-            say_refusal(call_of(sfl_member_of_caller(settled->callers[i])), &settled->refusal);
-    } else {
-        say_results(settled);
-    }
-    if (!settled->more || !sfl_pump_should_yield())
-        return true;
-    sfl_transport_deliver_later(transport, shard);
-    return false;
-}
-
-const struct sfl_engine_sink sfl_call_sink = {
-    .lead = on_lead,
-    .follow = on_follow,
-    .chunk = on_chunk,
-    .restart = on_restart,
-    .audience = on_audience,
-    .result = on_result,
-    .refuse = on_refuse,
-    .settled = on_settled,
-};
 
 // --- what the caller does ---
 

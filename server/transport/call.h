@@ -110,7 +110,34 @@ static inline bool sfl_reply_is_last(const struct sfl_reply *reply)
     return reply->type == SFL_REPLY_RESULT || reply->type == SFL_REPLY_END;
 }
 
-// What the engine tells its members, who are calls. The context is not used.
-extern const struct sfl_engine_sink sfl_call_sink;
+static inline struct sfl_call *sfl_call_of(struct sfl_member *member)
+{
+    return SFL_CONTAINER_OF(member, struct sfl_call, member);
+}
+
+// --- what the engine tells a call ---
+
+// The functions of the engine's sink that are about one caller. The context is not used.
+void sfl_call_on_lead(void *context, struct sfl_member *member, const struct sfl_lead *lead);
+void sfl_call_on_follow(void *context, struct sfl_member *member, const struct sfl_follow *follow);
+void sfl_call_on_chunk(void *context, struct sfl_member *member, struct sfl_value *value,
+                       uint64_t value_bytes);
+void sfl_call_on_restart(void *context, struct sfl_member *member, uint32_t attempt,
+                         const struct sfl_bytes *leader);
+void sfl_call_on_audience(void *context, struct sfl_member *member,
+                          const struct sfl_audience *audience);
+void sfl_call_on_result(void *context, struct sfl_member *member, const struct sfl_result *result);
+void sfl_call_on_refuse(void *context, struct sfl_member *member,
+                        const struct sfl_refusal *refusal);
+
+// With the outbox's lock held: false when its last word has been said, or nobody is there to be
+// told: nothing comes after that.
+bool sfl_call_is_to_be_told_locked(const struct sfl_call *call);
+
+// With the outbox's lock held: the result is to be told. `said` comes with its references.
+void sfl_call_set_result_locked(struct sfl_call *call, const struct sfl_told_result *said);
+
+// Drops the engine's reference: its last word has been said. The call may be gone then.
+void sfl_call_drop_engines(struct sfl_call *call);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/entropy.h"
 #include "transport/call.h"
+#include "transport/crowd.h"
 #include "transport/descriptors.h"
 #include "transport/transport.h"
 #include "transport/unary.h"
@@ -10,7 +11,17 @@
 #include <assert.h>
 #include <stdlib.h>
 
-const struct sfl_engine_sink *const sfl_transport_sink = &sfl_call_sink;
+static const struct sfl_engine_sink sink = {
+    .lead = sfl_call_on_lead,
+    .follow = sfl_call_on_follow,
+    .chunk = sfl_call_on_chunk,
+    .restart = sfl_call_on_restart,
+    .audience = sfl_call_on_audience,
+    .result = sfl_call_on_result,
+    .refuse = sfl_call_on_refuse,
+    .settled = sfl_crowd_on_settled,
+};
+const struct sfl_engine_sink *const sfl_transport_sink = &sink;
 
 // `reads_first` where nothing happens before the first message.
 static const struct sfl_method methods[] = {
@@ -37,44 +48,20 @@ void sfl_transport_get_methods(struct sfl_transport *transport,
     }
 }
 
-static void deliver(struct sfl_pump_work *work)
-{
-    struct sfl_delivery *delivery = SFL_CONTAINER_OF(work, struct sfl_delivery, work);
-    sfl_engine_deliver(delivery->engine, delivery->shard);
-}
-
-void sfl_transport_deliver_later(struct sfl_transport *transport, unsigned shard)
-{
-    sfl_pump_defer_crowd(&transport->deliveries[shard].work);
-}
-
-// NULL when there is no memory.
-static struct sfl_delivery *create_deliveries(struct sfl_engine *engine)
-{
-    unsigned count = sfl_engine_shards(engine);
-    struct sfl_delivery *deliveries = calloc(count, sizeof(deliveries[0]));
-    for (unsigned i = 0; deliveries != NULL && i < count; i++) {
-        deliveries[i].work.run = deliver;
-        deliveries[i].engine = engine;
-        deliveries[i].shard = i;
-    }
-    return deliveries;
-}
-
 enum sfl_status sfl_transport_create(const struct sfl_transport_options *options,
                                      struct sfl_transport **transport_out)
 {
     struct sfl_transport *transport = calloc(1, sizeof(*transport));
     if (transport == NULL)
         return SFL_NO_MEMORY;
-    transport->deliveries = create_deliveries(options->engine);
+    transport->deliveries = sfl_deliveries_create(options->engine);
     if (transport->deliveries == NULL) {
         free(transport);
         return SFL_NO_MEMORY;
     }
     enum sfl_status status = sfl_descriptors_create(&transport->descriptors);
     if (status != SFL_OK) {
-        free(transport->deliveries);
+        sfl_deliveries_destroy(transport->deliveries);
         free(transport);
         return status;
     }
@@ -95,70 +82,8 @@ void sfl_transport_destroy(struct sfl_transport *transport)
     pthread_mutex_destroy(&transport->lock);
     sfl_connections_deinit(&transport->connections);
     sfl_descriptors_destroy(transport->descriptors);
-    free(transport->deliveries);
+    sfl_deliveries_destroy(transport->deliveries);
     free(transport);
-}
-
-// --- streams without an end of their own ---
-
-static void end_resident(struct sfl_outbox *outbox)
-{
-    static const struct sfl_fault stopped = {NULL,
-                                             "the server stops; try another replica or again"};
-    sfl_outbox_end(outbox, sfl_status_code(SFL_UNAVAILABLE), &stopped, false);
-}
-
-void sfl_transport_add_resident(struct sfl_transport *transport, struct sfl_outbox *outbox)
-{
-    pthread_mutex_lock(&transport->lock);
-    sfl_list_append(&transport->residents, &outbox->in_residents);
-    bool is_closing = transport->is_closing;
-    pthread_mutex_unlock(&transport->lock);
-    if (is_closing)
-        end_resident(outbox);
-}
-
-void sfl_transport_remove_resident(struct sfl_transport *transport, struct sfl_outbox *outbox)
-{
-    pthread_mutex_lock(&transport->lock);
-    sfl_link_remove(&outbox->in_residents);
-    pthread_mutex_unlock(&transport->lock);
-}
-
-// Calls `act` for every resident, which does not go meanwhile: going takes the transport's lock.
-// Lock order: the transport's, then an outbox's.
-static void for_each_resident_locked(struct sfl_transport *transport,
-                                     void (*act)(struct sfl_outbox *outbox))
-{
-    struct sfl_link *link = sfl_list_first(&transport->residents);
-    for (; link != NULL; link = sfl_list_next(&transport->residents, link))
-        act(SFL_CONTAINER_OF(link, struct sfl_outbox, in_residents));
-}
-
-void sfl_transport_drain(struct sfl_transport *transport)
-{
-    pthread_mutex_lock(&transport->lock);
-    transport->is_draining = true;
-    for_each_resident_locked(transport, sfl_outbox_wake);
-    pthread_mutex_unlock(&transport->lock);
-    sfl_outbox_flush_gathered();
-}
-
-void sfl_transport_close(struct sfl_transport *transport)
-{
-    pthread_mutex_lock(&transport->lock);
-    transport->is_closing = true;
-    for_each_resident_locked(transport, end_resident);
-    pthread_mutex_unlock(&transport->lock);
-    sfl_outbox_flush_gathered();
-}
-
-bool sfl_transport_is_draining(struct sfl_transport *transport)
-{
-    pthread_mutex_lock(&transport->lock);
-    bool is_draining = transport->is_draining;
-    pthread_mutex_unlock(&transport->lock);
-    return is_draining;
 }
 
 bool sfl_transport_is_idle(const struct sfl_transport *transport)

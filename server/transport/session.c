@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "transport/call.h"
 #include "transport/decode.h"
+#include "transport/session_ids.h"
 #include "transport/stray.h"
 #include "transport/transport.h"
 

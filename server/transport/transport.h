@@ -8,13 +8,6 @@
 #include "transport/connection.h"
 #include "transport/outbox.h"
 
-// What goes on with the crowd of a shard when others have had their turn.
-struct sfl_delivery {
-    struct sfl_pump_work work;
-    struct sfl_engine *engine;
-    unsigned shard;
-};
-
 struct sfl_transport {
     struct sfl_engine *engine;
     struct sfl_delivery *deliveries; // one for each shard
@@ -35,10 +28,6 @@ struct sfl_transport {
 // Adds a stream to those that sfl_transport_close ends. If that has happened already, it is ended.
 void sfl_transport_add_resident(struct sfl_transport *transport, struct sfl_outbox *outbox);
 void sfl_transport_remove_resident(struct sfl_transport *transport, struct sfl_outbox *outbox);
-
-// Followers of settled flights in this shard wait for their last word (sfl_engine_deliver): they
-// get it in a later turn of this pump thread.
-void sfl_transport_deliver_later(struct sfl_transport *transport, unsigned shard);
 
 // True from sfl_transport_drain on.
 bool sfl_transport_is_draining(struct sfl_transport *transport);
