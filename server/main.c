@@ -5,6 +5,7 @@
 // the drain when a signal asks for it. The pumps do all the rest.
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/standard_files.h"
 #include "base/version.h"
 #include "config/settings.h"
 #include "coordinator/coordinator.h"
@@ -42,6 +43,7 @@ struct daemon {
     struct sfl_rpc_server *server;
 
     uv_loop_t loop;
+    bool has_loop;
     uv_async_t earlier_tick;
     uv_timer_t tick;
     uv_timer_t drain_poll;
@@ -59,8 +61,10 @@ static void prepare_process(const struct sfl_settings *settings)
     log.format = settings->log_format;
     sfl_log_configure(&log);
 
-    // A peer that goes while it is written to is the business of whoever writes.
+    // A peer that goes while it is written to is the business of whoever writes, and so is a data
+    // file that may not grow any further.
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0)
@@ -148,7 +152,8 @@ static void on_signal(uv_signal_t *handle, int number)
 // libuv fails here only for want of file descriptors or memory.
 static bool open_loop(struct daemon *daemon)
 {
-    if (uv_loop_init(&daemon->loop) != 0)
+    daemon->has_loop = uv_loop_init(&daemon->loop) == 0;
+    if (!daemon->has_loop)
         return false;
     bool is_open = uv_async_init(&daemon->loop, &daemon->earlier_tick, on_earlier_tick_here) == 0 &&
                    uv_timer_init(&daemon->loop, &daemon->tick) == 0 &&
@@ -174,6 +179,8 @@ static void close_handle(uv_handle_t *handle, void *argument)
 
 static void close_loop(struct daemon *daemon)
 {
+    if (!daemon->has_loop)
+        return;
     uv_walk(&daemon->loop, close_handle, NULL);
     while (uv_run(&daemon->loop, UV_RUN_DEFAULT) != 0)
         ;
@@ -394,6 +401,8 @@ int main(int argc, char *argv[])
 {
     static struct daemon daemon;
     int exit_code = EXIT_SUCCESS;
+    if (!sfl_standard_files_open())
+        return EXIT_CANNOT_START;
     if (!sfl_settings_load(argc, argv, environ, stdout, stderr, &daemon.settings, &exit_code))
         return exit_code;
     prepare_process(&daemon.settings);

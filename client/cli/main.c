@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/standard_files.h"
 #include "cli/exec_child.h"
 #include "cli/exit_code.h"
 #include "cli/options.h"
@@ -25,6 +26,8 @@ static int run(const struct sfl_cli_options *options)
 
 int main(int argc, char *argv[])
 {
+    if (!sfl_standard_files_open())
+        return SFL_CLI_EXIT_OS_ERROR;
     if (argc > 1 && strcmp(argv[1], SFL_CLI_EXEC_CHILD_WORD) == 0)
         return sfl_cli_exec_child(argc, argv);
     struct sfl_cli_options options;

@@ -6,7 +6,7 @@ import subprocess
 import threading
 import unittest
 
-from support import BOUND, Case, until
+from support import BIN, BOUND, Case, Tool, until
 
 LARGE = 20 * 1024 * 1024
 
@@ -188,6 +188,27 @@ class Readers(Case):
         self.assert_ends(tool, 0)
         reader.join(BOUND)
         self.assertTrue(read[0] == bytes(30000000))
+
+
+class ClosedFiles(Case):
+    """The tool is started without some of standard input, output and error."""
+
+    def run_closed(self, closing, *arguments):
+        tool = Tool(["-c", f'exec "$0" "$@" {closing}', BIN / "singleflight", *arguments],
+                    self.address, program="sh")
+        self.addCleanup(tool.end)
+        return tool.wait()
+
+    def test_the_commands_code_is_the_tools(self):
+        for closing in ("2>&-", ">&-", "<&-", "<&- >&- 2>&-"):
+            for code in (0, 5):
+                with self.subTest(closing=closing, code=code):
+                    command = ("do", "key", "--", "sh", "-c", f"echo text; exit {code}")
+                    self.assertEqual(self.run_closed(closing, *command), code)
+
+    def test_others_have_the_output_of_a_leader_without_one(self):
+        self.run_closed("<&- >&- 2>&-", "do", "--retain", "1h", "key", "--", "echo", "text")
+        self.assert_ends(self.do("key", "--", "false"), 0, b"text\n")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 
 import os
 import socket
+import subprocess
 import time
 
 import pytest
 
-from support.daemon import Daemon, run_to_end
+from support.daemon import Daemon, binary, clean_environment, run_to_end
 from support.net import Net
+from support.wait import BOUND, until
 
 
 @pytest.fixture
@@ -229,3 +231,41 @@ def test_it_needs_no_stdin_and_no_terminal():
         net.close()
         assert all("listening on" in line for line in daemon.lines)
         assert os.path.exists(f"/proc/{daemon.pid}")
+
+
+def start_closed(closing, socket_path, *flags):
+    """A daemon that is started without some of its standard files; it listens on a socket."""
+    command = ["sh", "-c", f'exec "$0" "$@" {closing}', str(binary()), "--listen", "none"]
+    command += ["--unix-socket", str(socket_path), *map(str, flags)]
+    process = subprocess.Popen(command, env=clean_environment())
+
+    def answers():
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(socket_path)) == 0
+
+    until(answers, "it listens")
+    return process
+
+
+@pytest.mark.parametrize("closing", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_without_standard_files_it_ends_in_order(socket_path, closing):
+    process = start_closed(closing, socket_path)
+    process.terminate()
+    assert process.wait(BOUND) == 0
+
+
+@pytest.mark.parametrize("closing", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_without_standard_files_the_log_does_not_go_into_the_data(socket_path, closing, tmp_path):
+    directory = tmp_path / "data"
+    process = start_closed(closing, socket_path, "--data-dir", directory)
+    net = Net(None, address=f"unix:{socket_path}")
+    net.retained(key=b"kept", group="data", retain_ms=60_000)
+    process.kill()
+    process.wait(BOUND)
+    net.close()
+    for file in directory.iterdir():
+        assert b"event=" not in file.read_bytes()
+    with Daemon("--data-dir", directory) as daemon:
+        net = over(daemon, daemon.address)
+        assert net.join(key=b"kept", group="data").delivery().retained
+        net.close()
