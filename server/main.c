@@ -11,6 +11,7 @@
 #include "coordinator/coordinator.h"
 #include "engine/engine.h"
 #include "keeping.h"
+#include "rpc/library.h"
 #include "rpc/server.h"
 #include "transport/service.h"
 
@@ -60,6 +61,7 @@ static void prepare_process(const struct sfl_settings *settings)
     log.level = settings->log_level;
     log.format = settings->log_format;
     sfl_log_configure(&log);
+    sfl_library_take_log();
 
     // A peer that goes while it is written to is the business of whoever writes, and so is a data
     // file that may not grow any further.
@@ -331,7 +333,8 @@ static void announce(address_text *bound, size_t count)
     for (size_t i = 0; i < count; i++) {
         printf("singleflightd listening on %s\n", bound[i]);
         sfl_log(SFL_LOG_INFO, "listening", SFL_STR("address", bound[i]),
-                SFL_STR("version", sfl_version()), SFL_STR("revision", sfl_revision()));
+                SFL_STR("version", sfl_version()), SFL_STR("revision", sfl_revision()),
+                SFL_STR("grpc", sfl_grpc_version()));
     }
     fflush(stdout);
 }

@@ -272,6 +272,7 @@ bool sfl_cli_parse(int argc, char *argv[], FILE *out, FILE *err,
     const char *word = argc < 2 ? "" : argv[1];
     if (strcmp(word, "--version") == 0) {
         fprintf(out, "singleflight %s (git %s)\n", singleflight_version(), sfl_revision());
+        fprintf(out, "gRPC %s\n", sfl_grpc_version());
         *exit_code_out = SFL_CLI_EXIT_OK;
         return false;
     }

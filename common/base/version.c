@@ -12,3 +12,8 @@ const char *sfl_revision(void)
 {
     return SFL_REVISION_TEXT;
 }
+
+const char *sfl_grpc_version(void)
+{
+    return SFL_GRPC_TEXT;
+}

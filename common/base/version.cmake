@@ -1,4 +1,4 @@
-# Run by every build: cmake -DSOURCE=... -DOUTPUT=... -DVERSION=... -DFALLBACK=... -P version.cmake
+# Run by every build: cmake -DSOURCE=... -DOUTPUT=... -DVERSION=... -DGRPC=... -DFALLBACK=... -P version.cmake
 # Writes OUTPUT only when it would differ, so that nothing is compiled for an unchanged revision.
 cmake_minimum_required(VERSION 3.25)
 
@@ -23,5 +23,6 @@ if(revision STREQUAL "")
 endif()
 file(CONFIGURE OUTPUT ${OUTPUT} @ONLY CONTENT
 "#define SFL_VERSION_TEXT \"${VERSION}\"
+#define SFL_GRPC_TEXT \"${GRPC}\"
 #define SFL_REVISION_TEXT \"${revision}\"
 ")

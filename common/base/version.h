@@ -10,4 +10,7 @@ const char *sfl_version(void);
 // git it is what SFL_REVISION was set to when CMake ran, or "unknown".
 const char *sfl_revision(void);
 
+// The gRPC that this build links, such as "1.51, shared" or "1.85.3, static".
+const char *sfl_grpc_version(void);
+
 #endif

@@ -3,11 +3,11 @@
 
 #include "base/version.h"
 #include "rpc/channel_args.h"
+#include "rpc/credentials.h"
 #include "rpc/operation.h"
 #include "rpc/stream_base.h"
 
 #include <grpc/grpc.h>
-#include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 
 #include <stdatomic.h>
@@ -41,6 +41,8 @@ static grpc_channel *create_grpc_channel(const char *target,
         sfl_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), // see inflate.h
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIME_MS, sfl_arg_keepalive(options->keepalive_time_ms)),
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, sfl_arg_clamp(options->keepalive_timeout_ms)),
+        sfl_arg_int(SFL_ARG_PING_TIMEOUT_MS, sfl_arg_ping_timeout(options->keepalive_time_ms,
+                                                                  options->keepalive_timeout_ms)),
         sfl_arg_int(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
         sfl_arg_int(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         sfl_arg_int(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_TIMEOUT_MS),

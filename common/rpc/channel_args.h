@@ -25,6 +25,16 @@ static inline int sfl_arg_keepalive(uint64_t time_ms)
     return time_ms == 0 ? INT_MAX : sfl_arg_clamp(time_ms);
 }
 
+// How long gRPC 1.83 and later wait for the answer to a ping before they give a connection up,
+// whatever the keepalive timeout says; older ones do not know it.
+#define SFL_ARG_PING_TIMEOUT_MS "grpc.http2.ping_timeout_ms"
+
+// The value of it: INT_MAX where there is no keepalive.
+static inline int sfl_arg_ping_timeout(uint64_t keepalive_time_ms, uint64_t keepalive_timeout_ms)
+{
+    return keepalive_time_ms == 0 ? INT_MAX : sfl_arg_clamp(keepalive_timeout_ms);
+}
+
 static inline grpc_arg sfl_arg_int(const char *key, int value)
 {
     // gRPC copies the key.

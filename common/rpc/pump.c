@@ -3,6 +3,7 @@
 #include "rpc/pump.h"
 
 #include "base/clock.h"
+#include "rpc/library.h"
 #include "rpc/operation.h"
 
 #include <grpc/support/time.h>
@@ -373,7 +374,7 @@ enum sfl_status sfl_pumps_create(unsigned count, const struct sfl_pump_hooks *ho
 
     sigset_t before;
     block_signals(&before);
-    grpc_init();
+    sfl_library_start();
     unsigned started = 0;
     for (; started < count; started++) {
         struct sfl_pump *pump = &pumps->pumps[started];
@@ -399,7 +400,7 @@ void sfl_pumps_destroy(struct sfl_pumps *pumps)
     assert(!sfl_pump_is_current());
     for (unsigned i = 0; i < pumps->count; i++)
         pump_join(&pumps->pumps[i]);
-    grpc_shutdown();
+    sfl_library_stop();
     free(pumps);
 }
 

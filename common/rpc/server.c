@@ -4,11 +4,11 @@
 #include "base/clock.h"
 #include "rpc/address.h"
 #include "rpc/channel_args.h"
+#include "rpc/credentials.h"
 #include "rpc/operation.h"
 #include "rpc/stream_base.h"
 
 #include <grpc/grpc.h>
-#include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
@@ -209,6 +209,12 @@ static grpc_server *create_grpc_server(const struct sfl_rpc_server_options *opti
         sfl_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), // see inflate.h
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIME_MS, sfl_arg_keepalive(options->keepalive_time_ms)),
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, sfl_arg_clamp(options->keepalive_timeout_ms)),
+        sfl_arg_int(SFL_ARG_PING_TIMEOUT_MS, sfl_arg_ping_timeout(options->keepalive_time_ms,
+                                                                  options->keepalive_timeout_ms)),
+        // gRPC 1.83 and later refuse RPCs by chance when more than so many wait to be taken up; how
+        // many may come is for our own limits to say. Older ones do not know these two.
+        sfl_arg_int("grpc.server.max_pending_requests", INT_MAX),
+        sfl_arg_int("grpc.server.max_pending_requests_hard_limit", INT_MAX),
         sfl_arg_int(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
         sfl_arg_int(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         // Clients that wait for long must ping; none is to be thrown out for it.

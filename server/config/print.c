@@ -86,6 +86,7 @@ void sfl_print_help(FILE *out)
 void sfl_print_version(FILE *out)
 {
     fprintf(out, "singleflightd %s (git %s)\n", sfl_version(), sfl_revision());
+    fprintf(out, "gRPC %s\n", sfl_grpc_version());
 }
 
 static void print_bounds(const char *bounds, FILE *out)

@@ -70,10 +70,10 @@ class Usage(Case):
             tool = self.run_do(*arguments)
             self.assertEqual(tool.code, 0)
 
-    def test_version_names_release_and_revision(self):
+    def test_version_names_release_revision_and_library(self):
         tool = self.run_tool("--version")
         self.assertEqual(tool.code, 0)
-        self.assertRegex(tool.output(), rb"^singleflight \d+\.\d+\.\d+ \(.+\)\n$")
+        self.assertRegex(tool.output(), rb"^singleflight \d+\.\d+\.\d+ \(.+\)\ngRPC .+, (shared|static)\n$")
 
     @unittest.skipUnless(shutil.which("mandoc"), "mandoc is not installed")
     def test_the_man_page_is_well_formed(self):

@@ -2,6 +2,7 @@
 """The daemon as a process: listeners, settings, clear errors at start, tokens over restarts."""
 
 import os
+import re
 import socket
 import subprocess
 import time
@@ -139,9 +140,10 @@ def test_help_names_every_setting():
 
 
 def test_version():
-    """--version tells the git revision."""
+    """--version tells the git revision, and which gRPC the daemon runs on."""
     ended = run_to_end("--version")
     assert ended.returncode == 0
+    assert re.search(r"^gRPC .+, (shared|static)$", ended.stdout, re.M)
     assert "singleflightd" in ended.stdout and any(c.isdigit() for c in ended.stdout)
 
 

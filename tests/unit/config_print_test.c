@@ -55,16 +55,19 @@ static void help_needs_nothing_else_to_be_right(void **state)
     print(run, "--pumps wrong --help --no-such-flag");
 }
 
-static void version_tells_release_and_revision(void **state)
+static void version_tells_release_revision_and_library(void **state)
 {
     struct config_run *run = *state;
     char release[32] = "";
     char revision[80] = "";
+    char library[32] = "";
     int end = 0;
-    sscanf(print(run, "--version"), "singleflightd %31[0-9.] (git %79[0-9a-z-])\n%n", release,
-           revision, &end);
+    sscanf(print(run, "--version"),
+           "singleflightd %31[0-9.] (git %79[0-9a-z-])\ngRPC %31[a-z0-9., ]\n%n", release, revision,
+           library, &end);
     assert_int_equal(end, strlen(run->out));
     assert_true(strlen(release) >= 5 && strlen(revision) >= 7);
+    assert_true(strstr(library, ", shared") != NULL || strstr(library, ", static") != NULL);
     char first[256];
     snprintf(first, sizeof(first), "%s", run->out);
     assert_string_equal(print(run, "-V"), first);
@@ -219,7 +222,7 @@ int main(void)
         WITH_RUN(help_names_every_setting_with_its_default),
         WITH_RUN(help_fits_a_terminal),
         WITH_RUN(help_needs_nothing_else_to_be_right),
-        WITH_RUN(version_tells_release_and_revision),
+        WITH_RUN(version_tells_release_revision_and_library),
         WITH_RUN(check_config_tells_where_each_setting_comes_from),
         WITH_RUN(check_config_fails_as_a_start_would),
         WITH_RUN(check_config_mentions_variables_that_are_no_settings),

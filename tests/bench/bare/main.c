@@ -5,7 +5,7 @@
 // ("bench_bare listening on 127.0.0.1:40000"), and serves until it is killed.
 #include "bench/bare/bare.h"
 
-#include <grpc/grpc_security.h>
+#include "bench/library.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +59,7 @@ int main(int argc, char **argv)
                          .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
                          .value.integer = -1};
     grpc_channel_args arguments = {1, &argument};
-    grpc_init();
+    bench_library_start();
     server.server = grpc_server_create(&arguments, NULL);
     server.queue = grpc_completion_queue_create_for_next(NULL);
     grpc_server_register_completion_queue(server.server, server.queue, NULL);

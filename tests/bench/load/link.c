@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/load/link.h"
 
-#include <grpc/grpc_security.h>
+#include "bench/library.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -3,6 +3,8 @@
 // Prints what it found as one JSON object on a line of its own.
 #include "bench/load/load.h"
 
+#include "bench/library.h"
+
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,7 +112,7 @@ int main(int argc, char **argv)
         load_die("usage: bench_load flow|fanout|waiters --target ADDRESS [OPTION...]");
     if (plan.link.streams < plan.link.connections)
         plan.link.streams = plan.link.connections;
-    grpc_init();
+    bench_library_start();
     if (strcmp(argv[optind], "flow") == 0)
         load_flow(&plan);
     else if (strcmp(argv[optind], "fanout") == 0)

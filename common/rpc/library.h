@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gRPC library underneath: its start, its end and its log, and what differs between the two
+// that this builds with: Debian 12's shared one (1.51.1), and the static one of deploy/grpc.
+#ifndef SFL_RPC_LIBRARY_H
+#define SFL_RPC_LIBRARY_H
+
+// Starts gRPC; each start needs its stop, and the last stop ends it. Pumps do so. Any thread.
+void sfl_library_start(void);
+void sfl_library_stop(void);
+
+// Sends what gRPC logs through sfl_log, as the event "grpc". For programs of ours: it holds for the
+// whole process, so a library must not. Once, before the first start; the log's options are set.
+void sfl_library_take_log(void);
+
+#endif
