@@ -68,13 +68,19 @@ void sfl_flight_unplace(struct sfl_table *table, struct sfl_flight *flight)
     flight->place = SFL_PLACE_NOWHERE;
 }
 
-void sfl_flight_account(struct sfl_table *table, struct sfl_flight *flight)
+uint64_t sfl_flight_held_bytes(const struct sfl_flight *flight)
 {
     uint64_t held_bytes = flight->value == NULL ? 0 : flight->value->size;
     if (flight->kept != NULL)
         held_bytes += sfl_outcome_held_bytes(flight->kept);
     if (flight->state == SFL_FLIGHT_RETAINED)
         held_bytes += sfl_outcome_held_bytes(flight->outcome);
+    return held_bytes;
+}
+
+void sfl_flight_account(struct sfl_table *table, struct sfl_flight *flight)
+{
+    uint64_t held_bytes = sfl_flight_held_bytes(flight);
     SFL_COUNT(table, flight->group, bytes_now, held_bytes - flight->held_bytes);
     flight->held_bytes = held_bytes;
 }

@@ -24,7 +24,7 @@
 //       they are taken; a retained flight that is dropped before that becomes a settled one.
 //
 // state        | what may be trusted in it
-// FINDING_HOME | leader is NULL; token and value are of the attempt before (or none); the
+// FINDING_HOME | leader is NULL; token is of the attempt before (or 0); there is no value; the
 //              | coordinator owes a HOME_FOUND, and until then the flight is not freed, also when
 //              | all its callers are gone; `fenced` may be a lost leader that waits for its answer
 // LED          | leader is joined; token is current; value is the current attempt's
@@ -34,6 +34,8 @@
 // SETTLED      | out of the index; outcome or refusal is what its followers are to get; they are
 //              | taken out in batches, and after the last one the flight is freed (not before a
 //              | HOME_FOUND that is still owed)
+//
+// sfl_flight_check asks whether that is so; tests and the simulator do after every step.
 #ifndef SFL_CORE_FLIGHT_H
 #define SFL_CORE_FLIGHT_H
 
@@ -143,6 +145,10 @@ struct sfl_flight {
         uint8_t *far_names;
     };
 };
+
+// Whether the flight, between two steps, is what its state says. NULL: it is; otherwise the rule
+// that does not hold. Walks over all its followers: for tests.
+const char *sfl_flight_check(const struct sfl_flight *flight);
 
 static inline size_t sfl_flight_names_size(const struct sfl_flight *flight)
 {

@@ -122,6 +122,10 @@ bool sfl_table_visit(const struct sfl_table *table, uint64_t now_ms,
                      bool (*visit)(void *context, const struct sfl_flight_view *view),
                      void *context);
 
+// Whether every flight is what its state says, stands where it is to be found, and is counted.
+// NULL: they are; otherwise the rule that does not hold. Walks over the whole table: for tests.
+const char *sfl_table_check(const struct sfl_table *table);
+
 // The counters of one group, or of all for an empty span. A group without counters of its own (see
 // SFL_GROUPS_MAX) has zeroes.
 struct sfl_stats sfl_table_stats(const struct sfl_table *table, struct sfl_span group);

@@ -315,13 +315,18 @@ static enum sfl_reason create_outcome(struct sfl_table *table, struct sfl_flight
     return SFL_REASON_NONE;
 }
 
+static bool others_may_try(const struct sfl_flight *flight)
+{
+    return flight->on_leader_loss == SFL_LEADER_LOSS_PROMOTE && !attempts_are_used(flight) &&
+           find_candidate(flight) != NULL;
+}
+
 // The leader's error is not for everybody: it is told its own, and the next one tries.
 static void pass_on(struct sfl_step *step, struct sfl_flight *flight, struct sfl_caller *leader,
                     struct sfl_outcome *outcome)
 {
     sfl_outcome_unref(flight->kept);
-    flight->kept = outcome;
-    sfl_flight_account(step->table, flight);
+    flight->kept = outcome; // counted with the next attempt, which drops the value
     struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RESULT);
     effect->caller = leader;
     effect->result =
@@ -347,9 +352,8 @@ void sfl_step_finish(struct sfl_step *step, const struct sfl_event *event)
         return;
     }
     sfl_caller_detach(step->table, leader);
-    bool others_may_try = flight->on_leader_loss == SFL_LEADER_LOSS_PROMOTE &&
-                          !attempts_are_used(flight) && find_candidate(flight) != NULL;
-    if (event->finish.pass_on && others_may_try)
+    // Asked first: looking for somebody else may be a walk over many who never lead.
+    if (event->finish.pass_on && others_may_try(flight))
         pass_on(step, flight, leader, outcome);
     else
         sfl_flight_settle(step, flight, outcome, leader);

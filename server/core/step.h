@@ -13,7 +13,7 @@
 //   flight_table.c  the table's beginning and end, and who is looked up in it
 //
 // Each calls only those below it. Beside them stand listing.c (views and statistics) and prefetch.c
-// (what a step will touch).
+// (what a step will touch); check.c asks whether all of it is true.
 #ifndef SFL_CORE_STEP_H
 #define SFL_CORE_STEP_H
 
@@ -74,6 +74,9 @@ struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_j
 
 // Takes a flight out of the index.
 void sfl_flight_unplace(struct sfl_table *table, struct sfl_flight *flight);
+
+// What the group's statistics are to count for the flight.
+uint64_t sfl_flight_held_bytes(const struct sfl_flight *flight);
 
 // Brings the group's bytes_now up to date after the flight's values changed.
 void sfl_flight_account(struct sfl_table *table, struct sfl_flight *flight);

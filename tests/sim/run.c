@@ -235,6 +235,13 @@ static void announce(const struct sfl_table *table, const struct sfl_event *even
     }
 }
 
+static void check_table(struct run *run)
+{
+    const char *broken = sfl_table_check(&run->table);
+    if (broken != NULL)
+        model_fail(&run->model, "the table after a step: %s", broken);
+}
+
 void run_observe(struct run *run, const struct sfl_event *event, struct sfl_effects *effects_out)
 {
     uint64_t failures = run->memory.failures;
@@ -253,6 +260,7 @@ void run_observe(struct run *run, const struct sfl_event *event, struct sfl_effe
         played.now_ms -= choice_below(&run->choice, 40);
     announce(&run->table, &played);
     sfl_table_step(&run->table, &played, effects_out);
+    check_table(run);
     carry_out(effects_out, &sink);
 
     struct model *model = &run->model;
@@ -489,6 +497,7 @@ void run_take_settled(struct run *run)
     run->heard_count = 0;
     if (!carry_settled(&run->table, &sink))
         return;
+    check_table(run);
     run_trace(run, "%u followers of a settled flight hear so", run->heard_count);
     for (unsigned i = 0; i < run->heard_count; i++) {
         model_hear_settled(&run->model, run->heard[i].c, &run->heard[i].word);

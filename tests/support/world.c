@@ -185,12 +185,20 @@ static void on_flight(void *context, enum sfl_effect_type type, struct sfl_fligh
     w->homes[w->homes_open++] = flight;
 }
 
+static void check_table(const struct world *w)
+{
+    const char *broken = sfl_table_check(&w->table);
+    if (broken != NULL)
+        fail_msg("after a step: %s", broken);
+}
+
 static void step(struct world *w, struct sfl_event *event)
 {
     struct sfl_effects effects;
     event->now_ms = w->now_ms;
     do {
         sfl_table_step(&w->table, event, &effects);
+        check_table(w);
         carry_out(&effects, &w->sink);
         if (!w->settled_late)
             world_take_settled(w);
