@@ -63,8 +63,8 @@ impl Client {
         ClientBuilder::new()
     }
 
-    pub(crate) fn start(settings: Settings) -> Self {
-        Client { handle: Arc::new(Handle { inner: Inner::start(settings) }) }
+    pub(crate) fn start(settings: Settings, runtime: tokio::runtime::Handle) -> Self {
+        Client { handle: Arc::new(Handle { inner: Inner::start(settings, runtime) }) }
     }
 
     /// Asks for the work that `key` stands for: 1 to 1,024 bytes, any bytes. Set options, then

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Inner, SeatId};
+use crate::engine::{lock, Inner, SeatId};
 use crate::error::{Code, StatusError};
 use crate::options::{millis, Join};
 use crate::outcome::join_pieces;
@@ -61,7 +61,7 @@ pub(crate) struct LeaderState {
 
 impl LeaderShared {
     pub fn lose(&self, why: &StatusError) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = lock(&self.state);
         if state.why_lost.is_none() {
             state.why_lost = Some(why.clone());
         }
@@ -72,7 +72,7 @@ impl LeaderShared {
 
     // Bytes have left this process.
     pub fn on_sent(&self, bytes: usize) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = lock(&self.state);
         state.on_the_way = state.on_the_way.saturating_sub(bytes);
         if state.on_the_way <= UNSENT_BYTES_MAX / 2 {
             drop(state);
@@ -81,15 +81,15 @@ impl LeaderShared {
     }
 
     pub fn take(&self, most: usize) -> (Bytes, bool) {
-        self.state.lock().unwrap().take(most)
+        lock(&self.state).take(most)
     }
 
     pub fn rewind(&self, arrived: usize) {
-        self.state.lock().unwrap().rewind(arrived);
+        lock(&self.state).rewind(arrived);
     }
 
     pub fn value(&self) -> Bytes {
-        join_pieces(&self.state.lock().unwrap().written)
+        join_pieces(&lock(&self.state).written)
     }
 }
 
@@ -205,7 +205,7 @@ impl Leader {
     }
 
     fn has_room(&self) -> Result<bool, StatusError> {
-        let state = self.shared.state.lock().unwrap();
+        let state = lock(&self.shared.state);
         match &state.why_lost {
             Some(why) => Err(why.clone()),
             None => Ok(state.on_the_way <= UNSENT_BYTES_MAX),
@@ -218,7 +218,7 @@ impl Leader {
             return Ok(());
         }
         let shared = &self.shared;
-        let mut state = shared.state.lock().unwrap();
+        let mut state = lock(&shared.state);
         if let Some(why) = state.why_lost.as_ref().or(state.overflow.as_ref()) {
             return Err(why.clone());
         }
@@ -238,13 +238,13 @@ impl Leader {
 
     /// Keep the outcome for so long instead of what the options say; zero: do not keep it.
     pub fn set_retain(&self, retain: Duration) {
-        self.shared.state.lock().unwrap().retain_ms = Some(millis(retain));
+        lock(&self.shared.state).retain_ms = Some(millis(retain));
     }
 
     /// Who waits, as far as known; `None` when the call did not ask for it or nobody has waited.
     #[must_use]
     pub fn audience(&self) -> Option<Audience> {
-        self.shared.state.lock().unwrap().audience
+        lock(&self.shared.state).audience
     }
 
     /// Waits until [`Leader::audience`] tells something new.
@@ -256,7 +256,7 @@ impl Leader {
     /// the token is safe from a late leader.
     #[must_use]
     pub fn why_lost(&self) -> Option<StatusError> {
-        self.shared.state.lock().unwrap().why_lost.clone()
+        lock(&self.shared.state).why_lost.clone()
     }
 
     /// Waits until the lead is lost. The future borrows nothing, so that it can go to another task.

@@ -129,13 +129,13 @@ impl ClientBuilder {
         self
     }
 
-    /// Makes the client. It connects when the first call needs it.
+    /// Makes the client, inside of a tokio runtime (with I/O and time: `enable_all`), in which its
+    /// tasks and the functions run. It connects when the first call needs it. Calls of a client that
+    /// outlives its runtime end with `Cancelled`.
     ///
     /// # Errors
-    /// `InvalidArgument`: an address or setting cannot be read.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
+    /// `InvalidArgument`: an address or setting cannot be read. `FailedPrecondition`: there is no
+    /// runtime here.
     pub fn build(mut self) -> Result<Client, StatusError> {
         let settings = &mut self.settings;
         if settings.addresses.is_empty() {
@@ -155,7 +155,10 @@ impl ClientBuilder {
         if times.iter().any(Duration::is_zero) || settings.backoff_min > settings.backoff_max {
             return Err(invalid("connect_timeout and backoff are above 0, and min not above max"));
         }
-        Ok(Client::start(self.settings))
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
+            StatusError::new(Code::FailedPrecondition, "a client is made inside of a tokio runtime")
+        })?;
+        Ok(Client::start(self.settings, runtime))
     }
 }
 

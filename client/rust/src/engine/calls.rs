@@ -78,8 +78,8 @@ impl State {
             runs: false,
             pending: None,
         };
-        if self.closing {
-            call.deliver(Err(closed().into()));
+        if let Some(why) = &self.over {
+            call.deliver(Err(why.clone().into()));
             return id;
         }
         if let Some(timeout) = start.timeout {
@@ -143,9 +143,20 @@ impl State {
         }
     }
 
-    pub(super) fn end_all_calls(&mut self) {
+    pub(super) fn end_all_calls(&mut self, why: &StatusError) {
         for seat in self.seats.keys().copied().collect::<Vec<_>>() {
-            self.end_seat(seat, &closed());
+            self.end_seat(seat, why);
+        }
+    }
+
+    /// The functions that run were dropped: nobody waits for their ends.
+    pub(super) fn forget_functions(&mut self) {
+        for id in self.calls.keys().copied().collect::<Vec<_>>() {
+            let Some(call) = self.calls.get_mut(&id) else { continue };
+            call.runs = false;
+            if let Some(end) = call.pending.take() {
+                self.end_call(id, end);
+            }
         }
     }
 
@@ -209,8 +220,4 @@ async fn run_while_led(
         }
     })
     .await
-}
-
-fn closed() -> StatusError {
-    StatusError::new(Code::Cancelled, "the client was closed")
 }

@@ -11,7 +11,7 @@ use tonic::Code;
 
 use super::placing::SeatState;
 use super::timers::{Armed, Timer};
-use super::{CallId, FunctionEnd, Inner, SeatId, SessionId, State};
+use super::{lock, CallId, FunctionEnd, Inner, SeatId, SessionId, State};
 use crate::error::{FunctionError, StatusError};
 use crate::leader::{Audience, LeaderShared, LeaderState};
 use crate::options::LeaderLoss;
@@ -261,7 +261,7 @@ impl State {
         let Some(seat) = self.seats.get_mut(&id) else { return };
         let Some(lead) = seat.lead.as_mut() else { return };
         let mut error = end.err();
-        let state = leader.state.lock().unwrap();
+        let state = lock(&leader.state);
         if let Some(overflow) = &state.overflow {
             error = Some(FunctionError::new(overflow.message.clone()));
         }
@@ -347,7 +347,7 @@ impl State {
         let endless = deadlines.iter().any(Option::is_none);
         let latest = deadlines.into_iter().flatten().max().filter(|_| !endless);
         let merged = u32::try_from(merged.len()).unwrap_or(u32::MAX);
-        let mut state = lead.leader.state.lock().unwrap();
+        let mut state = lock(&lead.leader.state);
         state.audience = Some(Audience {
             followers: lead.followers.saturating_add(merged),
             latest_deadline: latest,

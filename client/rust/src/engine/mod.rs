@@ -17,7 +17,7 @@ mod session;
 mod timers;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 pub(crate) use calls::{CallEnd, CallId, CallStart, Function, FunctionEnd};
 pub(crate) use servers::{connect, ServerId};
 
+use crate::error::{Code, StatusError};
 use crate::options::{Join, Settings};
 use ids::IdMap;
 
@@ -41,7 +42,7 @@ pub(crate) struct Inner {
 
 pub(crate) struct State {
     me: Weak<Inner>,
-    closing: bool,
+    over: Option<StatusError>, // why it takes no more calls
     next_id: u64,
     calls: IdMap<calls::Call>,
     seats: IdMap<placing::Seat>,
@@ -52,10 +53,8 @@ pub(crate) struct State {
 }
 
 impl Inner {
-    pub fn start(settings: Settings) -> Arc<Inner> {
-        let runtime = Handle::current();
-        Arc::new_cyclic(|me| {
-            runtime.spawn(timers::run(me.clone()));
+    pub fn start(settings: Settings, runtime: Handle) -> Arc<Inner> {
+        let inner = Arc::new_cyclic(|me| {
             let servers = settings.addresses.iter().map(|address| {
                 servers::Server::new(address, settings.backoff_min, settings.backoff_max)
             });
@@ -65,7 +64,7 @@ impl Inner {
                 ended: Notify::new(),
                 state: Mutex::new(State {
                     me: me.clone(),
-                    closing: false,
+                    over: None,
                     next_id: 0,
                     calls: IdMap::default(),
                     seats: IdMap::default(),
@@ -76,27 +75,46 @@ impl Inner {
                 }),
                 settings,
             }
-        })
+        });
+        // Not before it is made: the task may begin at once, on another thread.
+        runtime.spawn(timers::run(Arc::downgrade(&inner)));
+        inner
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        lock(&self.state)
     }
 
     /// Ends every call; leaders are told, and followers elsewhere go on. What is to be said goes
     /// out; `closed` waits for that.
     pub fn close(&self) {
         let mut state = self.state();
-        if state.closing {
+        if state.over.is_some() {
             return;
         }
-        state.closing = true;
-        state.end_all_calls();
+        let why = StatusError::new(Code::Cancelled, "the client was closed");
+        state.over = Some(why.clone());
+        state.end_all_calls(&why);
         for id in state.sessions.keys().copied().collect::<Vec<_>>() {
             state.retire(id);
         }
         drop(state);
         self.timers_changed.notify_one();
+    }
+
+    /// The runtime drops the client's tasks: nothing would end a call any more.
+    fn on_runtime_over(&self) {
+        let mut state = self.state();
+        let why = StatusError::new(
+            Code::Cancelled,
+            "the runtime in which the client was made has ended, or it keeps no time (enable_time)",
+        );
+        state.over.get_or_insert_with(|| why.clone());
+        state.forget_functions();
+        state.end_all_calls(&why);
+        state.sessions.clear();
+        drop(state);
+        self.ended.notify_waiters();
     }
 
     /// Waits until no session is left.
@@ -140,6 +158,11 @@ impl Inner {
     pub fn runtime(&self) -> &Handle {
         &self.runtime
     }
+}
+
+/// Locks. A panic under the lock, which is a bug of ours, ends what it was about and no more.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {

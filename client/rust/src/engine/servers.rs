@@ -68,7 +68,7 @@ impl State {
 
     // The next try comes after a random while.
     fn back_off(&mut self, id: ServerId) {
-        if self.closing || self.servers[id].retry_timer.is_some() {
+        if self.over.is_some() || self.servers[id].retry_timer.is_some() {
             return;
         }
         let wait = self.servers[id].backoff.next();
@@ -166,7 +166,7 @@ impl State {
         if was_current {
             self.servers[id].current = None;
         }
-        if self.closing || (!was_current && was_up) {
+        if self.over.is_some() || (!was_current && was_up) {
             return;
         }
         if !was_up {
@@ -195,7 +195,7 @@ impl State {
 
     fn on_probed(&mut self, id: ServerId, found: Result<(), String>) {
         self.servers[id].probing = false;
-        if self.closing {
+        if self.over.is_some() {
             return;
         }
         if let Err(text) = found {

@@ -62,13 +62,25 @@ impl State {
     }
 }
 
+/// Tells the client when its runtime drops the task that keeps its time.
+struct Pulse(Weak<Inner>);
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.on_runtime_over();
+        }
+    }
+}
+
 /// Fires what is due, until the client is closed or gone.
 pub(super) async fn run(client: Weak<Inner>) {
+    let _pulse = Pulse(client.clone());
     loop {
         let Some(inner) = client.upgrade() else { return };
         let next = {
             let mut state = inner.state();
-            if state.closing {
+            if state.over.is_some() {
                 return;
             }
             state.fire_due()
