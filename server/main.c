@@ -13,6 +13,7 @@
 #include "keeping.h"
 #include "rpc/library.h"
 #include "rpc/server.h"
+#include "sockets/guard.h"
 #include "transport/service.h"
 
 #include <assert.h>
@@ -230,9 +231,28 @@ static bool create_coordinator(struct daemon *daemon)
                                  &daemon->coordinator) == SFL_OK;
 }
 
+// Before gRPC opens a socket.
+static bool open_guard(const struct sfl_settings *settings)
+{
+    const struct sfl_guard_options guard = {
+        .connections_max = settings->connections_max,
+        .address_connections_max = settings->address_connections_max,
+    };
+    return sfl_guard_open(&guard) == SFL_OK;
+}
+
+static void count_connections(uint64_t *now_out, uint64_t *refused_out)
+{
+    struct sfl_guard_counts counts = sfl_guard_counts();
+    *now_out = counts.connections_now;
+    *refused_out = counts.refused;
+}
+
 static bool create_parts(struct daemon *daemon)
 {
     const struct sfl_settings *settings = &daemon->settings;
+    if (!open_guard(settings))
+        return false;
     if (sfl_pumps_create(settings->pumps, NULL, &daemon->pumps) != SFL_OK)
         return false;
     if (!create_coordinator(daemon))
@@ -253,6 +273,7 @@ static bool create_parts(struct daemon *daemon)
         .engine = daemon->engine,
         .limits = &daemon->limits,
         .connection_callers_max = settings->connection_callers_max,
+        .count_connections = count_connections,
     };
     if (sfl_transport_create(&transport, &daemon->transport) != SFL_OK)
         return false;
@@ -289,6 +310,7 @@ static void destroy_parts(struct daemon *daemon)
         sfl_store_close(daemon->store);
     if (daemon->engine != NULL)
         sfl_engine_destroy(daemon->engine);
+    sfl_guard_close();
 }
 
 // --- listening ---
@@ -299,7 +321,6 @@ static bool note_listener(enum sfl_status status, const char *asked, const char 
 {
     if (status == SFL_OK)
         return true;
-    fprintf(stderr, "singleflightd: cannot listen on %s: %s\n", asked, bound);
     sfl_log(SFL_LOG_ERROR, "cannot_listen", SFL_STR("address", asked), SFL_STR("reason", bound));
     return false;
 }
@@ -345,7 +366,9 @@ static bool start(struct daemon *daemon)
     size_t count = 0;
     if (bound == NULL)
         return false;
+    sfl_guard_listeners(true);
     bool is_started = take_addresses(daemon, bound, &count);
+    sfl_guard_listeners(false);
     if (is_started) {
         sfl_rpc_server_start(daemon->server);
         announce(bound, count);

@@ -83,6 +83,8 @@ void sfl_cli_print_stats_json(FILE *out, const struct sfl_cli_snapshot *snapshot
         add_number(object, "retained_now", stats->retained_now);
         add_number(object, "bytes_now", stats->bytes_now);
         add_number(object, "uptime_ms", stats->uptime_ms);
+        add_number(object, "connections_now", stats->connections_now);
+        add_number(object, "connections_refused", stats->connections_refused);
         print_and_free(out, object);
     }
 }

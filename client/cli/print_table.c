@@ -168,7 +168,7 @@ void sfl_cli_print_stats(FILE *out, const struct sfl_cli_snapshot *snapshot)
         const struct singleflight_stats *stats = &snapshot->stats[i];
         char uptime[CELL_MAX];
         format_time(stats->uptime_ms, uptime);
-        fprintf(out, "%sserver            %s\nuptime            %s\n", i == 0 ? "" : "\n",
+        fprintf(out, "%sserver              %s\nuptime              %s\n", i == 0 ? "" : "\n",
                 stats->address, uptime);
         const struct {
             const char *name;
@@ -186,8 +186,10 @@ void sfl_cli_print_stats(FILE *out, const struct sfl_cli_snapshot *snapshot)
             {"callers now", stats->callers_now},
             {"retained now", stats->retained_now},
             {"bytes now", stats->bytes_now},
+            {"connections now", stats->connections_now},
+            {"connections refused", stats->connections_refused},
         };
         for (size_t j = 0; j < sizeof(lines) / sizeof(lines[0]); j++)
-            fprintf(out, "%-17s %" PRIu64 "\n", lines[j].name, lines[j].value);
+            fprintf(out, "%-19s %" PRIu64 "\n", lines[j].name, lines[j].value);
     }
 }

@@ -543,6 +543,8 @@ struct singleflight_stats {
     uint64_t retained_now;
     uint64_t bytes_now;
     uint64_t uptime_ms;
+    uint64_t connections_now;     // to the server; 0 when a group was named
+    uint64_t connections_refused; // and those that a limit forbade
 };
 
 // Calls `on_stats` on this thread, once per server that answers. Otherwise as list_flights.

@@ -314,6 +314,8 @@ static void read_stats(void *context, const char *address, const struct answer *
         .retained_now = wire->retained_now,
         .bytes_now = wire->bytes_now,
         .uptime_ms = wire->uptime_ms,
+        .connections_now = wire->connections_now,
+        .connections_refused = wire->connections_refused,
     };
     reader->on_stats(reader->context, &stats);
     singleflight__v1__stats__free_unpacked(wire, NULL);

@@ -65,14 +65,14 @@ enum sfl_status sfl_address_check(const char *text, struct sfl_address *address_
 {
     struct sfl_address address;
     if (!split(text, &address)) {
-        snprintf(problem_out, PROBLEM_MAX, "%.200s: not of the form HOST:PORT", text);
+        snprintf(problem_out, PROBLEM_MAX, "not of the form HOST:PORT");
         return SFL_INVALID_ARGUMENT;
     }
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found;
     int failed = getaddrinfo(address.host, address.port, &hints, &found);
     if (failed != 0) {
-        snprintf(problem_out, PROBLEM_MAX, "%.200s: %s", text, gai_strerror(failed));
+        snprintf(problem_out, PROBLEM_MAX, "%s", gai_strerror(failed));
         return SFL_INVALID_ARGUMENT;
     }
     // A name may stand for an address that this machine does not have, such as ::1; but none of
@@ -89,7 +89,7 @@ enum sfl_status sfl_address_check(const char *text, struct sfl_address *address_
     freeaddrinfo(found);
     if (!has_bound || problem == EADDRINUSE) {
         errno = problem;
-        snprintf(problem_out, PROBLEM_MAX, "%.200s: %m", text);
+        snprintf(problem_out, PROBLEM_MAX, "%m");
         return SFL_UNAVAILABLE;
     }
     *address_out = address;
@@ -114,10 +114,10 @@ static int probe(const char *path)
     return error == EAGAIN ? 0 : error; // EAGAIN: it lives, and its queue is full
 }
 
-static enum sfl_status unavailable(const char *path, int error, char problem_out[static 300])
+static enum sfl_status unavailable(int error, char problem_out[static 300])
 {
     errno = error;
-    snprintf(problem_out, PROBLEM_MAX, "%.200s: %m", path);
+    snprintf(problem_out, PROBLEM_MAX, "%m");
     return SFL_UNAVAILABLE;
 }
 
@@ -125,18 +125,18 @@ static enum sfl_status make_room(const char *path, char problem_out[static 300])
 {
     struct stat file;
     if (lstat(path, &file) != 0)
-        return errno == ENOENT ? SFL_OK : unavailable(path, errno, problem_out);
+        return errno == ENOENT ? SFL_OK : unavailable(errno, problem_out);
     if (!S_ISSOCK(file.st_mode)) {
-        snprintf(problem_out, PROBLEM_MAX, "%.200s: exists and is not a socket", path);
+        snprintf(problem_out, PROBLEM_MAX, "exists and is not a socket");
         return SFL_INVALID_ARGUMENT;
     }
     int error = probe(path);
     if (error == 0)
-        return unavailable(path, EADDRINUSE, problem_out);
+        return unavailable(EADDRINUSE, problem_out);
     if (error != ECONNREFUSED && error != ENOENT)
-        return unavailable(path, error, problem_out);
+        return unavailable(error, problem_out);
     if (unlink(path) != 0 && errno != ENOENT)
-        return unavailable(path, errno, problem_out);
+        return unavailable(errno, problem_out);
     return SFL_OK;
 }
 
@@ -152,10 +152,10 @@ static enum sfl_status lock_directory(const char *path, int *directory_out,
     else if (slash != NULL)
         snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path), path);
     if (access(directory, W_OK | X_OK) != 0)
-        return unavailable(path, errno, problem_out);
+        return unavailable(errno, problem_out);
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno != EACCES)
-        return unavailable(path, errno, problem_out);
+        return unavailable(errno, problem_out);
     if (fd >= 0)
         flock(fd, LOCK_EX);
     *directory_out = fd;
@@ -168,8 +168,7 @@ enum sfl_status sfl_unix_socket_claim(const char *path, int *claim_out,
     size_t size = strlen(path);
     size_t size_max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
     if (size == 0 || size > size_max) {
-        snprintf(problem_out, PROBLEM_MAX, "%.200s: a socket's path has 1 to %zu bytes", path,
-                 size_max);
+        snprintf(problem_out, PROBLEM_MAX, "a socket's path has 1 to %zu bytes", size_max);
         return SFL_INVALID_ARGUMENT;
     }
     int directory;

@@ -13,8 +13,8 @@ struct sfl_address {
 };
 
 // Takes "host:port" apart and tries to bind to it for a moment. On failure `problem_out` gets a
-// text that says what is wrong. SFL_INVALID_ARGUMENT for what cannot be read or resolved,
-// SFL_UNAVAILABLE for what cannot be bound.
+// text that says what is wrong, and not where. SFL_INVALID_ARGUMENT for what cannot be read or
+// resolved, SFL_UNAVAILABLE for what cannot be bound.
 enum sfl_status sfl_address_check(const char *text, struct sfl_address *address_out,
                                   char problem_out[static 300]) SFL_MUST_USE;
 

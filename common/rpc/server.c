@@ -345,7 +345,7 @@ enum sfl_status sfl_rpc_server_listen(struct sfl_rpc_server *server, const char 
         return status;
     int port;
     if (!add_port(server, address, &port)) {
-        snprintf(bound_out, 300, "cannot listen on %.200s", address);
+        snprintf(bound_out, 300, "gRPC cannot listen there");
         return SFL_UNAVAILABLE;
     }
     snprintf(bound_out, 300, "%s:%d", parts.host_as_written, port);
@@ -365,7 +365,7 @@ enum sfl_status sfl_rpc_server_listen_unix(struct sfl_rpc_server *server, const 
     bool is_added = add_port(server, address, &port);
     sfl_unix_socket_settle(claim);
     if (!is_added) {
-        snprintf(bound_out, 300, "cannot listen on %.200s", address);
+        snprintf(bound_out, 300, "gRPC cannot listen there");
         return SFL_UNAVAILABLE;
     }
     snprintf(bound_out, 300, "%s", address);

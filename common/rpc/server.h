@@ -41,8 +41,9 @@ enum sfl_status sfl_rpc_server_create(const struct sfl_rpc_server_options *optio
 
 // Takes an address "host:port" (port 0: one that the system picks), before start.
 // `bound_out` (at least 300 bytes) gets "host:port" with the real port. On failure a text that says
-// what is wrong (taken, not parsable, no such host) goes there instead, and SFL_UNAVAILABLE or
-// SFL_INVALID_ARGUMENT is returned. An address that another process listens on is always an error.
+// what is wrong (taken, not parsable, no such host) and not where goes there instead, and
+// SFL_UNAVAILABLE or SFL_INVALID_ARGUMENT is returned. An address that another process listens on
+// is always an error.
 enum sfl_status sfl_rpc_server_listen(struct sfl_rpc_server *server, const char *address,
                                       char bound_out[static 300]) SFL_MUST_USE;
 

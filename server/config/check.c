@@ -3,11 +3,18 @@
 
 #include "base/duration.h"
 
+#include <inttypes.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define AUTOMATIC_PUMPS_MAX 4
 #define AUTOMATIC_SHARDS_PER_PUMP 16
+#define AUTOMATIC_CONNECTIONS_MAX 1000000
+
+// Descriptors that are no connections: standard ones, listeners, the data file, gRPC's and libuv's
+// own (about 20), and some to spare.
+#define OTHER_FILES 40
 
 static uint32_t next_power_of_two(uint32_t number)
 {
@@ -15,6 +22,26 @@ static uint32_t next_power_of_two(uint32_t number)
     while (power < number)
         power *= 2;
     return power;
+}
+
+// How many connections the files that this process may open leave room for; 0: too few. main.c
+// raises the soft limit to the hard one.
+static uint64_t connections_possible(const struct sfl_settings *settings)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_max == RLIM_INFINITY)
+        return AUTOMATIC_CONNECTIONS_MAX;
+    uint64_t others = OTHER_FILES + settings->listen.count;
+    uint64_t possible = files.rlim_max > others ? files.rlim_max - others : 0;
+    return possible < AUTOMATIC_CONNECTIONS_MAX ? possible : AUTOMATIC_CONNECTIONS_MAX;
+}
+
+static void resolve_connections(struct sfl_settings *settings)
+{
+    if (settings->connections_max == 0)
+        settings->connections_max = (uint32_t)connections_possible(settings);
+    if (settings->address_connections_max == 0)
+        settings->address_connections_max = (settings->connections_max * UINT64_C(3) + 3) / 4;
 }
 
 static void resolve_automatic(struct sfl_settings *settings)
@@ -31,6 +58,7 @@ static void resolve_automatic(struct sfl_settings *settings)
         settings->shards = next_power_of_two(settings->pumps) * AUTOMATIC_SHARDS_PER_PUMP;
     if (settings->retained_bytes_max == 0)
         settings->retained_bytes_max = settings->held_bytes_max / 4 * 3;
+    resolve_connections(settings);
 }
 
 static bool lists_none(const struct sfl_string_list *listen)
@@ -97,6 +125,29 @@ static enum sfl_status check_shards(uint32_t shards, char problem_out[SFL_PROBLE
     return SFL_INVALID_ARGUMENT;
 }
 
+static enum sfl_status check_connections(const struct sfl_settings *settings,
+                                         char problem_out[SFL_PROBLEM_MAX])
+{
+    uint64_t possible = connections_possible(settings);
+    if (possible == 0)
+        snprintf(problem_out, SFL_PROBLEM_MAX,
+                 "the hard limit on open files leaves none for connections; raise it above %zu",
+                 OTHER_FILES + settings->listen.count);
+    else if (settings->connections_max > possible)
+        snprintf(problem_out, SFL_PROBLEM_MAX,
+                 "connections-limit %u is more than the %" PRIu64 " that the hard limit on open "
+                 "files leaves; raise that or lower this",
+                 settings->connections_max, possible);
+    else if (settings->address_connections_max > settings->connections_max)
+        snprintf(problem_out, SFL_PROBLEM_MAX,
+                 "address-connections-limit %u is more than connections-limit %u; lower the one or "
+                 "raise the other",
+                 settings->address_connections_max, settings->connections_max);
+    else
+        return SFL_OK;
+    return SFL_INVALID_ARGUMENT;
+}
+
 enum sfl_status sfl_settings_complete(struct sfl_settings *settings,
                                       char problem_out[SFL_PROBLEM_MAX])
 {
@@ -112,5 +163,7 @@ enum sfl_status sfl_settings_complete(struct sfl_settings *settings,
                              settings->held_bytes_max, problem_out);
     if (status == SFL_OK)
         status = check_leases(settings, problem_out);
+    if (status == SFL_OK)
+        status = check_connections(settings, problem_out);
     return status;
 }

@@ -45,6 +45,9 @@ static char *read_line(char *buffer, int size_max, void *context)
             continue;
         if (c == '\0')
             refuse(reading, "has a NUL byte");
+        // A comment after a value; inih knows ';' alone.
+        if (c == '#' && size > 0 && isblank(buffer[size - 1]))
+            c = ';';
         if (size >= size_max - 2)
             refuse(reading, "is longer than %d bytes; give a list on several lines", size_max - 2);
         if (reading->status != SFL_OK)

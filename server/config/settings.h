@@ -32,8 +32,9 @@ struct sfl_string_list {
     size_t count;
 };
 
-// Every field holds what is in force: automatic values (pumps, shards, retained-limit written as
-// 0) are already worked out, so that no reader meets the 0. Strings are owned by the struct.
+// Every field holds what is in force: automatic values (pumps, shards and others that are
+// written as 0) are already worked out, so that no reader meets the 0. Strings are owned by the
+// struct.
 struct sfl_settings {
     // Listening.
     struct sfl_string_list listen; // HOST:PORT or [IPV6]:PORT each; empty after `--listen none`
@@ -59,7 +60,9 @@ struct sfl_settings {
     // Counts.
     uint32_t flights_max;
     uint32_t callers_max;
-    uint32_t connection_callers_max; // callers on one connection; <= callers_max
+    uint32_t connection_callers_max;  // callers on one connection; <= callers_max
+    uint32_t connections_max;         // the limit on open files leaves room for so many
+    uint32_t address_connections_max; // from one peer address; <= connections_max
 
     // Times that a caller may ask for.
     uint64_t retain_ms_max;

@@ -68,6 +68,7 @@ enum sfl_status sfl_transport_create(const struct sfl_transport_options *options
     transport->engine = options->engine;
     transport->limits = options->limits;
     transport->connection_callers_max = options->connection_callers_max;
+    transport->count_connections = options->count_connections;
     transport->hash_seed = sfl_entropy_u64();
     sfl_connections_init(&transport->connections);
     pthread_mutex_init(&transport->lock, NULL);

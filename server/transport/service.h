@@ -13,6 +13,8 @@ struct sfl_transport_options {
     struct sfl_engine *engine;       // borrowed; made with sfl_transport_sink
     const struct sfl_limits *limits; // borrowed
     uint64_t connection_callers_max;
+    // Connections now, and those that were refused since the start; any thread. NULL: not known.
+    void (*count_connections)(uint64_t *now_out, uint64_t *refused_out);
 };
 
 // What the engine has to be made with. Its context is not used.

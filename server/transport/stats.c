@@ -12,7 +12,13 @@ static const struct sfl_field fields[] = {
 };
 static const struct sfl_schema schema = {.name = "GetStatsRequest", SFL_SCHEMA_FIELDS(fields)};
 
+struct connections {
+    uint64_t now;
+    uint64_t refused;
+};
+
 static size_t encode(const struct sfl_stats *stats, uint64_t uptime_ms,
+                     const struct connections *connections,
                      uint8_t message[static SFL_ANSWER_BYTES_MAX])
 {
     // In the order of the field numbers, from 1.
@@ -20,7 +26,7 @@ static size_t encode(const struct sfl_stats *stats, uint64_t uptime_ms,
         stats->calls,        stats->executions,  stats->executions_saved, stats->retained_hits,
         stats->leaders_lost, stats->fenced,      stats->forgets,          stats->refused,
         stats->flights_now,  stats->callers_now, stats->retained_now,     stats->bytes_now,
-        uptime_ms,
+        uptime_ms,           connections->now,   connections->refused,
     };
     uint8_t *at = message;
     for (uint32_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
@@ -44,7 +50,12 @@ static void handle(struct sfl_transport *transport, struct sfl_span message,
         return;
     }
     struct sfl_stats stats = sfl_engine_stats(transport->engine, request.group);
-    answer->size = encode(&stats, sfl_engine_uptime_ms(transport->engine), answer->message);
+    // Connections belong to no group.
+    struct connections connections = {0};
+    if (request.group.size == 0 && transport->count_connections != NULL)
+        transport->count_connections(&connections.now, &connections.refused);
+    answer->size =
+        encode(&stats, sfl_engine_uptime_ms(transport->engine), &connections, answer->message);
 }
 
 void sfl_get_stats_on_call(void *context, struct sfl_stream *stream,

@@ -13,6 +13,7 @@ struct sfl_transport {
     struct sfl_delivery *deliveries; // one for each shard
     const struct sfl_limits *limits;
     uint64_t connection_callers_max;
+    void (*count_connections)(uint64_t *now_out, uint64_t *refused_out);
     struct sfl_connections connections;
     uint64_t hash_seed;
     struct sfl_descriptors *descriptors;

@@ -63,6 +63,8 @@ def test_a_port_that_is_taken_is_a_clear_error():
         second = run_to_end("--listen", daemon.address)
         assert second.returncode != 0
         assert daemon.address.rsplit(":", 1)[1] in second.stderr
+        assert second.stderr.count(daemon.address) == 1  # said once
+        assert second.stderr.count("\n") == 1
         assert "listening" not in second.stdout
         net = over(daemon, daemon.address)
         net.key_is_free()

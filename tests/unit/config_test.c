@@ -35,6 +35,9 @@ static void with_nothing_given_the_defaults_hold(void **state)
     assert_int_equal(settings->flights_max, 1000000);
     assert_int_equal(settings->callers_max, 1000000);
     assert_int_equal(settings->connection_callers_max, 100000);
+    assert_true(settings->connections_max > 0);
+    assert_int_equal(settings->address_connections_max,
+                     (settings->connections_max * (uint64_t)3 + 3) / 4);
     assert_int_equal(settings->retain_ms_max, 7 * 24 * 3600 * 1000);
     assert_int_equal(settings->lease_ms_min, 1000);
     assert_int_equal(settings->lease_ms_max, 600000);
@@ -116,6 +119,7 @@ static void the_file_gives_settings(void **state)
                          "# another\n"
                          "\n"
                          "drain-time = 7s ; why\n"
+                         "pumps=3 \t# why\n"
                          "   result-limit=1MiB\r\n"
                          "listen = 127.0.0.1:1, 127.0.0.1:2\n"
                          "\tlisten = 127.0.0.1:3\n"
@@ -128,6 +132,7 @@ static void the_file_gives_settings(void **state)
     assert_int_equal(run->settings.listen.count, 3);
     assert_string_equal(run->settings.listen.items[2], "127.0.0.1:3");
     assert_string_equal(run->settings.data_dir, "/var/lib/with space");
+    assert_int_equal(run->settings.pumps, 3);
     assert_null(run->settings.unix_socket);
     assert_int_equal(run->settings.log_level, SFL_LOG_DEBUG);
 }
@@ -247,7 +252,7 @@ static void a_wrong_file_exits_78_and_names_the_line(void **state)
         {"pumps = 1\n[server\n", ":2: is not \"name = value\""},
         {"pumps =\n", ":1: pumps \"\" must be a whole number"},
         {"listen = a:1\nlisten = b\n", ":2: listen \"b\" must be HOST:PORT"},
-        {"pumps = 1 # two\n", ":1: pumps \"1 # two\" must be a whole number"},
+        {"pumps = 1#two\n", ":1: pumps \"1#two\" must be a whole number"},
         {"log-level = \x1b[2Jred\n", ":1: log-level \"\\x1b[2Jred\" is not known"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

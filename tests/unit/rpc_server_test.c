@@ -98,7 +98,6 @@ static void a_port_that_is_taken_is_an_error(void **state)
     char text[300];
 
     assert_int_equal(sfl_rpc_server_listen(second, place->text, text), SFL_UNAVAILABLE);
-    assert_non_null(strstr(text, place->text));
     assert_non_null(strstr(text, "in use"));
 
     char wildcard[32];
@@ -129,7 +128,7 @@ static void an_address_of_another_machine_cannot_be_taken(void **state)
     struct place *place = *state;
     assert_int_equal(sfl_rpc_server_listen(place->server, "192.0.2.1:0", place->text),
                      SFL_UNAVAILABLE);
-    assert_non_null(strstr(place->text, "192.0.2.1:0: "));
+    assert_non_null(strstr(place->text, "assign"));
 }
 
 static void a_path_that_is_there_twice_is_refused(void **state)

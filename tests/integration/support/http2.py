@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP/2 by hand, for peers that no gRPC library would be: bytes out, frames in."""
+
+import collections
+import socket
+import struct
+
+from support.wait import BOUND
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+END_STREAM, ACK, END_HEADERS, PADDED = 0x1, 0x1, 0x4, 0x8
+
+DO = "/singleflight.v1.SingleFlight/Do"
+SESSION = "/singleflight.v1.SingleFlight/Session"
+FORGET = "/singleflight.v1.SingleFlight/Forget"
+WATCH = "/grpc.health.v1.Health/Watch"
+CHECK = "/grpc.health.v1.Health/Check"
+
+Frame = collections.namedtuple("Frame", "kind flags stream payload")
+
+
+def frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def header(name, value):
+    """One header, literal and never indexed, so that no table has to be kept (RFC 7541, 6.2.2)."""
+    name, value = name.encode(), value.encode()
+    assert len(name) < 127 and len(value) < 127
+    return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+def request(path):
+    """The header block of a gRPC request."""
+    fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "test"),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+    ]
+    return b"".join(header(name, value) for name, value in fields)
+
+
+def prefix(size, flag=0):
+    """What stands before each gRPC message."""
+    return struct.pack(">BI", flag, size)
+
+
+def message(payload):
+    return prefix(len(payload)) + payload
+
+
+class Peer:
+    """One TCP or unix connection. What it receives is read only when asked for."""
+
+    def __init__(self, address, source=None, greet=True):
+        if address.startswith("unix:"):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(BOUND)
+            self.socket.connect(address.removeprefix("unix:"))
+        else:
+            host, port = address.rsplit(":", 1)
+            self.socket = socket.create_connection(
+                (host, int(port)), timeout=BOUND, source_address=(source, 0) if source else None
+            )
+        self._received = b""
+        if greet:
+            self.send(PREFACE + frame(SETTINGS, 0, 0))
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def open(self, stream, path, end=False):
+        self.send(frame(HEADERS, END_HEADERS | (END_STREAM if end else 0), stream, request(path)))
+
+    def _read(self, size):
+        """`size` bytes, or None at the end of the connection."""
+        while len(self._received) < size:
+            try:
+                more = self.socket.recv(65536)
+            except ConnectionError:
+                return None
+            if not more:
+                return None
+            self._received += more
+        taken, self._received = self._received[:size], self._received[size:]
+        return taken
+
+    def receive(self):
+        """The next frame, or None when the other side has closed."""
+        head = self._read(9)
+        if head is None:
+            return None
+        size = int.from_bytes(head[:3], "big")
+        kind, flags, stream = struct.unpack(">BBI", head[3:])
+        payload = self._read(size)
+        return None if payload is None else Frame(kind, flags, stream, payload)
+
+    def receive_until(self, wanted):
+        """Frames up to the first for which `wanted` holds; None when the other side closes first."""
+        while True:
+            got = self.receive()
+            if got is None or wanted(got):
+                return got
+
+    def is_served(self):
+        """Whether the server has taken this connection up: it greets, too."""
+        return self.receive() is not None
+
+    def status(self, stream):
+        """The block of headers with which the server ends `stream`, as bytes that can be searched;
+        None when the connection ends first.
+        """
+        end = self.receive_until(
+            lambda f: f.stream == stream
+            and (f.kind == RST_STREAM or (f.kind == HEADERS and f.flags & END_STREAM))
+        )
+        return end and end.payload
+
+    def close(self):
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.close()

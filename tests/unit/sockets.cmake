@@ -1,0 +1,9 @@
+# The pure parts of the guard of the sockets. Not sfl_sockets itself: that one replaces functions of
+# libc in whatever links it.
+function(sfl_add_sockets_test name)
+  sfl_add_unit_test(${name} sfl_base)
+  target_sources(${name} PRIVATE ${ARGN})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/server)
+endfunction()
+
+sfl_add_sockets_test(sockets_addresses_test ${CMAKE_SOURCE_DIR}/server/sockets/addresses.c)
