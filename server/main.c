@@ -108,7 +108,6 @@ static void on_tick_due(uv_timer_t *timer);
 static void tick(struct daemon *daemon)
 {
     uint64_t next_ms = sfl_engine_tick(daemon->engine);
-    sfl_transport_flush();
     sfl_log_flush(false); // the counts of suppressed lines, when no other line takes them along
     uint64_t now_ms = sfl_clock_now_ms();
     uv_update_time(&daemon->loop);
@@ -148,7 +147,6 @@ static void on_signal(uv_signal_t *handle, int number)
     daemon->drain_until_ms = sfl_clock_now_ms() + daemon->settings.drain_time_ms;
     sfl_transport_drain(daemon->transport);
     sfl_engine_drain(daemon->engine);
-    sfl_transport_flush();
     uv_timer_start(&daemon->drain_poll, on_drain_poll, 0, DRAIN_POLL_MS);
 }
 
@@ -271,6 +269,7 @@ static bool create_parts(struct daemon *daemon)
         return false;
     const struct sfl_transport_options transport = {
         .engine = daemon->engine,
+        .pumps = daemon->pumps,
         .limits = &daemon->limits,
         .connection_callers_max = settings->connection_callers_max,
         .count_connections = count_connections,
@@ -384,7 +383,6 @@ static bool start(struct daemon *daemon)
 static bool stop(struct daemon *daemon)
 {
     sfl_engine_shut(daemon->engine);
-    sfl_transport_flush();
     sfl_transport_close(daemon->transport);
     return sfl_rpc_server_shutdown(daemon->server, STOP_GRACE_MS);
 }

@@ -48,6 +48,8 @@ struct sfl_pump {
     const struct sfl_pump_hooks *hooks;
     grpc_completion_queue *queue;
     struct waker waker;
+    pthread_mutex_t posted_lock;
+    struct sfl_list posted; // by other threads; under the lock
     // Pump thread only.
     struct sfl_list fresh;   // deferred since the last turn
     struct sfl_list backlog; // what was left over in earlier turns, and what a crowd needs
@@ -63,6 +65,7 @@ struct sfl_pump {
 
 struct sfl_pumps {
     struct sfl_pump_hooks hooks;
+    atomic_uint next_posted; // the pump for what is posted next, modulo `count`
     unsigned count;
     struct sfl_pump pumps[];
 };
@@ -99,13 +102,26 @@ uint64_t sfl_operation_monotonic_ms(gpr_timespec deadline)
     return (uint64_t)-left_ms < now_ms ? now_ms - (uint64_t)-left_ms : 0;
 }
 
+// What others have posted is the backlog's from here on.
+static void take_posted(struct sfl_pump *pump)
+{
+    struct sfl_link *link;
+    pthread_mutex_lock(&pump->posted_lock);
+    while ((link = sfl_list_pop(&pump->posted)) != NULL) {
+        sfl_list_append(&pump->backlog, link);
+        pump->backlog_count++;
+    }
+    pthread_mutex_unlock(&pump->posted_lock);
+}
+
 static void on_woken(struct sfl_operation *operation, bool ok)
 {
     struct waker *waker = SFL_CONTAINER_OF(operation, struct waker, operation);
     (void)ok;
     waker->has_rung = true;
-    // From here on a wake is a new one: on_tick runs after this, and sees what came before it.
+    // From here on a wake is a new one: what follows sees what came before it, and so does on_tick.
     atomic_store(&waker->is_pending, false);
+    take_posted(SFL_CONTAINER_OF(waker, struct sfl_pump, waker));
 }
 
 void sfl_pump_wake(struct sfl_pump *pump)
@@ -117,6 +133,18 @@ void sfl_pump_wake(struct sfl_pump *pump)
     grpc_call_error error = grpc_call_start_batch(waker->call, NULL, 0, &waker->operation, NULL);
     assert(error == GRPC_CALL_OK);
     (void)error;
+}
+
+void sfl_pumps_post(struct sfl_pumps *pumps, struct sfl_pump_work *work)
+{
+    if (atomic_exchange(&work->is_queued, true))
+        return;
+    unsigned turn = atomic_fetch_add_explicit(&pumps->next_posted, 1, memory_order_relaxed);
+    struct sfl_pump *pump = &pumps->pumps[turn % pumps->count];
+    pthread_mutex_lock(&pump->posted_lock);
+    sfl_list_append(&pump->posted, &work->link);
+    pthread_mutex_unlock(&pump->posted_lock);
+    sfl_pump_wake(pump);
 }
 
 bool sfl_pump_is_current(void)
@@ -304,6 +332,8 @@ static void pump_init(struct sfl_pump *pump, const struct sfl_pump_hooks *hooks)
     sfl_list_init(&pump->fresh);
     sfl_list_init(&pump->backlog);
     sfl_list_init(&pump->cleanup);
+    sfl_list_init(&pump->posted);
+    pthread_mutex_init(&pump->posted_lock, NULL);
     pump->queue = grpc_completion_queue_create_for_next(NULL);
     struct waker *waker = &pump->waker;
     waker->operation.on_done = on_woken;
@@ -320,6 +350,7 @@ static void pump_deinit(struct sfl_pump *pump)
     grpc_call_unref(pump->waker.call);
     grpc_channel_destroy(pump->waker.channel);
     grpc_completion_queue_destroy(pump->queue);
+    pthread_mutex_destroy(&pump->posted_lock);
 }
 
 // Takes a queue without a thread to its end.

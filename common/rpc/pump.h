@@ -58,16 +58,21 @@ bool sfl_pump_should_yield(void);
 // On a pump thread: queues `work` to run on this thread once the completions at hand are drained (a
 // bounded number of them, so it runs soon even under load). On any other thread: runs it now.
 // A work that is queued already, on this pump or another, stays queued once and runs there: its run
-// begins after this call did. Two runs may overlap only when a thread that is no pump asks for one.
+// begins after this call did. It is not queued any more when its run begins, so a run on another
+// thread may overlap with that.
 void sfl_pump_defer(struct sfl_pump_work *work);
 
 // The same for work on what is one of many, such as the next hundred of ten thousand results: it
 // runs when everybody else has been served. On a pump thread only.
 void sfl_pump_defer_crowd(struct sfl_pump_work *work);
 
-// The same for what nobody waits for, such as giving memory back: it runs when no crowd is left,
-// but does not wait for that much longer than 200 ms. On any other thread: runs it now. `work` is
-// not queued anywhere, and is queued once only.
+// Has `work` run on one of the pumps, as work of a crowd there. Any thread, also under locks; but
+// not once sfl_pumps_destroy has begun. A work that is queued already stays queued once.
+void sfl_pumps_post(struct sfl_pumps *pumps, struct sfl_pump_work *work);
+
+// The same as sfl_pump_defer for what nobody waits for, such as giving memory back: it runs when no
+// crowd is left, but does not wait for that much longer than 200 ms. On any other thread: runs it
+// now. `work` is not queued anywhere, and is queued once only.
 void sfl_pump_defer_cleanup(struct sfl_pump_work *work);
 
 #endif

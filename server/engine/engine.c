@@ -95,6 +95,11 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
     return SFL_OK;
 }
 
+void sfl_engine_set_sink_context(struct sfl_engine *engine, void *sink_context)
+{
+    engine->sink_context = sink_context;
+}
+
 void sfl_engine_destroy(struct sfl_engine *engine)
 {
     for (unsigned i = 0; i < engine->shard_count; i++) {
@@ -227,34 +232,43 @@ static bool step(struct sfl_shard *shard, const struct sfl_event *event,
     return more;
 }
 
-// Takes the followers of settled flights in batches and delivers each outside the lock, for as long
-// as the sink wants more.
-static void deliver_settled(struct sfl_shard *shard)
+// Takes a batch of followers of settled flights and delivers it outside the lock. Returns how many
+// they were; `*more_out`: others wait.
+static unsigned deliver_batch(struct sfl_shard *shard, bool *more_out)
+{
+    const struct sfl_engine *engine = shard->engine;
+    struct sfl_settled settled;
+    pthread_mutex_lock(&shard->lock);
+    bool any = sfl_table_take_settled(&shard->table, &settled);
+    shard->delivers = any && settled.more;
+    pthread_mutex_unlock(&shard->lock);
+    *more_out = any && settled.more;
+    if (!any)
+        return 0;
+    if (settled.count > 0)
+        engine->sink->settled(engine->sink_context, &settled);
+    if (settled.refused)
+        sfl_bytes_unref(settled.refusal.name);
+    else
+        sfl_outcome_unref(settled.result.outcome);
+    return settled.count;
+}
+
+// Tells the shard's crowd, for as long as the sink lets this thread do so.
+static void deliver(struct sfl_shard *shard)
 {
     const struct sfl_engine *engine = shard->engine;
     unsigned index = (unsigned)(shard - engine->shards);
-    struct sfl_settled settled;
-    bool wants_more = true;
-    while (wants_more) {
-        pthread_mutex_lock(&shard->lock);
-        bool any = sfl_table_take_settled(&shard->table, &settled);
-        shard->delivers = any && settled.more;
-        pthread_mutex_unlock(&shard->lock);
-        if (!any)
-            return;
-        if (settled.count > 0)
-            wants_more = engine->sink->settled(engine->sink_context, &settled, index);
-        if (settled.refused)
-            sfl_bytes_unref(settled.refusal.name);
-        else
-            sfl_outcome_unref(settled.result.outcome);
-    }
+    unsigned told = 0;
+    bool more = true;
+    while (more && engine->sink->may_tell(engine->sink_context, index, told))
+        told += deliver_batch(shard, &more);
 }
 
 void sfl_engine_deliver(struct sfl_engine *engine, unsigned shard)
 {
     assert(shard < engine->shard_count);
-    deliver_settled(&engine->shards[shard]);
+    deliver(&engine->shards[shard]);
 }
 
 // One event under the shard's lock, and what follows from it. Returns true when the same event is
@@ -265,14 +279,16 @@ static bool run(struct sfl_shard *shard, const struct sfl_event *event,
     struct sfl_engine *engine = shard->engine;
     pthread_mutex_lock(&shard->lock);
     bool more = step(shard, event, forgotten_out);
-    bool settled = !shard->delivers && !sfl_list_is_empty(&shard->table.settled);
+    bool has_crowd = !shard->delivers && !sfl_list_is_empty(&shard->table.settled);
+    if (has_crowd)
+        shard->delivers = true;
     uint64_t next_ms = sfl_table_next_deadline_ms(&shard->table);
     bool earlier = next_ms < shard->tick_ms;
     if (earlier)
         shard->tick_ms = next_ms;
     pthread_mutex_unlock(&shard->lock);
-    if (settled)
-        deliver_settled(shard);
+    if (has_crowd)
+        deliver(shard);
     if (earlier && event->type != SFL_EVENT_TICK)
         engine->on_earlier_tick(engine->tick_context);
     return more;
@@ -379,6 +395,16 @@ void sfl_engine_leave(struct sfl_engine *engine, struct sfl_member *member, enum
         .leave = {.refusal = {.reason = reason}, .broken = broken},
     };
     run_for_member(member, &event, now_ms);
+}
+
+bool sfl_engine_leads(struct sfl_engine *engine, const struct sfl_member *member)
+{
+    (void)engine;
+    const struct sfl_caller *caller = &member->caller;
+    pthread_mutex_lock(&member->shard->lock);
+    bool leads = sfl_caller_is_joined(caller) && caller->flight->leader == caller;
+    pthread_mutex_unlock(&member->shard->lock);
+    return leads;
 }
 
 struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct sfl_forget *forget)

@@ -39,11 +39,13 @@ struct sfl_engine_sink {
     // outcome, which the sink takes.
     void (*result)(void *context, struct sfl_member *member, const struct sfl_result *result);
     void (*refuse)(void *context, struct sfl_member *member, const struct sfl_refusal *refusal);
-    // The last word to many (one at least), outside of every lock; on a pump or the loop thread.
-    // The callers are `struct sfl_member`s (sfl_member_of_caller). When there is more, true asks
-    // for it at once; after false it comes when somebody calls sfl_engine_deliver for this shard,
-    // which the sink has to see to.
-    bool (*settled)(void *context, const struct sfl_settled *settled, unsigned shard);
+    // The last word to many (one at least), outside of every lock. The callers are `struct
+    // sfl_member`s (sfl_member_of_caller).
+    void (*settled)(void *context, const struct sfl_settled *settled);
+    // Outside of every lock: whether this thread may tell a batch of the shard's crowd now; it has
+    // told `told` callers of it so far. After false the crowd waits until somebody calls
+    // sfl_engine_deliver for this shard, which the sink has to see to.
+    bool (*may_tell)(void *context, unsigned shard, unsigned told);
 };
 
 // Where retained outcomes are kept beyond this process.
@@ -76,6 +78,9 @@ static inline struct sfl_member *sfl_member_of_caller(struct sfl_caller *caller)
 
 enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
                                   struct sfl_engine **engine_out) SFL_MUST_USE;
+
+// Replaces the sink's context. Before the first member joins.
+void sfl_engine_set_sink_context(struct sfl_engine *engine, void *sink_context);
 
 // Every member must have left before.
 void sfl_engine_destroy(struct sfl_engine *engine);
@@ -115,6 +120,9 @@ void sfl_engine_half_close(struct sfl_engine *engine, struct sfl_member *member,
 // is told refuse with this reason; if its last word had been said already, nothing happens.
 void sfl_engine_leave(struct sfl_engine *engine, struct sfl_member *member, enum sfl_reason reason,
                       bool broken, uint64_t now_ms);
+
+// True when the member leads now. A hint: it may change at any time.
+bool sfl_engine_leads(struct sfl_engine *engine, const struct sfl_member *member);
 
 // Goes on with the followers of settled flights where the sink said to stop.
 void sfl_engine_deliver(struct sfl_engine *engine, unsigned shard);

@@ -279,7 +279,6 @@ static void on_kept(void *argument)
     struct sfl_call *call = argument;
     struct sfl_told_result said = call->result;
     say_result(call, &said);
-    sfl_outbox_flush_gathered();
 }
 
 void sfl_call_on_result(void *context, struct sfl_member *member, const struct sfl_result *result)

@@ -36,10 +36,18 @@ void sfl_deliveries_destroy(struct sfl_delivery *deliveries)
     free(deliveries);
 }
 
-// The followers that are left get their last word in a later turn of this pump thread.
-static void deliver_later(struct sfl_transport *transport, unsigned shard)
+bool sfl_crowd_may_tell(void *context, unsigned shard, unsigned told)
 {
-    sfl_pump_defer_crowd(&transport->deliveries[shard].work);
+    struct sfl_transport *transport = context;
+    struct sfl_pump_work *later = &transport->deliveries[shard].work;
+    if (!sfl_pump_is_current()) {
+        sfl_pumps_post(transport->pumps, later);
+        return false;
+    }
+    if (told == 0 || !sfl_pump_should_yield())
+        return true;
+    sfl_pump_defer_crowd(later);
+    return false;
 }
 
 // Says one result to those at the front of `callers` that are on the same stream, under one lock,
@@ -80,20 +88,13 @@ static void say_results(const struct sfl_settled *settled)
     sfl_told_result_release(&said);
 }
 
-bool sfl_crowd_on_settled(void *context, const struct sfl_settled *settled, unsigned shard)
+void sfl_crowd_on_settled(void *context, const struct sfl_settled *settled)
 {
     (void)context;
-    // The callers may be gone once they are told.
-    struct sfl_call *first = sfl_call_of(sfl_member_of_caller(settled->callers[0]));
-    struct sfl_transport *transport = first->outbox->transport;
-    if (settled->refused) {
-        for (unsigned i = 0; i < settled->count; i++)
-            sfl_call_on_refuse(NULL, sfl_member_of_caller(settled->callers[i]), &settled->refusal);
-    } else {
+    if (!settled->refused) {
         say_results(settled);
+        return;
     }
-    if (!settled->more || !sfl_pump_should_yield())
-        return true;
-    deliver_later(transport, shard);
-    return false;
+    for (unsigned i = 0; i < settled->count; i++)
+        sfl_call_on_refuse(NULL, sfl_member_of_caller(settled->callers[i]), &settled->refusal);
 }

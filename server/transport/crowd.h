@@ -12,7 +12,10 @@ struct sfl_delivery;
 struct sfl_delivery *sfl_deliveries_create(struct sfl_engine *engine);
 void sfl_deliveries_destroy(struct sfl_delivery *deliveries);
 
-// The function of the engine's sink that tells a batch its last word. The context is not used.
-bool sfl_crowd_on_settled(void *context, const struct sfl_settled *settled, unsigned shard);
+// Functions of the engine's sink; the context is the transport. A crowd is told for as long as a
+// turn of a pump lasts, and goes on in a later one; on another thread, such as the clock's, a pump
+// is given all of it.
+void sfl_crowd_on_settled(void *context, const struct sfl_settled *settled);
+bool sfl_crowd_may_tell(void *context, unsigned shard, unsigned told);
 
 #endif

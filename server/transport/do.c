@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "transport/call.h"
 #include "transport/decode.h"
+#include "transport/losses.h"
 #include "transport/transport.h"
 
 #include <stdlib.h>
@@ -19,6 +20,9 @@ enum {
 struct do_stream {
     struct sfl_outbox outbox;
     struct sfl_call call;
+    struct sfl_lost loss;              // of the lead, when the peer sends no more steps
+    bool is_lost;                      // and it is on its way
+    int closed_code;                   // how the stream closed meanwhile; -1: it has not
     struct sfl_connection *connection; // NULL on a unix socket
     bool has_joined;
     bool is_over; // refused before it joined: what still comes in does not matter
@@ -137,14 +141,33 @@ static void on_message(void *context, struct sfl_span message)
         sfl_outbox_release(&stream->outbox);
 }
 
+// True when the caller leads: then it waits until others who are about to go have gone.
+static bool loses_later(struct do_stream *stream)
+{
+    struct sfl_transport *transport = stream->outbox.transport;
+    if (stream->is_lost)
+        return true;
+    sfl_losses_note_break(transport);
+    if (!sfl_engine_leads(transport->engine, &stream->call.member))
+        return false;
+    stream->is_lost = true;
+    sfl_losses_add(transport, &stream->loss);
+    return true;
+}
+
+static void half_close(struct do_stream *stream)
+{
+    sfl_engine_half_close(stream->outbox.transport->engine, &stream->call.member,
+                          sfl_clock_now_ms());
+}
+
 static void on_half_close(void *context)
 {
     static const struct sfl_fault no_join = {"step", "the stream ended without a join"};
     struct do_stream *stream = context;
-    if (stream->has_joined)
-        sfl_engine_half_close(stream->outbox.transport->engine, &stream->call.member,
-                              sfl_clock_now_ms());
-    else if (!stream->is_over)
+    if (stream->has_joined && !loses_later(stream))
+        half_close(stream);
+    else if (!stream->has_joined && !stream->is_over)
         fail(stream, &no_join);
 }
 
@@ -154,25 +177,43 @@ static void on_sent(void *context)
     sfl_outbox_on_sent(&stream->outbox);
 }
 
+// The stream is over: its caller leaves, which after the last word changes nothing.
+static void put_away(struct do_stream *stream, int code)
+{
+    if (stream->has_joined) {
+        sfl_engine_leave(stream->outbox.transport->engine, &stream->call.member, SFL_REASON_BROKEN,
+                         sfl_transport_is_broken(code), sfl_clock_now_ms());
+        sfl_connection_give(stream->connection, 1);
+    }
+    sfl_connection_close(stream->connection);
+    atomic_fetch_sub_explicit(&stream->outbox.transport->calls, 1, memory_order_relaxed);
+    (void)sfl_call_let_go(&stream->call); // it is a part of the stream, which goes with its outbox
+    sfl_outbox_unref(&stream->outbox);
+}
+
+static void lose(struct sfl_lost *loss)
+{
+    struct do_stream *stream = SFL_CONTAINER_OF(loss, struct do_stream, loss);
+    stream->is_lost = false;
+    if (stream->closed_code < 0)
+        half_close(stream);
+    else
+        put_away(stream, stream->closed_code);
+}
+
 static void on_closed(void *context, int code, const char *text)
 {
     struct do_stream *stream = context;
-    struct sfl_transport *transport = stream->outbox.transport;
     (void)text;
     sfl_outbox_lock(&stream->outbox);
     sfl_call_detach_locked(&stream->call);
     sfl_outbox_unlock(&stream->outbox);
     sfl_outbox_on_closed(&stream->outbox);
-    // After the last word this changes nothing.
-    if (stream->has_joined) {
-        sfl_engine_leave(transport->engine, &stream->call.member, SFL_REASON_BROKEN,
-                         sfl_transport_is_broken(code), sfl_clock_now_ms());
-        sfl_connection_give(stream->connection, 1);
-    }
-    sfl_connection_close(stream->connection);
-    atomic_fetch_sub_explicit(&transport->calls, 1, memory_order_relaxed);
-    (void)sfl_call_let_go(&stream->call); // it is a part of the stream, which goes with its outbox
-    sfl_outbox_unref(&stream->outbox);
+    stream->closed_code = code;
+    bool is_broken = code == sfl_status_code(SFL_CANCELLED);
+    if (stream->is_lost || (is_broken && stream->has_joined && loses_later(stream)))
+        return;
+    put_away(stream, code);
 }
 
 static const struct sfl_stream_events events = {
@@ -215,6 +256,9 @@ void sfl_do_on_call(void *context, struct sfl_stream *rpc_stream,
     }
     sfl_outbox_init(&stream->outbox, &outbox_ops, transport, rpc_stream);
     sfl_call_init(&stream->call, &stream->outbox, 0, free_call);
+    stream->loss.lose = lose;
+    stream->is_lost = false;
+    stream->closed_code = -1;
     stream->connection = NULL;
     stream->has_joined = false;
     stream->is_over = false;

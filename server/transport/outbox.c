@@ -2,14 +2,12 @@
 #include "transport/outbox.h"
 
 #include "base/status.h"
+#include "transport/transport.h"
 
 #include <assert.h>
 
 // A send of so many bytes takes as long as some small flights.
 enum { HEAVY_BYTES = 64 * 1024 };
-
-// Outboxes that were woken on this thread, when it is no pump.
-static _Thread_local struct sfl_list gathered;
 
 static void on_work(struct sfl_pump_work *work);
 
@@ -52,10 +50,7 @@ static void schedule(struct sfl_outbox *outbox)
             sfl_pump_defer(&outbox->work);
         return;
     }
-    // Deferring runs the work at once here, and there may be a shard's lock above us.
-    if (gathered.head.next == NULL)
-        sfl_list_init(&gathered);
-    sfl_list_append(&gathered, &outbox->work.link);
+    sfl_pumps_post(outbox->transport->pumps, &outbox->work);
 }
 
 void sfl_outbox_wake_locked(struct sfl_outbox *outbox)
@@ -210,15 +205,4 @@ void sfl_outbox_on_closed(struct sfl_outbox *outbox)
     sfl_outbox_lock(outbox);
     outbox->is_closed = true;
     sfl_outbox_unlock(outbox);
-}
-
-void sfl_outbox_flush_gathered(void)
-{
-    if (gathered.head.next == NULL)
-        return;
-    struct sfl_link *link = NULL;
-    while ((link = sfl_list_pop(&gathered)) != NULL) {
-        struct sfl_pump_work *work = SFL_CONTAINER_OF(link, struct sfl_pump_work, link);
-        work->run(work);
-    }
 }

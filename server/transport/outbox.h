@@ -72,9 +72,9 @@ static inline void sfl_outbox_unlock(struct sfl_outbox *outbox)
     pthread_mutex_unlock(&outbox->lock);
 }
 
-// There is something to say. With the lock held; also under a shard's lock. The message is built
-// later: on a pump thread when the completions at hand are drained, on any other thread by
-// sfl_outbox_flush_gathered.
+// There is something to say. With the lock held; also under a shard's lock; any thread. The message
+// is built later, on a pump thread: on this one when the completions at hand are drained, or, when
+// this is none, on one that the transport has. So whoever tells something has nothing to flush.
 void sfl_outbox_wake_locked(struct sfl_outbox *outbox);
 void sfl_outbox_wake(struct sfl_outbox *outbox);
 
@@ -94,9 +94,5 @@ void sfl_outbox_end(struct sfl_outbox *outbox, int code, const struct sfl_fault 
 void sfl_outbox_on_sent(struct sfl_outbox *outbox);
 // The stream is over: nothing is built any more. The stream's reference stays the caller's to drop.
 void sfl_outbox_on_closed(struct sfl_outbox *outbox);
-
-// Sends what was gathered on this thread, which is no pump and holds no lock. To be called after
-// every engine function that the loop thread calls.
-void sfl_outbox_flush_gathered(void);
 
 #endif

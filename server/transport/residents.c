@@ -44,7 +44,6 @@ void sfl_transport_drain(struct sfl_transport *transport)
     transport->is_draining = true;
     for_each_resident_locked(transport, sfl_outbox_wake);
     pthread_mutex_unlock(&transport->lock);
-    sfl_outbox_flush_gathered();
 }
 
 void sfl_transport_close(struct sfl_transport *transport)
@@ -53,7 +52,6 @@ void sfl_transport_close(struct sfl_transport *transport)
     transport->is_closing = true;
     for_each_resident_locked(transport, end_resident);
     pthread_mutex_unlock(&transport->lock);
-    sfl_outbox_flush_gathered();
 }
 
 bool sfl_transport_is_draining(struct sfl_transport *transport)

@@ -20,6 +20,7 @@ static const struct sfl_engine_sink sink = {
     .result = sfl_call_on_result,
     .refuse = sfl_call_on_refuse,
     .settled = sfl_crowd_on_settled,
+    .may_tell = sfl_crowd_may_tell,
 };
 const struct sfl_engine_sink *const sfl_transport_sink = &sink;
 
@@ -66,6 +67,8 @@ enum sfl_status sfl_transport_create(const struct sfl_transport_options *options
         return status;
     }
     transport->engine = options->engine;
+    transport->pumps = options->pumps;
+    sfl_engine_set_sink_context(options->engine, transport);
     transport->limits = options->limits;
     transport->connection_callers_max = options->connection_callers_max;
     transport->count_connections = options->count_connections;
@@ -90,11 +93,6 @@ void sfl_transport_destroy(struct sfl_transport *transport)
 bool sfl_transport_is_idle(const struct sfl_transport *transport)
 {
     return atomic_load(&transport->calls) == 0;
-}
-
-void sfl_transport_flush(void)
-{
-    sfl_outbox_flush_gathered();
 }
 
 // --- RPCs that cannot be served ---

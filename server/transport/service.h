@@ -11,13 +11,14 @@ struct sfl_transport;
 
 struct sfl_transport_options {
     struct sfl_engine *engine;       // borrowed; made with sfl_transport_sink
+    struct sfl_pumps *pumps;         // borrowed; those that serve its methods
     const struct sfl_limits *limits; // borrowed
     uint64_t connection_callers_max;
     // Connections now, and those that were refused since the start; any thread. NULL: not known.
     void (*count_connections)(uint64_t *now_out, uint64_t *refused_out);
 };
 
-// What the engine has to be made with. Its context is not used.
+// What the engine has to be made with. The transport sets its context.
 extern const struct sfl_engine_sink *const sfl_transport_sink;
 
 enum sfl_status sfl_transport_create(const struct sfl_transport_options *options,
@@ -40,9 +41,5 @@ bool sfl_transport_is_idle(const struct sfl_transport *transport);
 // Ends the streams that have no end of their own with UNAVAILABLE, once they have nothing left to
 // say.
 void sfl_transport_close(struct sfl_transport *transport);
-
-// Sends what the engine told since the last time on this thread, which is no pump. To be called
-// after engine functions that are called outside of the pumps, with no lock held.
-void sfl_transport_flush(void);
 
 #endif

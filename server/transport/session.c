@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "transport/call.h"
 #include "transport/decode.h"
+#include "transport/losses.h"
 #include "transport/session_ids.h"
 #include "transport/stray.h"
 #include "transport/transport.h"
@@ -24,11 +25,21 @@ struct session {
     struct sfl_connection *connection;
     // The stream's thread alone.
     struct sfl_ids ids;
-    struct sfl_index index; // its calls, by id, until they are put away
-    struct sfl_list calls;  // the same, in the order of their joins
+    struct sfl_index index;  // its calls, by id, until they are put away
+    struct sfl_list calls;   // the same, in the order of their joins
+    struct sfl_list unaware; // those of them that are still to learn of the half-close
+    struct sfl_list leaders; // those of them whose turn comes last
     uint64_t joined_count;
-    uint64_t counted; // of its calls, by the transport
-    bool is_over;     // a message could not be read
+    uint64_t counted;          // of its calls, by the transport
+    bool is_over;              // a message could not be read
+    bool is_leaving;           // all calls leave
+    bool is_closed;            // nothing comes of the stream any more
+    enum sfl_reason reason;    // why they leave
+    bool broken;               // and whether leases outlive it
+    bool has_turn;             // `turn` is on its way
+    bool waits_for_others;     // its leaders do, see losses.h
+    struct sfl_pump_work turn; // in which calls leave, or learn of the half-close
+    struct sfl_lost loss;
     // Under the outbox's lock.
     struct sfl_list ended;    // calls whose last word has been taken, to be put away
     uint64_t ended_count;     // of all calls ever
@@ -120,23 +131,105 @@ static void put_ended_away(struct session *session)
     count_calls(session, session->index.count);
 }
 
-// Every call leaves, for one reason. Those that have had their last word take no notice.
-static void leave_all(struct session *session, enum sfl_reason reason, bool broken)
+// What is to be done for every call goes on in another turn of this pump thread.
+static void defer_turn(struct session *session)
 {
-    struct sfl_engine *engine = session->outbox.transport->engine;
-    uint64_t now_ms = sfl_clock_now_ms();
+    if (session->has_turn)
+        return;
+    session->has_turn = true;
+    sfl_outbox_ref(&session->outbox);
+    sfl_pump_defer_crowd(&session->turn);
+}
+
+static void move(struct sfl_call *call, struct sfl_list *to)
+{
+    sfl_link_remove(&call->in_stream);
+    sfl_list_append(to, &call->in_stream);
+}
+
+static bool leads(struct session *session, const struct sfl_call *call)
+{
+    return sfl_engine_leads(session->outbox.transport->engine, &call->member);
+}
+
+static void leave(struct session *session, struct sfl_call *call)
+{
+    sfl_engine_leave(session->outbox.transport->engine, &call->member, session->reason,
+                     session->broken, sfl_clock_now_ms());
+    put_away(session, call);
+}
+
+// Takes calls of a list until the turn is over. False then; true when the list is empty.
+static bool take_calls(struct session *session, struct sfl_list *calls,
+                       void (*take)(struct session *session, struct sfl_call *call))
+{
     uint64_t before = session->index.count;
     struct sfl_link *link = NULL;
-    while ((link = sfl_list_first(&session->calls)) != NULL) {
-        struct sfl_call *call = SFL_CONTAINER_OF(link, struct sfl_call, in_stream);
-        sfl_outbox_lock(&session->outbox);
-        sfl_call_detach_locked(call);
-        sfl_outbox_unlock(&session->outbox);
-        sfl_engine_leave(engine, &call->member, reason, broken, now_ms);
-        put_away(session, call);
+    bool is_turn_over = false;
+    while (!is_turn_over && (link = sfl_list_first(calls)) != NULL) {
+        take(session, SFL_CONTAINER_OF(link, struct sfl_call, in_stream));
+        is_turn_over = sfl_pump_should_yield();
     }
-    sfl_connection_give(session->connection, before);
-    count_calls(session, 0);
+    sfl_connection_give(session->connection, before - session->index.count);
+    count_calls(session, session->index.count);
+    return link == NULL;
+}
+
+// A call that leads waits until the others have left: it must not hand over to one of them.
+static void leave_or_wait(struct session *session, struct sfl_call *call)
+{
+    sfl_outbox_lock(&session->outbox);
+    sfl_call_detach_locked(call);
+    sfl_outbox_unlock(&session->outbox);
+    if (leads(session, call))
+        move(call, &session->leaders);
+    else
+        leave(session, call);
+}
+
+// Those that lead leave, and when nothing is left of the session, it goes.
+static void leave_last(struct session *session)
+{
+    if (!take_calls(session, &session->leaders, leave)) {
+        defer_turn(session);
+        return;
+    }
+    session->is_leaving = false;
+    if (!session->is_closed)
+        return;
+    sfl_transport_remove_resident(session->outbox.transport, &session->outbox);
+    sfl_outbox_unref(&session->outbox);
+}
+
+static void on_loss(struct sfl_lost *loss)
+{
+    leave_last(SFL_CONTAINER_OF(loss, struct session, loss));
+}
+
+// Every call leaves, the leaders last. Those that have had their last word take no notice.
+static void go_on_leaving(struct session *session)
+{
+    if (!take_calls(session, &session->calls, leave_or_wait)) {
+        defer_turn(session);
+    } else if (session->broken && !session->waits_for_others &&
+               !sfl_list_is_empty(&session->leaders)) {
+        session->waits_for_others = true;
+        sfl_losses_add(session->outbox.transport, &session->loss);
+    } else {
+        leave_last(session);
+    }
+}
+
+static void leave_all(struct session *session, enum sfl_reason reason, bool broken)
+{
+    if (session->is_leaving)
+        return;
+    session->is_leaving = true;
+    session->reason = reason;
+    session->broken = broken;
+    sfl_list_append_all(&session->calls, &session->unaware);
+    sfl_list_append_all(&session->calls, &session->leaders);
+    go_on_leaving(session);
 }
 
 // --- out ---
@@ -402,18 +495,49 @@ static void on_message(void *context, struct sfl_span message)
     count_calls(session, session->index.count);
 }
 
+static void half_close(struct session *session, struct sfl_call *call)
+{
+    move(call, &session->calls);
+    sfl_engine_half_close(session->outbox.transport->engine, &call->member, sfl_clock_now_ms());
+}
+
+// A leader that half-closes leaves, and must not hand over to one who is about to learn of it.
+static void half_close_or_wait(struct session *session, struct sfl_call *call)
+{
+    if (leads(session, call))
+        move(call, &session->leaders);
+    else
+        half_close(session, call);
+}
+
+static void go_on_half_closing(struct session *session)
+{
+    if (!take_calls(session, &session->unaware, half_close_or_wait) ||
+        !take_calls(session, &session->leaders, half_close))
+        defer_turn(session);
+}
+
+static void on_turn(struct sfl_pump_work *work)
+{
+    struct session *session = SFL_CONTAINER_OF(work, struct session, turn);
+    session->has_turn = false;
+    if (session->is_leaving)
+        go_on_leaving(session);
+    else
+        go_on_half_closing(session);
+    sfl_outbox_unref(&session->outbox);
+}
+
 static void on_half_close(void *context)
 {
     struct session *session = context;
-    uint64_t now_ms = sfl_clock_now_ms();
-    struct sfl_link *link = sfl_list_first(&session->calls);
+    if (session->is_over)
+        return;
     sfl_outbox_lock(&session->outbox);
     session->is_half_closed = true;
     sfl_outbox_unlock(&session->outbox);
-    for (; link != NULL; link = sfl_list_next(&session->calls, link)) {
-        struct sfl_call *call = SFL_CONTAINER_OF(link, struct sfl_call, in_stream);
-        sfl_engine_half_close(session->outbox.transport->engine, &call->member, now_ms);
-    }
+    sfl_list_append_all(&session->unaware, &session->calls);
+    go_on_half_closing(session);
     sfl_outbox_wake(&session->outbox);
 }
 
@@ -429,9 +553,10 @@ static void on_closed(void *context, int code, const char *text)
     struct session *session = context;
     (void)text;
     sfl_outbox_on_closed(&session->outbox);
+    if (code == sfl_status_code(SFL_CANCELLED))
+        sfl_losses_note_break(session->outbox.transport);
+    session->is_closed = true;
     leave_all(session, SFL_REASON_BROKEN, sfl_transport_is_broken(code));
-    sfl_transport_remove_resident(session->outbox.transport, &session->outbox);
-    sfl_outbox_unref(&session->outbox);
 }
 
 static const struct sfl_stream_events events = {
@@ -466,6 +591,10 @@ void sfl_session_on_call(void *context, struct sfl_stream *stream,
     session->connection = connection;
     sfl_index_init(&session->index, &sfl_heap);
     sfl_list_init(&session->calls);
+    sfl_list_init(&session->unaware);
+    sfl_list_init(&session->leaders);
+    session->turn.run = on_turn;
+    session->loss.lose = on_loss;
     sfl_list_init(&session->ended);
     sfl_strays_init(&session->strays);
     sfl_outbox_init(&session->outbox, &outbox_ops, transport, stream);

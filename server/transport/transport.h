@@ -10,6 +10,7 @@
 
 struct sfl_transport {
     struct sfl_engine *engine;
+    struct sfl_pumps *pumps;
     struct sfl_delivery *deliveries; // one for each shard
     const struct sfl_limits *limits;
     uint64_t connection_callers_max;
@@ -17,7 +18,8 @@ struct sfl_transport {
     struct sfl_connections connections;
     uint64_t hash_seed;
     struct sfl_descriptors *descriptors;
-    _Atomic uint64_t calls; // whose last word has not been sent
+    _Atomic uint64_t calls;  // whose last word has not been sent
+    _Atomic uint64_t breaks; // see losses.h
 
     pthread_mutex_t lock;
     // Streams without an end of their own (Session, Watch, reflection); under the lock.

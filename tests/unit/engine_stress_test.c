@@ -221,9 +221,8 @@ static void on_refuse(void *context, struct sfl_member *member, const struct sfl
     enter(stage, seat, ENDED);
 }
 
-static bool on_settled(void *context, const struct sfl_settled *settled, unsigned shard)
+static void on_settled(void *context, const struct sfl_settled *settled)
 {
-    (void)shard;
     for (unsigned i = 0; i < settled->count; i++) {
         struct sfl_member *member = sfl_member_of_caller(settled->callers[i]);
         if (settled->refused)
@@ -231,11 +230,19 @@ static bool on_settled(void *context, const struct sfl_settled *settled, unsigne
         else
             hear_result(context, member, &settled->result);
     }
+}
+
+static bool may_tell(void *context, unsigned shard, unsigned told)
+{
+    (void)context;
+    (void)shard;
+    (void)told;
     return true;
 }
 
-static const struct sfl_engine_sink sink = {on_lead,     on_follow, on_chunk,  on_restart,
-                                            on_audience, on_result, on_refuse, on_settled};
+static const struct sfl_engine_sink sink = {on_lead,    on_follow,   on_chunk,
+                                            on_restart, on_audience, on_result,
+                                            on_refuse,  on_settled,  may_tell};
 
 // What a worker does.
 

@@ -39,6 +39,7 @@ struct fixture {
     atomic_uint earlier;
     uint64_t due_ms;      // what the last tick asked for
     bool wants_one_batch; // of followers at a time
+    bool is_busy;         // no crowd is told now
     unsigned shard;       // that the last batch came from
     unsigned retained;
     unsigned dropped;
@@ -116,9 +117,8 @@ static void on_refuse(void *context, struct sfl_member *member, const struct sfl
     SFL_CONTAINER_OF(member, struct seat, member)->reason = refusal->reason;
 }
 
-static bool on_settled(void *context, const struct sfl_settled *settled, unsigned shard)
+static void on_settled(void *context, const struct sfl_settled *settled)
 {
-    struct fixture *f = context;
     for (unsigned i = 0; i < settled->count; i++) {
         struct sfl_member *member = sfl_member_of_caller(settled->callers[i]);
         if (settled->refused)
@@ -126,12 +126,18 @@ static bool on_settled(void *context, const struct sfl_settled *settled, unsigne
         else
             hear_result(context, member, &settled->result);
     }
-    f->shard = shard;
-    return !f->wants_one_batch;
 }
 
-static const struct sfl_engine_sink sink = {on_lead,     on_follow, on_chunk,  on_restart,
-                                            on_audience, on_result, on_refuse, on_settled};
+static bool may_tell(void *context, unsigned shard, unsigned told)
+{
+    struct fixture *f = context;
+    f->shard = shard;
+    return !f->is_busy && (told == 0 || !f->wants_one_batch);
+}
+
+static const struct sfl_engine_sink sink = {on_lead,    on_follow,   on_chunk,
+                                            on_restart, on_audience, on_result,
+                                            on_refuse,  on_settled,  may_tell};
 
 static void on_earlier_tick(void *context)
 {
@@ -261,6 +267,24 @@ static void a_crowd_hears_in_batches_when_the_sink_wants_that(void **state)
     assert_int_equal(count_told(crowd, CROWD), CROWD - 1);
     sfl_engine_deliver(f->engine, f->shard); // there is nobody left
     assert_true(sfl_engine_is_idle(f->engine));
+}
+
+static void a_crowd_waits_when_its_thread_may_not_tell_it(void **state)
+{
+    struct fixture *f = *state;
+    static struct seat leader;
+    static struct seat crowd[2];
+    struct sfl_join join = join_of("k");
+    sit(f, &leader, &join);
+    for (unsigned i = 0; i < 2; i++)
+        sit(f, &crowd[i], &join);
+    f->is_busy = true;
+    finish(f, &leader);
+    assert_string_equal(leader.heard, "L=");
+    assert_int_equal(count_told(crowd, 2), 0);
+    f->is_busy = false;
+    sfl_engine_deliver(f->engine, f->shard);
+    assert_int_equal(count_told(crowd, 2), 2);
 }
 
 static void a_leader_that_leaves_hands_over(void **state)
@@ -497,6 +521,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_FIXTURE(a_leader_and_its_followers_hear_in_order),
         WITH_FIXTURE(a_crowd_hears_in_batches_when_the_sink_wants_that),
+        WITH_FIXTURE(a_crowd_waits_when_its_thread_may_not_tell_it),
         WITH_FIXTURE(a_leader_that_leaves_hands_over),
         WITH_FIXTURE(an_earlier_deadline_asks_for_an_earlier_tick),
         WITH_FIXTURE(a_lease_that_runs_out_fences_by_the_tick),

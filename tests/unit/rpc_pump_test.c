@@ -372,6 +372,31 @@ static void work_until_others_are_due(struct ticks *ticks)
     atomic_store(&has_yielded, sfl_clock_now_ns() < end_ns);
 }
 
+static atomic_uint posted_runs;
+
+static void note_posted(struct sfl_pump_work *work)
+{
+    (void)work;
+    if (sfl_pump_is_current())
+        atomic_fetch_add(&posted_runs, 1);
+}
+
+static void what_other_threads_post_runs_on_a_pump_once_each(void **state)
+{
+    enum { POSTS = 1000 };
+    static struct sfl_pump_work works[POSTS];
+    (void)state;
+    struct sfl_pumps *pumps;
+    assert_int_equal(sfl_pumps_create(3, NULL, &pumps), SFL_OK);
+    atomic_store(&posted_runs, 0);
+    for (unsigned i = 0; i < POSTS; i++) {
+        works[i].run = note_posted;
+        sfl_pumps_post(pumps, &works[i]);
+    }
+    sfl_pumps_destroy(pumps); // runs what has been posted
+    assert_int_equal(atomic_load(&posted_runs), POSTS);
+}
+
 static void what_takes_long_is_asked_to_yield(void **state)
 {
     (void)state;
@@ -407,6 +432,7 @@ int main(void)
         cmocka_unit_test(a_crowd_of_works_does_not_hold_up_what_comes_after_it),
         cmocka_unit_test(cleanup_waits_for_a_crowd_but_not_for_ever),
         cmocka_unit_test(off_the_pumps_deferred_work_runs_at_once),
+        cmocka_unit_test(what_other_threads_post_runs_on_a_pump_once_each),
         cmocka_unit_test(what_takes_long_is_asked_to_yield),
         cmocka_unit_test(pumps_may_be_made_again),
     };

@@ -34,12 +34,14 @@ struct sfl_stream {
 
 // --- what the transport sees instead of common/rpc ---
 
-// Works that wait for their turn, when the test's thread plays a pump.
+// Works that wait for their turn. Until the test's thread plays a pump, all of them are posted.
 static struct {
     bool is_current;
     struct sfl_list fresh;
     struct sfl_list crowd;
     unsigned crowd_count; // ever
+    unsigned turn;        // so many things are done in one; 0: without end
+    unsigned done;        // in this turn
 } pump;
 
 bool sfl_pump_is_current(void)
@@ -49,46 +51,39 @@ bool sfl_pump_is_current(void)
 
 bool sfl_pump_should_yield(void)
 {
-    return false;
+    return pump.is_current && pump.turn > 0 && ++pump.done >= pump.turn;
 }
 
 static bool defer(struct sfl_list *works, struct sfl_pump_work *work)
 {
-    assert_true(pump.is_current);
     bool is_new = !atomic_exchange(&work->is_queued, true);
     if (is_new)
         sfl_list_append(works, &work->link);
     return is_new;
 }
 
+void sfl_pumps_post(struct sfl_pumps *pumps, struct sfl_pump_work *work)
+{
+    assert_null(pumps);
+    assert_false(pump.is_current);
+    (void)defer(&pump.crowd, work);
+}
+
 void sfl_pump_defer(struct sfl_pump_work *work)
 {
+    assert_true(pump.is_current);
     (void)defer(&pump.fresh, work);
 }
 
 void sfl_pump_defer_crowd(struct sfl_pump_work *work)
 {
+    assert_true(pump.is_current);
     if (defer(&pump.crowd, work))
         pump.crowd_count++;
 }
 
-void fake_be_pump(void)
-{
-    pump.is_current = true;
-    pump.crowd_count = 0;
-    sfl_list_init(&pump.fresh);
-    sfl_list_init(&pump.crowd);
-}
-
-unsigned fake_crowd_count(void)
-{
-    return pump.crowd_count;
-}
-
 static bool run_work(void)
 {
-    if (!pump.is_current)
-        return false;
     struct sfl_link *link = sfl_list_pop(&pump.fresh);
     if (link == NULL)
         link = sfl_list_pop(&pump.crowd);
@@ -96,8 +91,35 @@ static bool run_work(void)
         return false;
     struct sfl_pump_work *work = SFL_CONTAINER_OF(link, struct sfl_pump_work, link);
     atomic_store(&work->is_queued, false);
+    pump.done = 0;
     work->run(work);
+    pump.done = 0;
     return true;
+}
+
+void fake_be_pump(void)
+{
+    pump.is_current = true;
+    pump.crowd_count = 0;
+}
+
+void fake_turns_of(unsigned things)
+{
+    pump.turn = things;
+}
+
+bool fake_run_turn(void)
+{
+    bool was_pump = pump.is_current;
+    pump.is_current = true;
+    bool has_run = run_work();
+    pump.is_current = was_pump;
+    return has_run;
+}
+
+unsigned fake_crowd_count(void)
+{
+    return pump.crowd_count;
 }
 
 static void receive(struct sfl_stream *stream, const struct sfl_piece *pieces, size_t count)
@@ -213,6 +235,9 @@ void fake_world_init(struct fake_world *world)
 {
     *world = (struct fake_world){.limits = sfl_limits_default, .connection_callers_max = 1000};
     sfl_list_init(&world->streams);
+    pump.turn = 0;
+    sfl_list_init(&pump.fresh);
+    sfl_list_init(&pump.crowd);
 }
 
 void fake_world_start(struct fake_world *world)
@@ -248,11 +273,26 @@ void fake_world_deinit(struct fake_world *world)
     world->coordinator->ops->destroy(world->coordinator);
 }
 
+// A stream's events come on a pump.
+static bool begin_event(void)
+{
+    bool was_pump = pump.is_current;
+    pump.is_current = true;
+    return was_pump;
+}
+
+static void end_event(bool was_pump)
+{
+    pump.is_current = was_pump;
+}
+
 static void close_stream(struct sfl_stream *stream, int code)
 {
     stream->is_over = true;
     sfl_link_remove(&stream->link);
+    bool was_pump = begin_event();
     stream->events->on_closed(stream->context, code, "");
+    end_event(was_pump);
 }
 
 // One thing that can happen to one stream. False when there is none.
@@ -276,9 +316,11 @@ static bool run_one(struct fake_world *world)
 
 void fake_run(struct fake_world *world)
 {
-    do
-        sfl_transport_flush();
-    while (run_work() || run_one(world));
+    bool was_pump = pump.is_current;
+    pump.is_current = true; // what is posted runs on a pump, and so do the events of streams
+    while (run_work() || run_one(world))
+        ;
+    pump.is_current = was_pump;
 }
 
 struct sfl_stream *fake_open(struct fake_world *world, const char *path, const char *peer)
@@ -307,15 +349,19 @@ void fake_send(struct fake_world *world, struct sfl_stream *stream, const void *
     assert_non_null(exact);
     if (size > 0)
         memcpy(exact, data, size);
+    bool was_pump = begin_event();
     if (!stream->is_over)
         stream->events->on_message(stream->context, sfl_span_of(exact, size));
+    end_event(was_pump);
     free(exact);
     fake_run(world);
 }
 
 void fake_half_close(struct fake_world *world, struct sfl_stream *stream)
 {
+    bool was_pump = begin_event();
     stream->events->on_half_close(stream->context);
+    end_event(was_pump);
     fake_run(world);
 }
 
@@ -323,6 +369,18 @@ void fake_break(struct fake_world *world, struct sfl_stream *stream)
 {
     if (!stream->is_over)
         close_stream(stream, 1);
+    fake_run(world);
+}
+
+void fake_break_without_turns(struct sfl_stream *stream)
+{
+    close_stream(stream, 1);
+}
+
+void fake_break_many(struct fake_world *world, struct sfl_stream *const *streams, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        close_stream(streams[i], 1);
     fake_run(world);
 }
 

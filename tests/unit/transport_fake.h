@@ -44,6 +44,12 @@ void fake_keep(struct fake_world *world);
 // the world runs.
 void fake_be_pump(void);
 
+// From here on a turn is over when something has been asked so often whether it is; 0: never.
+void fake_turns_of(unsigned things);
+
+// One work that was deferred or posted runs, and nothing else happens. False when there is none.
+bool fake_run_turn(void);
+
 // How many works have been deferred behind those of others since fake_be_pump.
 unsigned fake_crowd_count(void);
 
@@ -54,6 +60,12 @@ struct sfl_stream *fake_open(struct fake_world *world, const char *path, const c
 void fake_send(struct fake_world *world, struct sfl_stream *stream, const void *data, size_t size);
 void fake_half_close(struct fake_world *world, struct sfl_stream *stream);
 void fake_break(struct fake_world *world, struct sfl_stream *stream);
+
+// The same, and nothing else happens; see fake_run_turn.
+void fake_break_without_turns(struct sfl_stream *stream);
+
+// The ends of these streams come one after the other, before anything else happens.
+void fake_break_many(struct fake_world *world, struct sfl_stream *const *streams, unsigned count);
 
 // A peer that is frozen takes one more message, and none after it.
 void fake_freeze(struct fake_world *world, struct sfl_stream *stream, bool frozen);

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Leaders whose stream broke.
+//
+// A connection that dies with many callers tells their ends one after the other. Who leads among
+// them must not hand over to one whose end is about to come: that would be a chain of promotions as
+// long as the line, each with a message that goes nowhere. So a lost leader waits until a look at
+// the sockets has brought no further broken stream, or for SFL_LOSS_WAIT_MS; followers leave at
+// once.
+#ifndef SFL_TRANSPORT_LOSSES_H
+#define SFL_TRANSPORT_LOSSES_H
+
+#include "base/list.h"
+
+enum { SFL_LOSS_WAIT_MS = 20 };
+
+struct sfl_transport;
+
+// Embedded in what holds the leaders; stays until `lose` is called.
+struct sfl_lost {
+    struct sfl_link link;
+    void (*lose)(struct sfl_lost *loss);
+};
+
+// Every stream that breaks is noted, whoever its callers are. Any thread.
+void sfl_losses_note_break(struct sfl_transport *transport);
+
+// Has `lose` called on this pump thread, soon. On a pump thread only.
+void sfl_losses_add(struct sfl_transport *transport, struct sfl_lost *loss);
+
+#endif
