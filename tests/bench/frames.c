@@ -3,39 +3,7 @@
 
 #include <string.h>
 
-enum { VARINT = 0, BYTES = 2 };
-
-size_t bench_varint_size(uint64_t value)
-{
-    size_t size = 1;
-    while (value >= 0x80) {
-        value >>= 7;
-        size++;
-    }
-    return size;
-}
-
-uint8_t *bench_put_varint(uint8_t *at, uint64_t value)
-{
-    while (value >= 0x80) {
-        *at++ = (uint8_t)(value | 0x80);
-        value >>= 7;
-    }
-    *at++ = (uint8_t)value;
-    return at;
-}
-
-uint8_t *bench_put_number(uint8_t *at, unsigned field, uint64_t value)
-{
-    *at++ = (uint8_t)(field << 3 | VARINT);
-    return bench_put_varint(at, value);
-}
-
-uint8_t *bench_put_length(uint8_t *at, unsigned field, uint64_t size)
-{
-    *at++ = (uint8_t)(field << 3 | BYTES);
-    return bench_put_varint(at, size);
-}
+enum { VARINT = 0 };
 
 void bench_key_write(uint8_t key[BENCH_KEY_BYTES], uint32_t number)
 {
@@ -63,50 +31,52 @@ static uint64_t sequence_size(uint64_t sequence)
     return sequence == 0 ? 0 : 1 + bench_varint_size(sequence);
 }
 
+static uint8_t *put_join(uint8_t *at, const struct bench_what *what)
+{
+    at = bench_put_length(at, 2, BENCH_KEY_BYTES);
+    bench_key_write(at, what->number);
+    at += BENCH_KEY_BYTES;
+    return what->retain_ms == 0 ? at : bench_put_number(at, 6, what->retain_ms);
+}
+
 // The body of a step up to its value, and its whole size.
-static uint64_t put_body(struct bench_head *head, enum bench_step step, uint64_t key_or_sequence,
-                         uint64_t value_bytes)
+static uint64_t put_body(struct bench_head *head, const struct bench_what *what)
 {
     uint8_t *at = head->bytes;
     uint64_t whole = 0;
-    if (step == BENCH_JOIN) {
-        at = bench_put_length(at, 2, BENCH_KEY_BYTES);
-        bench_key_write(at, (uint32_t)key_or_sequence);
-        at += BENCH_KEY_BYTES;
+    if (what->step == BENCH_JOIN) {
+        at = put_join(at, what);
         whole = (uint64_t)(at - head->bytes);
-    } else if (step == BENCH_POST) {
-        at = bench_put_length(at, 1, value_bytes);
-        whole = field_size(value_bytes) + sequence_size(key_or_sequence);
-    } else if (step == BENCH_FINISH) {
-        uint64_t outcome = 2 + field_size(value_bytes);
+    } else if (what->step == BENCH_POST) {
+        at = bench_put_length(at, 1, what->value_bytes);
+        whole = field_size(what->value_bytes) + sequence_size(what->number);
+    } else if (what->step == BENCH_FINISH) {
+        uint64_t outcome = 2 + field_size(what->value_bytes);
         at = bench_put_length(at, 1, outcome);
         at = bench_put_number(at, 1, 1);
-        at = bench_put_length(at, 2, value_bytes);
+        at = bench_put_length(at, 2, what->value_bytes);
         whole = field_size(outcome);
     }
     head->size = (size_t)(at - head->bytes);
     return whole;
 }
 
-// A POST carries its sequence behind the value, so it stands in for the key.
-void bench_do_head(struct bench_head *head, enum bench_step step, uint32_t key,
-                   uint64_t value_bytes)
+void bench_do_head(struct bench_head *head, const struct bench_what *what)
 {
     struct bench_head body;
-    uint64_t whole = put_body(&body, step, key, value_bytes);
-    uint8_t *at = bench_put_length(head->bytes, step, whole);
+    uint64_t whole = put_body(&body, what);
+    uint8_t *at = bench_put_length(head->bytes, what->step, whole);
     memcpy(at, body.bytes, body.size);
     head->size = (size_t)(at - head->bytes) + body.size;
 }
 
-void bench_session_head(struct bench_head *head, enum bench_step step, uint64_t id, uint32_t key,
-                        uint64_t value_bytes)
+void bench_session_head(struct bench_head *head, uint64_t id, const struct bench_what *what)
 {
     struct bench_head body;
-    uint64_t whole = put_body(&body, step, key, value_bytes);
+    uint64_t whole = put_body(&body, what);
     uint8_t *at = bench_put_length(head->bytes, 1, 1 + bench_varint_size(id) + field_size(whole));
     at = bench_put_number(at, 1, id);
-    at = bench_put_length(at, step + 1U, whole);
+    at = bench_put_length(at, what->step + 1U, whole);
     memcpy(at, body.bytes, body.size);
     head->size = (size_t)(at - head->bytes) + body.size;
 }
@@ -120,19 +90,6 @@ void bench_tail(struct bench_head *tail, uint64_t sequence)
 
 // ---- reading
 
-static bool next_slice(struct bench_reader *reader)
-{
-    grpc_slice *slice;
-    do {
-        if (!grpc_byte_buffer_reader_peek(&reader->buffer, &slice))
-            return false;
-    } while (GRPC_SLICE_LENGTH(*slice) == 0);
-    reader->at = GRPC_SLICE_START_PTR(*slice);
-    reader->end = reader->at + GRPC_SLICE_LENGTH(*slice);
-    reader->position += GRPC_SLICE_LENGTH(*slice);
-    return true;
-}
-
 bool bench_reader_init(struct bench_reader *reader, grpc_byte_buffer *buffer)
 {
     memset(reader, 0, sizeof *reader);
@@ -144,12 +101,27 @@ void bench_reader_deinit(struct bench_reader *reader)
     grpc_byte_buffer_reader_destroy(&reader->buffer);
 }
 
-bool bench_reader_is_done(struct bench_reader *reader)
+bool bench_reader_next(struct bench_reader *reader)
 {
-    return reader->failed || (reader->at == reader->end && !next_slice(reader));
+    grpc_slice *slice;
+    do {
+        if (reader->failed || !grpc_byte_buffer_reader_peek(&reader->buffer, &slice))
+            return false;
+    } while (GRPC_SLICE_LENGTH(*slice) == 0);
+    reader->at = GRPC_SLICE_START_PTR(*slice);
+    reader->end = reader->at + GRPC_SLICE_LENGTH(*slice);
+    reader->position += GRPC_SLICE_LENGTH(*slice);
+    return true;
 }
 
-uint64_t bench_read_varint(struct bench_reader *reader)
+// Nothing can be read any more.
+static void fail(struct bench_reader *reader)
+{
+    reader->failed = true;
+    reader->at = reader->end;
+}
+
+uint64_t bench_read_long_varint(struct bench_reader *reader)
 {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
@@ -160,20 +132,20 @@ uint64_t bench_read_varint(struct bench_reader *reader)
         if (byte < 0x80)
             return value;
     }
-    reader->failed = true;
+    fail(reader);
     return 0;
 }
 
-void bench_read_bytes(struct bench_reader *reader, void *bytes, size_t size)
+void bench_read_across(struct bench_reader *reader, void *bytes, uint64_t size)
 {
     uint8_t *to = bytes;
     while (size > 0) {
         if (bench_reader_is_done(reader)) {
-            reader->failed = true;
+            fail(reader);
             return;
         }
-        size_t here = (size_t)(reader->end - reader->at);
-        size_t count = size < here ? size : here;
+        uint64_t here = (uint64_t)(reader->end - reader->at);
+        uint64_t count = size < here ? size : here;
         if (to != NULL) {
             memcpy(to, reader->at, count);
             to += count;
@@ -181,14 +153,6 @@ void bench_read_bytes(struct bench_reader *reader, void *bytes, size_t size)
         reader->at += count;
         size -= count;
     }
-}
-
-void bench_skip(struct bench_reader *reader, uint64_t size)
-{
-    if (size <= (uint64_t)(reader->end - reader->at))
-        reader->at += size;
-    else
-        bench_read_bytes(reader, NULL, size);
 }
 
 bool bench_read_frame(struct bench_reader *reader, uint64_t *id, unsigned *field, uint64_t *body)

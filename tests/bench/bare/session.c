@@ -204,10 +204,11 @@ static void join(struct session *session, uint64_t id, struct bench_reader *read
 {
     uint8_t key[BENCH_KEY_BYTES];
     uint8_t answer[BENCH_STEP_MAX];
-    if (body != 2 + BENCH_KEY_BYTES)
+    if (body < 2 + BENCH_KEY_BYTES)
         abort();
     bench_skip(reader, 2);
     bench_read_bytes(reader, key, sizeof key);
+    bench_skip(reader, body - 2 - BENCH_KEY_BYTES);
     struct bare_slot *slot = bare_slot_of(bench_key_number(key));
     *call_of(session, id) = slot;
     if (slot->is_led) {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // usage: bench_client --target ADDRESS [--flights N] [--per-flight N] [--merge] [--bytes N]
-//                     [--blocking] [--seconds S] [--warmup S] [--pid PID]
+//                     [--blocking] [--wait] [--seconds S] [--warmup S] [--pid PID]
 //
 // The flow of bench_load, but through libsingleflight, as a program would use it: flights one after
 // the other, each with so many calls of a key that nobody used before. One client, so one Session
 // stream and one thread. Calls of one key go to the network each for itself, unless --merge is
 // given; the leader finishes at once. With --blocking, each flight is a thread that calls
-// singleflight_do(), and so has one call only.
+// singleflight_do(), and so has one call only. With --wait nobody finishes: once all calls lead or
+// follow, it tells what client and server have grown by.
 #include "bench/frames.h"
 #include "bench/load/histogram.h"
 #include "bench/load/process.h"
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 struct plan {
     const char *target;
@@ -29,6 +31,7 @@ struct plan {
     unsigned per_flight;
     bool merge;
     bool blocking;
+    bool wait;
     size_t value_bytes;
     double seconds;
     double warmup;
@@ -54,7 +57,8 @@ struct bench {
     atomic_uint_fast64_t ended;
     sem_t has_ended; // posted by the first that is counted
     atomic_uint_fast64_t led;
-    pthread_mutex_t lock; // of `latency`, when threads call
+    atomic_uint_fast64_t waiting; // calls that lead or follow, with --wait
+    pthread_mutex_t lock;         // of `latency`, when threads call
     struct histogram latency;
 };
 
@@ -104,7 +108,11 @@ static void write_value(struct bench *bench, struct singleflight_leader *leader)
 
 static void on_lead(void *context, struct singleflight_leader *leader)
 {
-    const struct flight *flight = context;
+    struct flight *flight = context;
+    if (flight->bench->plan.wait) {
+        atomic_fetch_add(&flight->bench->waiting, 1);
+        return;
+    }
     write_value(flight->bench, leader);
     singleflight_leader_finish(leader, SINGLEFLIGHT_OUTCOME_OK);
 }
@@ -138,6 +146,16 @@ static void on_done(void *context, struct singleflight_result *result)
         return;
     count_flight(flight->bench, flight->begun_ns);
     flight_begin(flight);
+}
+
+static void on_follow(void *context, uint32_t attempt, const char *leader, uint64_t running_ms)
+{
+    const struct flight *flight = context;
+    (void)attempt;
+    (void)leader;
+    (void)running_ms;
+    if (flight->bench->plan.wait)
+        atomic_fetch_add(&flight->bench->waiting, 1);
 }
 
 static enum singleflight_outcome function(struct singleflight_leader *leader, void *context)
@@ -220,14 +238,50 @@ static void run(struct bench *bench)
     own_us = process_own_cpu_us() - own_us;
     double ended = (double)atomic_load(&bench->ended);
     printf("{\"flights_per_second\": %.1f, \"callers_per_second\": %.1f, "
-           "\"leads_per_flight\": %.4f, \"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, "
-           "\"server_cpu_us_per_flight\": %.4f, \"client_cpu_us_per_flight\": %.4f}\n",
+           "\"leads_per_flight\": %.4f, \"server_cpu_us_per_flight\": %.4f, "
+           "\"client_cpu_us_per_flight\": %.4f",
            ended / seconds, ended * plan->per_flight / seconds,
-           (double)atomic_load(&bench->led) / ended,
-           (double)histogram_at(&bench->latency, 0.5) / 1e3,
-           (double)histogram_at(&bench->latency, 0.99) / 1e3,
-           (double)histogram_at(&bench->latency, 0.999) / 1e3, (double)server_us / ended,
+           (double)atomic_load(&bench->led) / ended, (double)server_us / ended,
            (double)own_us / ended);
+    histogram_print(&bench->latency, "p");
+    puts("}");
+    fflush(stdout);
+    _Exit(0); // calls are under way
+}
+
+// So many calls, plan.per_flight of a key, that all wait in the end.
+static void wait_until(struct bench *bench, struct flight *flights, unsigned from, unsigned to)
+{
+    uint64_t end_ns = now_ns() + PATIENCE_S * 1000000000ULL;
+    for (unsigned i = from; i < to; i++) {
+        flights[i].bench = bench;
+        flight_begin(&flights[i]);
+    }
+    while (atomic_load(&bench->waiting) < (uint64_t)to * bench->plan.per_flight) {
+        if (now_ns() > end_ns)
+            die("wait", "not all calls lead or follow");
+        wait_for(0.001); // nothing is measured here but memory
+    }
+}
+
+static void run_waiters(struct bench *bench)
+{
+    const struct plan *plan = &bench->plan;
+    struct flight *flights = calloc(plan->flights, sizeof *flights);
+    if (flights == NULL || plan->flights < 2)
+        die("--wait", "needs two flights or more");
+    // The first flight pays for connections and threads.
+    wait_until(bench, flights, 0, 1);
+    uint64_t server = process_rss_bytes(plan->server_pid);
+    uint64_t own = process_rss_bytes((int)getpid());
+    wait_until(bench, flights, 1, plan->flights);
+    double callers = (double)(plan->flights - 1) * plan->per_flight;
+    server = process_rss_bytes(plan->server_pid) - server;
+    own = process_rss_bytes((int)getpid()) - own;
+    printf("{\"callers\": %.0f, \"bytes_per_caller\": %.1f, \"client_bytes_per_caller\": %.1f, "
+           "\"end_to_end_bytes\": %.1f}\n",
+           callers, (double)server / callers, (double)own / callers,
+           (double)(server + own) / callers);
     fflush(stdout);
     _Exit(0); // calls are under way
 }
@@ -235,11 +289,17 @@ static void run(struct bench *bench)
 static void read_plan(struct plan *plan, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"target", required_argument, NULL, 't'},  {"flights", required_argument, NULL, 'f'},
-        {"bytes", required_argument, NULL, 'b'},   {"per-flight", required_argument, NULL, 'k'},
-        {"seconds", required_argument, NULL, 'd'}, {"warmup", required_argument, NULL, 'w'},
-        {"pid", required_argument, NULL, 'p'},     {"merge", no_argument, NULL, 'm'},
-        {"blocking", no_argument, NULL, 'B'},      {NULL, 0, NULL, 0},
+        {"target", required_argument, NULL, 't'},
+        {"flights", required_argument, NULL, 'f'},
+        {"bytes", required_argument, NULL, 'b'},
+        {"per-flight", required_argument, NULL, 'k'},
+        {"seconds", required_argument, NULL, 'd'},
+        {"warmup", required_argument, NULL, 'w'},
+        {"pid", required_argument, NULL, 'p'},
+        {"merge", no_argument, NULL, 'm'},
+        {"blocking", no_argument, NULL, 'B'},
+        {"wait", no_argument, NULL, 'W'},
+        {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -261,6 +321,8 @@ static void read_plan(struct plan *plan, int argc, char **argv)
             plan->merge = true;
         else if (option == 'B')
             plan->blocking = true;
+        else if (option == 'W')
+            plan->wait = true;
         else
             _Exit(64);
     }
@@ -283,6 +345,7 @@ int main(int argc, char **argv)
     options.address_count = 1;
     bench.options.no_local_merge = !bench.plan.merge;
     bench.events.on_lead = on_lead;
+    bench.events.on_follow = on_follow;
     bench.events.on_done = on_done;
     sem_init(&bench.has_ended, 0, 0);
     bench.value = calloc(1, bench.plan.value_bytes + 1);
@@ -290,5 +353,8 @@ int main(int argc, char **argv)
     if (bench.value == NULL ||
         singleflight_client_create(&options, &bench.client) != SINGLEFLIGHT_OK)
         die("singleflight_client_create", singleflight_last_error());
-    run(&bench);
+    if (bench.plan.wait)
+        run_waiters(&bench);
+    else
+        run(&bench);
 }

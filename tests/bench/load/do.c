@@ -143,7 +143,9 @@ static void do_join(struct load_link *link, uint32_t caller, uint32_t key)
     struct do_call *call = &state->calls[caller];
     unsigned connection = caller % link->options.connections;
     struct bench_head head;
-    bench_do_head(&head, BENCH_JOIN, key, 0);
+    bench_do_head(&head, &(struct bench_what){.step = BENCH_JOIN,
+                                              .number = key,
+                                              .retain_ms = link->options.retain_ms});
     grpc_slice slice = grpc_slice_from_copied_buffer((const char *)head.bytes, head.size);
     grpc_byte_buffer *message = grpc_raw_byte_buffer_create(&slice, 1);
     grpc_slice_unref(slice);
@@ -172,7 +174,7 @@ static grpc_byte_buffer *value_message(const struct do_state *state, enum bench_
 {
     struct bench_head head;
     struct bench_head tail;
-    bench_do_head(&head, step, sequence, size);
+    bench_do_head(&head, &(struct bench_what){step, sequence, size, 0});
     bench_tail(&tail, sequence);
     grpc_slice slices[3] = {
         grpc_slice_from_copied_buffer((const char *)head.bytes, head.size),
@@ -244,7 +246,7 @@ static grpc_slice finish_slice(const struct load_link *link)
     size_t size = link->options.value_bytes;
     if (size > LOAD_POST_BYTES)
         return grpc_empty_slice();
-    bench_do_head(&head, BENCH_FINISH, 0, size);
+    bench_do_head(&head, &(struct bench_what){.step = BENCH_FINISH, .value_bytes = size});
     grpc_slice slice = grpc_slice_malloc(head.size + size);
     memcpy(GRPC_SLICE_START_PTR(slice), head.bytes, head.size);
     memcpy(GRPC_SLICE_START_PTR(slice) + head.size, link->value, size);
@@ -253,7 +255,7 @@ static grpc_slice finish_slice(const struct load_link *link)
 
 void load_do_open(struct load_link *link)
 {
-    static const struct load_wire wire = {do_join, do_finish, do_flush};
+    static const struct load_wire wire = {.join = do_join, .finish = do_finish, .flush = do_flush};
     struct do_state *state = load_calloc(1, sizeof *state);
     size_t value_bytes = link->options.value_bytes;
     link->wire = &wire;

@@ -4,6 +4,7 @@
 #define SFL_TESTS_BENCH_LOAD_HISTOGRAM_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 enum { HISTOGRAM_BITS = 8, HISTOGRAM_CLASSES = (64 - HISTOGRAM_BITS + 1) << HISTOGRAM_BITS };
 
@@ -32,6 +33,22 @@ static inline uint64_t histogram_at(const struct histogram *histogram, double pa
             return (i & ((1U << HISTOGRAM_BITS) - 1)) << (i >> HISTOGRAM_BITS);
     }
     return 0;
+}
+
+// Prints `, "NAME50_us": …` for the median, and the same with 99 and 999, each only when ten values
+// or more lie beyond it: otherwise it would be the luck of the few worst ones.
+static inline void histogram_print(const struct histogram *histogram, const char *name)
+{
+    static const struct {
+        const char *suffix;
+        double part;
+        uint64_t values_min;
+    } points[] = {{"50", 0.5, 20}, {"99", 0.99, 1000}, {"999", 0.999, 10000}};
+    for (unsigned i = 0; i < sizeof points / sizeof points[0]; i++) {
+        if (histogram->total >= points[i].values_min)
+            printf(", \"%s%s_us\": %.2f", name, points[i].suffix,
+                   (double)histogram_at(histogram, points[i].part) / 1e3);
+    }
 }
 
 #endif

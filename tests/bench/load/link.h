@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Callers on their way to a server, each on a Do of its own or many on Session streams. What is
-// measured (flow.c, fanout.c, waiters.c) does not care which.
+// Callers on their way to a server, each on a Do of its own or many on Session streams, or to
+// Redis. What is measured (flow.c, fanout.c, waiters.c) does not care which.
 //
 // One thread, one completion queue. Nothing here can fail and go on: whatever goes wrong ends the
 // program with a message, because a figure from a run that went wrong is no figure.
@@ -30,20 +30,24 @@ struct load_events {
 struct load_options {
     const char *target;
     bool session;
+    bool redis; // not gRPC at all
     unsigned connections;
     unsigned streams;   // Session: in all, spread over the connections
     uint32_t callers;   // caller numbers are 0 to callers - 1
     size_t value_bytes; // of the values that leaders post
+    uint64_t retain_ms; // how long outcomes are to be kept; 0: not at all
     struct load_events events;
 };
 
 struct load_link;
 
-// The part that differs between Do and Session.
+// The part that differs between Do, Session and Redis.
 struct load_wire {
     void (*join)(struct load_link *link, uint32_t caller, uint32_t key);
     void (*finish)(struct load_link *link, uint32_t caller);
     void (*flush)(struct load_link *link);
+    // What load_link_poll() does where there is no gRPC; NULL where there is.
+    bool (*poll)(struct load_link *link, uint64_t until_ns);
 };
 
 // The tag of one batch.
@@ -85,6 +89,7 @@ static inline void load_finish(struct load_link *link, uint32_t caller)
 // For link.c.
 void load_do_open(struct load_link *link);
 void load_session_open(struct load_link *link);
+void load_redis_open(struct load_link *link);
 
 // For the wires.
 void load_start(grpc_call *call, const grpc_op *ops, size_t count, struct load_tag *tag);

@@ -13,6 +13,7 @@
 static const struct option names[] = {
     {"target", required_argument, NULL, 't'},
     {"session", no_argument, NULL, 's'},
+    {"redis", no_argument, NULL, 'e'},
     {"connections", required_argument, NULL, 'c'},
     {"streams", required_argument, NULL, 'm'},
     {"bytes", required_argument, NULL, 'b'},
@@ -25,6 +26,7 @@ static const struct option names[] = {
     {"followers", required_argument, NULL, 'n'},
     {"rounds", required_argument, NULL, 'o'},
     {"pause", required_argument, NULL, 'u'},
+    {"retain", required_argument, NULL, 'i'},
     {"count", required_argument, NULL, 'l'},
     {"trace", no_argument, NULL, 'x'},
     {NULL, 0, NULL, 0},
@@ -78,6 +80,9 @@ static void set_number(struct load_plan *plan, int option, double number)
     case 'o':
         plan->rounds = (uint32_t)number;
         break;
+    case 'i':
+        plan->link.retain_ms = (uint64_t)number;
+        break;
     case 'u':
         plan->pause = number;
         break;
@@ -103,6 +108,8 @@ int main(int argc, char **argv)
             plan.link.target = optarg;
         else if (option == 's')
             plan.link.session = true;
+        else if (option == 'e')
+            plan.link.redis = true;
         else if (option == 'x')
             plan.trace = true;
         else
@@ -110,6 +117,8 @@ int main(int argc, char **argv)
     }
     if (optind + 1 != argc || plan.link.target == NULL)
         load_die("usage: bench_load flow|fanout|waiters --target ADDRESS [OPTION...]");
+    if (plan.link.redis && (plan.rate > 0 || strcmp(argv[optind], "flow") != 0))
+        load_die("Redis does flows only, without a rate");
     if (plan.link.streams < plan.link.connections)
         plan.link.streams = plan.link.connections;
     bench_library_start();

@@ -96,7 +96,10 @@ static void session_join(struct load_link *link, uint32_t caller, uint32_t key)
     struct bench_head head;
     member->id = ++stream->sequence << PLACE_BITS | caller / link->options.streams;
     member->bytes = 0;
-    bench_session_head(&head, BENCH_JOIN, member->id, key, 0);
+    bench_session_head(&head, member->id,
+                       &(struct bench_what){.step = BENCH_JOIN,
+                                            .number = key,
+                                            .retain_ms = link->options.retain_ms});
     put(stream, head.bytes, head.size);
 }
 
@@ -105,7 +108,7 @@ static void put_value(struct stream *stream, enum bench_step step, uint64_t id, 
 {
     struct bench_head head;
     struct bench_head tail;
-    bench_session_head(&head, step, id, sequence, size);
+    bench_session_head(&head, id, &(struct bench_what){step, sequence, size, 0});
     bench_tail(&tail, sequence);
     put(stream, head.bytes, head.size);
     put(stream, stream->link->value, size);
@@ -255,7 +258,8 @@ static void stream_open(struct stream *stream)
 
 void load_session_open(struct load_link *link)
 {
-    static const struct load_wire wire = {session_join, session_finish, session_flush};
+    static const struct load_wire wire = {
+        .join = session_join, .finish = session_finish, .flush = session_flush};
     struct session_state *state = load_calloc(1, sizeof *state);
     link->wire = &wire;
     link->state = state;
