@@ -4,28 +4,27 @@ package main
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 )
 
-// etcd's own mutex and a key for the value: who has the lock looks for the value, and runs and
-// stores it when there is none. So the callers have it one after the other.
+// etcd as one would use it for this: a transaction creates the key, unless it is there, with a mark
+// in it; who has created it runs, and puts the value in the mark's place; everybody else watches
+// the key from the revision that the transaction has told. Nobody polls, and nobody queues.
 type etcdPeer struct {
 	clients []*etcdClient
 }
 
-// A mutex belongs to a session: two callers with one session would both have the lock. So every
-// caller takes a session of its own for as long as it asks, as callers on many machines would have.
 type etcdClient struct {
 	*clientv3.Client
-	mutex sync.Mutex
-	idle  []*concurrency.Session
+	alive clientv3.LeaseID // as long as the process lives: of marks
+	kept  atomic.Int64     // renewed each second, and never kept alive: of values
 }
+
+const etcdMark = "\x00led"
 
 func openEtcd(p plan) (peer, error) {
 	it := &etcdPeer{}
@@ -43,75 +42,79 @@ func openEtcd(p plan) (peer, error) {
 	return it, nil
 }
 
-func (c *etcdClient) take() (*concurrency.Session, error) {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	if last := len(c.idle) - 1; last >= 0 {
-		session := c.idle[last]
-		c.idle = c.idle[:last]
-		return session, nil
-	}
-	c.mutex.Unlock()
-	session, err := concurrency.NewSession(c.Client)
-	c.mutex.Lock()
-	return session, err
-}
-
-func (c *etcdClient) give(session *concurrency.Session) {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	c.idle = append(c.idle, session)
-}
-
 func (it *etcdPeer) get(ctx context.Context, client int, key string, fn func() []byte) ([]byte, error) {
 	c := it.clients[client]
-	value, err := c.read(ctx, key)
-	if value != nil || err != nil {
-		return value, err
-	}
-	session, err := c.take()
+	created, err := c.Txn(ctx).
+		If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+		Then(clientv3.OpPut(key, etcdMark, clientv3.WithLease(c.alive))).
+		Else(clientv3.OpGet(key)).
+		Commit()
 	if err != nil {
 		return nil, err
 	}
-	defer c.give(session)
-	mutex := concurrency.NewMutex(session, "lock/"+key)
-	if err := mutex.Lock(ctx); err != nil {
-		return nil, err
+	if created.Succeeded {
+		value := fn()
+		_, err := c.Put(ctx, key, string(value), clientv3.WithLease(clientv3.LeaseID(c.kept.Load())))
+		return value, err
 	}
-	value, err = c.read(ctx, key)
-	if value == nil && err == nil {
-		value = fn()
-		_, err = c.Put(ctx, "value/"+key, string(value), clientv3.WithLease(session.Lease()))
+	found := created.Responses[0].GetResponseRange().Kvs
+	if len(found) == 1 && string(found[0].Value) != etcdMark {
+		return found[0].Value, nil
 	}
-	if unlockErr := mutex.Unlock(ctx); err == nil {
-		err = unlockErr
-	}
-	return value, err
+	return c.wait(ctx, key, created.Header.Revision+1)
 }
 
-func (c *etcdClient) read(ctx context.Context, key string) ([]byte, error) {
-	found, err := c.Get(ctx, "value/"+key)
-	if err != nil || len(found.Kvs) == 0 {
-		return nil, err
-	}
-	return found.Kvs[0].Value, nil
-}
-
-// Makes the callers' sessions, some at a time.
-func (it *etcdPeer) prepare(ctx context.Context, callers int) error {
-	group, _ := errgroup.WithContext(ctx)
-	group.SetLimit(64)
-	for i := range callers {
-		group.Go(func() error {
-			c := it.clients[i%len(it.clients)]
-			session, err := concurrency.NewSession(c.Client)
-			if err == nil {
-				c.give(session)
+// A leader that dies takes its mark with it; that is not played here, so it counts as an error.
+func (c *etcdClient) wait(ctx context.Context, key string, revision int64) ([]byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for response := range c.Watch(ctx, key, clientv3.WithRev(revision)) {
+		for _, event := range response.Events {
+			if event.Type == clientv3.EventTypePut {
+				return event.Kv.Value, nil
 			}
-			return err
-		})
+		}
+		if err := response.Err(); err != nil {
+			return nil, err
+		}
 	}
-	return group.Wait()
+	return nil, ctx.Err()
+}
+
+func (c *etcdClient) grant(ctx context.Context) error {
+	lease, err := c.Grant(ctx, int64(valueTTL.Seconds()))
+	if err == nil {
+		c.kept.Store(int64(lease.ID))
+	}
+	return err
+}
+
+// The leases that all callers of a client share: one for each flight would be a request more.
+func (it *etcdPeer) prepare(ctx context.Context, _ int) error {
+	for _, c := range it.clients {
+		lease, err := c.Grant(ctx, int64(lockTTL.Seconds()))
+		if err != nil {
+			return err
+		}
+		c.alive = lease.ID
+		answers, err := c.KeepAlive(ctx, lease.ID)
+		if err != nil {
+			return err
+		}
+		go func() {
+			for range answers {
+			}
+		}()
+		if err := c.grant(ctx); err != nil {
+			return err
+		}
+		go func() {
+			for range time.Tick(time.Second) {
+				_ = c.grant(ctx)
+			}
+		}()
+	}
+	return nil
 }
 
 func (it *etcdPeer) waiting(context.Context) (int, bool) {

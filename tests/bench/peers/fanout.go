@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,7 +41,7 @@ type fanoutFound struct {
 // Waits until everybody waits: those that the peer can count, or, when it cannot tell, until all
 // have begun and a while has passed.
 func settle(ctx context.Context, it peer, begun *atomic.Int64, callers int) error {
-	quiet := 100*time.Millisecond + time.Duration(callers)*20*time.Microsecond
+	quiet := 50*time.Millisecond + time.Duration(callers)*20*time.Microsecond
 	full := time.Time{}
 	for {
 		count, known := it.waiting(ctx)
@@ -138,7 +140,13 @@ func fanout(it peer, p plan) (any, error) {
 type waitersFound struct {
 	Callers        int     `json:"callers"`
 	BytesPerCaller float64 `json:"bytes_per_caller"`
-	RSS            uint64  `json:"rss_bytes"`
+	EndToEnd       float64 `json:"end_to_end_bytes"`
+}
+
+// What this program has when it has thrown away what it does not need.
+func ownMemory() float64 {
+	debug.FreeOSMemory()
+	return float64(processMemory(os.Getpid(), "VmRSS"))
 }
 
 // Callers that wait, perFlight of each of flights keys; nobody gets a value.
@@ -162,11 +170,13 @@ func waiters(it peer, p plan) (any, error) {
 	if err := settle(ctx, it, &begun, first); err != nil {
 		return nil, err
 	}
-	before := processMemory(p.pid, "VmRSS")
+	before, own := processMemory(p.pid, "VmRSS"), ownMemory()
 	start(first, callers)
 	if err := settle(ctx, it, &begun, callers); err != nil {
 		return nil, err
 	}
-	after := processMemory(p.pid, "VmRSS")
-	return waitersFound{callers, (float64(after) - float64(before)) / float64(callers-first), after}, nil
+	server := float64(processMemory(p.pid, "VmRSS")) - float64(before)
+	own = ownMemory() - own
+	waiting := float64(callers - first)
+	return waitersFound{callers, server / waiting, (server + own) / waiting}, nil
 }

@@ -15,9 +15,9 @@ type flowFound struct {
 	FlightsPerSecond float64 `json:"flights_per_second"`
 	CallersPerSecond float64 `json:"callers_per_second"`
 	LeadsPerFlight   float64 `json:"leads_per_flight"`
-	P50              float64 `json:"p50_us"`
-	P99              float64 `json:"p99_us"`
-	P999             float64 `json:"p999_us"`
+	P50              float64 `json:"p50_us,omitempty"`
+	P99              float64 `json:"p99_us,omitempty"`
+	P999             float64 `json:"p999_us,omitempty"`
 	ServerCPU        float64 `json:"server_cpu_us_per_flight"`
 	ClientCPU        float64 `json:"client_cpu_us_per_flight"`
 }
@@ -32,6 +32,8 @@ type flowState struct {
 	served   atomic.Uint64 // callers
 	leads    atomic.Uint64
 	failure  atomic.Pointer[error]
+	mutex    sync.Mutex
+	samples  []float64 // of all flights while counting, in microseconds
 }
 
 func (s *flowState) fail(err error) {
@@ -56,42 +58,50 @@ func (s *flowState) call(ctx context.Context, caller int, key string) {
 	}
 }
 
-// One flight after the other, each with perFlight callers of a new key.
-func (s *flowState) slot(ctx context.Context, index int) []float64 {
-	var samples []float64
-	for !s.stopping.Load() {
-		key := fmt.Sprintf("article:%x:%d", time.Now().UnixNano(), s.nextKey.Add(1))
-		began := time.Now()
-		if s.p.perFlight == 1 {
-			s.call(ctx, index, key)
-		} else {
-			var callers sync.WaitGroup
-			for i := range s.p.perFlight {
-				callers.Go(func() { s.call(ctx, index+i, key) })
-			}
-			callers.Wait()
+// One flight: perFlight callers of a new key. It counts from began.
+func (s *flowState) flight(ctx context.Context, index int, began time.Time) {
+	key := fmt.Sprintf("article:%x:%d", time.Now().UnixNano(), s.nextKey.Add(1))
+	if s.p.perFlight == 1 {
+		s.call(ctx, index, key)
+	} else {
+		var callers sync.WaitGroup
+		for i := range s.p.perFlight {
+			callers.Go(func() { s.call(ctx, index+i, key) })
 		}
-		if s.counting.Load() {
-			samples = append(samples, float64(time.Since(began).Nanoseconds())/1e3)
-		}
+		callers.Wait()
 	}
-	return samples
+	if s.counting.Load() {
+		took := float64(time.Since(began).Nanoseconds()) / 1e3
+		s.mutex.Lock()
+		s.samples = append(s.samples, took)
+		s.mutex.Unlock()
+	}
+}
+
+// Flights at fixed times, or in each slot one after the other.
+func (s *flowState) begin(ctx context.Context, slots *sync.WaitGroup) {
+	if s.p.rate > 0 {
+		slots.Go(func() {
+			if err := s.pace(ctx); err != nil {
+				s.fail(err)
+			}
+		})
+		return
+	}
+	for i := range s.p.flights {
+		slots.Go(func() {
+			for !s.stopping.Load() {
+				s.flight(ctx, i, time.Now())
+			}
+		})
+	}
 }
 
 func flow(it peer, p plan) (any, error) {
 	s := &flowState{it: it, p: p}
 	ctx, cancel := context.WithCancel(context.Background())
-	var samples []float64
-	var mutex sync.Mutex
 	var slots sync.WaitGroup
-	for i := range p.flights {
-		slots.Go(func() {
-			mine := s.slot(ctx, i)
-			mutex.Lock()
-			samples = append(samples, mine...)
-			mutex.Unlock()
-		})
-	}
+	s.begin(ctx, &slots)
 	<-time.After(seconds(p.warmup))
 	server, client := processCPU(p.pid), ownCPU()
 	s.counting.Store(true)
@@ -111,14 +121,17 @@ func flow(it peer, p plan) (any, error) {
 	if served == 0 {
 		return nil, fmt.Errorf("no caller was served within %.1f s", p.seconds)
 	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	samples := s.samples
 	slices.Sort(samples)
 	return flowFound{
 		FlightsPerSecond: flights / took,
 		CallersPerSecond: served / took,
 		LeadsPerFlight:   float64(s.leads.Load()) / flights,
-		P50:              at(samples, 0.5),
-		P99:              at(samples, 0.99),
-		P999:             at(samples, 0.999),
+		P50:              quantile(samples, 0.5, 20),
+		P99:              quantile(samples, 0.99, 1000),
+		P999:             quantile(samples, 0.999, 10000),
 		ServerCPU:        server / flights,
 		ClientCPU:        client / flights,
 	}, nil
@@ -126,6 +139,14 @@ func flow(it peer, p plan) (any, error) {
 
 func seconds(number float64) time.Duration {
 	return time.Duration(number * float64(time.Second))
+}
+
+// Nothing when there are too few: it would be the luck of the few worst ones.
+func quantile(sorted []float64, part float64, atLeast int) float64 {
+	if len(sorted) < atLeast {
+		return 0
+	}
+	return at(sorted, part)
 }
 
 func at(sorted []float64, part float64) float64 {

@@ -5,7 +5,9 @@
 // get the value. It prints what it found as one JSON object, with the names that bench_load uses.
 //
 //	peers serve                      the grpc-go server with golang.org/x/sync/singleflight
-//	peers flow|fanout|waiters PEER   PEER: grpc-go-singleflight, redis-setnx, redis-rueidisaside, etcd
+//	peers serve-session              a grpc-go server for the messages of Session, for bench_load
+//	peers flow|fanout|waiters PEER   PEER: singleflightd-go, singleflightd-do, grpc-go-singleflight,
+//	                                 redis-setnx, redis-rueidisaside, etcd
 package main
 
 import (
@@ -37,6 +39,7 @@ type plan struct {
 	warmup    float64
 	flights   int
 	perFlight int
+	rate      float64
 	followers int
 	rounds    int
 }
@@ -49,6 +52,10 @@ func open(name string, p plan) (peer, error) {
 		return openSetnx(p), nil
 	case "redis-rueidisaside":
 		return openAside(p)
+	case "singleflightd-go":
+		return openOurs(p)
+	case "singleflightd-do":
+		return openDo(p)
 	case "etcd":
 		return openEtcd(p)
 	}
@@ -92,6 +99,7 @@ func main() {
 	flags.Float64Var(&p.warmup, "warmup", 0.2, "seconds before that")
 	flags.IntVar(&p.flights, "flights", 1, "flow: keys in flight; waiters: keys")
 	flags.IntVar(&p.perFlight, "per-flight", 1, "flow, waiters: callers of one key")
+	flags.Float64Var(&p.rate, "rate", 0, "flow: flights that begin each second; 0: as they end")
 	flags.IntVar(&p.followers, "followers", 1, "fanout: callers beside the one that runs")
 	flags.IntVar(&p.rounds, "rounds", 3, "fanout: at most so many")
 
@@ -99,8 +107,12 @@ func main() {
 		fail(serveGrpc())
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == "serve-session" {
+		fail(serveSession())
+		return
+	}
 	if len(os.Args) < 3 {
-		fail(fmt.Errorf("usage: peers serve | flow|fanout|waiters PEER [flags]"))
+		fail(fmt.Errorf("usage: peers serve | serve-session | flow|fanout|waiters PEER [flags]"))
 	}
 	_ = flags.Parse(os.Args[3:])
 	found, err := run(os.Args[1], os.Args[2], p)

@@ -4,8 +4,10 @@
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import time
 
 from runner.servers import PEERS
@@ -40,17 +42,46 @@ def module_versions():
     return {name: version for name, version in lines if "zap" not in name}
 
 
-def facts(lab, options, load_before):
+def build_type(cache):
+    """Such as "RelWithDebInfo, optimised across files, profile-guided"."""
+    words = [first(r"^CMAKE_BUILD_TYPE:\w+=(.*)$", cache)]
+    if first(r"^SFL_LTO:\w+=(.*)$", cache) == "ON":
+        words.append("optimised across files")
+    if first(r"^SFL_PGO:\w+=(.*)$", cache) == "use":
+        words.append("profile-guided")
+    return ", ".join(words)
+
+
+def grpc_of(lab):
+    """The core that the daemon runs on, by its own words; else the package that it is linked to."""
+    version = output_of(lab.daemon, "--version")
+    package = output_of("dpkg-query", "--show", "--showformat=${Version}", "libgrpc-dev")
+    return "" if "gRPC" in version else f"libgrpc {package}"
+
+
+def rounds(shots):
+    """What was really measured, which a named part may have cut short."""
+    counts = [count for count in (shot.rounds() for shot in shots) if count is not None]
+    if not counts:
+        return "1 round"
+    low, high = min(counts), max(counts)
+    text = f"{high} rounds" if high != 1 else "1 round"
+    return text if low == high else f"{low} to {text}"
+
+
+def facts(lab, options, load_before, shots):
     cache = read(os.path.join(lab.build, "CMakeCache.txt"))
     compiler = first(r"^CMAKE_C_COMPILER:\w+=(.*)$", cache)
     return {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": "./dev bench " + " ".join(options.names) if options.names else "./dev bench",
-        "runs": options.runs,
+        # The first argument is the build folder.
+        "command": " ".join(["./dev bench", shlex.join(sys.argv[2:])]).strip(),
+        "rounds": rounds(shots),
         "seconds_each": options.seconds,
         "revision": output_of("git", "describe", "--always", "--dirty",
                               folder=os.path.dirname(PEERS)),
-        "build_type": first(r"^CMAKE_BUILD_TYPE:\w+=(.*)$", cache),
+        "build_type": build_type(cache),
+        "daemon": output_of(lab.daemon, "--version"),
         "compiler": (output_of(compiler, "--version") or compiler).split("\n")[0],
         "cpu": first(r"^model name\s*: (.*)$", read("/proc/cpuinfo")),
         "cpus": os.cpu_count(),
@@ -59,9 +90,7 @@ def facts(lab, options, load_before):
         "system": first(r'^PRETTY_NAME="(.*)"$', read("/etc/os-release")),
         "load_average_before": load_before,
         "load_average_after": load_average(),
-        "grpc_core": output_of("pkg-config", "--modversion", "grpc"),
-        "grpc_package": output_of("dpkg-query", "--show", "--showformat=${Version}",
-                                  "libgrpc-dev"),
+        "grpc": grpc_of(lab),
         "redis": first(r"v=(\S+)", output_of("redis-server", "--version")),
         "etcd": first(r"etcd Version: (\S+)", output_of("etcd", "--version")),
         "go": first(r"go version (\S+)", output_of("go", "version")),

@@ -9,6 +9,8 @@ import subprocess
 from runner.servers import Cannot
 
 TIMEOUT_SECONDS = 100
+# The server keeps a million outcomes; more would be refused, and cost nothing.
+RETAIN_SECONDS_MAX = 0.5
 
 
 def last_object(text):
@@ -47,10 +49,6 @@ class Job:
     def flags(self, _seconds):
         raise NotImplementedError
 
-    def within(self, _callers_max):
-        """The same with as many callers at a time as a peer can serve."""
-        return self
-
     def load_arguments(self, lab, server, seconds):
         arguments = [lab.load, self.word, "--target", server.addresses[self.via], "--pid",
                      str(server.pid), "--connections", str(self.connections), "--streams",
@@ -65,8 +63,8 @@ class Job:
                 arguments = [lab.peers, self.word, subject.name, "--target",
                              server.addresses["tcp"], "--pid", str(server.pid), "--bytes",
                              str(self.bytes)]
-                return call(arguments + self.within(subject.callers_max).flags(seconds))
-            return call(self.load_arguments(lab, server, seconds))
+                return call(arguments + self.flags(seconds))
+            return call(self.load_arguments(lab, server, seconds) + list(subject.load_flags))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,16 +73,16 @@ class Flow(Job):
 
     flights: int = 1
     per_flight: int = 1
+    retain_ms: int = 0  # bench_load only: what the Go program drives keeps values anyway
 
     word = "flow"
 
     def flags(self, seconds):
-        return ["--flights", str(self.flights), "--per-flight", str(self.per_flight), "--seconds",
-                str(seconds), "--warmup", str(seconds / 4)]
-
-    def within(self, callers_max):
-        return dataclasses.replace(
-            self, flights=max(1, min(self.flights, callers_max // self.per_flight)))
+        if self.retain_ms:
+            seconds = min(seconds, RETAIN_SECONDS_MAX)
+        flags = ["--flights", str(self.flights), "--per-flight", str(self.per_flight), "--seconds",
+                 str(seconds), "--warmup", str(seconds / 4)]
+        return flags + (["--retain", str(self.retain_ms)] if self.retain_ms else [])
 
     def cost(self, seconds):
         return 0.15 + 1.25 * seconds
@@ -92,6 +90,28 @@ class Flow(Job):
     def small(self):
         return dataclasses.replace(self, flights=min(self.flights, 16),
                                    per_flight=min(self.per_flight, 8))
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate(Flow):
+    """Flights that begin at fixed times, whether or not earlier ones have ended: an open loop. Each
+    counts from when it was due. `flights` may be under way at the same time.
+    """
+
+    rate: int = 1000
+    flights: int = 8192
+
+    def seconds(self, seconds):
+        return max(seconds, 1200 / self.rate)  # a p99 needs 1,000 flights
+
+    def flags(self, seconds):
+        return super().flags(self.seconds(seconds)) + ["--rate", str(self.rate)]
+
+    def cost(self, seconds):
+        return super().cost(self.seconds(seconds))
+
+    def small(self):
+        return dataclasses.replace(self, rate=max(5000, self.rate), flights=64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,6 +246,18 @@ class Client(Flow):
 
 
 @dataclasses.dataclass(frozen=True)
+class ClientWaiters(Waiters):
+    """The same through libsingleflight: what client and server take together."""
+
+    over: str = "session"
+
+    def run(self, lab, subject, seconds):
+        with subject.open() as server:
+            return call([lab.client, "--wait", "--target", server.addresses[self.via], "--pid",
+                         str(server.pid)] + self.flags(seconds))
+
+
+@dataclasses.dataclass(frozen=True)
 class Core:
     """The core alone. All rounds are in one process, because filling the table takes long."""
 
@@ -259,6 +291,7 @@ class Instructions(Job):
 
     flights: int = 64
     per_flight: int = 1
+    retain_ms: int = 0
     counts: tuple = (1000, 4000)
 
     only_once = True
@@ -279,7 +312,8 @@ class Instructions(Job):
         with subject.open(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]) \
                 as server:
             small = Flow(over=self.over, connections=self.connections, streams=self.streams,
-                         flights=self.flights, per_flight=self.per_flight)
+                         flights=self.flights, per_flight=self.per_flight,
+                         retain_ms=self.retain_ms)
             arguments = small.load_arguments(lab, server, TIMEOUT_SECONDS / 2)
             arguments[arguments.index("--warmup") + 1] = "0"
             call(arguments + ["--count", str(count)])

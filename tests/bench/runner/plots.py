@@ -15,7 +15,7 @@ set key outside right top vertical Left reverse
 """
 COLOURS = ["#1b6ca8", "#7fb3d5", "#666666", "#bbbbbb", "#d68910", "#b03a2e", "#922b6b", "#1e8449"]
 
-SUBJECTS = ["grpc-go-singleflight", "redis-rueidisaside", "redis-setnx", "etcd"]
+PEERS = ["singleflightd-do", "grpc-go-singleflight", "redis-rueidisaside", "redis-setnx", "etcd"]
 
 
 class Figures:
@@ -69,32 +69,35 @@ def curves(figures, series, xlabel, unit, title):
     return "\n".join(script) + "\nplot " + ", ".join(plots)
 
 
+def programs(figures, names, groups, unit, title):
+    """Our Go client and what people use instead, at the same rows."""
+    columns = [("singleflightd-go", [(name, None) for name in names], groups)]
+    columns += [(peer, [(name, peer) for name in names], groups) for peer in PEERS]
+    return bars(figures, columns, unit, title)
+
+
 def throughput(figures):
-    groups = ["a key each", "64 callers of a key"]
-    columns = [("Session", [("session.distinct", None), ("session.join64", None)], groups),
-               ("bare core, Session", [("session.distinct", "bare-core"),
-                                       ("session.join64", "bare-core")], groups),
-               ("Do", [("do.tcp.64", None), ("do.join64", None)], groups),
-               ("bare core, Do", [("do.tcp.64", "bare-core"), ("do.join64", "bare-core")],
-                groups)]
-    for name in SUBJECTS:
-        columns.append((name, [("session.distinct", name), ("session.join64", name)], groups))
-    return bars(figures, columns, "callers served per second", "Callers served")
+    return programs(figures, ("program.64", "program.join64"),
+                    ["a key each, 64 at a time", "64 callers of a key, 512 at a time"],
+                    "callers served per second", "What a Go program gets: callers served")
 
 
 def latency(figures):
-    groups = ["p50", "p99", "p99.9"]
+    return programs(figures, ("program.1.p50", "program.rate.1k.p50", "program.rate.1k.p99",
+                              "program.rate.10k.p50", "program.rate.10k.p99"),
+                    ["alone, p50", "1,000/s, p50", "1,000/s, p99", "10,000/s, p50",
+                     "10,000/s, p99"],
+                    "microseconds", "What a Go program gets: a whole flight")
 
-    def places(name, subject=None):
-        return [(f"{name}.{part}", subject) for part in ("p50", "p99", "p999")]
 
-    columns = [("Session", places("session.1"), groups),
-               ("bare core, Session", places("session.1", "bare-core"), groups),
-               ("Do", places("do.tcp.1"), groups),
-               ("bare core, Do", places("do.tcp.1", "bare-core"), groups)]
-    for name in SUBJECTS:
-        columns.append((name, places("do.tcp.1", name), groups))
-    return bars(figures, columns, "microseconds", "One caller alone: a whole flight")
+def server(figures):
+    names = ("session.64.cpu", "session.distinct.cpu", "session.retain.distinct.cpu")
+    groups = ["64 at a time", "2,048 at a time", "2,048, outcome kept"]
+    columns = [(label, [(name, subject) for name in names], groups) for label, subject in
+               (("singleflightd", None), ("bare core", "bare-core"),
+                ("grpc-go, same messages", "grpc-go-session"),
+                ("Redis, pipelined", "redis-pipelined"))]
+    return bars(figures, columns, "microseconds", "Server CPU of a flight over Session")
 
 
 def fanout(figures):
@@ -104,20 +107,13 @@ def fanout(figures):
     series = [("Session", points("session")),
               ("bare core, Session", points("session", "bare-core")),
               ("Do", points("do")), ("bare core, Do", points("do", "bare-core"))]
-    for name in SUBJECTS:
-        series.append((name, points("do", name)))
     return curves(figures, series, "followers", "milliseconds",
                   "100 B from one to all who wait")
 
 
 def memory(figures):
-    groups = ["bytes in the server"]
-    columns = [("Session, 1M", [("waiter.session.bytes", None)], groups),
-               ("bare core, Session", [("waiter.session.bytes", "bare-core")], groups),
-               ("Do, 10k", [("waiter.do.bytes", None)], groups),
-               ("bare core, Do", [("waiter.do.bytes", "bare-core")], groups),
-               ("grpc-go-singleflight", [("waiter.do.bytes", "grpc-go-singleflight")], groups)]
-    return bars(figures, columns, "bytes", "One caller that waits")
+    return programs(figures, ("program.waiter.bytes",), ["bytes, program and server"], "bytes",
+                    "One goroutine that waits, 1,000 for a key")
 
 
 def core(figures):
@@ -141,8 +137,8 @@ def write(output, results):
     if shutil.which("gnuplot") is None:
         return
     figures = Figures(results)
-    for name, plot in (("throughput", throughput), ("latency", latency), ("fanout", fanout),
-                       ("memory", memory), ("core", core)):
+    for name, plot in (("throughput", throughput), ("latency", latency), ("server", server),
+                       ("fanout", fanout), ("memory", memory), ("core", core)):
         script = plot(figures)
         if script is None:
             continue

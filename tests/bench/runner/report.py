@@ -5,18 +5,22 @@ import json
 import os
 import shutil
 
+from runner import goals
 from runner.servers import HERE
 
 DOCS = os.path.normpath(os.path.join(HERE, "..", "..", "..", "docs"))
 BEGIN = "<!-- begin: written by ./dev bench --publish -->"
 END = "<!-- end -->"
-PLOTS = (("throughput", "Callers served per second"), ("latency", "Latency of one caller alone"),
+PLOTS = (("throughput", "What a Go program gets: callers served per second"),
+         ("latency", "What a Go program gets: latency"), ("server", "Server CPU of a flight"),
          ("fanout", "From one to all who wait"), ("memory", "Memory of those who wait"),
          ("core", "The core alone"))
 
 PARTS = {
+    "program": "What a program gets",
     "do": "Do",
     "session": "Session",
+    "follow": "How soon a follower has the result",
     "fanout": "Fan-out",
     "waiter": "Memory of those who wait",
     "beside": "Fairness",
@@ -48,21 +52,29 @@ def cell(result, baseline):
     return text if ratio is None else f"{text} ({number(ratio)})"
 
 
-def part_table(results):
+DIRECTIONS = {"higher": "more", "lower": "less"}
+
+
+def part_table(results, by_name):
     baselines = []
     for result in results:
         for name in list(result["baselines"]) + list(result.get("cannot", {})):
             if name not in baselines:
                 baselines.append(name)
-    order = ["bare-core", "frames", "alone", "apart", "pumps-1", "grpc-go-singleflight",
+    order = ["bare-core", "frames", "client", "server", "alone", "apart", "pumps-1",
+             "grpc-go-session", "redis-pipelined", "singleflightd-do", "grpc-go-singleflight",
              "redis-rueidisaside", "redis-setnx", "etcd"]
     baselines.sort(key=lambda name: order.index(name) if name in order else len(order))
-    head = ["name", "unit", "median", "min to max"] + baselines
+    has_goals = any(goals.cell(result, by_name) for result in results)
+    head = ["name", "unit", "better", "median", "min to max"] + baselines
+    head += ["goal"] if has_goals else []
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for result in results:
-        cells = [result["name"], result["unit"], f"**{number(result['median'])}**",
+        cells = [result["name"], result["unit"], DIRECTIONS[result["better"]],
+                 f"**{number(result['median'])}**",
                  f"{number(result['min'])} to {number(result['max'])}"]
         cells += [cell(result, name) for name in baselines]
+        cells += [goals.cell(result, by_name)] if has_goals else []
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -79,10 +91,11 @@ def notes(shots):
 
 def table(shots, results):
     lines = []
+    by_name = {result["name"]: result for result in results}
     for part, title in PARTS.items():
         mine = [result for result in results if result["name"].split(".")[0] == part]
         if mine:
-            lines += [f"### {title}", ""] + part_table(mine) + [""]
+            lines += [f"### {title}", ""] + part_table(mine, by_name) + [""]
     return "\n".join(lines + notes(shots)) + "\n"
 
 
@@ -90,12 +103,11 @@ def environment_lines(facts):
     modules = ", ".join(f"{name} {version}" for name, version in facts["go_modules"].items())
     gib = facts["memory_bytes"] / (1 << 30)
     lines = [
-        f"- `{facts['command']}` at {facts['revision']}, {facts['when']}; {facts['runs']} rounds, "
+        f"- `{facts['command']}` at {facts['revision']}, {facts['when']}; {facts['rounds']}, "
         f"{facts['seconds_each']} s for each measurement",
         f"- {facts['cpus']} CPUs ({facts['cpu']}), {gib:.0f} GiB, {facts['system']}, kernel "
         f"{facts['kernel']}; load average {facts['load_average_before']} before",
-        f"- {facts['compiler']}, {facts['build_type']}; libgrpc {facts['grpc_package']} (C core "
-        f"{facts['grpc_core']})",
+        f"- {facts['compiler']}, {facts['build_type']}; {facts['daemon']}, {facts['grpc']}",
         f"- Redis {facts['redis'] or 'none'}, etcd {facts['etcd'] or 'none'}, "
         f"{facts['go'] or 'no Go'}; {modules}",
     ]

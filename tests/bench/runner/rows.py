@@ -4,15 +4,21 @@
 import dataclasses
 import statistics
 
-from runner.jobs import Beside, Client, Core, Fanout, Flow, Instructions, Waiters
+from runner.jobs import (Beside, Client, ClientWaiters, Core, Fanout, Flow, Instructions, Rate,
+                         Waiters)
 from runner.servers import Cannot
 
 OURS = "singleflightd"
 BARE = "bare-core"
-PEERS = ("grpc-go-singleflight", "redis-rueidisaside", "redis-setnx", "etcd")
+SESSION_GO = "grpc-go-session"
+REDIS = "redis-pipelined"
+# The first is ours, through our Go client; all are driven by the same Go program.
+PROGRAMS = ("singleflightd-go", "singleflightd-do", "grpc-go-singleflight", "redis-rueidisaside",
+            "redis-setnx", "etcd")
+KEPT_MS = 10000  # as long as the peers keep what they have
 
 # Valgrind needs seconds to begin; one of its rows tells whether it works.
-SLOW_TO_START = ("instructions.do", "instructions.join64")
+SLOW_TO_START = ("instructions.do", "instructions.join64", "instructions.retain")
 
 HIGHER = "higher"
 LOWER = "lower"
@@ -60,17 +66,23 @@ class Shot:
         return self.cannot.get(self.subjects[0])
 
     def results(self):
-        return [self.result(row) for row in self.rows if self.found[self.subjects[0]]]
+        """Without the rows for which there was too little: a p999 needs 10,000 flights."""
+        return [self.result(row) for row in self.rows
+                if summary(self.found[self.subjects[0]], row.field)]
+
+    def rounds(self):
+        """How many there were; None when there were none, or the job has rounds of its own."""
+        return None if self.job.only_once else len(self.found[self.subjects[0]]) or None
 
     def result(self, row):
         ours = summary(self.found[self.subjects[0]], row.field)
         result = {"name": row.name, "title": self.title, "unit": row.unit, "better": row.better,
                   **ours, "ratio": {}, "baselines": {}}
         for subject in self.subjects[1:]:
-            if self.found[subject] and row.field in self.found[subject][0]:
-                result["baselines"][subject] = summary(self.found[subject], row.field)
+            result["baselines"][subject] = summary(self.found[subject], row.field)
         for baseline, field in row.beside.items():
             result["baselines"][baseline] = summary(self.found[self.subjects[0]], field)
+        result["baselines"] = {name: found for name, found in result["baselines"].items() if found}
         for baseline, figures in result["baselines"].items():
             if figures["median"] > 0:
                 result["ratio"][baseline] = round(ours["median"] / figures["median"], 4)
@@ -87,8 +99,8 @@ def spread(found):
 
 
 def summary(found, field):
-    values = [one[field] for one in found]
-    return {"median": statistics.median(values), "min": min(values), "max": max(values),
+    values = [one[field] for one in found if field in one]
+    return values and {"median": statistics.median(values), "min": min(values), "max": max(values),
             "runs": len(values), "values": values}
 
 
@@ -99,7 +111,45 @@ def flow_rows(name, unit="flights/s", field="flights_per_second"):
             Row(f"{name}.p99", "us", LOWER, "p99_us"),
             Row(f"{name}.p999", "us", LOWER, "p999_us"),
             Row(f"{name}.cpu", "server CPU s per million flights", LOWER,
-                "server_cpu_us_per_flight")]
+                "server_cpu_us_per_flight"),
+            Row(f"{name}.client_cpu", "client CPU s per million flights", LOWER,
+                "client_cpu_us_per_flight")]
+
+
+RATES = (("1k", 1000), ("10k", 10000), ("100k", 100000))
+
+
+def program_shots():
+    """What a program gets, through our Go client and through the peers' clients."""
+    def shot(name, title, job, rows=None):
+        return Shot(f"Go programs: {title}", job, rows or flow_rows(f"program.{name}"), PROGRAMS)
+
+    shots = [
+        shot("1", "one caller alone", Flow()),
+        shot("64", "a key each, 64 callers at a time", Flow(flights=64)),
+        shot("join64", "64 callers of each key, 512 callers at a time",
+             Flow(flights=8, per_flight=64),
+             flow_rows("program.join64", "callers/s", "callers_per_second")),
+    ]
+    # Nobody here can keep 100,000 a second; what they can do stands in program.64.
+    for text, rate in RATES[:2]:
+        shots.append(shot(f"rate.{text}", f"a key each, {rate:,} flights begin each second",
+                          Rate(rate=rate)))
+    for followers, text, size in ((1, "100B", 100), (1000, "100B", 100), (10000, "100B", 100),
+                                  (1000, "64KiB", 65536)):
+        shots.append(shot("", f"{text} to {followers:,} who wait",
+                          Fanout(followers=followers, bytes=size),
+                          [Row(f"program.fanout.{followers}x{text}", "ms", LOWER, "median_ms")]))
+        if followers == 10000:
+            shots[-1].slow = ("etcd",)
+    shots.append(shot("", "memory of client and server for each of 10,000 callers that wait",
+                      Waiters(flights=10, per_flight=1000),
+                      [Row("program.waiter.bytes", "bytes", LOWER, "end_to_end_bytes"),
+                       Row("program.waiter.server", "bytes", LOWER, "bytes_per_caller")]))
+    return shots
+
+
+SESSION_SUBJECTS = (OURS, BARE, SESSION_GO)
 
 
 def flow_shots():
@@ -109,18 +159,16 @@ def flow_shots():
             name = f"do.{via}.{flights}"
             callers = "one caller alone" if flights == 1 else f"{flights} callers at a time"
             job = Flow(via=via, flights=flights, connections=1 if flights == 1 else 4)
-            peers = PEERS if via == "tcp" and flights < 512 else ()
-            shots.append(Shot(f"Do over {via}, a key each, {callers}", job, flow_rows(name),
-                              (OURS, BARE) + peers))
+            shots.append(Shot(f"Do over {via}, a key each, {callers}", job, flow_rows(name)))
     for flights in (1, 64, 512):
         job = Flow(over="session", flights=flights, connections=1 if flights == 1 else 4,
                    streams=1 if flights == 1 else 4)
         shots.append(Shot(f"Session, a key each, {flights} at a time",
-                          job, flow_rows(f"session.{flights}")))
+                          job, flow_rows(f"session.{flights}"), SESSION_SUBJECTS))
     shots.append(Shot(
         "Session, a key each, 4 streams, 2,048 callers at a time",
         Flow(over="session", flights=2048, connections=4, streams=4),
-        flow_rows("session.distinct"), (OURS, BARE) + PEERS))
+        flow_rows("session.distinct"), SESSION_SUBJECTS))
     shots.append(Shot(
         "Session over a unix socket, a key each, 4 streams, 2,048 callers at a time",
         Flow(over="session", via="unix", flights=2048, connections=4, streams=4),
@@ -128,11 +176,45 @@ def flow_shots():
     shots.append(Shot(
         "Session, 64 callers of each key, 4 streams, 2,048 callers at a time",
         Flow(over="session", flights=32, per_flight=64, connections=4, streams=4),
-        flow_rows("session.join64", "joins/s", "callers_per_second"), (OURS, BARE) + PEERS))
+        flow_rows("session.join64", "joins/s", "callers_per_second"), SESSION_SUBJECTS))
     shots.append(Shot(
         "Do, 64 callers of each key, 512 callers at a time",
         Flow(flights=8, per_flight=64, connections=4),
-        flow_rows("do.join64", "joins/s", "callers_per_second"), (OURS, BARE) + PEERS))
+        flow_rows("do.join64", "joins/s", "callers_per_second")))
+    for text, rate in RATES:
+        shots.append(Shot(
+            f"Session, a key each, 4 streams, {rate:,} flights begin each second",
+            Rate(over="session", rate=rate, connections=4, streams=4),
+            flow_rows(f"session.rate.{text}"), SESSION_SUBJECTS))
+    return shots
+
+
+def retain_shots():
+    """The outcome is kept for as long as Redis is told to keep it."""
+    def shot(name, title, flights, per_flight=1, unit="flights/s"):
+        job = Flow(over="session", connections=4, streams=4, flights=flights,
+                   per_flight=per_flight, retain_ms=KEPT_MS)
+        field = "flights_per_second" if per_flight == 1 else "callers_per_second"
+        return Shot(f"Session, the outcome kept for 10 s, {title}", job,
+                    flow_rows(f"session.retain.{name}", unit, field), (OURS, REDIS))
+
+    return [
+        shot("64", "a key each, 64 callers at a time", 64),
+        shot("distinct", "a key each, 2,048 callers at a time", 2048),
+        shot("join64", "64 callers of each key, 2,048 callers at a time", 32, 64, "joins/s"),
+    ]
+
+
+def follow_shots():
+    shots = []
+    for over, subjects in (("session", SESSION_SUBJECTS), ("do", (OURS, BARE))):
+        for followers, text in ((1, "one follower"), (63, "63 followers")):
+            name = f"follow.{over}.{followers}"
+            shots.append(Shot(
+                f"{over.capitalize()}: from the leader's finish to the result, {text}",
+                Flow(over=over, per_flight=followers + 1, connections=4, streams=4),
+                [Row(f"{name}.p50", "us", LOWER, "lag_p50_us"),
+                 Row(f"{name}.p99", "us", LOWER, "lag_p99_us")], subjects))
     return shots
 
 
@@ -145,11 +227,9 @@ def fanout_shots():
                     continue  # 10 GB through loopback measure loopback
                 job = Fanout(over=over, followers=followers, bytes=size, connections=4,
                              streams=16)
-                peers = PEERS if over == "do" and (size == 100 or followers == 1000) else ()
                 shots.append(Shot(
                     f"{over.capitalize()}: {text} to {followers:,} followers", job,
-                    [Row(f"fanout.{over}.{followers}x{text}", "ms", LOWER, "median_ms")],
-                    (OURS, BARE) + peers, slow=("etcd",) if followers > 100 else ()))
+                    [Row(f"fanout.{over}.{followers}x{text}", "ms", LOWER, "median_ms")]))
         shots.append(Shot(
             f"{over.capitalize()}: memory that 1 MiB to 1,000 followers takes beside the waiters",
             Fanout(over=over, followers=1000, bytes=1 << 20, connections=4, streams=16, once=True),
@@ -162,13 +242,17 @@ def waiter_shots():
     return [
         Shot("Memory of the server for each of 10,000 callers that wait, Do",
              Waiters(flights=10, per_flight=1000, connections=4),
-             [Row("waiter.do.bytes", *memory)], (OURS, BARE, "grpc-go-singleflight")),
+             [Row("waiter.do.bytes", *memory)]),
         Shot("Memory of the server for each of 100,000 callers that wait, Do",
              Waiters(flights=100, per_flight=1000, connections=4),
              [Row("waiter.do.100k.bytes", *memory)]),
         Shot("Memory of the server for each of 1,000,000 callers that wait, Session",
              Waiters(over="session", flights=1000, per_flight=1000, connections=16, streams=16),
              [Row("waiter.session.bytes", *memory)]),
+        Shot("Memory of libsingleflight and of the server for each of 100,000 callers that wait",
+             ClientWaiters(flights=100, per_flight=1000),
+             [Row("waiter.client.bytes", "bytes", LOWER, "end_to_end_bytes",
+                  {"client": "client_bytes_per_caller", "server": "bytes_per_caller"})], (OURS,)),
     ]
 
 
@@ -181,11 +265,11 @@ def beside_shots():
     return [
         Shot("p99 of small flights while a Do flight's 10,000 followers get 100 B",
              Beside(large=Fanout(followers=10000, connections=4), seconds_min=4, **small),
-             rows("beside.fanout.do.p99")),
+             rows("beside.fanout.do.p99"), (OURS,)),
         Shot("p99 of small flights while a Session flight's 10,000 followers get 100 B",
              Beside(large=Fanout(over="session", followers=10000, connections=4, streams=16),
                     **small),
-             rows("beside.fanout.session.p99")),
+             rows("beside.fanout.session.p99"), (OURS,)),
         Shot("p99 of small flights while 64 MiB pass to 4 followers",
              Beside(large=Fanout(followers=4, bytes=64 << 20, connections=1), **small),
              rows("beside.large.p99"), (OURS,)),
@@ -251,9 +335,9 @@ def client_shots():
 
 
 def instruction_shots():
-    def shot(name, title, job):
+    def shot(name, title, job, subjects=(OURS, BARE)):
         row = Row(f"instructions.{name}", "instructions per flight", LOWER, "instructions")
-        return Shot(f"Instructions in the server, {title}", job, [row])
+        return Shot(f"Instructions in the server, {title}", job, [row], subjects)
 
     session = {"over": "session", "connections": 4, "streams": 4}
     return [
@@ -262,12 +346,15 @@ def instruction_shots():
              Instructions(flights=2048, counts=(10000, 40000), **session)),
         shot("join64", "Session, 64 callers of each key, 2,048 callers at a time",
              Instructions(flights=32, per_flight=64, counts=(400, 1600), **session)),
+        shot("retain", "Session, a key each, 2,048 callers at a time, the outcome kept for 10 s",
+             Instructions(flights=2048, counts=(10000, 40000), retain_ms=KEPT_MS, **session),
+             (OURS,)),
     ]
 
 
 def select(names, smoke):
     """The shots with a row whose name begins with one of `names`; all without names."""
-    shots = (flow_shots() + fanout_shots() + waiter_shots() + beside_shots() + core_shots() +
+    shots = (program_shots() + flow_shots() + retain_shots() + follow_shots() + fanout_shots() + waiter_shots() + beside_shots() + core_shots() +
              pump_shots() + client_shots() + instruction_shots())
 
     def is_named(row):

@@ -95,7 +95,8 @@ def free_port():
 class Subject:
     """Somebody who does jobs. `open` gives a server for one job."""
 
-    is_peer = False
+    is_peer = False  # driven by the Go program
+    load_flags = ()  # more of them for bench_load
 
     def __init__(self, lab, name):
         self.lab = lab
@@ -122,10 +123,9 @@ class Native(Subject):
 
 
 class Peer(Subject):
-    """What people use instead, driven by the Go program."""
+    """What a program gets, driven by the Go program."""
 
     is_peer = True
-    callers_max = 1 << 20
 
     def open(self):
         raise NotImplementedError
@@ -134,6 +134,22 @@ class Peer(Subject):
 class GrpcGo(Peer):
     def open(self):
         return Server([self.lab.peers, "serve"], self.lab.log(self.name)).read_addresses(1)
+
+
+class Ours(Peer):
+    """singleflightd for the Go program: by our Go client, or by Do without one."""
+
+    def open(self):
+        arguments = [self.lab.daemon, "--listen", "127.0.0.1:0", "--log-level", "error"]
+        return Server(arguments, self.lab.log(self.name)).read_addresses(1)
+
+
+class GrpcGoSession(Subject):
+    """The messages of Session behind grpc-go, driven by bench_load as the bare server is."""
+
+    def open(self):
+        return Server([self.lab.peers, "serve-session"],
+                      self.lab.log(self.name)).read_addresses(1)
 
 
 class Shared:
@@ -172,9 +188,17 @@ class SharedPeer(Peer):
         return self.shared
 
 
-class EtcdPeer(SharedPeer):
-    # More at a time only wait for one another: after a second, none of 2,048 has had its turn.
-    callers_max = 64
+class RedisPipelined(Subject):
+    """Redis, driven by bench_load too: its commands are written by hand, as ours are."""
+
+    load_flags = ("--redis",)
+
+    def __init__(self, lab, name, shared):
+        super().__init__(lab, name)
+        self.shared = shared
+
+    def open(self):
+        return self.shared
 
 
 def start_redis(lab):
@@ -219,7 +243,7 @@ class Lab:
         for pumps in (1, 2):
             self.add(Native(self, f"pumps-{pumps}",
                             self.daemon_arguments() + ["--pumps", str(pumps)]))
-        if not self.options.without_peers and not self.options.smoke:
+        if not self.options.without_peers:
             self.add_peers()
         return self
 
@@ -241,12 +265,19 @@ class Lab:
         redis = Shared(lambda: start_redis(self))
         etcd = Shared(lambda: start_etcd(self))
         self.shared = [redis, etcd]
+        if shutil.which("redis-server") is not None:
+            self.add(RedisPipelined(self, "redis-pipelined", redis))
+        else:
+            self.missing["redis-pipelined"] = "there is no redis-server on this machine"
         problem = self.build_peers()
         for name, program, make in (
+                ("singleflightd-go", None, lambda name: Ours(self, name)),
+                ("singleflightd-do", None, lambda name: Ours(self, name)),
+                ("grpc-go-session", None, lambda name: GrpcGoSession(self, name)),
                 ("grpc-go-singleflight", None, lambda name: GrpcGo(self, name)),
                 ("redis-rueidisaside", "redis-server", lambda name: SharedPeer(self, name, redis)),
                 ("redis-setnx", "redis-server", lambda name: SharedPeer(self, name, redis)),
-                ("etcd", "etcd", lambda name: EtcdPeer(self, name, etcd))):
+                ("etcd", "etcd", lambda name: SharedPeer(self, name, etcd))):
             if problem is not None:
                 self.missing[name] = problem
             elif program is not None and shutil.which(program) is None:
