@@ -14,14 +14,15 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 // So many new RPCs of one method can be taken from gRPC by one pump before the first of them is
 // handled; more wait inside gRPC. Each costs: Debian's libgrpc looks for every completion's tag
 // among all that are outstanding on its queue, so there are many only where RPCs come in crowds.
-#define REQUESTS_OF_CROWDED 24 // methods that read first
-#define REQUESTS_OF_OTHERS 4
+#define REQUESTS_OF_CROWDED 24
+#define REQUESTS_OF_OTHERS 2
 
 // How long the connections get to be closed once no RPC is open: first in good order, then not.
 #define FAREWELL_MS 1000
@@ -56,11 +57,14 @@ struct sfl_rpc_server {
     struct request *requests;
     size_t request_count;
 
+    // Open RPCs and standing requests. The latter stand until the shutdown, so it falls to zero
+    // once, and the lock is not taken before that.
+    atomic_size_t open;
+
     // Guards what follows; never held while anything is called.
     pthread_mutex_t lock;
-    pthread_cond_t changed; // a count fell to zero, or the shutdown is done
-    size_t requests_open;
-    size_t streams_open;
+    pthread_cond_t changed;
+    bool is_open;     // `open` has not fallen to zero
     bool is_shutdown; // as gRPC tells it: the connections are closed
 
     size_t method_count;
@@ -69,13 +73,20 @@ struct sfl_rpc_server {
 
 // --- the end of one RPC ---
 
+// One RPC or standing request less. After the last one the server may be gone.
+static void drop_open(struct sfl_rpc_server *server)
+{
+    if (atomic_fetch_sub_explicit(&server->open, 1, memory_order_acq_rel) > 1)
+        return;
+    pthread_mutex_lock(&server->lock);
+    server->is_open = false;
+    pthread_cond_broadcast(&server->changed);
+    pthread_mutex_unlock(&server->lock);
+}
+
 static void on_stream_over(void *owner)
 {
-    struct sfl_rpc_server *server = owner;
-    pthread_mutex_lock(&server->lock);
-    if (--server->streams_open == 0)
-        pthread_cond_broadcast(&server->changed);
-    pthread_mutex_unlock(&server->lock);
+    drop_open(owner);
 }
 
 static const struct sfl_stream_owner owner_calls = {.on_over = on_stream_over};
@@ -137,10 +148,7 @@ static void leave(struct request *request)
     grpc_metadata_array_destroy(&request->metadata);
     if (!is_known(request))
         grpc_call_details_destroy(&request->details);
-    pthread_mutex_lock(&server->lock);
-    if (--server->requests_open == 0)
-        pthread_cond_broadcast(&server->changed);
-    pthread_mutex_unlock(&server->lock);
+    drop_open(server);
 }
 
 static void serve(struct sfl_rpc_server *server, const struct method_row *row, grpc_call *call,
@@ -176,10 +184,7 @@ static void on_request(struct sfl_operation *operation, bool ok)
         leave(request);
         return;
     }
-    pthread_mutex_lock(&server->lock);
-    server->streams_open++;
-    pthread_mutex_unlock(&server->lock);
-
+    atomic_fetch_add_explicit(&server->open, 1, memory_order_relaxed);
     const struct method_row *row = request->row;
     grpc_call *call = request->call;
     grpc_byte_buffer *first = request->first;
@@ -242,7 +247,7 @@ static bool register_methods(struct sfl_rpc_server *server)
 
 static size_t requests_of(const struct method_row *row)
 {
-    return row->method.reads_first ? REQUESTS_OF_CROWDED : REQUESTS_OF_OTHERS;
+    return row->method.comes_in_crowds ? REQUESTS_OF_CROWDED : REQUESTS_OF_OTHERS;
 }
 
 static void init_requests(struct sfl_rpc_server *server, struct sfl_pump *pump,
@@ -377,8 +382,9 @@ enum sfl_status sfl_rpc_server_listen_unix(struct sfl_rpc_server *server, const 
 void sfl_rpc_server_start(struct sfl_rpc_server *server)
 {
     pthread_mutex_lock(&server->lock);
-    server->requests_open = server->request_count;
+    server->is_open = true;
     pthread_mutex_unlock(&server->lock);
+    atomic_store(&server->open, server->request_count);
     grpc_server_start(server->server);
     for (size_t i = 0; i < server->request_count; i++)
         take_up(&server->requests[i]);
@@ -387,7 +393,7 @@ void sfl_rpc_server_start(struct sfl_rpc_server *server)
 // No RPC is open and none can come: every standing request was handed back.
 static bool has_no_rpc(const struct sfl_rpc_server *server)
 {
-    return server->requests_open == 0 && server->streams_open == 0;
+    return !server->is_open;
 }
 
 // The connections are closed, too.

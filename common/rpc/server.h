@@ -25,6 +25,7 @@ struct sfl_method {
     // gRPC reads the first message before it reports the call: one trip less (GRPC_CORE.md). Then
     // on_message is called for it right after on_call has accepted the stream.
     bool reads_first;
+    bool comes_in_crowds; // many RPCs at the same moment are nothing unusual
     // A new RPC, on its pump thread. The callee fills in where its events go and what context they
     // get, and owns one reference to the stream from now on. It cannot fail: to refuse, it sets its
     // events and calls sfl_stream_finish.

@@ -26,16 +26,16 @@ const struct sfl_engine_sink *const sfl_transport_sink = &sink;
 
 // `reads_first` where nothing happens before the first message.
 static const struct sfl_method methods[] = {
-    {"/singleflight.v1.SingleFlight/Do", true, sfl_do_on_call, NULL},
-    {"/singleflight.v1.SingleFlight/Session", false, sfl_session_on_call, NULL},
-    {"/singleflight.v1.SingleFlight/Forget", true, sfl_forget_on_call, NULL},
-    {"/singleflight.v1.Admin/ListFlights", true, sfl_list_flights_on_call, NULL},
-    {"/singleflight.v1.Admin/GetStats", true, sfl_get_stats_on_call, NULL},
-    {"/grpc.health.v1.Health/Check", true, sfl_health_check_on_call, NULL},
-    {"/grpc.health.v1.Health/Watch", true, sfl_health_watch_on_call, NULL},
-    {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", false, sfl_reflection_on_call,
-     NULL},
-    {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", false,
+    {"/singleflight.v1.SingleFlight/Do", true, true, sfl_do_on_call, NULL},
+    {"/singleflight.v1.SingleFlight/Session", false, false, sfl_session_on_call, NULL},
+    {"/singleflight.v1.SingleFlight/Forget", true, false, sfl_forget_on_call, NULL},
+    {"/singleflight.v1.Admin/ListFlights", true, false, sfl_list_flights_on_call, NULL},
+    {"/singleflight.v1.Admin/GetStats", true, false, sfl_get_stats_on_call, NULL},
+    {"/grpc.health.v1.Health/Check", true, false, sfl_health_check_on_call, NULL},
+    {"/grpc.health.v1.Health/Watch", true, false, sfl_health_watch_on_call, NULL},
+    {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", false, false,
+     sfl_reflection_on_call, NULL},
+    {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", false, false,
      sfl_reflection_on_call, NULL},
 };
 static_assert(sizeof(methods) / sizeof(methods[0]) == SFL_TRANSPORT_METHODS, "as the header says");
