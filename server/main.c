@@ -51,6 +51,7 @@ struct daemon {
     uv_timer_t drain_poll;
     uv_signal_t sigterm;
     uv_signal_t sigint;
+    uv_signal_t sighup;
     uint64_t drain_until_ms; // 0: not draining
 };
 
@@ -150,6 +151,13 @@ static void on_signal(uv_signal_t *handle, int number)
     uv_timer_start(&daemon->drain_poll, on_drain_poll, 0, DRAIN_POLL_MS);
 }
 
+// Unheard, it would end the process without a drain.
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    (void)handle;
+    sfl_log(SFL_LOG_INFO, "nothing_to_reload", SFL_I64("signal", number));
+}
+
 // libuv fails here only for want of file descriptors or memory.
 static bool open_loop(struct daemon *daemon)
 {
@@ -161,6 +169,8 @@ static bool open_loop(struct daemon *daemon)
                    uv_timer_init(&daemon->loop, &daemon->drain_poll) == 0 &&
                    uv_signal_init(&daemon->loop, &daemon->sigterm) == 0 &&
                    uv_signal_init(&daemon->loop, &daemon->sigint) == 0 &&
+                   uv_signal_init(&daemon->loop, &daemon->sighup) == 0 &&
+                   uv_signal_start(&daemon->sighup, on_hangup, SIGHUP) == 0 &&
                    uv_signal_start(&daemon->sigterm, on_signal, SIGTERM) == 0 &&
                    uv_signal_start(&daemon->sigint, on_signal, SIGINT) == 0;
     daemon->earlier_tick.data = daemon;

@@ -18,15 +18,22 @@
 #define VALUE_BYTES_MAX 1024
 #define CUT_MARK "..."
 
-// Events of the program are known when it is compiled; should there be more than these, the last
-// slot counts all that found no slot of their own.
+// Events of the program are known when it is compiled, and so are the places of a library; should
+// there be more than these, the last slot counts all that found no slot of their own.
 #define EVENT_SLOTS 128
 
 #define WINDOW_MS 1000
 
-// How often one event was logged within the second that began at window_ms.
+// What repeats are counted by.
+struct subject {
+    const char *event; // NULL: none
+    const char *file;  // of a library's line; NULL for one of ours
+    int line;
+};
+
+// How often it was logged within the second that began at window_ms.
 struct event_slot {
-    const char *event; // NULL: free
+    struct subject subject;
     uint64_t window_ms;
     uint32_t written;
     uint64_t suppressed;
@@ -321,21 +328,32 @@ static void format_and_write(enum sfl_log_level level, const struct sfl_log_fiel
 
 // ---- Repeats
 
+static bool is_same_text(const char *one, const char *other)
+{
+    return one == other || (one != NULL && other != NULL && strcmp(one, other) == 0);
+}
+
+static bool is_same(const struct subject *one, const struct subject *other)
+{
+    return one->line == other->line && is_same_text(one->event, other->event) &&
+           is_same_text(one->file, other->file);
+}
+
 // The slot of an event; under the lock.
-static struct event_slot *find_slot(const char *event, uint64_t now_ms)
+static struct event_slot *find_slot(const struct subject *subject, uint64_t now_ms)
 {
     size_t i = 0;
     for (; i < EVENT_SLOTS - 1; i++) {
         struct event_slot *slot = &logger.slots[i];
-        if (slot->event != NULL && slot->event != event && strcmp(slot->event, event) != 0)
+        if (slot->subject.event != NULL && !is_same(&slot->subject, subject))
             continue;
-        if (slot->event == NULL)
-            *slot = (struct event_slot){.event = event, .window_ms = now_ms};
+        if (slot->subject.event == NULL)
+            *slot = (struct event_slot){.subject = *subject, .window_ms = now_ms};
         return slot;
     }
     struct event_slot *last = &logger.slots[i];
-    if (last->event == NULL)
-        *last = (struct event_slot){.event = "others", .window_ms = now_ms};
+    if (last->subject.event == NULL)
+        *last = (struct event_slot){.subject.event = "others", .window_ms = now_ms};
     return last;
 }
 
@@ -345,12 +363,12 @@ static bool window_is_over(const struct event_slot *slot, uint64_t now_ms)
 }
 
 // Whether this line goes out; counts it either way.
-static bool admit(enum sfl_log_level level, const char *event, uint64_t now_ms)
+static bool admit(enum sfl_log_level level, const struct subject *subject, uint64_t now_ms)
 {
     if (logger.options.repeats_per_second == 0)
         return true;
     pthread_mutex_lock(&logger.lock);
-    struct event_slot *slot = find_slot(event, now_ms);
+    struct event_slot *slot = find_slot(subject, now_ms);
     if (window_is_over(slot, now_ms) && slot->suppressed == 0) {
         slot->window_ms = now_ms;
         slot->written = 0;
@@ -395,19 +413,42 @@ void sfl_log_flush(bool everything)
     while (take_suppressed(now_ms, everything, &at, &taken)) {
         const struct sfl_log_field fields[] = {
             {.name = "log_suppressed", .kind = SFL_LOG_EVENT},
-            sfl_log_str("of", taken.event),
+            sfl_log_str("of", taken.subject.event),
             sfl_log_u64("lines", taken.suppressed),
+            sfl_log_str("file", taken.subject.file),
+            sfl_log_i64("line", taken.subject.line),
         };
-        format_and_write(taken.level, fields, sizeof(fields) / sizeof(fields[0]));
+        size_t count = sizeof(fields) / sizeof(fields[0]);
+        format_and_write(taken.level, fields, taken.subject.file == NULL ? count - 2 : count);
     }
+}
+
+static void write_repeatable(enum sfl_log_level level, const struct subject *subject,
+                             const struct sfl_log_field *fields, size_t count)
+{
+    if (!sfl_log_is_on(level))
+        return;
+    sfl_log_flush(false);
+    if (admit(level, subject, logger.options.now_ms()))
+        format_and_write(level, fields, count);
 }
 
 void sfl_log_write(enum sfl_log_level level, const struct sfl_log_field *fields, size_t count)
 {
     assert(count > 0 && fields[0].kind == SFL_LOG_EVENT);
-    if (!sfl_log_is_on(level))
-        return;
-    sfl_log_flush(false);
-    if (admit(level, fields[0].name, logger.options.now_ms()))
-        format_and_write(level, fields, count);
+    const struct subject subject = {.event = fields[0].name};
+    write_repeatable(level, &subject, fields, count);
+}
+
+void sfl_log_foreign(enum sfl_log_level level, const char *event, const char *file, int line,
+                     struct sfl_span text)
+{
+    const struct subject subject = {.event = event, .file = file, .line = line};
+    const struct sfl_log_field fields[] = {
+        {.name = event, .kind = SFL_LOG_EVENT},
+        sfl_log_str("file", file),
+        sfl_log_i64("line", line),
+        sfl_log_span("text", text),
+    };
+    write_repeatable(level, &subject, fields, sizeof(fields) / sizeof(fields[0]));
 }

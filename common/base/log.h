@@ -84,6 +84,11 @@ void sfl_log_write(enum sfl_log_level level, const struct sfl_log_field *fields,
 // now and then. Any thread.
 void sfl_log_flush(bool everything);
 
+// A line that a library wrote, with the place in the library's source (`file` is static). Repeats
+// are bounded for each place by itself, so that one that is noisy hides no other. As sfl_log_write.
+void sfl_log_foreign(enum sfl_log_level level, const char *event, const char *file, int line,
+                     struct sfl_span text);
+
 // sfl_log(level, "event_name", field...): the fields are worked out only when the level is on.
 // The event's name is a string literal.
 #define sfl_log(level, event, ...)                                                                 \

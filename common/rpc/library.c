@@ -11,7 +11,7 @@
 
 static void write_line(enum sfl_log_level level, const char *file, int line, struct sfl_span text)
 {
-    sfl_log(level, "grpc", SFL_STR("file", file), SFL_I64("line", line), SFL_SPAN("text", text));
+    sfl_log_foreign(level, "grpc", file, line, text);
 }
 
 #ifdef SFL_GRPC_IS_BUNDLED

@@ -3,6 +3,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -212,6 +213,16 @@ def test_tokens_grow_over_a_kill():
         net = over(second, second.address)
         assert net.key_is_free(group="g").token > before
         net.close()
+
+
+def test_a_hangup_ends_nothing(private):
+    """There is nothing to reload, and it says so."""
+    net = private()
+    leader = net.lead()
+    net.daemon.signal(signal.SIGHUP)
+    until(lambda: "event=nothing_to_reload" in net.daemon.log(), "it says what it did")
+    leader.finish(b"v")
+    assert leader.delivery().led
 
 
 def test_callers_of_a_killed_daemon_see_unavailable():

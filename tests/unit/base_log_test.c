@@ -326,6 +326,24 @@ static void a_full_pipe_loses_the_line_and_nothing_else(void **state)
 
 #define WITH_PIPE(test) cmocka_unit_test_setup_teardown(test, open_pipe, close_pipe)
 
+static void lines_of_a_library_are_bounded_for_each_place(void **state)
+{
+    (void)state;
+    const struct sfl_span text = sfl_span_of_text("bad\n{\"level\":\"error\"}");
+    configure(SFL_LOG_INFO, SFL_LOG_LOGFMT, 2);
+    for (unsigned i = 0; i < 10; i++)
+        sfl_log_foreign(SFL_LOG_INFO, "grpc", "filter.cc", 10, text);
+    sfl_log_foreign(SFL_LOG_INFO, "grpc", "filter.cc", 11, sfl_span_of_text("other"));
+    sfl_log(SFL_LOG_INFO, "grpc");
+    const char *lines = logged();
+    assert_int_equal(count_of(lines, "\n"), 4);
+    assert_int_equal(count_of(lines, LOGFMT_HEAD "grpc file=filter.cc line=10 text=\"bad\\n{"), 2);
+    assert_int_equal(count_of(lines, LOGFMT_HEAD "grpc file=filter.cc line=11 text=other\n"), 1);
+    sfl_log_flush(true);
+    assert_string_equal(logged(),
+                        LOGFMT_HEAD "log_suppressed of=grpc lines=8 file=filter.cc line=10\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +358,7 @@ int main(void)
         WITH_PIPE(repeats_are_limited_and_their_number_is_told),
         WITH_PIPE(a_flush_tells_what_a_quiet_program_would_keep),
         WITH_PIPE(more_events_than_slots_share_the_last_one),
+        WITH_PIPE(lines_of_a_library_are_bounded_for_each_place),
         WITH_PIPE(lines_of_several_threads_stay_whole_and_in_order),
         WITH_PIPE(a_full_pipe_loses_the_line_and_nothing_else),
     };
