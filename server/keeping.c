@@ -23,9 +23,9 @@ static bool await(void *context, void (*on_kept)(void *argument), void *argument
 
 const struct sfl_engine_keeper sfl_keeping = {retain, drop, await};
 
-uint64_t sfl_keeping_next_token(void *context)
+uint64_t sfl_keeping_take_tokens(void *context, uint64_t count)
 {
-    return sfl_store_next_token(context);
+    return sfl_store_take_tokens(context, count);
 }
 
 static bool restore(void *context, const struct sfl_stored *stored)

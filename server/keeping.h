@@ -10,7 +10,7 @@
 extern const struct sfl_engine_keeper sfl_keeping;
 
 // The token source of a standalone coordinator; `context` is the store.
-uint64_t sfl_keeping_next_token(void *context);
+uint64_t sfl_keeping_take_tokens(void *context, uint64_t count);
 
 // Puts everything that the store has into the engine, before it serves. Returns how many outcomes
 // that were in `count_out`.

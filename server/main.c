@@ -233,10 +233,14 @@ static bool load_store(struct daemon *daemon)
 
 static bool create_coordinator(struct daemon *daemon)
 {
-    // Without a data file tokens start from the wall clock, so that they grow over a restart.
-    uint64_t (*next_token)(void *) = daemon->store == NULL ? NULL : sfl_keeping_next_token;
-    return sfl_standalone_create(sfl_clock_wall_us(), next_token, daemon->store,
-                                 &daemon->coordinator) == SFL_OK;
+    const struct sfl_standalone_options options = {
+        .lanes = daemon->settings.shards,
+        // Without a data file tokens start from the wall clock, so that they grow over a restart.
+        .first_token = sfl_clock_wall_us(),
+        .take_tokens = daemon->store == NULL ? NULL : sfl_keeping_take_tokens,
+        .context = daemon->store,
+    };
+    return sfl_standalone_create(&options, &daemon->coordinator) == SFL_OK;
 }
 
 // Before gRPC opens a socket.

@@ -16,6 +16,7 @@ struct sfl_home_question {
     struct sfl_span group; // borrowed for the call
     struct sfl_span key;   // borrowed for the call
     void *ticket;          // given back with a late answer
+    unsigned lane;         // the shard: a key always comes by the same one, under its lock
 };
 
 struct sfl_home_answer {
@@ -42,10 +43,18 @@ struct sfl_coordinator {
     void *context; // of on_answer; both are set before the first question
 };
 
-// Flights live in this process. Tokens are counted from `first_token` (exclusive), or, when
-// `next_token` is not NULL, it is asked for each; 0 from it means that there is none to be had.
-enum sfl_status sfl_standalone_create(uint64_t first_token, uint64_t (*next_token)(void *context),
-                                      void *context,
+struct sfl_standalone_options {
+    unsigned lanes;       // questions come by lanes below this: as many as there are shards
+    uint64_t first_token; // tokens are counted from here (exclusive), unless take_tokens is asked
+    // NULL, or gives the first of `count` tokens side by side, which nobody else is given; 0: there
+    // are none to be had. Each call's are greater than all before. Any thread, under a shard's
+    // lock: must not block.
+    uint64_t (*take_tokens)(void *context, uint64_t count);
+    void *context;
+};
+
+// Flights live in this process.
+enum sfl_status sfl_standalone_create(const struct sfl_standalone_options *options,
                                       struct sfl_coordinator **coordinator_out) SFL_MUST_USE;
 
 #endif

@@ -36,7 +36,7 @@ enum sfl_reason sfl_caller_attach(struct sfl_step *step, struct sfl_caller *call
                                   struct sfl_flight *flight, const struct sfl_join *join)
 {
     struct sfl_table *table = step->table;
-    if (!sfl_usage_take(&table->usage->callers, 1, table->limits->callers_max))
+    if (!sfl_share_take(&table->shares.callers, 1, table->limits->callers_max))
         return SFL_REASON_CALLERS_LIMIT;
     if (join->name.size > 0)
         caller->name = sfl_bytes_copy(table->allocator, join->name);
@@ -45,7 +45,7 @@ enum sfl_reason sfl_caller_attach(struct sfl_step *step, struct sfl_caller *call
     if ((join->name.size > 0 && caller->name == NULL) ||
         (join->audience && caller->audience == NULL)) {
         free_belongings(table, caller);
-        sfl_usage_give(&table->usage->callers, 1);
+        sfl_share_give(&table->shares.callers, 1);
         return SFL_REASON_NO_MEMORY;
     }
     caller->flight = flight;
@@ -75,7 +75,7 @@ void sfl_caller_detach(struct sfl_table *table, struct sfl_caller *caller)
     sfl_deadline_disarm(&table->deadlines, &caller->deadline);
     free_belongings(table, caller);
     caller->flight = NULL;
-    sfl_usage_give(&table->usage->callers, 1);
+    sfl_share_give(&table->shares.callers, 1);
     SFL_COUNT(table, flight->group, callers_now, -1);
 }
 

@@ -9,10 +9,10 @@ void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *opt
     *table = (struct sfl_table){
         .allocator = options->allocator,
         .limits = options->limits,
-        .usage = options->usage,
         .hash_seed = options->hash_seed,
         .now_ms = options->now_ms,
     };
+    sfl_shares_init(&table->shares, options->usage);
     sfl_index_init(&table->flights, options->allocator);
     sfl_index_init(&table->groups, options->allocator);
     sfl_list_init(&table->settled);
@@ -28,14 +28,15 @@ void sfl_table_deinit(struct sfl_table *table)
         struct sfl_flight *flight = sfl_index_at(&table->flights, i);
         if (flight == NULL)
             continue;
-        sfl_usage_give(&table->usage->retained, 1);
-        sfl_usage_give(&table->usage->retained_bytes, sfl_outcome_held_bytes(flight->outcome));
+        sfl_share_give(&table->shares.retained, 1);
+        sfl_share_give(&table->shares.retained_bytes, sfl_outcome_held_bytes(flight->outcome));
         sfl_list_append(&table->dead, &flight->in_list);
     }
     sfl_table_collect(table);
     sfl_pages_deinit(&table->pages);
     sfl_index_deinit(&table->flights);
     sfl_table_free_groups(table);
+    sfl_shares_deinit(&table->shares);
 }
 
 struct sfl_flight *sfl_table_find(const struct sfl_table *table, enum sfl_flight_place place,

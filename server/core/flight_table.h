@@ -19,7 +19,7 @@ enum { SFL_GROUPS_MAX = 10000 }; // groups with counters of their own, per table
 struct sfl_table_options {
     const struct sfl_allocator *allocator; // borrowed; its values may be freed on any thread
     const struct sfl_limits *limits;       // borrowed
-    struct sfl_usage *usage;               // borrowed; shared by all tables of the process
+    struct sfl_usage *usage;               // borrowed; all tables of the process have shares of it
     uint64_t now_ms;
     uint64_t hash_seed; // a secret for the hashes of group names
 };
@@ -27,7 +27,7 @@ struct sfl_table_options {
 struct sfl_table {
     const struct sfl_allocator *allocator;
     const struct sfl_limits *limits;
-    struct sfl_usage *usage;
+    struct sfl_shares shares;
     struct sfl_index flights; // by group and key; all that run or are retained
     struct sfl_index groups;
     struct sfl_group *last_group; // that was asked for; NULL at first

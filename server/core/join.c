@@ -46,7 +46,7 @@ static enum sfl_reason open_flight(struct sfl_step *step, struct sfl_caller *cal
                                    struct sfl_flight **flight_out)
 {
     struct sfl_table *table = step->table;
-    if (!sfl_usage_take(&table->usage->flights, 1, table->limits->flights_max))
+    if (!sfl_share_take(&table->shares.flights, 1, table->limits->flights_max))
         return SFL_REASON_FLIGHTS_LIMIT;
     enum sfl_reason reason = SFL_REASON_NO_MEMORY;
     struct sfl_flight *flight = NULL;
@@ -59,7 +59,7 @@ static enum sfl_reason open_flight(struct sfl_step *step, struct sfl_caller *cal
             flight->state = SFL_FLIGHT_SETTLED;
             sfl_flight_bury_if_done(table, flight);
         }
-        sfl_usage_give(&table->usage->flights, 1);
+        sfl_share_give(&table->shares.flights, 1);
         return reason;
     }
     *flight_out = flight;

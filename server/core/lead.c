@@ -239,7 +239,8 @@ static enum sfl_reason append(struct sfl_table *table, struct sfl_flight *flight
         return SFL_REASON_NONE;
     if (flight->value != NULL)
         return sfl_value_append(flight->value, table->limits, bytes);
-    return sfl_value_create(table->allocator, table->usage, table->limits, bytes, &flight->value);
+    return sfl_value_create(table->allocator, &table->shares.held_bytes, table->limits, bytes,
+                            &flight->value);
 }
 
 void sfl_step_chunk(struct sfl_step *step, const struct sfl_event *event)
@@ -302,8 +303,8 @@ static enum sfl_reason create_outcome(struct sfl_table *table, struct sfl_flight
     if (reason != SFL_REASON_NONE)
         return reason;
     struct sfl_outcome *outcome = NULL;
-    reason = sfl_outcome_create(table->allocator, table->usage, table->limits, flight->value,
-                                finish->texts, &outcome);
+    reason = sfl_outcome_create(table->allocator, &table->shares.held_bytes, table->limits,
+                                flight->value, finish->texts, &outcome);
     if (reason != SFL_REASON_NONE)
         return reason;
     outcome->kind = (enum sfl_outcome_kind)finish->kind;

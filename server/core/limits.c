@@ -3,7 +3,9 @@
 
 #include "core/caller.h"
 
-#include <assert.h>
+// What a table draws at once. So many flights or callers, or bytes of small values, come between
+// two visits to the budget that all tables share.
+enum { COUNT_ADVANCE = 64, BYTES_ADVANCE = 256 * 1024 };
 
 const struct sfl_limits sfl_limits_default = {
     .value_bytes_max = UINT64_C(64) << 20,
@@ -20,24 +22,40 @@ const struct sfl_limits sfl_limits_default = {
     .run_limit_ms_max = UINT64_C(24) * 3600 * 1000,
 };
 
-bool sfl_usage_take(_Atomic uint64_t *used, uint64_t amount, uint64_t max)
+void sfl_usage_init(struct sfl_usage *usage)
 {
-    if (amount == 0)
-        return true; // most outcomes have no texts, and a counter that all threads share is dear
-    uint64_t before = atomic_fetch_add_explicit(used, amount, memory_order_relaxed);
-    if (amount <= max && before <= max - amount)
-        return true;
-    sfl_usage_give(used, amount);
-    return false;
+    sfl_budget_init(&usage->flights, COUNT_ADVANCE);
+    sfl_budget_init(&usage->callers, COUNT_ADVANCE);
+    sfl_budget_init(&usage->retained, COUNT_ADVANCE);
+    sfl_budget_init(&usage->held_bytes, BYTES_ADVANCE);
+    sfl_budget_init(&usage->retained_bytes, BYTES_ADVANCE);
 }
 
-void sfl_usage_give(_Atomic uint64_t *used, uint64_t amount)
+void sfl_usage_deinit(struct sfl_usage *usage)
 {
-    if (amount == 0)
-        return;
-    uint64_t before = atomic_fetch_sub_explicit(used, amount, memory_order_relaxed);
-    assert(before >= amount);
-    (void)before;
+    sfl_budget_deinit(&usage->flights);
+    sfl_budget_deinit(&usage->callers);
+    sfl_budget_deinit(&usage->retained);
+    sfl_budget_deinit(&usage->held_bytes);
+    sfl_budget_deinit(&usage->retained_bytes);
+}
+
+void sfl_shares_init(struct sfl_shares *shares, struct sfl_usage *usage)
+{
+    sfl_share_init(&shares->flights, &usage->flights);
+    sfl_share_init(&shares->callers, &usage->callers);
+    sfl_share_init(&shares->retained, &usage->retained);
+    sfl_share_init(&shares->held_bytes, &usage->held_bytes);
+    sfl_share_init(&shares->retained_bytes, &usage->retained_bytes);
+}
+
+void sfl_shares_deinit(struct sfl_shares *shares)
+{
+    sfl_share_deinit(&shares->flights);
+    sfl_share_deinit(&shares->callers);
+    sfl_share_deinit(&shares->retained);
+    sfl_share_deinit(&shares->held_bytes);
+    sfl_share_deinit(&shares->retained_bytes);
 }
 
 // By byte.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the core may use, and what it uses. All tables of a process share one of each.
+// What the core may use, and what it uses.
 #ifndef SFL_CORE_LIMITS_H
 #define SFL_CORE_LIMITS_H
 
+#include "base/budget.h"
 #include "core/reason.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,20 +35,31 @@ struct sfl_limits {
 // The contract's defaults (section 5).
 extern const struct sfl_limits sfl_limits_default;
 
-// What is in use. Any thread may take and give.
+// What all tables of a process use together.
 struct sfl_usage {
-    _Atomic uint64_t flights;
-    _Atomic uint64_t callers;
-    _Atomic uint64_t retained;
-    _Atomic uint64_t held_bytes;
-    _Atomic uint64_t retained_bytes;
+    struct sfl_budget flights;
+    struct sfl_budget callers;
+    struct sfl_budget retained;
+    struct sfl_budget held_bytes;
+    struct sfl_budget retained_bytes;
 };
 
-// Adds `amount` unless that would pass `max`. False: nothing was added.
-bool sfl_usage_take(_Atomic uint64_t *used, uint64_t amount, uint64_t max);
+void sfl_usage_init(struct sfl_usage *usage);
 
-// Gives back what was taken.
-void sfl_usage_give(_Atomic uint64_t *used, uint64_t amount);
+// Nothing may be in use.
+void sfl_usage_deinit(struct sfl_usage *usage);
+
+// One table's shares of it.
+struct sfl_shares {
+    struct sfl_share flights;
+    struct sfl_share callers;
+    struct sfl_share retained;
+    struct sfl_share held_bytes;
+    struct sfl_share retained_bytes;
+};
+
+void sfl_shares_init(struct sfl_shares *shares, struct sfl_usage *usage);
+void sfl_shares_deinit(struct sfl_shares *shares);
 
 // Checks a group and a key as a Join and a ForgetRequest carry them. Reason NONE when they are
 // fine.

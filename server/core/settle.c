@@ -14,7 +14,7 @@ static void stop_running(struct sfl_step *step, struct sfl_flight *flight)
         effect->flight = flight;
     }
     flight->due_ms = UINT64_MAX;
-    sfl_usage_give(&table->usage->flights, 1);
+    sfl_share_give(&table->shares.flights, 1);
     SFL_COUNT(table, flight->group, flights_now, -1);
 
     struct sfl_caller *fenced = flight->fenced;
@@ -41,20 +41,20 @@ static void queue_followers(struct sfl_step *step, struct sfl_flight *flight)
 // Takes what a retained outcome needs. False when there is no room for it.
 static bool take_room(struct sfl_table *table, const struct sfl_outcome *outcome)
 {
-    struct sfl_usage *usage = table->usage;
+    struct sfl_shares *shares = &table->shares;
     uint64_t bytes = sfl_outcome_held_bytes(outcome);
-    if (!sfl_usage_take(&usage->retained, 1, table->limits->flights_max))
+    if (!sfl_share_take(&shares->retained, 1, table->limits->flights_max))
         return false;
-    if (sfl_usage_take(&usage->retained_bytes, bytes, table->limits->retained_bytes_max))
+    if (sfl_share_take(&shares->retained_bytes, bytes, table->limits->retained_bytes_max))
         return true;
-    sfl_usage_give(&usage->retained, 1);
+    sfl_share_give(&shares->retained, 1);
     return false;
 }
 
 static void give_room(struct sfl_table *table, const struct sfl_outcome *outcome)
 {
-    sfl_usage_give(&table->usage->retained, 1);
-    sfl_usage_give(&table->usage->retained_bytes, sfl_outcome_held_bytes(outcome));
+    sfl_share_give(&table->shares.retained, 1);
+    sfl_share_give(&table->shares.retained_bytes, sfl_outcome_held_bytes(outcome));
 }
 
 // Makes a flight of the index, whose outcome is set, a retained one. The room has been taken.

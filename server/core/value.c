@@ -9,31 +9,31 @@
 enum { BLOCK_MAX = 64 * 1024 };
 
 // Charges what a value of `size` bytes is to grow by.
-static enum sfl_reason take_room(struct sfl_usage *usage, const struct sfl_limits *limits,
+static enum sfl_reason take_room(struct sfl_share *held, const struct sfl_limits *limits,
                                  uint64_t size, uint64_t more)
 {
     if (more > limits->value_bytes_max || size > limits->value_bytes_max - more)
         return SFL_REASON_VALUE_LIMIT;
-    if (!sfl_usage_take(&usage->held_bytes, more, limits->held_bytes_max))
+    if (!sfl_share_take(held, more, limits->held_bytes_max))
         return SFL_REASON_HELD_LIMIT;
     return SFL_REASON_NONE;
 }
 
-enum sfl_reason sfl_value_create(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+enum sfl_reason sfl_value_create(const struct sfl_allocator *allocator, struct sfl_share *held,
                                  const struct sfl_limits *limits, struct sfl_span bytes,
                                  struct sfl_value **value_out)
 {
     assert(bytes.size > 0);
-    enum sfl_reason reason = take_room(usage, limits, 0, bytes.size);
+    enum sfl_reason reason = take_room(held, limits, 0, bytes.size);
     if (reason != SFL_REASON_NONE)
         return reason;
     struct sfl_value *value = sfl_alloc(allocator, sizeof(*value) + bytes.size);
     if (value == NULL) {
-        sfl_usage_give(&usage->held_bytes, bytes.size);
+        sfl_share_give(held, bytes.size);
         return SFL_REASON_NO_MEMORY;
     }
     value->allocator = allocator;
-    value->usage = usage;
+    value->held = held;
     value->size = bytes.size;
     value->last = &value->first;
     value->first.next = NULL;
@@ -64,7 +64,7 @@ void sfl_value_unref(struct sfl_value *value)
         sfl_free(value->allocator, block, sizeof(*block) + block->capacity);
         block = next;
     }
-    sfl_usage_give(&value->usage->held_bytes, value->size);
+    sfl_share_give(value->held, value->size);
     sfl_free(value->allocator, value, sizeof(*value) + value->first.capacity);
 }
 
@@ -87,7 +87,7 @@ enum sfl_reason sfl_value_append(struct sfl_value *value, const struct sfl_limit
 {
     if (bytes.size == 0)
         return SFL_REASON_NONE;
-    enum sfl_reason reason = take_room(value->usage, limits, value->size, bytes.size);
+    enum sfl_reason reason = take_room(value->held, limits, value->size, bytes.size);
     if (reason != SFL_REASON_NONE)
         return reason;
 
@@ -97,7 +97,7 @@ enum sfl_reason sfl_value_append(struct sfl_value *value, const struct sfl_limit
     if (head < bytes.size) {
         block = create_block(value, bytes.size - head);
         if (block == NULL) {
-            sfl_usage_give(&value->usage->held_bytes, bytes.size);
+            sfl_share_give(value->held, bytes.size);
             return SFL_REASON_NO_MEMORY;
         }
     }
@@ -134,22 +134,22 @@ struct sfl_span sfl_value_read(const struct sfl_value *value, uint64_t size,
     return bytes;
 }
 
-enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct sfl_share *held,
                                    const struct sfl_limits *limits, struct sfl_value *value,
                                    struct sfl_bytes *texts, struct sfl_outcome **outcome_out)
 {
     uint64_t texts_bytes = texts == NULL ? 0 : texts->size;
-    if (!sfl_usage_take(&usage->held_bytes, texts_bytes, limits->held_bytes_max))
+    if (!sfl_share_take(held, texts_bytes, limits->held_bytes_max))
         return SFL_REASON_HELD_LIMIT;
     struct sfl_outcome *outcome =
         value != NULL ? &value->outcome : sfl_alloc(allocator, sizeof(*outcome));
     if (outcome == NULL) {
-        sfl_usage_give(&usage->held_bytes, texts_bytes);
+        sfl_share_give(held, texts_bytes);
         return SFL_REASON_NO_MEMORY;
     }
     *outcome = (struct sfl_outcome){
         .allocator = allocator,
-        .usage = usage,
+        .held = held,
         .value_bytes = value == NULL ? 0 : value->size,
         .value = value,
         .texts = sfl_bytes_ref(texts),
@@ -160,23 +160,23 @@ enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct
 }
 
 // The value of `bytes`, NULL for none.
-static enum sfl_reason restore_value(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+static enum sfl_reason restore_value(const struct sfl_allocator *allocator, struct sfl_share *held,
                                      const struct sfl_limits *limits, struct sfl_span bytes,
                                      struct sfl_value **value_out)
 {
     *value_out = NULL;
     if (bytes.size == 0)
         return SFL_REASON_NONE;
-    return sfl_value_create(allocator, usage, limits, bytes, value_out);
+    return sfl_value_create(allocator, held, limits, bytes, value_out);
 }
 
-enum sfl_reason sfl_outcome_restore(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+enum sfl_reason sfl_outcome_restore(const struct sfl_allocator *allocator, struct sfl_share *held,
                                     const struct sfl_limits *limits,
                                     const struct sfl_outcome_parts *parts,
                                     struct sfl_outcome **outcome_out)
 {
     struct sfl_value *value;
-    enum sfl_reason reason = restore_value(allocator, usage, limits, parts->value, &value);
+    enum sfl_reason reason = restore_value(allocator, held, limits, parts->value, &value);
     if (reason != SFL_REASON_NONE)
         return reason;
     struct sfl_bytes *texts = NULL;
@@ -186,7 +186,7 @@ enum sfl_reason sfl_outcome_restore(const struct sfl_allocator *allocator, struc
     }
     struct sfl_outcome *outcome = NULL;
     if (reason == SFL_REASON_NONE)
-        reason = sfl_outcome_create(allocator, usage, limits, value, texts, &outcome);
+        reason = sfl_outcome_create(allocator, held, limits, value, texts, &outcome);
     sfl_bytes_unref(texts);
     if (reason != SFL_REASON_NONE) {
         sfl_value_unref(value);
@@ -217,7 +217,7 @@ void sfl_outcome_unref(struct sfl_outcome *outcome)
         return;
     if (!sfl_references_drop(&outcome->references))
         return;
-    sfl_usage_give(&outcome->usage->held_bytes, texts_size(outcome));
+    sfl_share_give(outcome->held, texts_size(outcome));
     sfl_bytes_unref(outcome->texts);
     if (outcome->value != NULL)
         sfl_value_unref(outcome->value);

@@ -21,7 +21,7 @@ struct sfl_value;
 struct sfl_outcome {
     atomic_uint references;
     const struct sfl_allocator *allocator;
-    struct sfl_usage *usage;
+    struct sfl_share *held; // of held_bytes: charged with the texts
     enum sfl_outcome_kind kind;
     uint32_t attempt;
     uint64_t token;
@@ -45,7 +45,7 @@ struct sfl_value {
     struct sfl_outcome outcome; // of the attempt, once there is one
     atomic_uint references;     // the outcome has one
     const struct sfl_allocator *allocator;
-    struct sfl_usage *usage; // held_bytes is charged with every byte until the value is freed
+    struct sfl_share *held; // of held_bytes: charged with every byte until the value is freed
     uint64_t size;
     struct sfl_block *last;
     struct sfl_block first;
@@ -53,7 +53,7 @@ struct sfl_value {
 
 // A value of `bytes`, which are not empty, with one reference. SFL_REASON_NONE, or VALUE_LIMIT,
 // HELD_LIMIT, NO_MEMORY.
-enum sfl_reason sfl_value_create(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+enum sfl_reason sfl_value_create(const struct sfl_allocator *allocator, struct sfl_share *held,
                                  const struct sfl_limits *limits, struct sfl_span bytes,
                                  struct sfl_value **value_out);
 
@@ -88,7 +88,7 @@ struct sfl_outcome_parts {
     struct sfl_span value;
     struct sfl_span texts;
 };
-enum sfl_reason sfl_outcome_restore(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+enum sfl_reason sfl_outcome_restore(const struct sfl_allocator *allocator, struct sfl_share *held,
                                     const struct sfl_limits *limits,
                                     const struct sfl_outcome_parts *parts,
                                     struct sfl_outcome **outcome_out);
@@ -99,7 +99,7 @@ void sfl_outcome_unref(struct sfl_outcome *outcome);
 // Makes the outcome of an attempt with one reference; takes over the reference to `value` (which
 // has no outcome yet, and may be NULL) and one more to `texts` on success. SFL_REASON_NONE, or
 // HELD_LIMIT, NO_MEMORY.
-enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct sfl_usage *usage,
+enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct sfl_share *held,
                                    const struct sfl_limits *limits, struct sfl_value *value,
                                    struct sfl_bytes *texts, struct sfl_outcome **outcome_out);
 

@@ -34,13 +34,14 @@ struct sfl_engine {
     struct sfl_coordinator *coordinator;
     const struct sfl_engine_keeper *keeper;
     void *keeper_context;
-    struct sfl_usage usage;
     const struct sfl_limits *limits;
     struct sfl_hash_secret secret;
-    _Atomic uint64_t refused;
     uint64_t started_at_ms;
     unsigned shard_count;
     struct sfl_shard *shards;
+    // Every step of every pump reads what stands above. What is below is written now and then.
+    _Alignas(CACHE_LINE) struct sfl_usage usage;
+    _Atomic uint64_t refused;
 };
 
 static struct sfl_shard *shard_of(struct sfl_engine *engine, uint64_t hash)
@@ -55,9 +56,10 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
                                   struct sfl_engine **engine_out)
 {
     assert((options->shards & (options->shards - 1)) == 0 && options->shards > 0);
-    struct sfl_engine *engine = calloc(1, sizeof(*engine));
+    struct sfl_engine *engine = aligned_alloc(CACHE_LINE, sizeof(*engine));
     if (engine == NULL)
         return SFL_NO_MEMORY;
+    *engine = (struct sfl_engine){0};
     engine->shards = aligned_alloc(CACHE_LINE, options->shards * sizeof(engine->shards[0]));
     if (engine->shards == NULL) {
         free(engine);
@@ -73,6 +75,7 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
     engine->limits = options->limits;
     engine->shard_count = options->shards;
     engine->started_at_ms = sfl_clock_now_ms();
+    sfl_usage_init(&engine->usage);
     sfl_entropy_fill(&engine->secret, sizeof(engine->secret));
     for (unsigned i = 0; i < engine->shard_count; i++) {
         struct sfl_shard *shard = &engine->shards[i];
@@ -106,6 +109,7 @@ void sfl_engine_destroy(struct sfl_engine *engine)
         sfl_table_deinit(&engine->shards[i].table);
         pthread_mutex_destroy(&engine->shards[i].lock);
     }
+    sfl_usage_deinit(&engine->usage);
     free(engine->shards);
     free(engine);
 }
@@ -146,6 +150,7 @@ static bool find_home(struct sfl_shard *shard, struct sfl_flight *flight,
         .group = sfl_flight_group(flight),
         .key = sfl_flight_key(flight),
         .ticket = flight,
+        .lane = (unsigned)(shard - shard->engine->shards),
     };
     struct sfl_home_answer answer;
     if (!coordinator->ops->find_home(coordinator, &question, &answer))
@@ -305,9 +310,7 @@ static void on_answer(void *context, void *ticket, const struct sfl_home_answer 
 bool sfl_engine_is_large(struct sfl_engine *engine)
 {
     const struct sfl_usage *usage = &engine->usage;
-    return atomic_load_explicit(&usage->flights, memory_order_relaxed) +
-               atomic_load_explicit(&usage->retained, memory_order_relaxed) >
-           LARGE;
+    return sfl_budget_used_about(&usage->flights) + sfl_budget_used_about(&usage->retained) > LARGE;
 }
 
 void sfl_engine_announce(struct sfl_engine *engine, const struct sfl_announced *steps,
@@ -452,12 +455,12 @@ bool sfl_engine_restore(struct sfl_engine *engine, const struct sfl_join *join,
     struct sfl_outcome *outcome;
     if (sfl_limits_check_key(engine->limits, join->group, join->key).reason != SFL_REASON_NONE)
         return false;
-    if (sfl_outcome_restore(&sfl_local_heap, &engine->usage, engine->limits, parts, &outcome) !=
-        SFL_REASON_NONE)
-        return false;
-    outcome->retain_ms = left_ms;
     uint64_t hash = sfl_hash(&engine->secret, join->group, join->key);
     struct sfl_shard *shard = shard_of(engine, hash);
+    if (sfl_outcome_restore(&sfl_local_heap, &shard->table.shares.held_bytes, engine->limits, parts,
+                            &outcome) != SFL_REASON_NONE)
+        return false;
+    outcome->retain_ms = left_ms;
     uint64_t now_ms = sfl_clock_now_ms();
     pthread_mutex_lock(&shard->lock);
     // The difference is what counts, so it does no harm when the machine has not been up that long.
@@ -495,7 +498,8 @@ unsigned sfl_engine_shards(const struct sfl_engine *engine)
 
 bool sfl_engine_is_idle(struct sfl_engine *engine)
 {
-    return atomic_load(&engine->usage.flights) == 0 && atomic_load(&engine->usage.callers) == 0;
+    return sfl_budget_used(&engine->usage.flights) == 0 &&
+           sfl_budget_used(&engine->usage.callers) == 0;
 }
 
 void sfl_engine_count_refused(struct sfl_engine *engine)
@@ -532,7 +536,7 @@ struct sfl_stats sfl_engine_stats(struct sfl_engine *engine, struct sfl_span gro
     }
     if (group.size == 0) {
         // Bytes of results that are still on their way out belong to no flight any more.
-        sum.bytes_now = atomic_load(&engine->usage.held_bytes);
+        sum.bytes_now = sfl_budget_used(&engine->usage.held_bytes);
         sum.refused += atomic_load(&engine->refused);
     }
     return sum;

@@ -460,17 +460,19 @@ void sfl_store_close(struct sfl_store *store)
     free_store(store);
 }
 
-uint64_t sfl_store_next_token(struct sfl_store *store)
+uint64_t sfl_store_take_tokens(struct sfl_store *store, uint64_t count)
 {
-    uint64_t token = atomic_fetch_add(&store->last_token, 1) + 1;
+    uint64_t before = atomic_fetch_add(&store->last_token, count);
+    uint64_t last = before + count;
     uint64_t reserved = atomic_load(&store->reserved_token);
-    if (reserved - token == TOKEN_BLOCK / 2 || token > reserved) {
+    uint64_t half = reserved - TOKEN_BLOCK / 2;
+    if ((before < half && last >= half) || last > reserved) {
         pthread_mutex_lock(&store->lock);
         store->reserve = true;
         pthread_cond_signal(&store->queued);
         pthread_mutex_unlock(&store->lock);
     }
-    return token > reserved ? 0 : token;
+    return last > reserved ? 0 : before + 1;
 }
 
 // Reads a record. False when its sizes do not add up.

@@ -73,9 +73,9 @@ bool sfl_store_await(struct sfl_store *store, void (*on_written)(void *context),
 // under a lock.
 void sfl_store_flush(struct sfl_store *store);
 
-// The next token, greater than any that this or an earlier process with this file was given, and
-// than the wall clock at start in microseconds. 0 when the disk cannot be written and the reserve
-// is used up. Any thread, never waits.
-uint64_t sfl_store_next_token(struct sfl_store *store);
+// The first of the next `count` tokens, which lie side by side and are greater than any that this
+// or an earlier process with this file was given, and than the wall clock at start in microseconds.
+// 0 when the disk cannot be written and the reserve is used up. Any thread, never waits.
+uint64_t sfl_store_take_tokens(struct sfl_store *store, uint64_t count);
 
 #endif

@@ -2,7 +2,6 @@
 #include "transport/connection.h"
 
 #include "base/hash.h"
-#include "core/limits.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -99,11 +98,20 @@ void sfl_connection_close(struct sfl_connection *connection)
 
 bool sfl_connection_take(struct sfl_connection *connection, uint64_t max)
 {
-    return connection == NULL || sfl_usage_take(&connection->callers, 1, max);
+    if (connection == NULL)
+        return true;
+    uint64_t before = atomic_fetch_add_explicit(&connection->callers, 1, memory_order_relaxed);
+    if (before < max)
+        return true;
+    sfl_connection_give(connection, 1);
+    return false;
 }
 
 void sfl_connection_give(struct sfl_connection *connection, uint64_t count)
 {
-    if (connection != NULL)
-        sfl_usage_give(&connection->callers, count);
+    if (connection == NULL)
+        return;
+    uint64_t before = atomic_fetch_sub_explicit(&connection->callers, count, memory_order_relaxed);
+    assert(before >= count);
+    (void)before;
 }

@@ -63,7 +63,7 @@ void run_open(struct run *run)
     memory_init(&run->memory);
     run->limits = sfl_limits_default;
     run->limits.value_bytes_max = RUN_VALUE_MAX;
-    run->usage = (struct sfl_usage){0};
+    sfl_usage_init(&run->usage);
     run->now_ms = 1000;
     run->last_token = 0;
     run->actors_used = 0;
@@ -250,7 +250,8 @@ void run_observe(struct run *run, const struct sfl_event *event, struct sfl_effe
         brought = event->chunk.data.size;
     else if (event->type == SFL_EVENT_FINISH)
         brought = event->finish.value.size + sfl_bytes_span(event->finish.texts).size;
-    run->model.held_is_full = run->usage.held_bytes + brought > run->limits.held_bytes_max;
+    run->model.held_is_full =
+        sfl_budget_used(&run->usage.held_bytes) + brought > run->limits.held_bytes_max;
     struct carry_sink sink = sink_of(run);
     run->heard_count = 0;
     // Some thread read the clock, and had to wait for its turn.
@@ -391,18 +392,21 @@ static void check_usage(struct run *run)
 {
     struct model *model = &run->model;
     const struct sfl_stats *stats = &run->table.stats;
-    if (run->usage.flights != model->flights || stats->flights_now != model->flights)
+    if (sfl_budget_used(&run->usage.flights) != model->flights ||
+        stats->flights_now != model->flights)
         model_fail(model, "%" PRIu64 " flights are in use, %" PRIu64 " run",
-                   (uint64_t)run->usage.flights, model->flights);
-    if (run->usage.callers != model->callers || stats->callers_now != model->callers)
+                   sfl_budget_used(&run->usage.flights), model->flights);
+    if (sfl_budget_used(&run->usage.callers) != model->callers ||
+        stats->callers_now != model->callers)
         model_fail(model, "%" PRIu64 " callers are in use, %" PRIu64 " are joined",
-                   (uint64_t)run->usage.callers, model->callers);
-    if (run->usage.retained != model->retained || stats->retained_now != model->retained)
+                   sfl_budget_used(&run->usage.callers), model->callers);
+    if (sfl_budget_used(&run->usage.retained) != model->retained ||
+        stats->retained_now != model->retained)
         model_fail(model, "%" PRIu64 " retained outcomes are in use, there are %" PRIu64,
-                   (uint64_t)run->usage.retained, model->retained);
-    if (run->usage.retained_bytes != model->retained_bytes)
+                   sfl_budget_used(&run->usage.retained), model->retained);
+    if (sfl_budget_used(&run->usage.retained_bytes) != model->retained_bytes)
         model_fail(model, "%" PRIu64 " retained bytes are in use, there are %" PRIu64,
-                   (uint64_t)run->usage.retained_bytes, model->retained_bytes);
+                   sfl_budget_used(&run->usage.retained_bytes), model->retained_bytes);
 }
 
 void run_check(struct run *run)

@@ -11,9 +11,9 @@ static void shut(struct run *run)
     struct sfl_effects effects;
     run_trace(run, "the drain time is over");
     do {
-        uint64_t before = run->usage.flights;
+        uint64_t before = sfl_budget_used(&run->usage.flights);
         run_observe(run, &event, &effects);
-        if (before == run->usage.flights)
+        if (before == sfl_budget_used(&run->usage.flights))
             break;
         int f = NOBODY;
         for (unsigned i = 0; i < run->heard_count && f == NOBODY; i++)
@@ -135,9 +135,9 @@ void run_end(struct run *run)
     let_all_end(run);
     check_nobody_hangs(run);
     check_stats(run);
-    if (run->usage.held_bytes != run->table.stats.bytes_now)
+    if (sfl_budget_used(&run->usage.held_bytes) != run->table.stats.bytes_now)
         model_fail(&run->model, "%" PRIu64 " bytes stay charged that nobody holds",
-                   (uint64_t)run->usage.held_bytes - run->table.stats.bytes_now);
+                   sfl_budget_used(&run->usage.held_bytes) - run->table.stats.bytes_now);
 }
 
 void run_close(struct run *run)
@@ -145,13 +145,14 @@ void run_close(struct run *run)
     sfl_table_deinit(&run->table);
     if (run->memory.blocks != 0)
         model_fail(&run->model, "%" PRIu64 " blocks of memory are left", run->memory.blocks);
-    if (run->usage.flights + run->usage.callers + run->usage.retained + run->usage.held_bytes +
-            run->usage.retained_bytes !=
+    if (sfl_budget_used(&run->usage.flights) + sfl_budget_used(&run->usage.callers) +
+            sfl_budget_used(&run->usage.retained) + sfl_budget_used(&run->usage.held_bytes) +
+            sfl_budget_used(&run->usage.retained_bytes) !=
         0)
         model_fail(&run->model,
                    "usage is left: flights %" PRIu64 " callers %" PRIu64 " retained %" PRIu64
                    " bytes %" PRIu64 " retained bytes %" PRIu64,
-                   (uint64_t)run->usage.flights, (uint64_t)run->usage.callers,
-                   (uint64_t)run->usage.retained, (uint64_t)run->usage.held_bytes,
-                   (uint64_t)run->usage.retained_bytes);
+                   sfl_budget_used(&run->usage.flights), sfl_budget_used(&run->usage.callers),
+                   sfl_budget_used(&run->usage.retained), sfl_budget_used(&run->usage.held_bytes),
+                   sfl_budget_used(&run->usage.retained_bytes));
 }

@@ -46,7 +46,7 @@ struct memory *world_memory(struct world *w);
 struct sfl_table *world_table(struct world *w);
 // The hash under which the world's events name a key.
 uint64_t world_hash(const char *group, const char *key);
-const struct sfl_usage *world_usage(const struct world *w);
+struct sfl_usage *world_usage(struct world *w);
 
 // Joins `name`. Group "g", the caller's name and "no deadline" are filled in where the join leaves
 // them empty; its deadline_ms counts from now.

@@ -68,8 +68,8 @@ static void when_the_drain_time_is_over_what_is_left_ends_with_unavailable(void 
     HEAR(w, "C", "UNAVAILABLE: the server's drain time is over; try again");
     HEAR(w, "F", "UNAVAILABLE: the server's drain time is over; try again");
     HEAR(w, "F2", "UNAVAILABLE: the server's drain time is over; try again");
-    assert_int_equal(world_usage(w)->flights, 0);
-    assert_int_equal(world_usage(w)->callers, 0);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->flights), 0);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->callers), 0);
     world_close(w);
 }
 
@@ -97,8 +97,9 @@ static void retain_many(struct world *w, const char *prefix)
         struct sfl_outcome *outcome = NULL;
         snprintf(key, sizeof(key), "%s%u", prefix, i);
         struct sfl_join join = {.group = sfl_span_of_text("g"), .key = sfl_span_of_text(key)};
-        assert_int_equal(sfl_outcome_create(&world_memory(w)->allocator, world_table(w)->usage,
-                                            world_limits(w), NULL, NULL, &outcome),
+        assert_int_equal(sfl_outcome_create(&world_memory(w)->allocator,
+                                            &world_table(w)->shares.held_bytes, world_limits(w),
+                                            NULL, NULL, &outcome),
                          SFL_REASON_NONE);
         assert_true(
             sfl_table_restore(world_table(w), &join, world_hash("g", key), outcome, 1, 0, 1000, 0));
@@ -118,8 +119,8 @@ static void flights_end_among_however_many_retained_outcomes(void **state)
     world_shut(w);
     HEAR(w, "A", "UNAVAILABLE: the server's drain time is over; try again");
     HEAR(w, "B", "UNAVAILABLE: the server's drain time is over; try again");
-    assert_int_equal(world_usage(w)->flights, 0);
-    assert_int_equal(world_usage(w)->retained, 2 * RETAINED_AT_ONCE);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->flights), 0);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->retained), 2 * RETAINED_AT_ONCE);
     world_close(w);
 }
 

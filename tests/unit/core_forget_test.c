@@ -36,7 +36,7 @@ static void forget_a_retained_outcome_is_gone(void **state)
     world_finish(w, "A", "OK v");
     world_skip(w, "A");
     assert_string_equal(world_forget(w, "k"), "retained");
-    assert_int_equal(world_usage(w)->held_bytes, 0);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->held_bytes), 0);
     JOIN(w, "B");
     HEAR(w, "B", "lead token=2 attempt=1");
     assert_string_equal(world_forget(w, "k"), "flight");

@@ -249,7 +249,7 @@ static void when_all_leave_before_the_home_is_found_the_flight_is_gone(void **st
     HEAR(w, "A", "CANCELLED: the stream broke");
     world_home(w, true);
     assert_string_equal(world_list(w, "k"), "");
-    assert_int_equal(world_usage(w)->flights, 0);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->flights), 0);
     assert_int_equal(world_count(w, SFL_EFFECT_RELEASE_HOME), 1);
     world_close(w);
 }
@@ -300,8 +300,8 @@ static void without_memory_a_join_is_refused_and_nothing_changes(void **state)
         } else {
             HEAR(w, "A", "NO_MEMORY: out of memory");
             assert_string_equal(world_list(w, "k"), "");
-            assert_int_equal(world_usage(w)->flights, 0);
-            assert_int_equal(world_usage(w)->callers, 0);
+            assert_int_equal(sfl_budget_used(&world_usage(w)->flights), 0);
+            assert_int_equal(sfl_budget_used(&world_usage(w)->callers), 0);
         }
         world_close(w);
     }

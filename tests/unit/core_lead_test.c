@@ -363,7 +363,7 @@ static void when_the_leader_and_all_others_leave_the_flight_is_gone(void **state
     world_skip(w, "A");
     world_skip(w, "B");
     assert_string_equal(world_list(w, "k"), "");
-    assert_int_equal(world_usage(w)->flights, 0);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->flights), 0);
     world_close(w);
 }
 

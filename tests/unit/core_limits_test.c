@@ -138,7 +138,7 @@ static void over_the_limit_of_callers_a_join_is_refused(void **state)
     JOIN_KEY(w, "C", "other");
     HEAR(w, "C", "RESOURCE_EXHAUSTED: callers: the limit of 2 is reached");
     SILENCE(w, "A");
-    assert_int_equal(world_usage(w)->flights, 1);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->flights), 1);
     world_leave(w, "B");
     JOIN(w, "C");
     HEAR(w, "C", "follow attempt=1 leader=A running=0");
@@ -189,7 +189,7 @@ static void bytes_over_what_may_be_held_in_all_cost_the_lead(void **state)
     SILENCE(w, "A");
     world_finish(w, "A", "OK");
     world_skip(w, "A");
-    assert_int_equal(world_usage(w)->held_bytes, 0);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->held_bytes), 0);
     world_close(w);
 }
 
@@ -229,7 +229,7 @@ static void texts_are_charged_to_what_is_held(void **state)
     world_finish_with(w, "A", &finish);
     HEAR(w, "A", "lead token=1 attempt=1");
     HEAR(w, "A", "result ERROR \"\" callers=1 attempt=1 token=1 led retain=100 texts=\"123456\"");
-    assert_int_equal(world_usage(w)->held_bytes, 10);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->held_bytes), 10);
     assert_int_equal(world_stats(w).bytes_now, 10);
     JOIN_KEY(w, "B", "other");
     world_finish_with(w, "B",

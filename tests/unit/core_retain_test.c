@@ -136,7 +136,7 @@ static void a_newer_outcome_takes_its_place(void **state)
     HEAR(w, "C",
          "result OK \"new\" callers=1 attempt=1 token=2 shared retained age=0 "
          "retain=1000");
-    assert_int_equal(world_usage(w)->retained, 1);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->retained), 1);
     world_close(w);
 }
 
@@ -171,12 +171,12 @@ static void without_room_it_is_not_retained_and_the_result_says_so(void **state)
     HEAR(w, "B", "follow attempt=1 leader=A running=0");
     HEAR(w, "B", "result OK \"eleven byte\" callers=2 attempt=1 token=1 shared retain_refused");
     assert_int_equal(world_stats(w).retain_refused, 1);
-    assert_int_equal(world_usage(w)->held_bytes, 0);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->held_bytes), 0);
     JOIN(w, "C", .retain_ms = 100);
     world_finish(w, "C", "OK ten bytes.");
     HEAR(w, "C", "lead token=2 attempt=1");
     HEAR(w, "C", "result OK \"\" callers=1 attempt=1 token=2 led retain=100");
-    assert_int_equal(world_usage(w)->retained_bytes, 10);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->retained_bytes), 10);
     world_close(w);
 }
 
@@ -215,8 +215,9 @@ static void a_data_files_outcome_is_served_again(void **state)
     struct world *w = world_open();
     world_pass(w, 5000);
     struct sfl_outcome *outcome = NULL;
-    enum sfl_reason reason = sfl_outcome_create(&world_memory(w)->allocator, world_table(w)->usage,
-                                                world_limits(w), NULL, NULL, &outcome);
+    enum sfl_reason reason =
+        sfl_outcome_create(&world_memory(w)->allocator, &world_table(w)->shares.held_bytes,
+                           world_limits(w), NULL, NULL, &outcome);
     assert_int_equal(reason, SFL_REASON_NONE);
     outcome->kind = SFL_OUTCOME_OK;
     outcome->attempt = 2;

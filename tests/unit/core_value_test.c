@@ -11,7 +11,8 @@ enum { BYTES_MAX = 300000 };
 struct fixture {
     struct memory memory;
     struct sfl_limits limits;
-    struct sfl_usage usage;
+    struct sfl_budget held_bytes;
+    struct sfl_share held;
     struct sfl_value *value; // NULL until something is posted
     uint8_t posted[BYTES_MAX];
     size_t posted_size;
@@ -24,6 +25,8 @@ static int open_fixture(void **state)
     memory_init(&f->memory);
     f->limits = sfl_limits_default;
     f->limits.value_bytes_max = BYTES_MAX;
+    sfl_budget_init(&f->held_bytes, 64);
+    sfl_share_init(&f->held, &f->held_bytes);
     *state = f;
     return 0;
 }
@@ -33,7 +36,8 @@ static int close_fixture(void **state)
     struct fixture *f = *state;
     sfl_value_unref(f->value);
     assert_int_equal(f->memory.blocks, 0);
-    assert_int_equal(f->usage.held_bytes, 0);
+    sfl_share_deinit(&f->held);
+    sfl_budget_deinit(&f->held_bytes);
     free(f);
     return 0;
 }
@@ -44,7 +48,7 @@ static enum sfl_reason append(struct fixture *f, struct sfl_span bytes)
         return sfl_value_append(f->value, &f->limits, bytes);
     if (bytes.size == 0)
         return SFL_REASON_NONE;
-    return sfl_value_create(&f->memory.allocator, &f->usage, &f->limits, bytes, &f->value);
+    return sfl_value_create(&f->memory.allocator, &f->held, &f->limits, bytes, &f->value);
 }
 
 static uint64_t size_of(const struct fixture *f)
@@ -61,7 +65,7 @@ static void post(struct fixture *f, struct choice *choice, size_t size)
     assert_int_equal(reason, SFL_REASON_NONE);
     f->posted_size += size;
     assert_int_equal(size_of(f), f->posted_size);
-    assert_int_equal(f->usage.held_bytes, f->posted_size);
+    assert_int_equal(sfl_budget_used(&f->held_bytes), f->posted_size);
 }
 
 // Reads up to `size` in pieces of at most `max`, and compares.
@@ -131,7 +135,7 @@ static void a_value_over_its_limit_is_refused_and_stays_as_it_was(void **state)
     struct sfl_span two = sfl_span_of("ab", 2);
     assert_int_equal(sfl_value_append(f->value, &f->limits, two), SFL_REASON_VALUE_LIMIT);
     assert_int_equal(f->value->size, 999);
-    assert_int_equal(f->usage.held_bytes, 999);
+    assert_int_equal(sfl_budget_used(&f->held_bytes), 999);
     post(f, &choice, 1);
     struct sfl_span one = sfl_span_of("a", 1);
     assert_int_equal(sfl_value_append(f->value, &f->limits, one), SFL_REASON_VALUE_LIMIT);
@@ -147,7 +151,7 @@ static void bytes_over_what_may_be_held_are_refused_and_not_charged(void **state
     post(f, &choice, 60);
     struct sfl_span bytes = sfl_span_of(f->posted, 41);
     assert_int_equal(sfl_value_append(f->value, &f->limits, bytes), SFL_REASON_HELD_LIMIT);
-    assert_int_equal(f->usage.held_bytes, 60);
+    assert_int_equal(sfl_budget_used(&f->held_bytes), 60);
     post(f, &choice, 40);
 }
 
@@ -161,7 +165,7 @@ static void a_value_that_is_too_large_at_once_is_not_made(void **state)
     f->limits.held_bytes_max = 100;
     assert_int_equal(append(f, bytes), SFL_REASON_HELD_LIMIT);
     assert_null(f->value);
-    assert_int_equal(f->usage.held_bytes, 0);
+    assert_int_equal(sfl_budget_used(&f->held_bytes), 0);
 }
 
 static void without_memory_an_append_changes_nothing(void **state)
@@ -184,7 +188,7 @@ static void without_memory_an_append_changes_nothing(void **state)
         }
         memory_fail_never(&f->memory);
         assert_int_equal(size_of(f), f->posted_size);
-        assert_int_equal(f->usage.held_bytes, f->posted_size);
+        assert_int_equal(sfl_budget_used(&f->held_bytes), f->posted_size);
         post(f, &choice, size);
     }
     struct sfl_value_cursor cursor = {0};
@@ -198,9 +202,9 @@ static void the_last_reference_gives_the_charge_back(void **state)
     post(f, &choice, 100);
     struct sfl_value *again = sfl_value_ref(f->value);
     sfl_value_unref(f->value);
-    assert_int_equal(f->usage.held_bytes, 100);
+    assert_int_equal(sfl_budget_used(&f->held_bytes), 100);
     sfl_value_unref(again);
-    assert_int_equal(f->usage.held_bytes, 0);
+    assert_int_equal(sfl_budget_used(&f->held_bytes), 0);
     f->value = NULL;
     assert_null(sfl_value_ref(NULL));
     sfl_value_unref(NULL);
@@ -217,15 +221,15 @@ static void a_value_is_read_on_when_its_outcome_is_gone(void **state)
     struct sfl_value *reading = sfl_value_ref(f->value);
     struct sfl_outcome *outcome = NULL;
     assert_int_equal(
-        sfl_outcome_create(&f->memory.allocator, &f->usage, &f->limits, f->value, NULL, &outcome),
+        sfl_outcome_create(&f->memory.allocator, &f->held, &f->limits, f->value, NULL, &outcome),
         SFL_REASON_NONE);
     assert_int_equal(f->memory.blocks, blocks); // one for both
     sfl_outcome_unref(outcome);
     struct sfl_value_cursor cursor = {0};
     read_up_to(f, &cursor, 100, SIZE_MAX);
-    assert_int_equal(f->usage.held_bytes, 100);
+    assert_int_equal(sfl_budget_used(&f->held_bytes), 100);
     sfl_value_unref(reading);
-    assert_int_equal(f->usage.held_bytes, 0);
+    assert_int_equal(sfl_budget_used(&f->held_bytes), 0);
     assert_int_equal(f->memory.blocks, blocks - 1);
     f->value = NULL;
 }
@@ -238,14 +242,14 @@ static void an_outcome_outlives_the_last_reader_of_its_value(void **state)
     struct sfl_value *reading = sfl_value_ref(f->value);
     struct sfl_outcome *outcome = NULL;
     assert_int_equal(
-        sfl_outcome_create(&f->memory.allocator, &f->usage, &f->limits, f->value, NULL, &outcome),
+        sfl_outcome_create(&f->memory.allocator, &f->held, &f->limits, f->value, NULL, &outcome),
         SFL_REASON_NONE);
     sfl_value_unref(reading);
     struct sfl_value_cursor cursor = {0};
     read_up_to(f, &cursor, 100, SIZE_MAX);
     assert_int_equal(outcome->value_bytes, 100);
     sfl_outcome_unref(outcome);
-    assert_int_equal(f->usage.held_bytes, 0);
+    assert_int_equal(sfl_budget_used(&f->held_bytes), 0);
     f->value = NULL;
 }
 

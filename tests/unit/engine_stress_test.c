@@ -657,7 +657,8 @@ static void many_threads_with_a_coordinator_that_answers_at_once(void **state)
 {
     (void)state;
     struct sfl_coordinator *coordinator;
-    assert_int_equal(sfl_standalone_create(0, NULL, NULL, &coordinator), SFL_OK);
+    const struct sfl_standalone_options options = {.lanes = 2};
+    assert_int_equal(sfl_standalone_create(&options, &coordinator), SFL_OK);
     stress(coordinator);
 }
 

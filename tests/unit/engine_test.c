@@ -167,7 +167,8 @@ static int open_fixture(void **state)
     assert_non_null(f);
     f->limits = sfl_limits_default;
     f->limits.lease_ms_min = 1;
-    assert_int_equal(sfl_standalone_create(100, NULL, NULL, &f->coordinator), SFL_OK);
+    const struct sfl_standalone_options standalone = {.lanes = 4, .first_token = 100};
+    assert_int_equal(sfl_standalone_create(&standalone, &f->coordinator), SFL_OK);
     struct sfl_engine_options options = {.shards = 4,
                                          .limits = &f->limits,
                                          .coordinator = f->coordinator,

@@ -12,7 +12,8 @@
 
 #include <cmocka.h>
 
-static struct sfl_usage usage;
+static struct sfl_budget held_bytes;
+static struct sfl_share held;
 
 struct file {
     char directory[64];
@@ -69,7 +70,7 @@ static void retain(struct file *file, const char *key, uint64_t token, struct sf
         .texts = sfl_span_of_text("texts"),
     };
     struct sfl_outcome *outcome;
-    assert_int_equal(sfl_outcome_restore(&sfl_heap, &usage, &sfl_limits_default, &parts, &outcome),
+    assert_int_equal(sfl_outcome_restore(&sfl_heap, &held, &sfl_limits_default, &parts, &outcome),
                      SFL_REASON_NONE);
     outcome->retain_ms = retain_ms;
     struct sfl_flight *flight = calloc(1, sizeof(*flight));
@@ -186,7 +187,7 @@ static void tokens_grow_over_restarts(void **state)
     uint64_t last = 0;
     for (unsigned run = 0; run < 5; run++) {
         for (unsigned i = 0; i < 1000; i++) {
-            uint64_t token = sfl_store_next_token(file->store);
+            uint64_t token = sfl_store_take_tokens(file->store, 1);
             assert_true(token > last);
             last = token;
         }
@@ -227,7 +228,7 @@ static void a_flush_waits_for_what_was_queued(void **state)
     struct found *found = load(file);
     assert_int_equal(found->count, 1);
     assert_int_equal(found->tokens[0], 1000);
-    assert_int_equal(usage.held_bytes, 0);
+    assert_int_equal(sfl_budget_used(&held_bytes), 0);
 }
 
 struct waiting {
@@ -260,6 +261,8 @@ static void who_waits_is_called_when_what_came_before_is_on_disk(void **state)
 
 int main(void)
 {
+    sfl_budget_init(&held_bytes, 64);
+    sfl_share_init(&held, &held_bytes);
     const struct CMUnitTest tests[] = {
         STORY(what_was_retained_comes_back_after_a_restart),
         STORY(what_was_dropped_does_not_come_back),

@@ -242,7 +242,8 @@ void fake_world_init(struct fake_world *world)
 
 void fake_world_start(struct fake_world *world)
 {
-    assert_int_equal(sfl_standalone_create(100, NULL, NULL, &world->coordinator), SFL_OK);
+    const struct sfl_standalone_options standalone = {.lanes = 1, .first_token = 100};
+    assert_int_equal(sfl_standalone_create(&standalone, &world->coordinator), SFL_OK);
     const struct sfl_engine_options engine = {
         .shards = 1,
         .limits = &world->limits,

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // usage: bench_core flights|retained [--keys N] [--order random|fifo] [--ahead N] [--seconds S]
 //                   [--runs R]
+//        bench_core engine [--threads N] [--shards N] [--keys N] [--seconds S | --flights N]
+//                   [--runs R]
 //
-// The core alone: one table, one thread, virtual time, no gRPC, no locks.
+// The core alone: one table, one thread, virtual time, no gRPC, no locks. Or the engine around it,
+// with its shards and locks, under several threads that have N keys open each (engine.c).
 //
 //   flights   N flights are open. Over and over, one is finished and another begun with a new key:
 //             three events (finish, join, home_found). `random`: any of them is next, so that with
@@ -19,6 +22,7 @@
 // Prints one JSON object: {"events_per_second": [one for each run], "bytes_per_key": …}.
 #include "base/prefetch.h"
 #include "core/flight_table.h"
+#include "engine.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -31,7 +35,11 @@ enum { KEY_BYTES = 16, CHECK_EVERY = 1024, EVENTS_PER_MS = 4096, AHEAD_MAX = 64 
 
 struct plan {
     bool retained;
+    bool engine;
     bool fifo;
+    unsigned threads; // of the engine
+    unsigned shards;  // of the engine; 0: as many as the daemon would have
+    uint64_t flights; // of each thread and run; 0: for so many seconds
     uint64_t keys;
     uint64_t ahead;
     double seconds;
@@ -261,6 +269,7 @@ static void open_table(struct bench *bench)
     bench->limits.callers_max = UINT64_MAX / 2;
     bench->limits.held_bytes_max = UINT64_MAX / 2;
     bench->limits.retained_bytes_max = UINT64_MAX / 2;
+    sfl_usage_init(&bench->usage);
     sfl_table_init(&bench->table, &(struct sfl_table_options){.allocator = &sfl_heap,
                                                               .limits = &bench->limits,
                                                               .usage = &bench->usage,
@@ -274,11 +283,16 @@ static void open_table(struct bench *bench)
 
 static struct plan read_plan(int argc, char **argv)
 {
-    static const struct option names[] = {
-        {"keys", required_argument, NULL, 'k'},  {"order", required_argument, NULL, 'o'},
-        {"ahead", required_argument, NULL, 'a'}, {"seconds", required_argument, NULL, 's'},
-        {"runs", required_argument, NULL, 'r'},  {NULL, 0, NULL, 0}};
-    struct plan plan = {.keys = 1000, .seconds = 1, .runs = 1};
+    static const struct option names[] = {{"keys", required_argument, NULL, 'k'},
+                                          {"order", required_argument, NULL, 'o'},
+                                          {"ahead", required_argument, NULL, 'a'},
+                                          {"seconds", required_argument, NULL, 's'},
+                                          {"runs", required_argument, NULL, 'r'},
+                                          {"threads", required_argument, NULL, 't'},
+                                          {"flights", required_argument, NULL, 'f'},
+                                          {"shards", required_argument, NULL, 'S'},
+                                          {NULL, 0, NULL, 0}};
+    struct plan plan = {.keys = 1000, .seconds = 1, .runs = 1, .threads = 1};
     int option;
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
         if (option == 'k')
@@ -291,11 +305,18 @@ static struct plan read_plan(int argc, char **argv)
             plan.seconds = strtod(optarg, NULL);
         else if (option == 'r')
             plan.runs = (unsigned)strtoul(optarg, NULL, 10);
+        else if (option == 't')
+            plan.threads = (unsigned)strtoul(optarg, NULL, 10);
+        else if (option == 'S')
+            plan.shards = (unsigned)strtoul(optarg, NULL, 10);
+        else if (option == 'f')
+            plan.flights = strtoull(optarg, NULL, 10);
         else
             exit(64);
     }
-    if (optind + 1 != argc || plan.keys == 0 || plan.ahead > AHEAD_MAX)
-        die("usage: bench_core flights|retained [OPTION...]");
+    if (optind + 1 != argc || plan.keys == 0 || plan.ahead > AHEAD_MAX || plan.threads == 0)
+        die("usage: bench_core flights|retained|engine [OPTION...]");
+    plan.engine = strcmp(argv[optind], "engine") == 0;
     plan.retained = strcmp(argv[optind], "retained") == 0;
     return plan;
 }
@@ -304,6 +325,12 @@ int main(int argc, char **argv)
 {
     static struct bench bench;
     bench.plan = read_plan(argc, argv);
+    if (bench.plan.engine) {
+        bench_engine(&(struct engine_plan){bench.plan.threads, bench.plan.shards, bench.plan.runs,
+                                           bench.plan.keys, bench.plan.flights,
+                                           bench.plan.seconds});
+        return 0;
+    }
     open_table(&bench);
     uint64_t before = rss_bytes();
     fill(&bench);

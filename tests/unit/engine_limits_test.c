@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// The limits of the whole process hold to the last caller, over all shards and from many threads:
+// nobody is refused below them for what another shard holds in advance.
+#include "coordinator/coordinator.h"
+#include "engine/engine.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { SHARDS = 16, LIMIT = 1000, THREADS = 4, SEATS = 600 }; // of each thread
+
+struct seat {
+    struct sfl_member member;
+    bool leads;
+    bool is_refused;
+};
+
+struct stage {
+    struct sfl_limits limits;
+    struct sfl_coordinator *coordinator;
+    struct sfl_engine *engine;
+    struct seat seats[THREADS][SEATS];
+    _Atomic int refused_for; // a reason
+};
+
+struct worker {
+    struct stage *stage;
+    unsigned number;
+    pthread_t thread;
+};
+
+static struct seat *seat_of(struct sfl_member *member)
+{
+    return SFL_CONTAINER_OF(member, struct seat, member);
+}
+
+static void on_lead(void *context, struct sfl_member *member, const struct sfl_lead *lead)
+{
+    (void)context;
+    (void)lead;
+    seat_of(member)->leads = true;
+}
+
+static void on_refuse(void *context, struct sfl_member *member, const struct sfl_refusal *refusal)
+{
+    struct stage *stage = context;
+    seat_of(member)->leads = false;
+    seat_of(member)->is_refused = true;
+    if (refusal->reason != SFL_REASON_CANCELLED)
+        stage->refused_for =
+            refusal->reason; // all for the same reason, so it does not matter whose
+}
+
+static void on_earlier_tick(void *context)
+{
+    (void)context;
+}
+
+static const struct sfl_engine_sink sink = {.lead = on_lead, .refuse = on_refuse};
+
+static int open_stage(void **state)
+{
+    struct stage *stage = calloc(1, sizeof(*stage));
+    assert_non_null(stage);
+    stage->limits = sfl_limits_default;
+    const struct sfl_standalone_options standalone = {.lanes = SHARDS};
+    assert_int_equal(sfl_standalone_create(&standalone, &stage->coordinator), SFL_OK);
+    *state = stage;
+    return 0;
+}
+
+static void open_engine(struct stage *stage)
+{
+    const struct sfl_engine_options options = {.shards = SHARDS,
+                                               .limits = &stage->limits,
+                                               .coordinator = stage->coordinator,
+                                               .sink = &sink,
+                                               .sink_context = stage,
+                                               .on_earlier_tick = on_earlier_tick};
+    assert_int_equal(sfl_engine_create(&options, &stage->engine), SFL_OK);
+}
+
+static void come(struct stage *stage, struct seat *seat)
+{
+    char key[32];
+    snprintf(key, sizeof(key), "%p", (void *)seat);
+    const struct sfl_join join = {
+        .group = sfl_span_of_text("g"), .key = sfl_span_of_text(key), .deadline_ms = UINT64_MAX};
+    *seat = (struct seat){0};
+    sfl_caller_init(&seat->member.caller);
+    sfl_engine_join(stage->engine, &seat->member, &join, 1000);
+}
+
+static void go(struct stage *stage, struct seat *seat)
+{
+    sfl_engine_leave(stage->engine, &seat->member, SFL_REASON_CANCELLED, true, 1000);
+}
+
+static int close_stage(void **state)
+{
+    struct stage *stage = *state;
+    for (unsigned t = 0; t < THREADS; t++)
+        for (unsigned i = 0; i < SEATS; i++)
+            if (stage->seats[t][i].leads)
+                go(stage, &stage->seats[t][i]);
+    assert_true(sfl_engine_is_idle(stage->engine));
+    sfl_engine_destroy(stage->engine);
+    stage->coordinator->ops->destroy(stage->coordinator);
+    free(stage);
+    return 0;
+}
+
+// Everybody comes and goes in between, so that all shards have taken in advance.
+static void *crowd_in(void *argument)
+{
+    struct worker *worker = argument;
+    struct stage *stage = worker->stage;
+    struct seat *seats = stage->seats[worker->number];
+    for (unsigned i = 0; i < SEATS / 4; i++) {
+        come(stage, &seats[i]);
+        if (seats[i].leads)
+            go(stage, &seats[i]);
+    }
+    for (unsigned i = 0; i < SEATS; i++)
+        come(stage, &seats[i]);
+    return NULL;
+}
+
+static unsigned count_leaders(struct stage *stage)
+{
+    unsigned count = 0;
+    for (unsigned t = 0; t < THREADS; t++)
+        for (unsigned i = 0; i < SEATS; i++) {
+            assert_true(stage->seats[t][i].leads != stage->seats[t][i].is_refused);
+            count += stage->seats[t][i].leads;
+        }
+    return count;
+}
+
+static void check_edge(struct stage *stage, enum sfl_reason reason)
+{
+    struct worker workers[THREADS];
+    for (unsigned t = 0; t < THREADS; t++) {
+        workers[t] = (struct worker){.stage = stage, .number = t};
+        assert_int_equal(pthread_create(&workers[t].thread, NULL, crowd_in, &workers[t]), 0);
+    }
+    for (unsigned t = 0; t < THREADS; t++)
+        pthread_join(workers[t].thread, NULL);
+    assert_int_equal(count_leaders(stage), LIMIT);
+    assert_int_equal(stage->refused_for, reason);
+
+    struct seat more = {0};
+    come(stage, &more);
+    assert_true(more.is_refused);
+    // Whichever shard the one who leaves was in, there is room for one who comes to any other.
+    unsigned left = 0;
+    for (unsigned t = 0; t < THREADS; t++)
+        for (unsigned i = 0; i < SEATS && left < 50; i += 7) {
+            if (!stage->seats[t][i].leads)
+                continue;
+            go(stage, &stage->seats[t][i]);
+            come(stage, &more);
+            assert_true(more.leads);
+            go(stage, &more);
+            come(stage, &stage->seats[t][i]);
+            assert_true(stage->seats[t][i].leads);
+            come(stage, &more);
+            assert_true(more.is_refused);
+            left++;
+        }
+    assert_int_equal(left, 50);
+}
+
+static void the_limit_of_callers_is_exact_over_all_shards(void **state)
+{
+    struct stage *stage = *state;
+    stage->limits.callers_max = LIMIT;
+    open_engine(stage);
+    check_edge(stage, SFL_REASON_CALLERS_LIMIT);
+}
+
+static void the_limit_of_flights_is_exact_over_all_shards(void **state)
+{
+    struct stage *stage = *state;
+    stage->limits.flights_max = LIMIT;
+    open_engine(stage);
+    check_edge(stage, SFL_REASON_FLIGHTS_LIMIT);
+}
+
+#define STORY(name) cmocka_unit_test_setup_teardown(name, open_stage, close_stage)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(the_limit_of_callers_is_exact_over_all_shards),
+        STORY(the_limit_of_flights_is_exact_over_all_shards),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
