@@ -4,4 +4,5 @@ foreach(test
     client_frames_test client_answer_test client_join_test client_outcome_test client_settings_test)
   sfl_add_unit_test(${test} sfl_client sfl_proto sfl_rpc sfl_base)
   target_include_directories(${test} PRIVATE ${CMAKE_SOURCE_DIR}/client)
+  sfl_is_pure(${test})
 endforeach()

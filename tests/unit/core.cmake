@@ -5,6 +5,7 @@ foreach(test
     core_retain_test core_forget_test core_audience_test core_drain_test core_limits_test
     core_stats_test core_golang_test)
   sfl_add_unit_test(${test} sfl_test_support)
+  sfl_is_pure(${test})
 endforeach()
 
 # The names in tests/CONTRACT_ROWS.md.
@@ -12,4 +13,5 @@ find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)
   add_test(NAME contract_rows
            COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/contract_rows)
+  sfl_is_pure(contract_rows)
 endif()
