@@ -10,10 +10,10 @@
 #include "config/settings.h"
 #include "coordinator/coordinator.h"
 #include "engine/engine.h"
-#include "keeping.h"
 #include "rpc/library.h"
 #include "rpc/server.h"
 #include "sockets/guard.h"
+#include "store/keeper.h"
 #include "transport/service.h"
 
 #include <assert.h>
@@ -47,6 +47,7 @@ struct daemon {
     uv_loop_t loop;
     bool has_loop;
     uv_async_t earlier_tick;
+    uv_async_t store_changed;
     uv_timer_t tick;
     uv_timer_t drain_poll;
     uv_signal_t sigterm;
@@ -125,6 +126,12 @@ static void on_earlier_tick_here(uv_async_t *async)
     tick(async->data);
 }
 
+static void on_store_changed_here(uv_async_t *async)
+{
+    const struct daemon *daemon = async->data;
+    sfl_transport_health_changed(daemon->transport);
+}
+
 static void on_drain_poll(uv_timer_t *timer)
 {
     struct daemon *daemon = timer->data;
@@ -164,16 +171,19 @@ static bool open_loop(struct daemon *daemon)
     daemon->has_loop = uv_loop_init(&daemon->loop) == 0;
     if (!daemon->has_loop)
         return false;
-    bool is_open = uv_async_init(&daemon->loop, &daemon->earlier_tick, on_earlier_tick_here) == 0 &&
-                   uv_timer_init(&daemon->loop, &daemon->tick) == 0 &&
-                   uv_timer_init(&daemon->loop, &daemon->drain_poll) == 0 &&
-                   uv_signal_init(&daemon->loop, &daemon->sigterm) == 0 &&
-                   uv_signal_init(&daemon->loop, &daemon->sigint) == 0 &&
-                   uv_signal_init(&daemon->loop, &daemon->sighup) == 0 &&
-                   uv_signal_start(&daemon->sighup, on_hangup, SIGHUP) == 0 &&
-                   uv_signal_start(&daemon->sigterm, on_signal, SIGTERM) == 0 &&
-                   uv_signal_start(&daemon->sigint, on_signal, SIGINT) == 0;
+    bool is_open =
+        uv_async_init(&daemon->loop, &daemon->earlier_tick, on_earlier_tick_here) == 0 &&
+        uv_async_init(&daemon->loop, &daemon->store_changed, on_store_changed_here) == 0 &&
+        uv_timer_init(&daemon->loop, &daemon->tick) == 0 &&
+        uv_timer_init(&daemon->loop, &daemon->drain_poll) == 0 &&
+        uv_signal_init(&daemon->loop, &daemon->sigterm) == 0 &&
+        uv_signal_init(&daemon->loop, &daemon->sigint) == 0 &&
+        uv_signal_init(&daemon->loop, &daemon->sighup) == 0 &&
+        uv_signal_start(&daemon->sighup, on_hangup, SIGHUP) == 0 &&
+        uv_signal_start(&daemon->sigterm, on_signal, SIGTERM) == 0 &&
+        uv_signal_start(&daemon->sigint, on_signal, SIGINT) == 0;
     daemon->earlier_tick.data = daemon;
+    daemon->store_changed.data = daemon;
     daemon->tick.data = daemon;
     daemon->drain_poll.data = daemon;
     daemon->sigterm.data = daemon;
@@ -202,11 +212,26 @@ static void close_loop(struct daemon *daemon)
 
 // --- the parts, from the bottom up ---
 
+static void on_lost(void *context, struct sfl_span group, struct sfl_span key, uint64_t token)
+{
+    const struct daemon *daemon = context;
+    sfl_store_keeper_lost(daemon->engine, group, key, token);
+}
+
+static void on_store_change(void *context)
+{
+    struct daemon *daemon = context;
+    uv_async_send(&daemon->store_changed);
+}
+
 static bool open_store(struct daemon *daemon)
 {
     const struct sfl_store_options options = {
         .directory = daemon->settings.data_dir,
         .retained_bytes_max = daemon->settings.retained_bytes_max,
+        .on_lost = on_lost,
+        .on_change = on_store_change,
+        .context = daemon,
     };
     char error[SFL_STORE_ERROR_MAX];
     if (options.directory == NULL || sfl_store_open(&options, &daemon->store, error) == SFL_OK)
@@ -222,12 +247,16 @@ static bool load_store(struct daemon *daemon)
     if (daemon->store == NULL)
         return true;
     uint64_t count;
-    if (sfl_keeping_load(daemon->store, daemon->engine, &count) != SFL_OK) {
+    uint64_t dropped;
+    if (sfl_store_keeper_load(daemon->store, daemon->engine, &count, &dropped) != SFL_OK) {
         fprintf(stderr, "singleflightd: cannot read the data directory %s\n",
                 daemon->settings.data_dir);
         return false;
     }
     sfl_log(SFL_LOG_INFO, "data_loaded", SFL_U64("retained", count));
+    // Of those with another of the same key, the newer one counts; otherwise limits have changed.
+    if (dropped > 0)
+        sfl_log(SFL_LOG_WARN, "outcomes_without_room", SFL_U64("dropped", dropped));
     return true;
 }
 
@@ -237,7 +266,7 @@ static bool create_coordinator(struct daemon *daemon)
         .lanes = daemon->settings.shards,
         // Without a data file tokens start from the wall clock, so that they grow over a restart.
         .first_token = sfl_clock_wall_us(),
-        .take_tokens = daemon->store == NULL ? NULL : sfl_keeping_take_tokens,
+        .take_tokens = daemon->store == NULL ? NULL : sfl_store_keeper_take_tokens,
         .context = daemon->store,
     };
     return sfl_standalone_create(&options, &daemon->coordinator) == SFL_OK;
@@ -274,7 +303,7 @@ static bool create_parts(struct daemon *daemon)
         .limits = &daemon->limits,
         .coordinator = daemon->coordinator,
         .sink = sfl_transport_sink,
-        .keeper = daemon->store == NULL ? NULL : &sfl_keeping,
+        .keeper = daemon->store == NULL ? NULL : &sfl_store_keeper,
         .keeper_context = daemon->store,
         .on_earlier_tick = on_earlier_tick,
         .tick_context = daemon,

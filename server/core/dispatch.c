@@ -2,6 +2,8 @@
 // The one step: which event goes where, and what Forget, the clock and the end of a drain do.
 #include "core/step.h"
 
+#include <assert.h>
+
 enum { SHUT_LOOKS = 256 }; // so that a step is short, however many are retained
 
 static void forget(struct sfl_step *step, const struct sfl_event *event)
@@ -24,6 +26,16 @@ static void forget(struct sfl_step *step, const struct sfl_event *event)
         sfl_flight_drop(step, retained);
     struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_FORGOTTEN);
     effect->forgotten = (struct sfl_forgotten){.flight = flight, .retained = retained != NULL};
+}
+
+static void unkept(struct sfl_step *step, const struct sfl_event *event)
+{
+    const struct sfl_unkept *asked = &event->unkept;
+    assert(asked->token > 0); // 0 would find any
+    struct sfl_flight *flight = sfl_table_find(step->table, SFL_PLACE_RETAINED, event->hash,
+                                               asked->group, asked->key, asked->token);
+    if (flight != NULL)
+        sfl_flight_unkeep(step, flight);
 }
 
 static void caller_deadline(struct sfl_step *step, struct sfl_caller *caller)
@@ -132,6 +144,9 @@ void sfl_table_step(struct sfl_table *table, const struct sfl_event *event,
         break;
     case SFL_EVENT_FORGET:
         forget(&step, event);
+        break;
+    case SFL_EVENT_UNKEPT:
+        unkept(&step, event);
         break;
     case SFL_EVENT_TICK:
         tick(&step);

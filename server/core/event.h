@@ -15,6 +15,7 @@ enum sfl_event_type {
     SFL_EVENT_HALF_CLOSE, // caller: it will send no more steps
     SFL_EVENT_LEAVE,      // caller, leave: it is gone, or the transport ends it
     SFL_EVENT_FORGET,     // forget, hash
+    SFL_EVENT_UNKEPT,     // unkept, hash: a retained outcome cannot be kept beyond the process
     SFL_EVENT_TICK,       // nothing but the time
     SFL_EVENT_HOME_FOUND, // home: the answer to SFL_EFFECT_FIND_HOME
     SFL_EVENT_DRAIN,      // from now on, new callers are refused
@@ -50,6 +51,13 @@ struct sfl_forget {
     bool if_unshared;
 };
 
+// The outcome of this token; nothing happens when it is not retained any more.
+struct sfl_unkept {
+    struct sfl_span group;
+    struct sfl_span key;
+    uint64_t token; // not 0
+};
+
 struct sfl_home {
     struct sfl_flight *flight; // as the effect named it; it lives at least until this event
     bool found;                // the home is here; otherwise the coordinator cannot be reached
@@ -59,7 +67,7 @@ struct sfl_home {
 struct sfl_event {
     enum sfl_event_type type;
     uint64_t now_ms;
-    uint64_t hash; // sfl_hash of group and key, for JOIN and FORGET
+    uint64_t hash; // sfl_hash of group and key, for JOIN, FORGET and UNKEPT
     struct sfl_caller *caller;
     union {
         const struct sfl_join *join;
@@ -67,6 +75,7 @@ struct sfl_event {
         struct sfl_finish finish;
         struct sfl_leave leave;
         struct sfl_forget forget;
+        struct sfl_unkept unkept;
         struct sfl_home home;
     };
 };

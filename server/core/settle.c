@@ -177,11 +177,9 @@ void sfl_flight_serve(struct sfl_step *step, const struct sfl_flight *flight,
     push_result(step, caller, &result);
 }
 
-void sfl_flight_drop(struct sfl_step *step, struct sfl_flight *flight)
+// A retained flight is not retained any more.
+static void let_go(struct sfl_table *table, struct sfl_flight *flight)
 {
-    struct sfl_table *table = step->table;
-    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_DROP);
-    effect->flight = flight;
     sfl_flight_unplace(table, flight);
     flight->due_ms = UINT64_MAX;
     give_room(table, flight->outcome);
@@ -189,6 +187,22 @@ void sfl_flight_drop(struct sfl_step *step, struct sfl_flight *flight)
     flight->state = SFL_FLIGHT_SETTLED;
     sfl_flight_account(table, flight);
     sfl_flight_bury_if_done(table, flight);
+}
+
+void sfl_flight_drop(struct sfl_step *step, struct sfl_flight *flight)
+{
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_DROP);
+    effect->flight = flight;
+    let_go(step->table, flight);
+}
+
+void sfl_flight_unkeep(struct sfl_step *step, struct sfl_flight *flight)
+{
+    // Followers that have yet to be taken are told so, as the leader is.
+    flight->retain_refused = true;
+    flight->retained_until_ms = 0;
+    SFL_COUNT(step->table, flight->group, retain_refused, 1);
+    let_go(step->table, flight);
 }
 
 bool sfl_table_take_settled(struct sfl_table *table, struct sfl_settled *settled_out)

@@ -184,6 +184,9 @@ void sfl_flight_serve(struct sfl_step *step, const struct sfl_flight *flight,
 // The retention ends.
 void sfl_flight_drop(struct sfl_step *step, struct sfl_flight *flight);
 
+// It turns out that a retained outcome could not be kept: it is as if there had been no room.
+void sfl_flight_unkeep(struct sfl_step *step, struct sfl_flight *flight);
+
 // audience.c
 
 // The followers or their deadlines have changed.

@@ -159,6 +159,29 @@ static bool find_home(struct sfl_shard *shard, struct sfl_flight *flight,
     return true;
 }
 
+// Hands a retained outcome to the keeper. False when that will not keep it.
+static bool keep(const struct sfl_engine *engine, const struct sfl_flight *flight)
+{
+    const struct sfl_kept kept = {
+        .group = sfl_flight_group(flight),
+        .key = sfl_flight_key(flight),
+        .fingerprint = sfl_flight_fingerprint(flight),
+        .callers = flight->callers,
+        .outcome = flight->outcome,
+    };
+    return engine->keeper == NULL || engine->keeper->retain(engine->keeper_context, &kept);
+}
+
+static void set_unkept(struct sfl_event *event_out, const struct sfl_flight *flight,
+                       uint64_t now_ms)
+{
+    event_out->type = SFL_EVENT_UNKEPT;
+    event_out->now_ms = now_ms;
+    event_out->hash = flight->hash;
+    event_out->unkept =
+        (struct sfl_unkept){sfl_flight_group(flight), sfl_flight_key(flight), flight->token};
+}
+
 static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
                       struct sfl_forgotten *forgotten_out)
 {
@@ -196,31 +219,47 @@ static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
         engine->coordinator->ops->release_home(
             engine->coordinator, sfl_flight_group(effect->flight), sfl_flight_key(effect->flight));
         break;
-    case SFL_EFFECT_RETAIN:
-        if (engine->keeper != NULL)
-            engine->keeper->retain(engine->keeper_context, effect->flight);
-        break;
     case SFL_EFFECT_DROP:
         if (engine->keeper != NULL)
             engine->keeper->drop(engine->keeper_context, effect->flight->token);
         break;
     case SFL_EFFECT_SETTLED:   // fetched once the lock is released
-    case SFL_EFFECT_FIND_HOME: // see carry_out_all
+    case SFL_EFFECT_FIND_HOME: // see carry_out_all, here and below
+    case SFL_EFFECT_RETAIN:
         break;
     }
 }
 
-// True when the coordinator has answered at once: the event to be stepped next.
-static bool carry_out_all(struct sfl_shard *shard, const struct sfl_effects *effects,
+// What the effects after it say of an outcome that the keeper did not take.
+static void refuse_to_retain(struct sfl_effects *effects, unsigned from)
+{
+    for (unsigned i = from; i < effects->count; i++) {
+        struct sfl_effect *effect = &effects->items[i];
+        if (effect->type != SFL_EFFECT_RESULT)
+            continue;
+        effect->result.retain_ms = 0;
+        effect->result.retain_refused = true;
+    }
+}
+
+// True when coordinator or keeper have answered at once: the event to be stepped next.
+static bool carry_out_all(struct sfl_shard *shard, struct sfl_effects *effects,
                           struct sfl_forgotten *forgotten_out, struct sfl_event *answered_out)
 {
+    bool is_answered = false;
     for (unsigned i = 0; i < effects->count; i++) {
         const struct sfl_effect *effect = &effects->items[i];
         if (effect->type == SFL_EFFECT_FIND_HOME) // it is the last one
             return find_home(shard, effect->flight, answered_out);
+        if (effect->type == SFL_EFFECT_RETAIN && !keep(shard->engine, effect->flight)) {
+            // No home is sought in a step that ends a flight.
+            set_unkept(answered_out, effect->flight, shard->table.now_ms);
+            refuse_to_retain(effects, i + 1);
+            is_answered = true;
+        }
         carry_out(shard, effect, forgotten_out);
     }
-    return false;
+    return is_answered;
 }
 
 // Steps the table and tells the sink, under the shard's lock. True when the same event is to be
@@ -423,11 +462,38 @@ struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct s
     return forgotten;
 }
 
-bool sfl_engine_await_kept(struct sfl_engine *engine, void (*on_kept)(void *argument),
-                           void *argument)
+bool sfl_engine_keeps(const struct sfl_engine *engine)
 {
-    return engine->keeper != NULL &&
-           engine->keeper->await(engine->keeper_context, on_kept, argument);
+    return engine->keeper != NULL;
+}
+
+bool sfl_engine_await_kept(struct sfl_engine *engine, uint64_t token,
+                           void (*on_kept)(void *argument, bool is_kept), void *argument)
+{
+    return engine->keeper->await(engine->keeper_context, token, on_kept, argument);
+}
+
+void sfl_engine_unkeep(struct sfl_engine *engine, const struct sfl_unkept *unkept)
+{
+    struct sfl_event event = {
+        .type = SFL_EVENT_UNKEPT,
+        .now_ms = sfl_clock_now_ms(),
+        .hash = sfl_hash(&engine->secret, unkept->group, unkept->key),
+        .unkept = *unkept,
+    };
+    struct sfl_shard *shard = shard_of(engine, event.hash);
+    struct sfl_forgotten none;
+    // Followers that wait to be taken are seen to by whoever settled their flight.
+    pthread_mutex_lock(&shard->lock);
+    (void)step(shard, &event, &none);
+    pthread_mutex_unlock(&shard->lock);
+}
+
+struct sfl_keeper_state sfl_engine_keeper_state(const struct sfl_engine *engine)
+{
+    if (engine->keeper == NULL)
+        return (struct sfl_keeper_state){0};
+    return engine->keeper->state(engine->keeper_context);
 }
 
 uint64_t sfl_engine_tick(struct sfl_engine *engine)

@@ -10,6 +10,7 @@
 
 #include "coordinator/coordinator.h"
 #include "core/flight_table.h"
+#include "core/kept.h"
 
 struct sfl_engine;
 struct sfl_shard;
@@ -48,14 +49,23 @@ struct sfl_engine_sink {
     bool (*may_tell)(void *context, unsigned shard, unsigned told);
 };
 
+// How a keeper fares.
+struct sfl_keeper_state {
+    bool failing;           // what it tried last could not all be written
+    uint64_t waiting_bytes; // of what is not written yet
+    uint64_t lost;          // outcomes that were to be retained and could not be kept, ever
+};
+
 // Where retained outcomes are kept beyond this process.
 struct sfl_engine_keeper {
-    // Both are called under a shard's lock: they queue and return. The flight is borrowed.
-    void (*retain)(void *context, const struct sfl_flight *flight);
+    // Both are called under a shard's lock: they queue and return. Retain is false when the outcome
+    // will not be kept; what turns out later comes through sfl_engine_unkeep.
+    bool (*retain)(void *context, const struct sfl_kept *kept);
     void (*drop)(void *context, uint64_t token);
-    // Has `on_kept` called, on any thread, once what was retained and dropped before is safe. False
-    // when it will not be called.
-    bool (*await)(void *context, void (*on_kept)(void *argument), void *argument);
+    // As sfl_engine_await_kept. False when `on_kept` will not be called.
+    bool (*await)(void *context, uint64_t token, void (*on_kept)(void *argument, bool is_kept),
+                  void *argument);
+    struct sfl_keeper_state (*state)(void *context); // any thread
 };
 
 struct sfl_engine_options {
@@ -129,11 +139,23 @@ void sfl_engine_deliver(struct sfl_engine *engine, unsigned shard);
 
 struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct sfl_forget *forget);
 
-// Has `on_kept` called, on any thread, once a restart cannot undo what was retained and forgotten
-// so far. False when it will not be called: nothing is kept beyond this process, or memory is
-// short.
-bool sfl_engine_await_kept(struct sfl_engine *engine, void (*on_kept)(void *argument),
-                           void *argument);
+// False when nothing is kept beyond this process. It never changes.
+bool sfl_engine_keeps(const struct sfl_engine *engine);
+
+// Has `on_kept` called, on any thread, once it is known whether a restart would show what this
+// process does: with a token, that its outcome is retained (or has been dropped since); with 0, all
+// that was forgotten so far. False when too much waits, or memory is short: it will not be called.
+// Only for an engine that keeps.
+bool sfl_engine_await_kept(struct sfl_engine *engine, uint64_t token,
+                           void (*on_kept)(void *argument, bool is_kept),
+                           void *argument) SFL_MUST_USE;
+
+// The keeper could not keep the retained outcome of this token: it is not retained any more. For
+// the keeper's own thread, without a lock of its own.
+void sfl_engine_unkeep(struct sfl_engine *engine, const struct sfl_unkept *unkept);
+
+// Nothing but zeroes for an engine that keeps nothing.
+struct sfl_keeper_state sfl_engine_keeper_state(const struct sfl_engine *engine);
 
 // Carries out what is due now. Returns when to call it next at the latest, in ms of the monotonic
 // clock; the first call is due right after the engine is made. One thread only (the loop's).

@@ -11,23 +11,34 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "core/kept.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct sfl_store;
-struct sfl_flight;
 
 enum { SFL_STORE_ERROR_MAX = 512 };
 
 struct sfl_store_options {
-    const char *directory;       // made if it is not there
-    uint64_t retained_bytes_max; // how much the file has to hold
+    const char *directory;       // made if it is not there; borrowed for the opening
+    uint64_t retained_bytes_max; // how much the file has to hold; it grows when that takes more
+    // Bytes of queued jobs, without the outcomes' own; 0: 64 MiB. Beyond it nothing is retained,
+    // and nobody may wait.
+    uint64_t queue_bytes_max;
+    // An outcome that was queued could not be written: it is not on disk, and whoever waits for it
+    // is told so afterwards. On the store's thread, without a lock; spans are borrowed. May be
+    // NULL.
+    void (*on_lost)(void *context, struct sfl_span group, struct sfl_span key, uint64_t token);
+    // The state has begun or ceased to be `failing`. On the store's thread. May be NULL.
+    void (*on_change)(void *context);
+    void *context;
 };
 
-// Opens the data file, which no other process may have open. On failure a text that says what is
-// wrong is written to `error_out`: SFL_UNAVAILABLE for a file that cannot be opened or is locked,
-// SFL_FAILED_PRECONDITION for one of another format.
+// Opens the data file, which no other process may have open; what is there is checked from end to
+// end before it is used. On failure a text that says what is wrong and what to do is written to
+// `error_out`: SFL_UNAVAILABLE for a file that cannot be opened or is locked,
+// SFL_FAILED_PRECONDITION for one of a newer format or one that is damaged.
 enum sfl_status sfl_store_open(const struct sfl_store_options *options,
                                struct sfl_store **store_out,
                                char error_out[static SFL_STORE_ERROR_MAX]) SFL_MUST_USE;
@@ -40,7 +51,7 @@ struct sfl_stored {
     uint64_t token;
     uint32_t attempt;
     uint32_t callers;
-    int kind;
+    enum sfl_outcome_kind kind;
     uint64_t age_ms;  // since the flight ended
     uint64_t left_ms; // of its retention
     struct sfl_span group;
@@ -50,32 +61,42 @@ struct sfl_stored {
     struct sfl_span value;
 };
 
-// Calls `restore` for each outcome whose retention is not over, before anything is queued. Those
-// that are over, and those for which `restore` returns false, are deleted.
+// Calls `restore` for each outcome whose retention is not over, from the newest to the oldest.
+// Those that are over, and those for which `restore` returns false, are dropped afterwards.
 enum sfl_status sfl_store_load(struct sfl_store *store,
                                bool (*restore)(void *context, const struct sfl_stored *stored),
                                void *context) SFL_MUST_USE;
 
-// Queues a flight's retained outcome. Any thread, also under a shard's lock. Short of memory it is
-// not kept, and counted as lost.
-void sfl_store_retain(struct sfl_store *store, const struct sfl_flight *flight);
+// Queues an outcome that is retained. Any thread, also under a shard's lock. False when it cannot
+// be: the queue is full, or memory is short. It is counted as lost then.
+bool sfl_store_retain(struct sfl_store *store, const struct sfl_kept *kept) SFL_MUST_USE;
 
-// Queues that the outcome of this token is dropped. Same conditions.
+// Queues that the outcome of this token is dropped. Same conditions; it is queued whatever the
+// queue's bound, for each belongs to an outcome that was queued before.
 void sfl_store_drop(struct sfl_store *store, uint64_t token);
 
-// Calls `on_written` on the store's thread once everything queued so far is on disk, or has failed
-// to get there, which is logged. It must not block. False when there is no memory: it is not
-// called.
-bool sfl_store_await(struct sfl_store *store, void (*on_written)(void *context),
+// Calls `on_written` on the store's thread once it is known whether what it waits for is on disk:
+// with a token, its outcome (true also when it has been dropped since); with 0, every drop that was
+// queued so far. It must not block. False when there is no room or memory: it is not called.
+bool sfl_store_await(struct sfl_store *store, uint64_t token,
+                     void (*on_written)(void *context, bool is_written),
                      void *context) SFL_MUST_USE;
 
-// Waits until everything queued so far is on disk, and all that wait for it have been called. Not
-// under a lock.
+// Waits until all that was queued so far has been tried, and all that wait for it have been called.
+// Not under a lock.
 void sfl_store_flush(struct sfl_store *store);
 
-// The first of the next `count` tokens, which lie side by side and are greater than any that this
-// or an earlier process with this file was given, and than the wall clock at start in microseconds.
-// 0 when the disk cannot be written and the reserve is used up. Any thread, never waits.
+// The first of `count` tokens in a row, greater than any that this or an earlier process with this
+// file was given, and than the wall clock at start in microseconds. 0 when the disk cannot be
+// written and the reserve is used up. Any thread, never waits.
 uint64_t sfl_store_take_tokens(struct sfl_store *store, uint64_t count);
+
+// How the disk takes it.
+struct sfl_store_state {
+    bool failing;           // what was tried last could not all be written
+    uint64_t waiting_bytes; // of jobs, and of the outcomes that wait
+    uint64_t lost;          // outcomes that were to be retained and could not be written, ever
+};
+struct sfl_store_state sfl_store_state(struct sfl_store *store);
 
 #endif

@@ -274,10 +274,19 @@ static void say_result(struct sfl_call *call, struct sfl_told_result *said)
     sfl_call_drop_engines(call);
 }
 
-static void on_kept(void *argument)
+// It is as if there had been no room for it.
+static void refuse_to_retain(struct sfl_result *result)
+{
+    result->retain_ms = 0;
+    result->retain_refused = true;
+}
+
+static void on_kept(void *argument, bool is_kept)
 {
     struct sfl_call *call = argument;
     struct sfl_told_result said = call->result;
+    if (!is_kept)
+        refuse_to_retain(&said.result);
     say_result(call, &said);
 }
 
@@ -287,10 +296,12 @@ void sfl_call_on_result(void *context, struct sfl_member *member, const struct s
     struct sfl_told_result said = {.result = *result};
     (void)context;
     // A leader goes on from here, and may acknowledge a message: so its outcome is safe by then.
-    if (result->led && result->retain_ms > 0) {
+    struct sfl_engine *engine = call->outbox->transport->engine;
+    if (result->led && result->retain_ms > 0 && sfl_engine_keeps(engine)) {
         call->result = said; // not pending yet, and nothing else comes any more
-        if (sfl_engine_await_kept(call->outbox->transport->engine, on_kept, call))
+        if (sfl_engine_await_kept(engine, result->outcome->token, on_kept, call))
             return;
+        refuse_to_retain(&said.result); // it may be kept, but nobody can say so
     }
     say_result(call, &said);
 }

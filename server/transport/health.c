@@ -21,25 +21,32 @@ static const struct sfl_field fields[] = {
 };
 static const struct sfl_schema schema = {.name = "HealthCheckRequest", SFL_SCHEMA_FIELDS(fields)};
 
-// The services whose health is told; "" is the server as a whole.
-static const char *const services[] = {"", "singleflight.v1.SingleFlight", "singleflight.v1.Admin"};
+// The services whose health is told; "" is the server as a whole. The store is there with a data
+// directory alone, and its trouble is no trouble of the others: flights go on without it.
+enum service { SERVER, SINGLE_FLIGHT, ADMIN, STORE, SERVICES };
+static const char *const services[SERVICES] = {"", "singleflight.v1.SingleFlight",
+                                               "singleflight.v1.Admin", "store"};
 
-// Reads a request; `known_out` tells whether it names a service of ours.
-static bool read_request(struct sfl_span message, bool *known_out, struct sfl_fault *fault)
+// Reads a request; `service_out` is SERVICES when it names none of ours.
+static bool read_request(struct sfl_span message, enum service *service_out,
+                         struct sfl_fault *fault)
 {
     struct request request = {.service = {NULL, 0}};
     if (!sfl_schema_read(&schema, message, &request, fault) || fault->what != NULL)
         return false;
-    *known_out = false;
-    for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++) {
-        if (sfl_span_equal(request.service, sfl_span_of_text(services[i])))
-            *known_out = true;
-    }
+    unsigned i = 0;
+    while (i < SERVICES && !sfl_span_equal(request.service, sfl_span_of_text(services[i])))
+        i++;
+    *service_out = (enum service)i;
     return true;
 }
 
-static enum serving_status status_now(struct sfl_transport *transport)
+static enum serving_status status_of(struct sfl_transport *transport, enum service service)
 {
+    if (service == SERVICES || (service == STORE && !sfl_engine_keeps(transport->engine)))
+        return SERVICE_UNKNOWN;
+    if (service == STORE && sfl_engine_keeper_state(transport->engine).failing)
+        return NOT_SERVING;
     return sfl_transport_is_draining(transport) ? NOT_SERVING : SERVING;
 }
 
@@ -49,18 +56,19 @@ static void handle_check(struct sfl_transport *transport, struct sfl_span messag
                          struct sfl_answer *answer)
 {
     struct sfl_fault fault = {0};
-    bool is_known = false;
-    if (!read_request(message, &is_known, &fault)) {
+    enum service service = SERVICES;
+    if (!read_request(message, &service, &fault)) {
         sfl_answer_fault(answer, &fault);
         return;
     }
-    if (!is_known) {
+    enum serving_status status = status_of(transport, service);
+    if (status == SERVICE_UNKNOWN) {
         fault = (struct sfl_fault){"service", "there is none of this name here"};
         sfl_answer_fault(answer, &fault);
         answer->code = sfl_status_code(SFL_NOT_FOUND);
         return;
     }
-    uint8_t *at = sfl_wire_put_number(answer->message, 1, status_now(transport));
+    uint8_t *at = sfl_wire_put_number(answer->message, 1, status);
     answer->size = (size_t)(at - answer->message);
 }
 
@@ -77,7 +85,7 @@ struct watch {
     struct sfl_outbox outbox;
     // Under the outbox's lock.
     bool has_request;
-    bool is_known;
+    enum service service;
     // The sender's alone.
     unsigned told; // the status that was sent last; 0 for none
 };
@@ -92,9 +100,9 @@ static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message
     struct watch *watch = watch_of(outbox);
     sfl_outbox_lock(outbox);
     bool has_request = watch->has_request;
-    bool is_known = watch->is_known;
+    enum service service = watch->service;
     sfl_outbox_unlock(outbox);
-    unsigned status = is_known ? status_now(outbox->transport) : SERVICE_UNKNOWN;
+    unsigned status = status_of(outbox->transport, service);
     if (!has_request || status == watch->told)
         return SFL_FILL_NOTHING;
     uint8_t field[16];
@@ -120,16 +128,16 @@ static void on_message(void *context, struct sfl_span message)
 {
     struct watch *watch = context;
     struct sfl_fault fault = {0};
-    bool is_known = false;
+    enum service service = SERVICES;
     if (watch->has_request)
         return;
-    if (!read_request(message, &is_known, &fault)) {
+    if (!read_request(message, &service, &fault)) {
         refuse(watch, &fault);
         return;
     }
     sfl_outbox_lock(&watch->outbox);
     watch->has_request = true;
-    watch->is_known = is_known;
+    watch->service = service;
     sfl_outbox_wake_locked(&watch->outbox);
     sfl_outbox_unlock(&watch->outbox);
 }

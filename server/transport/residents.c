@@ -38,6 +38,13 @@ static void for_each_resident_locked(struct sfl_transport *transport,
         act(SFL_CONTAINER_OF(link, struct sfl_outbox, in_residents));
 }
 
+void sfl_transport_health_changed(struct sfl_transport *transport)
+{
+    pthread_mutex_lock(&transport->lock);
+    for_each_resident_locked(transport, sfl_outbox_wake);
+    pthread_mutex_unlock(&transport->lock);
+}
+
 void sfl_transport_drain(struct sfl_transport *transport)
 {
     pthread_mutex_lock(&transport->lock);

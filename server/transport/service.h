@@ -32,6 +32,9 @@ enum { SFL_TRANSPORT_METHODS = 9 };
 void sfl_transport_get_methods(struct sfl_transport *transport,
                                struct sfl_method methods_out[static SFL_TRANSPORT_METHODS]);
 
+// Tells watchers how the server's parts fare when that has changed.
+void sfl_transport_health_changed(struct sfl_transport *transport);
+
 // From now on health says NOT_SERVING, to watchers at once. (The engine is drained on its own.)
 void sfl_transport_drain(struct sfl_transport *transport);
 

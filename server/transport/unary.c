@@ -31,38 +31,53 @@ static void give(struct sfl_stream *stream, const struct sfl_answer *answer)
     sfl_stream_finish(stream, &piece, answer->code == 0 ? 1 : 0, answer->code, answer->text);
 }
 
+// What is done here but may be undone by a restart is no success: whoever asked relies on it.
+static void give_if_it_lasts(struct sfl_stream *stream, const struct sfl_answer *answer, bool lasts)
+{
+    const struct sfl_answer undone = {
+        .code = sfl_status_code(SFL_UNAVAILABLE),
+        .text = "done, but not on disk yet, so that a restart may undo it; try again",
+    };
+    give(stream, lasts ? answer : &undone);
+}
+
 // An answer that waits until it lasts. By then the RPC may be over.
 struct late_answer {
     struct sfl_stream *stream; // a reference
     struct sfl_answer answer;
 };
 
-static void give_late(void *argument)
+static void free_late(struct late_answer *late)
 {
-    struct late_answer *late = argument;
-    give(late->stream, &late->answer);
     sfl_stream_unref(late->stream);
     free(late);
 }
 
-// False when nobody will say that it lasts.
-static bool give_when_it_lasts(struct unary *unary, const struct sfl_answer *answer)
+static void give_late(void *argument, bool lasts)
+{
+    struct late_answer *late = argument;
+    give_if_it_lasts(late->stream, &late->answer, lasts);
+    free_late(late);
+}
+
+static void give_when_it_lasts(struct unary *unary, const struct sfl_answer *answer)
 {
     struct late_answer *late = malloc(sizeof(*late));
-    if (late == NULL)
-        return false;
-    *late = (struct late_answer){sfl_stream_ref(unary->stream), *answer};
-    if (sfl_engine_await_kept(unary->transport->engine, give_late, late))
-        return true;
-    sfl_stream_unref(late->stream);
-    free(late);
-    return false;
+    if (late != NULL) {
+        *late = (struct late_answer){sfl_stream_ref(unary->stream), *answer};
+        if (sfl_engine_await_kept(unary->transport->engine, 0, give_late, late))
+            return;
+        free_late(late);
+    }
+    give_if_it_lasts(unary->stream, answer, false);
 }
 
 static void finish(struct unary *unary, const struct sfl_answer *answer)
 {
     unary->is_answered = true;
-    if (!answer->is_to_last || !give_when_it_lasts(unary, answer))
+    if (answer->is_to_last && sfl_engine_keeps(unary->transport->engine))
+        give_when_it_lasts(unary, answer);
+    else
         give(unary->stream, answer);
 }
 

@@ -4,10 +4,11 @@ survive a restart.
 """
 
 import re
+import resource
 
 import grpc
-import lmdb
 import pytest
+from grpc_health.v1 import health_pb2
 
 from support.callers import ERROR, KIB, MIB
 from support.daemon import Daemon, run_to_end
@@ -15,6 +16,8 @@ from support.net import Net
 from support.wait import until
 
 MINUTE = 60_000
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 KEY = {"key": b"kept", "group": "data"}
 
 
@@ -132,20 +135,80 @@ def test_a_data_directory_that_cannot_be_made_is_a_clear_error():
     assert "/proc/no/such/place" in ended.stderr
 
 
-def grow_beyond(directory, size):
-    """Makes the data file larger than its daemon has room for: it cannot write any more."""
-    with lmdb.open(str(directory), map_size=2 * size, max_dbs=2, sync=False) as file:
-        with file.begin(write=True) as transaction:
-            transaction.put(b"junk", bytes(size))
+def fill_disk(net, directory):
+    """From now on the data file cannot grow, as on a full disk."""
+    size = (directory / "data.mdb").stat().st_size
+    resource.prlimit(net.daemon.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def refuse_all_writes(net):
+    """From now on nothing can be written to any file."""
+    resource.prlimit(net.daemon.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def mend_disk(net):
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    resource.prlimit(net.daemon.pid, resource.RLIMIT_FSIZE, unlimited)
 
 
 def test_suppressed_log_lines_are_counted_though_nothing_else_is_logged(private, directory):
-    net = private("--data-dir", directory, "--retained-limit", "1MiB")
-    grow_beyond(directory, 80 * MIB)
+    net = private("--data-dir", directory)
+    fill_disk(net, directory)
     for number in range(100):
-        net.retained(key=b"%d" % number)
-    until(lambda: net.daemon.log().count("cannot write") >= 20, "lines are suppressed")
-    # One second later there is a tick, and nothing to be said but this.
-    net.lead(run_limit_ms=1100).ended(grpc.StatusCode.ABORTED)
+        net.retained(key=b"%d" % number, value=bytes(64 * KIB))
+    until(lambda: net.daemon.log().count("data_not_written") >= 20, "lines are suppressed")
+    mend_disk(net)
     counted = until(lambda: re.search(r"log_suppressed .*", net.daemon.log()), "a count")
-    assert re.fullmatch(r'log_suppressed of="data file: cannot write" lines=\d+', counted[0])
+    assert re.fullmatch(r"log_suppressed of=data_not_written lines=\d+", counted[0])
+
+
+def test_on_a_full_disk_nobody_is_told_that_something_is_kept(private, directory):
+    """What the leader is told, what this daemon shows and what the next one shows are the same."""
+    net = private("--data-dir", directory)
+    kept = net.retained(key=b"before", group="data", retain_ms=MINUTE)
+    assert kept.retain_ms > 0 and not kept.retain_refused
+    fill_disk(net, directory)
+    large = net.retained(key=b"large", group="data", value=bytes(MIB), retain_ms=MINUTE)
+    assert large.retain_refused and large.retain_ms == 0
+    assert net.lead(key=b"large", group="data").attempt == 1
+    assert net.join(key=b"before", group="data").delivery().retained
+    net = restarted(private, net, directory)
+    assert net.lead(key=b"large", group="data").attempt == 1
+    assert net.join(key=b"before", group="data").delivery().retained
+
+
+def test_a_full_disk_is_said_by_stats_health_and_log(private, directory):
+    net = private("--data-dir", directory)
+    watch = net.health.Watch(health_pb2.HealthCheckRequest(service="store"))
+    assert next(watch).status == SERVING
+    fill_disk(net, directory)
+    net.retained(value=bytes(MIB), retain_ms=MINUTE)
+    assert next(watch).status == NOT_SERVING
+    assert net.health_of("store") == NOT_SERVING
+    assert net.health_of("") == SERVING
+    assert re.search(r'data_not_written error="File too large"', net.daemon.log())
+    mend_disk(net)
+    assert next(watch).status == SERVING
+    watch.cancel()
+
+
+def test_without_a_data_directory_there_is_no_store(private):
+    net = private()
+    with pytest.raises(grpc.RpcError) as error:
+        net.health_of("store")
+    assert error.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_a_forget_that_the_disk_does_not_take_is_unavailable(private, directory):
+    net = private("--data-dir", directory)
+    net.retained(retain_ms=MINUTE, **KEY)
+    refuse_all_writes(net)
+    with pytest.raises(grpc.RpcError) as error:
+        net.forget(key=KEY["key"], group=KEY["group"])
+    assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert "try again" in error.value.details()
+    assert net.lead(**KEY).attempt == 1  # it is forgotten all the same
+    mend_disk(net)
+    net.forget(key=KEY["key"], group=KEY["group"])
+    net = restarted(private, net, directory)
+    assert net.flights(group=KEY["group"]) == []

@@ -212,6 +212,7 @@ void model_finish_malformed(struct model *model, int c, enum sfl_reason reason, 
 void model_half_close(struct model *model, int c);
 void model_leave(struct model *model, int c, enum sfl_reason reason, bool broken);
 struct sfl_forgotten model_forget(struct model *model, unsigned key, bool if_unshared);
+void model_unkept(struct model *model, unsigned key, uint64_t token);
 void model_shut_one(struct model *model, int f);
 
 // Deadlines that are due.
@@ -258,6 +259,7 @@ void model_abort(struct model *model, int f, enum sfl_reason reason);
 void model_give_up(struct model *model, int f, enum sfl_reason reason);
 void model_free_if_done(struct model *model, int f);
 void model_drop(struct model *model, unsigned key);
+void model_let_go(struct model *model, unsigned key);
 void model_audience_changed(struct model *model, int f);
 void model_new_stream(struct model *model, int f);
 int model_candidate(const struct model *model, int f);

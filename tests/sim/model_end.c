@@ -78,8 +78,13 @@ static void wait_for_last_words(struct model *model, int f)
 
 void model_drop(struct model *model, unsigned key)
 {
+    model_expect_notice(model, SFL_EFFECT_DROP, model->kept_for[key].core);
+    model_let_go(model, key);
+}
+
+void model_let_go(struct model *model, unsigned key)
+{
     struct model_retained *retained = &model->kept_for[key];
-    model_expect_notice(model, SFL_EFFECT_DROP, retained->core);
     model->retained--;
     model->retained_bytes -= retained->outcome.bytes + retained->outcome.texts_bytes;
     model_group_stats(model, key)->retained_now--;

@@ -558,6 +558,22 @@ struct sfl_forgotten model_forget(struct model *model, unsigned key, bool if_uns
     return forgotten;
 }
 
+void model_unkept(struct model *model, unsigned key, uint64_t token)
+{
+    struct model_retained *retained = &model->kept_for[key];
+    if (!retained->present || retained->outcome.token != token)
+        return;
+    for (int f = 0; f < MODEL_FLIGHTS; f++) {
+        struct model_flight *flight = &model->flight[f];
+        if (flight->state != MODEL_ENDED || flight->core != retained->core)
+            continue;
+        flight->last_word.retain_ms = 0;
+        flight->last_word.flags |= WORD_RETAIN_REFUSED;
+    }
+    model_group_stats(model, key)->retain_refused++;
+    model_let_go(model, key);
+}
+
 void model_shut_one(struct model *model, int f)
 {
     model_abort(model, f, SFL_REASON_DRAINED);

@@ -458,6 +458,27 @@ static void act_forget(struct run *run)
     run_compare(run);
 }
 
+// A data file says of the key's outcome, or of an older one, that it could not be kept.
+static void act_unkept(struct run *run)
+{
+    unsigned key = below(run, run->climate.keys);
+    uint64_t token = run->model.kept_for[key].outcome.token;
+    if (one_in(run, 4))
+        token--;
+    if (token == 0 || token == UINT64_MAX)
+        return; // the key has had none yet
+    run_trace(run, "the outcome of key %u with token %" PRIu64 " is not kept", key, token);
+    struct sfl_event event = {
+        .type = SFL_EVENT_UNKEPT,
+        .now_ms = run->now_ms,
+        .hash = hash_of(key),
+        .unkept = {.group = group_of(key), .key = span_of_key(key), .token = token}};
+    struct sfl_effects effects;
+    run_observe(run, &event, &effects);
+    model_unkept(&run->model, key, token);
+    run_compare(run);
+}
+
 void run_pass(struct run *run, uint64_t ms)
 {
     run->now_ms += ms;
@@ -515,8 +536,10 @@ void run_act(struct run *run)
         act_leave(run);
     else if (dice < 75)
         act_out_of_turn(run);
-    else if (dice < 78)
+    else if (dice < 77)
         act_forget(run);
+    else if (dice < 78)
+        act_unkept(run);
     else if (dice < 82)
         act_resume(run);
     else if (dice < 94)

@@ -419,6 +419,15 @@ const char *world_forget_if_unshared(struct world *w, const char *key)
     return forget(w, key, true);
 }
 
+void world_unkeep(struct world *w, const char *key, uint64_t token)
+{
+    struct sfl_span group = sfl_span_of_text("g");
+    struct sfl_span key_span = sfl_span_of_text(key);
+    step(w, &(struct sfl_event){.type = SFL_EVENT_UNKEPT,
+                                .hash = hash_of(group, key_span),
+                                .unkept = {group, key_span, token}});
+}
+
 void world_drain(struct world *w)
 {
     step(w, &(struct sfl_event){.type = SFL_EVENT_DRAIN});

@@ -76,6 +76,9 @@ void world_fail(struct world *w, const char *name, enum sfl_reason reason);
 const char *world_forget(struct world *w, const char *key);
 const char *world_forget_if_unshared(struct world *w, const char *key);
 
+// The data file could not take the outcome of this token.
+void world_unkeep(struct world *w, const char *key, uint64_t token);
+
 void world_drain(struct world *w);
 void world_shut(struct world *w);
 

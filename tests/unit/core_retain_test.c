@@ -236,6 +236,51 @@ static void a_data_files_outcome_is_served_again(void **state)
     world_close(w);
 }
 
+static void an_outcome_that_cannot_be_kept_is_not_retained(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    lead_and_finish(w, "A", &(struct sfl_join){.retain_ms = 9000}, "OK v");
+    world_unkeep(w, "k", 1);
+    // Nobody has to drop what nobody keeps.
+    assert_int_equal(world_count(w, SFL_EFFECT_DROP), 0);
+    assert_int_equal(world_stats(w).retain_refused, 1);
+    assert_int_equal(world_stats(w).retained_now, 0);
+    assert_int_equal(world_stats(w).bytes_now, 0);
+    JOIN(w, "B");
+    HEAR(w, "B", "lead token=2 attempt=1");
+    world_close(w);
+}
+
+static void a_newer_outcome_stays_when_an_older_one_cannot_be_kept(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    lead_and_finish(w, "A", &(struct sfl_join){.retain_ms = 9000}, "OK v");
+    world_forget(w, "k");
+    lead_and_finish(w, "B", &(struct sfl_join){.retain_ms = 9000}, "OK w");
+    world_unkeep(w, "k", 1);
+    JOIN(w, "C");
+    HEAR(w, "C", "result OK \"w\" callers=1 attempt=1 token=2 shared retained age=0 retain=9000");
+    world_close(w);
+}
+
+static void followers_that_hear_later_know_that_it_could_not_be_kept(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    world_settled_late(w, true);
+    JOIN(w, "A", .retain_ms = 9000);
+    JOIN(w, "B");
+    world_finish(w, "A", "OK v");
+    world_unkeep(w, "k", 1);
+    world_take_settled(w);
+    world_skip(w, "A");
+    HEAR(w, "B", "follow attempt=1 leader=A running=0");
+    HEAR(w, "B", "result OK \"v\" callers=2 attempt=1 token=1 shared retain_refused");
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +297,9 @@ int main(void)
         cmocka_unit_test(as_many_outcomes_are_retained_as_flights_may_run),
         cmocka_unit_test(to_retain_what_was_posted_takes_no_memory),
         cmocka_unit_test(a_data_files_outcome_is_served_again),
+        cmocka_unit_test(an_outcome_that_cannot_be_kept_is_not_retained),
+        cmocka_unit_test(a_newer_outcome_stays_when_an_older_one_cannot_be_kept),
+        cmocka_unit_test(followers_that_hear_later_know_that_it_could_not_be_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

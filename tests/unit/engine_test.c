@@ -30,6 +30,8 @@ struct seat {
     uint64_t token;
     enum sfl_reason reason;
     uint32_t callers;
+    uint64_t retain_ms;
+    bool retain_refused;
 };
 
 struct fixture {
@@ -43,6 +45,7 @@ struct fixture {
     unsigned shard;       // that the last batch came from
     unsigned retained;
     unsigned dropped;
+    bool refuses_to_keep;
     void (*under_lock)(void *context); // what on_lead does; NULL: nothing
     unsigned announced;
 };
@@ -101,7 +104,10 @@ static void hear_result(void *context, struct sfl_member *member, const struct s
 {
     (void)context;
     hear(member, '=');
-    SFL_CONTAINER_OF(member, struct seat, member)->callers = result->callers;
+    struct seat *seat = SFL_CONTAINER_OF(member, struct seat, member);
+    seat->callers = result->callers;
+    seat->retain_ms = result->retain_ms;
+    seat->retain_refused = result->retain_refused;
 }
 
 static void on_result(void *context, struct sfl_member *member, const struct sfl_result *result)
@@ -145,11 +151,14 @@ static void on_earlier_tick(void *context)
     atomic_fetch_add(&f->earlier, 1);
 }
 
-static void on_retain(void *context, const struct sfl_flight *flight)
+static bool on_retain(void *context, const struct sfl_kept *kept)
 {
     struct fixture *f = context;
-    CHECK(flight->outcome != NULL);
+    CHECK(kept->outcome != NULL && kept->group.size > 0 && kept->key.size > 0);
+    if (f->refuses_to_keep)
+        return false;
     f->retained++;
+    return true;
 }
 
 static void on_drop(void *context, uint64_t token)
@@ -212,6 +221,49 @@ static void finish(struct fixture *f, struct seat *seat)
 {
     struct sfl_finish outcome = {.kind = SFL_OUTCOME_OK, .value = sfl_span_of_text("v")};
     sfl_engine_finish(f->engine, &seat->member, &outcome, sfl_clock_now_ms());
+}
+
+static void what_is_not_kept_is_not_retained(void **state)
+{
+    struct fixture *f = *state;
+    static struct seat a;
+    static struct seat b;
+    static struct seat c;
+    struct sfl_join join = join_of("k");
+    join.retain_ms = 60000;
+    f->refuses_to_keep = true;
+    sit(f, &a, &join);
+    sit(f, &b, &join);
+    finish(f, &a);
+    assert_string_equal(a.heard, "L=");
+    assert_int_equal(a.retain_ms, 0);
+    assert_true(a.retain_refused);
+    assert_int_equal(b.retain_ms, 0);
+    assert_true(b.retain_refused);
+    sit(f, &c, &join);
+    assert_string_equal(c.heard, "L");
+    finish(f, &c);
+    assert_int_equal(sfl_engine_stats(f->engine, join.group).retain_refused, 2);
+    assert_int_equal(f->dropped, 0);
+}
+
+static void what_turns_out_not_to_be_kept_is_not_retained_any_more(void **state)
+{
+    struct fixture *f = *state;
+    static struct seat a;
+    static struct seat b;
+    struct sfl_join join = join_of("k");
+    join.retain_ms = 60000;
+    sit(f, &a, &join);
+    finish(f, &a);
+    assert_int_equal(a.retain_ms, 60000);
+    sfl_engine_unkeep(f->engine, &(struct sfl_unkept){join.group, join.key, a.token});
+    sit(f, &b, &join);
+    assert_string_equal(b.heard, "L");
+    finish(f, &b);
+    // Another one's token says nothing of it.
+    sfl_engine_unkeep(f->engine, &(struct sfl_unkept){join.group, join.key, a.token});
+    assert_int_equal(sfl_engine_stats(f->engine, join.group).retained_now, 1);
 }
 
 static void a_leader_and_its_followers_hear_in_order(void **state)
@@ -520,6 +572,8 @@ int main(void)
 {
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, open_fixture, close_fixture)
     const struct CMUnitTest tests[] = {
+        WITH_FIXTURE(what_is_not_kept_is_not_retained),
+        WITH_FIXTURE(what_turns_out_not_to_be_kept_is_not_retained_any_more),
         WITH_FIXTURE(a_leader_and_its_followers_hear_in_order),
         WITH_FIXTURE(a_crowd_hears_in_batches_when_the_sink_wants_that),
         WITH_FIXTURE(a_crowd_waits_when_its_thread_may_not_tell_it),

@@ -200,10 +200,11 @@ static void on_earlier_tick(void *context)
     (void)context; // nothing in these tests waits for a deadline
 }
 
-static void on_retain(void *context, const struct sfl_flight *flight)
+static bool on_retain(void *context, const struct sfl_kept *kept)
 {
-    (void)context;
-    (void)flight;
+    const struct fake_world *world = context;
+    (void)kept;
+    return !world->refuses_to_keep;
 }
 
 static void on_drop(void *context, uint64_t token)
@@ -212,23 +213,43 @@ static void on_drop(void *context, uint64_t token)
     (void)token;
 }
 
-static bool await(void *context, void (*on_kept)(void *argument), void *argument)
+static bool await(void *context, uint64_t token, void (*on_kept)(void *argument, bool is_kept),
+                  void *argument)
 {
     struct fake_world *world = context;
+    (void)token;
+    if (world->refuses_to_keep)
+        return false;
     assert_true(world->waiting_count < FAKE_WAITING_MAX);
     world->waiting[world->waiting_count].on_kept = on_kept;
     world->waiting[world->waiting_count++].argument = argument;
     return true;
 }
 
-static const struct sfl_engine_keeper keeper = {on_retain, on_drop, await};
+static struct sfl_keeper_state state(void *context)
+{
+    const struct fake_world *world = context;
+    return (struct sfl_keeper_state){.failing = world->refuses_to_keep};
+}
+
+static const struct sfl_engine_keeper keeper = {on_retain, on_drop, await, state};
+
+static void tell_waiting(struct fake_world *world, bool is_kept)
+{
+    for (unsigned i = 0; i < world->waiting_count; i++)
+        world->waiting[i].on_kept(world->waiting[i].argument, is_kept);
+    world->waiting_count = 0;
+    fake_run(world);
+}
 
 void fake_keep(struct fake_world *world)
 {
-    for (unsigned i = 0; i < world->waiting_count; i++)
-        world->waiting[i].on_kept(world->waiting[i].argument);
-    world->waiting_count = 0;
-    fake_run(world);
+    tell_waiting(world, true);
+}
+
+void fake_do_not_keep(struct fake_world *world)
+{
+    tell_waiting(world, false);
 }
 
 void fake_world_init(struct fake_world *world)

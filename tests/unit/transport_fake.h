@@ -12,9 +12,10 @@
 enum { FAKE_WAITING_MAX = 4 };
 
 struct fake_world {
-    bool keeps; // what is retained is kept somewhere: see fake_keep
+    bool keeps;           // what is retained is kept somewhere: see fake_keep
+    bool refuses_to_keep; // whoever keeps takes nothing now
     struct {
-        void (*on_kept)(void *argument);
+        void (*on_kept)(void *argument, bool is_kept);
         void *argument;
     } waiting[FAKE_WAITING_MAX];
     unsigned waiting_count;
@@ -39,6 +40,9 @@ void fake_run(struct fake_world *world);
 
 // Everything that was retained and forgotten is safe now: tells those who wait for it.
 void fake_keep(struct fake_world *world);
+
+// Nothing of it could be kept: tells them that.
+void fake_do_not_keep(struct fake_world *world);
 
 // From here on, to the end of the world, the test's thread is a pump: what is deferred runs when
 // the world runs.

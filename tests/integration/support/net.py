@@ -7,6 +7,7 @@ import itertools
 import os
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from singleflight.v1 import singleflight_pb2 as pb
 from singleflight.v1 import singleflight_pb2_grpc as pb_grpc
 
@@ -46,6 +47,7 @@ class Net:
         self.channel = self.open_channel()
         self.single_flight = pb_grpc.SingleFlightStub(self.channel)
         self.admin = pb_grpc.AdminStub(self.channel)
+        self.health = health_pb2_grpc.HealthStub(self.channel)
 
     def open_channel(self, address=None, options=()):
         channel = open_channel(address or self.address, options)
@@ -140,6 +142,10 @@ class Net:
     def stats(self, group=None):
         group = self.group if group is None else group
         return self.admin.GetStats(pb.GetStatsRequest(group=group), timeout=wait.BOUND)
+
+    def health_of(self, service):
+        request = health_pb2.HealthCheckRequest(service=service)
+        return self.health.Check(request, timeout=wait.BOUND).status
 
     def retained(self, value=b"kept", retain_ms=60_000, kind=None, **fields):
         """Runs a flight that leaves a retained outcome, and returns what its leader was told."""

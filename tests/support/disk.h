@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// A disk that is full, fails or hangs: a program that links this has its own pwrite, writev and
+// fdatasync, also for the libraries that it uses. At first everything works.
+#ifndef SFL_TESTS_SUPPORT_DISK_H
+#define SFL_TESTS_SUPPORT_DISK_H
+
+#include <stdint.h>
+
+// From now on everything works again.
+void disk_mend(void);
+
+// Every write fails with this errno from now on.
+void disk_fail(int error);
+
+// Only writes that begin below `bytes` of the file succeed; those that go beyond write a part, and
+// the rest fails for want of space.
+void disk_end_at(uint64_t bytes);
+
+// Writes of more than `bytes` at once fail for want of space.
+void disk_refuse_above(uint64_t bytes);
+
+// Whoever syncs waits until disk_go_on; disk_await returns when somebody does.
+void disk_hang(void);
+void disk_await(void);
+void disk_go_on(void);
+
+// Writes and syncs so far.
+uint64_t disk_operations(void);
+
+#endif

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store_world.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void on_lost(void *context, struct sfl_span group, struct sfl_span key, uint64_t token)
+{
+    struct store_world *world = context;
+    unsigned at = atomic_fetch_add(&world->lost_count, 1);
+    if (at >= STORE_LOST_MAX || group.size == 0 || key.size == 0)
+        abort();
+    world->lost[at] = token;
+}
+
+static void on_change(void *context)
+{
+    struct store_world *world = context;
+    atomic_fetch_add(&world->changes, 1);
+}
+
+void store_world_open(struct store_world *world)
+{
+    char error[SFL_STORE_ERROR_MAX];
+    enum sfl_status status = sfl_store_open(&world->options, &world->store, error);
+    if (status != SFL_OK)
+        fail_msg("%s", error);
+}
+
+void store_world_close(struct store_world *world)
+{
+    sfl_store_close(world->store);
+    world->store = NULL;
+}
+
+void store_world_reopen(struct store_world *world)
+{
+    store_world_close(world);
+    store_world_open(world);
+}
+
+const char *store_world_refused(struct store_world *world, enum sfl_status status)
+{
+    static char error[SFL_STORE_ERROR_MAX];
+    assert_int_equal(sfl_store_open(&world->options, &world->store, error), status);
+    world->store = NULL;
+    assert_non_null(strstr(error, world->directory));
+    assert_null(strchr(error, '\n'));
+    return error;
+}
+
+int store_world_set_up(void **state)
+{
+    struct store_world *world = calloc(1, sizeof(*world));
+    snprintf(world->directory, sizeof(world->directory), "/tmp/sfl-store-XXXXXX");
+    if (mkdtemp(world->directory) == NULL)
+        return -1;
+    snprintf(world->path, sizeof(world->path), "%s/data.mdb", world->directory);
+    world->options = (struct sfl_store_options){
+        .directory = world->directory,
+        .retained_bytes_max = 1 << 20,
+        .on_lost = on_lost,
+        .on_change = on_change,
+        .context = world,
+    };
+    sfl_budget_init(&world->held_bytes, 64);
+    sfl_share_init(&world->held, &world->held_bytes);
+    store_world_open(world);
+    *state = world;
+    return 0;
+}
+
+int store_world_tear_down(void **state)
+{
+    struct store_world *world = *state;
+    char path[128];
+    if (world->store != NULL)
+        store_world_close(world);
+    unlink(world->path);
+    snprintf(path, sizeof(path), "%s/lock.mdb", world->directory);
+    unlink(path);
+    rmdir(world->directory);
+    sfl_share_deinit(&world->held);
+    uint64_t held_bytes = sfl_budget_used(&world->held_bytes);
+    sfl_budget_deinit(&world->held_bytes);
+    free(world);
+    return held_bytes == 0 ? 0 : -1;
+}
+
+struct sfl_outcome *store_outcome(struct store_world *world, uint64_t token, struct sfl_span value,
+                                  uint64_t retain_ms)
+{
+    struct sfl_outcome_parts parts = {
+        .kind = SFL_OUTCOME_ERROR,
+        .attempt = 2,
+        .token = token,
+        .value = value,
+        .texts = sfl_span_of_text("texts"),
+    };
+    struct sfl_outcome *outcome;
+    assert_int_equal(
+        sfl_outcome_restore(&sfl_heap, &world->held, &sfl_limits_default, &parts, &outcome),
+        SFL_REASON_NONE);
+    outcome->retain_ms = retain_ms;
+    return outcome;
+}
+
+bool store_retain(struct store_world *world, const char *key, uint64_t token, struct sfl_span value,
+                  uint64_t retain_ms)
+{
+    struct sfl_outcome *outcome = store_outcome(world, token, value, retain_ms);
+    const struct sfl_kept kept = {
+        .group = sfl_span_of_text("group"),
+        .key = sfl_span_of_text(key),
+        .fingerprint = sfl_span_of_text("print"),
+        .callers = 7,
+        .outcome = outcome,
+    };
+    bool is_taken = sfl_store_retain(world->store, &kept);
+    sfl_outcome_unref(outcome);
+    return is_taken;
+}
+
+struct question {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_answered;
+    bool is_written;
+};
+
+static void on_written(void *context, bool is_written)
+{
+    struct question *question = context;
+    pthread_mutex_lock(&question->lock);
+    question->is_answered = true;
+    question->is_written = is_written;
+    pthread_cond_signal(&question->changed);
+    pthread_mutex_unlock(&question->lock);
+}
+
+bool store_is_written(struct store_world *world, uint64_t token)
+{
+    struct question question = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, false};
+    assert_true(sfl_store_await(world->store, token, on_written, &question));
+    pthread_mutex_lock(&question.lock);
+    while (!question.is_answered)
+        pthread_cond_wait(&question.changed, &question.lock);
+    pthread_mutex_unlock(&question.lock);
+    return question.is_written;
+}
+
+static bool on_stored(void *context, const struct sfl_stored *stored)
+{
+    struct found *found = context;
+    if (found->count >= STORE_FOUND_MAX || stored->value.size > sizeof(found->value))
+        abort();
+    found->tokens[found->count++] = stored->token;
+    found->last = *stored;
+    if (stored->value.size > 0)
+        memcpy(found->value, stored->value.data, stored->value.size);
+    snprintf(found->texts, sizeof(found->texts), "%.*s", (int)stored->texts.size,
+             (const char *)stored->texts.data);
+    snprintf(found->key, sizeof(found->key), "%.*s", (int)stored->key.size,
+             (const char *)stored->key.data);
+    return true;
+}
+
+struct found *store_load(struct store_world *world)
+{
+    static struct found found;
+    found.count = 0;
+    assert_int_equal(sfl_store_load(world->store, on_stored, &found), SFL_OK);
+    return &found;
+}
+
+bool store_has(struct store_world *world, uint64_t token)
+{
+    const struct found *found = store_load(world);
+    for (unsigned i = 0; i < found->count; i++) {
+        if (found->tokens[i] == token)
+            return true;
+    }
+    return false;
+}
