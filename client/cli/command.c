@@ -22,9 +22,11 @@
 #define VARIABLES 3
 
 void sfl_cli_command_init(struct sfl_cli_command *command, uv_loop_t *loop,
-                          const struct sfl_cli_command_events *events, void *context)
+                          uint64_t output_grace_ms, const struct sfl_cli_command_events *events,
+                          void *context)
 {
     command->loop = loop;
+    command->output_grace_ms = output_grace_ms;
     command->events = events;
     command->context = context;
     command->group = 0;
@@ -84,12 +86,34 @@ static void on_timer(uv_timer_t *timer)
     end_if_over(command);
 }
 
+static void wait_for_output(struct sfl_cli_command *command);
+
+// Whoever still holds the output is left alone. What is in the pipe has been read, unless we pause.
+static void on_grace_over(uv_timer_t *timer)
+{
+    struct sfl_cli_command *command = timer->data;
+    if (command->paused) {
+        wait_for_output(command);
+        return;
+    }
+    command->is_left_open = true;
+    close_all(command);
+}
+
+static void wait_for_output(struct sfl_cli_command *command)
+{
+    uv_timer_start(&command->timer, on_grace_over, command->output_grace_ms, 0);
+}
+
 static void on_process_exit(uv_process_t *process, int64_t exit_status, int term_signal)
 {
     struct sfl_cli_command *command = process->data;
     command->exited = true;
+    command->ended_by_itself = command->ended_by_itself || !command->ending;
     command->exit_status = exit_status;
     command->term_signal = term_signal;
+    if (!command->closed && !command->ending)
+        wait_for_output(command);
     end_if_over(command);
 }
 
@@ -244,6 +268,8 @@ static void reset(struct sfl_cli_command *command)
     command->closed = false;
     command->paused = false;
     command->ending = false;
+    command->ended_by_itself = false;
+    command->is_left_open = false;
 }
 
 int sfl_cli_command_start(struct sfl_cli_command *command, char *const argv[],
@@ -298,11 +324,22 @@ void sfl_cli_command_signal(struct sfl_cli_command *command, int number)
         kill(-command->group, number);
 }
 
+// Whether it has ended, although nobody has told us yet: this process may have stood still
+// meanwhile.
+static bool has_ended(const struct sfl_cli_command *command)
+{
+    siginfo_t info = {0};
+    return command->exited ||
+           (waitid(P_PID, (id_t)command->process.pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            info.si_pid != 0);
+}
+
 void sfl_cli_command_end(struct sfl_cli_command *command, uint64_t kill_after_ms)
 {
     if (!sfl_cli_command_runs(command) || command->ending)
         return;
     sfl_cli_command_resume(command); // its last words must not block it
+    command->ended_by_itself = has_ended(command);
     command->ending = true;
     command->kill_at_ms = uv_now(command->loop) + kill_after_ms;
     sfl_cli_command_signal(command, SIGTERM);

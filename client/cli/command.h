@@ -14,7 +14,8 @@
 struct sfl_cli_command_events {
     // Bytes of the standard output, borrowed.
     void (*on_output)(void *context, const char *data, size_t data_bytes);
-    // The command is over: it has ended, and its standard output is closed; or, after
+    // The command is over: it has ended, and its standard output is closed, or something that it
+    // has left behind holds it open for longer than the grace (`is_left_open`); or, after
     // sfl_cli_command_end(), it and all of its group have ended.
     void (*on_over)(void *context);
 };
@@ -33,7 +34,10 @@ struct sfl_cli_command {
     bool exited;
     bool closed; // the pipe has come to its end
     bool paused;
-    bool ending;         // sfl_cli_command_end() was called
+    bool ending;          // sfl_cli_command_end() was called
+    bool ended_by_itself; // when `exited`: it had ended before that
+    bool is_left_open;    // it has ended, and somebody still holds its standard output
+    uint64_t output_grace_ms;
     uint64_t kill_at_ms; // when the group gets SIGKILL, on the loop's clock
     int64_t exit_status; // when `exited`
     int term_signal;     // when `exited`: 0, or what ended it
@@ -47,10 +51,12 @@ struct sfl_cli_command_variables {
     const char *key;
 };
 
-// No command runs yet. `events` are borrowed, and called on the loop's thread. Makes this process
-// the one that orphans among its descendants come to.
+// No command runs yet. `events` are borrowed, and called on the loop's thread. A standard output
+// that is still open `output_grace_ms` after the command has ended is not waited for. Makes this
+// process the one that orphans among its descendants come to.
 void sfl_cli_command_init(struct sfl_cli_command *command, uv_loop_t *loop,
-                          const struct sfl_cli_command_events *events, void *context);
+                          uint64_t output_grace_ms, const struct sfl_cli_command_events *events,
+                          void *context);
 
 // Whether a command runs, from a successful start to on_over.
 bool sfl_cli_command_runs(const struct sfl_cli_command *command);

@@ -2,11 +2,12 @@
 #include "cli/connect.h"
 
 #include "cli/exit_code.h"
+#include "cli/text.h"
 
 int sfl_cli_complain(const struct sfl_cli_options *options, enum singleflight_status status)
 {
     if (!options->quiet)
-        fprintf(stderr, "singleflight: %s\n", singleflight_last_error());
+        sfl_cli_say("%s", singleflight_last_error());
     return sfl_cli_exit_of_status(status);
 }
 
@@ -28,6 +29,6 @@ struct singleflight_client *sfl_cli_connect(const struct sfl_cli_options *option
     *exit_code_out = status == SINGLEFLIGHT_RESOURCE_EXHAUSTED ? SFL_CLI_EXIT_OS_ERROR
                                                                : sfl_cli_exit_of_status(status);
     if (!options->quiet)
-        fprintf(stderr, "singleflight: %s\n", singleflight_last_error());
+        sfl_cli_say("%s", singleflight_last_error());
     return NULL;
 }

@@ -19,6 +19,7 @@
 #include "cli/memory.h"
 #include "cli/output.h"
 #include "cli/subcommands.h"
+#include "cli/text.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -34,6 +35,9 @@ static const int signal_numbers[] = {SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM, SIGUSR
                                      SIGUSR2, SIGTSTP, SIGWINCH, SIGCONT};
 #define SIGNALS (sizeof(signal_numbers) / sizeof(signal_numbers[0]))
 
+// Room for the line that says how much of the output was not shared.
+#define NOTE_BYTES_MAX 96
+
 struct run {
     const struct sfl_cli_options *options;
     uv_loop_t loop;
@@ -47,13 +51,19 @@ struct run {
     struct singleflight_leader *leader; // while this call leads and the command is not over
     bool led;                           // this call has led
     bool lost;                          // the lead is lost; set before the command is ended
-    bool too_large;                     // the command wrote more than the service takes
+    uint64_t left_out_bytes;            // of the output: printed here, and not shared
+    uint64_t shared_bytes;              // of the output
+    bool shares_mid_line;               // what was shared ends within a line
     bool unwanted;                      // nobody reads the output, here or elsewhere
+    bool replaces;                      // the next bytes of another leader replace our command's
     bool follows_again;                 // this call is the one after the lead was lost
+    bool prints_own;                    // what is printed, or will be, is of our own command
     bool leaving;                       // the call was cancelled
     bool concluded;                     // the call is over; only the output is still written
     int leaving_signal;                 // what made us leave; 0: none
     int passed_signal;                  // the last one that the command got from us; 0: none
+    int own_code; // what our command exited with by itself; -1: it did not, or not yet
+    char fingerprint[SFL_CLI_FINGERPRINT_MAX + 1];
     char *why_lost;
     uint64_t begun_ms; // on the loop's clock
     int exit_code;
@@ -66,9 +76,7 @@ __attribute__((format(printf, 2, 3))) static void say(const struct run *run, con
         return;
     va_list arguments;
     va_start(arguments, format);
-    fputs("singleflight: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    sfl_cli_vsay(format, arguments);
     va_end(arguments);
 }
 
@@ -91,17 +99,32 @@ static void set_error(struct run *run, int code, const char *type, const char *m
     (void)!singleflight_leader_set_error(run->leader, &error);
 }
 
-// It says nothing about the work that this machine cannot start the command.
+// It says nothing about the work that this machine cannot start the command: others may try, and
+// whoever comes later is not told.
 static void finish_not_started(struct run *run, int error)
 {
     char message[512];
     snprintf(message, sizeof(message), "cannot run %s: %s", run->options->argv[0],
              uv_strerror(error));
     say(run, "%s", message);
-    set_error(run, error == UV_ENOENT ? SFL_CLI_EXIT_NOT_FOUND : SFL_CLI_EXIT_NOT_EXECUTABLE,
-              "exec", message);
+    run->own_code = error == UV_ENOENT ? SFL_CLI_EXIT_NOT_FOUND : SFL_CLI_EXIT_NOT_EXECUTABLE;
+    set_error(run, run->own_code, "exec", message);
+    singleflight_leader_set_retain(run->leader, 0);
     singleflight_leader_pass_on(run->leader);
     finish(run, SINGLEFLIGHT_OUTCOME_ERROR);
+}
+
+static int code_of_command(const struct sfl_cli_command *command)
+{
+    if (command->term_signal != 0)
+        return SFL_CLI_EXIT_SIGNAL + command->term_signal;
+    return (int)command->exit_status;
+}
+
+// A shell exits with these when it could not start what it was told to.
+static bool is_not_started(int code)
+{
+    return code == SFL_CLI_EXIT_NOT_EXECUTABLE || code == SFL_CLI_EXIT_NOT_FOUND;
 }
 
 // A command that failed, or was ended by a signal.
@@ -109,9 +132,8 @@ static void finish_failed(struct run *run)
 {
     char message[128];
     int term_signal = run->command.term_signal;
-    int code = (int)run->command.exit_status;
+    int code = run->own_code;
     if (term_signal != 0) {
-        code = SFL_CLI_EXIT_SIGNAL + term_signal;
         snprintf(message, sizeof(message), "the command was ended by signal %d (%s)", term_signal,
                  strsignal(term_signal));
     } else {
@@ -119,8 +141,10 @@ static void finish_failed(struct run *run)
     }
     set_error(run, code, term_signal != 0 ? "signal" : "exit", message);
     // A command that dies of a signal that was meant for this tool has not failed: its leader was
-    // killed, and that hands over.
-    bool killed = term_signal != 0 && term_signal == run->passed_signal;
+    // killed, and that hands over. A shell may catch the signal and exit with its number.
+    bool killed = run->passed_signal != 0 && code == SFL_CLI_EXIT_SIGNAL + run->passed_signal;
+    if (killed || is_not_started(code))
+        singleflight_leader_set_retain(run->leader, 0);
     if (killed || run->options->pass_on_error)
         singleflight_leader_pass_on(run->leader);
     finish(run, SINGLEFLIGHT_OUTCOME_ERROR);
@@ -132,19 +156,85 @@ static void give_up_lead(struct run *run)
     finish(run, SINGLEFLIGHT_OUTCOME_ABANDONED);
 }
 
+// ---- the command's output, here and for the others ----
+
+// Posts bytes to the others. False: they do not fit.
+static bool post(struct run *run, const char *data, size_t data_bytes)
+{
+    if (data_bytes == 0)
+        return true;
+    if (run->shared_bytes + data_bytes > run->options->result_bytes_max)
+        return false;
+    // A failure other than this one is that the lead is lost, which a letter tells, too.
+    if (singleflight_leader_write(run->leader, data, data_bytes) == SINGLEFLIGHT_RESOURCE_EXHAUSTED)
+        return false;
+    run->shared_bytes += data_bytes;
+    run->shares_mid_line = data[data_bytes - 1] != '\n';
+    return true;
+}
+
+// The part that still fits: as many whole lines as leave room for the note.
+static size_t fitting_bytes(const struct run *run, const char *data, size_t data_bytes)
+{
+    uint64_t used = run->shared_bytes + NOTE_BYTES_MAX;
+    uint64_t limit = run->options->result_bytes_max;
+    uint64_t room = used < limit ? limit - used : 0;
+    if (data_bytes <= room)
+        return data_bytes;
+    const char *end = memrchr(data, '\n', (size_t)room);
+    return end == NULL ? 0 : (size_t)(end - data) + 1;
+}
+
+// Beyond the limit the command goes on, and what it says is for this invocation alone.
+static void share(struct run *run, const char *data, size_t data_bytes)
+{
+    if (run->lost)
+        return;
+    size_t fits = run->left_out_bytes == 0 ? fitting_bytes(run, data, data_bytes) : 0;
+    if (!post(run, data, fits))
+        fits = 0;
+    if (fits == data_bytes)
+        return;
+    if (run->left_out_bytes == 0)
+        say(run, "the output is larger than --result-limit: the rest is printed here alone");
+    run->left_out_bytes += data_bytes - fits;
+}
+
+// The others' last line, when the output was larger than what is shared.
+static void share_note(struct run *run)
+{
+    char note[NOTE_BYTES_MAX];
+    int length = snprintf(note, sizeof(note),
+                          "%ssingleflight: %" PRIu64 " more bytes of output were not shared\n",
+                          run->shares_mid_line ? "\n" : "", run->left_out_bytes);
+    if (!run->lost)
+        (void)post(run, note, (size_t)length);
+}
+
+static void print(struct run *run, const char *data, size_t data_bytes)
+{
+    sfl_cli_output_write(&run->output, data, data_bytes);
+    // What is kept back is bounded as what is shared is.
+    if (run->output.held && run->output.waiting.used > run->options->result_bytes_max)
+        sfl_cli_output_hold(&run->output, false);
+}
+
 static void on_command_over(void *context)
 {
     struct run *run = context;
-    if (run->too_large) {
-        set_error(run, SFL_CLI_EXIT_TOO_LARGE, "output", "the output is larger than the limit");
-        finish(run, SINGLEFLIGHT_OUTCOME_ERROR);
-    } else if (run->lost || run->unwanted) {
+    if (run->command.ended_by_itself)
+        run->own_code = code_of_command(&run->command);
+    if (run->command.is_left_open)
+        say(run, "the command has ended, and what it has left behind still holds its standard "
+                 "output, which is not read any more");
+    if (run->left_out_bytes > 0)
+        share_note(run);
+    if (run->lost || run->unwanted)
         give_up_lead(run);
-    } else if (run->command.term_signal != 0 || run->command.exit_status != 0) {
+    else if (run->own_code != SFL_CLI_EXIT_OK)
         finish_failed(run);
-    } else {
+    else
         finish(run, SINGLEFLIGHT_OUTCOME_OK);
-    }
 }
 
 // Stops reading from the command while too much of it waits, and goes on.
@@ -175,17 +265,10 @@ static void end_if_unwanted(struct run *run)
 static void on_command_output(void *context, const char *data, size_t data_bytes)
 {
     struct run *run = context;
-    if (run->lost || run->too_large || run->unwanted)
+    if (run->unwanted)
         return;
-    if (!run->options->buffer)
-        sfl_cli_output_write(&run->output, data, data_bytes);
-    enum singleflight_status status = singleflight_leader_write(run->leader, data, data_bytes);
-    // Any other failure is that the lead is lost, which a letter tells, too.
-    if (status == SINGLEFLIGHT_RESOURCE_EXHAUSTED) {
-        run->too_large = true;
-        sfl_cli_command_end(&run->command, run->options->kill_after_ms);
-        return;
-    }
+    print(run, data, data_bytes);
+    share(run, data, data_bytes);
     throttle(run);
 }
 
@@ -198,6 +281,11 @@ static void on_lead(struct run *run, struct singleflight_leader *leader)
 {
     run->leader = leader;
     run->led = true;
+    run->prints_own = true;
+    run->own_code = -1;
+    run->shared_bytes = 0;
+    run->left_out_bytes = 0;
+    run->shares_mid_line = false;
     if (run->leaving) {
         give_up_lead(run);
         return;
@@ -207,7 +295,9 @@ static void on_lead(struct run *run, struct singleflight_leader *leader)
         .attempt = singleflight_leader_attempt(leader),
         .key = run->options->key,
     };
-    if (run->options->verbose)
+    if (variables.token == 0)
+        say(run, "no server can be reached: the command runs here, and maybe elsewhere too");
+    else if (run->options->verbose)
         say(run, "leading: attempt %" PRIu32 ", token %" PRIu64, variables.attempt,
             variables.token);
     int error = sfl_cli_command_start(&run->command, run->options->argv, &variables);
@@ -215,13 +305,17 @@ static void on_lead(struct run *run, struct singleflight_leader *leader)
         finish_not_started(run, error);
 }
 
-static void on_lost(struct run *run, const char *why)
+static void on_lost(struct run *run, enum singleflight_status status, const char *why)
 {
     run->lost = true;
     free(run->why_lost);
     run->why_lost = sfl_cli_copy_text(why);
     if (run->leader == NULL)
         return; // it was finished already
+    if (status == SINGLEFLIGHT_RESOURCE_EXHAUSTED) {
+        say(run, "the output is no longer shared (%s); the command goes on", why);
+        return;
+    }
     say(run, "the lead is lost (%s); ending the command", why);
     sfl_cli_command_end(&run->command, run->options->kill_after_ms);
 }
@@ -253,6 +347,32 @@ static uint64_t timeout_left_ms(const struct run *run)
     return gone_ms < timeout_ms ? timeout_ms - gone_ms : 1;
 }
 
+// Without one of its own, a command is told from another by its words.
+static void make_fingerprint(struct run *run)
+{
+    const struct sfl_cli_options *options = run->options;
+    if (options->fingerprint != NULL) {
+        bool shares = strcmp(options->fingerprint, "none") == 0;
+        snprintf(run->fingerprint, sizeof(run->fingerprint), "%s",
+                 shares ? "" : options->fingerprint);
+        return;
+    }
+    if (options->argv == NULL)
+        return;
+    size_t bytes = 0;
+    for (char *const *word = options->argv; *word != NULL; word++)
+        bytes += strlen(*word) + 1;
+    // The words lie one after the other in memory only as long as nobody has moved them.
+    char *words = sfl_cli_allocate(bytes);
+    char *end = words;
+    for (char *const *word = options->argv; *word != NULL; word++)
+        end = stpcpy(end, *word) + 1;
+    XXH128_hash_t hash = XXH3_128bits(words, bytes);
+    free(words);
+    snprintf(run->fingerprint, sizeof(run->fingerprint), "argv:%016" PRIx64 "%016" PRIx64,
+             hash.high64, hash.low64);
+}
+
 static enum singleflight_status begin_call(struct run *run)
 {
     const struct sfl_cli_options *options = run->options;
@@ -269,16 +389,25 @@ static enum singleflight_status begin_call(struct run *run)
     call.on_leader_loss = (enum singleflight_leader_loss)options->on_leader_loss;
     call.max_attempts = (uint32_t)options->max_attempts;
     call.role = role_of(run);
-    call.fingerprint = options->fingerprint;
-    call.fingerprint_bytes = options->fingerprint == NULL ? 0 : strlen(options->fingerprint);
+    call.fingerprint = run->fingerprint;
+    call.fingerprint_bytes = strlen(run->fingerprint);
     call.caller = options->caller;
     call.fail_open = options->fail_open && !options->follow_only;
     call.no_fail_open = run->follows_again;
     call.audience = true;
     call.live = !options->buffer;
     call.no_value = !options->buffer;
+    run->lost = false;
     return singleflight_do_async(run->client, &call, &sfl_cli_mailbox_events, &run->mailbox,
                                  &run->call);
+}
+
+// What another leader says takes the place of what is printed.
+static void begin_anew(struct run *run)
+{
+    run->replaces = false;
+    run->prints_own = false;
+    sfl_cli_output_restart(&run->output);
 }
 
 // The exit code of a call that has no outcome, and the words for it.
@@ -295,42 +424,72 @@ static int explain(struct run *run, const struct singleflight_result *result)
             run->why_lost == NULL ? "" : run->why_lost);
         return SFL_CLI_EXIT_TRY_LATER;
     }
-    say(run, "%s%s", skipped ? "skipped: " : "", result->message);
+    const char *advice = "";
+    if (result->status == SINGLEFLIGHT_FAILED_PRECONDITION)
+        advice = ": another command line uses this key. Take another key, or share it on purpose "
+                 "(--fingerprint none, or the same --fingerprint)";
+    say(run, "%s%s%s", skipped ? "skipped: " : "", result->message, advice);
     if (skipped)
         return (int)run->options->skip_code;
-    if (run->led && result->status == SINGLEFLIGHT_RESOURCE_EXHAUSTED)
-        return SFL_CLI_EXIT_TOO_LARGE;
     return sfl_cli_exit_of_status(result->status);
+}
+
+// What the command said and how it ended counts, although nobody else hears of it.
+static void keep_own_outcome(struct run *run, const struct singleflight_result *result)
+{
+    run->exit_code = run->own_code;
+    say(run, "the command ended with code %d, which could not be handed over: %s", run->own_code,
+        result->message);
+}
+
+static void conclude_outcome(struct run *run, const struct singleflight_result *result)
+{
+    run->exit_code = sfl_cli_exit_of_outcome(result);
+    if (run->options->buffer && !result->led)
+        sfl_cli_output_write(&run->output, result->value, result->value_bytes);
+    if (run->exit_code != SFL_CLI_EXIT_OK && !result->led)
+        say(run, "%s", result->message);
+    if (result->failed_open && result->token != 0)
+        say(run, "the server was lost: the command went on here, and its outcome is not shared");
+    if (result->led && result->retain_refused)
+        say(run, "the outcome is not retained: the server has no room for it");
+    if (result->retained && run->options->verbose)
+        say(run, "a retained outcome, %" PRIu64 ".%" PRIu64 " s old", result->age_ms / 1000,
+            result->age_ms % 1000 / 100);
 }
 
 static void conclude(struct run *run, const struct singleflight_result *result)
 {
     run->concluded = true;
-    if (result->status == SINGLEFLIGHT_OK) {
-        run->exit_code = sfl_cli_exit_of_outcome(result);
-        if (run->options->buffer)
-            sfl_cli_output_write(&run->output, result->value, result->value_bytes);
-        bool heard_already = result->led && !run->too_large;
-        if (run->exit_code != SFL_CLI_EXIT_OK && !heard_already)
-            say(run, "%s", result->message);
-    } else {
+    bool has_outcome = result->status == SINGLEFLIGHT_OK;
+    if (has_outcome && run->replaces)
+        begin_anew(run); // also when the next leader has printed nothing
+    if (has_outcome)
+        conclude_outcome(run, result);
+    else if (run->own_code >= 0)
+        keep_own_outcome(run, result);
+    else
         run->exit_code = explain(run, result);
+    // Of a lead that was lost nothing is printed with --buffer, nor of somebody else's. What our
+    // own command said stays.
+    bool is_own = run->prints_own && (run->own_code >= 0 || !run->options->buffer);
+    if (!has_outcome && !is_own)
         sfl_cli_output_discard(&run->output);
-    }
+    sfl_cli_output_hold(&run->output, false);
     sfl_cli_output_end(&run->output);
 }
 
 // Whoever lost the lead may still have what the next leader makes.
 static bool should_follow_again(const struct run *run, const struct singleflight_result *result)
 {
-    return run->led && result->status == SINGLEFLIGHT_ABORTED && !run->leaving &&
-           !run->options->skip_if_running &&
+    return run->led && run->own_code < 0 && result->status == SINGLEFLIGHT_ABORTED &&
+           !run->leaving && !run->options->skip_if_running &&
            run->options->on_leader_loss == SINGLEFLIGHT_LEADER_LOSS_PROMOTE;
 }
 
 static void follow_again(struct run *run)
 {
-    sfl_cli_output_restart(&run->output);
+    run->replaces = true;
     singleflight_call_release(run->call);
     run->call = NULL;
     run->led = false;
@@ -340,7 +499,6 @@ static void follow_again(struct run *run)
         return;
     run->concluded = true;
     run->exit_code = sfl_cli_complain(run->options, status);
-    sfl_cli_output_discard(&run->output);
     sfl_cli_output_end(&run->output);
 }
 
@@ -362,17 +520,19 @@ static void on_letter(void *context, struct sfl_cli_letter *letter)
         break;
     case SFL_CLI_LETTER_FOLLOW:
         if (run->options->verbose)
-            say(run, "following %s: attempt %" PRIu32 ", for %" PRIu64 " ms", letter->data,
-                letter->attempt, letter->running_ms);
+            say(run, "following %s: attempt %" PRIu32 ", which has run for %" PRIu64 " ms",
+                letter->data, letter->attempt, letter->running_ms);
         break;
     case SFL_CLI_LETTER_CHUNK:
+        if (run->replaces)
+            begin_anew(run);
         sfl_cli_output_write(&run->output, letter->data, letter->data_bytes);
         break;
     case SFL_CLI_LETTER_RESTART:
         if (run->options->verbose)
-            say(run, "the leader was lost; attempt %" PRIu32 " by %s", letter->attempt,
+            say(run, "another leader begins: attempt %" PRIu32 ", %s", letter->attempt,
                 letter->data);
-        sfl_cli_output_restart(&run->output);
+        begin_anew(run);
         break;
     case SFL_CLI_LETTER_AUDIENCE:
         end_if_unwanted(run);
@@ -381,7 +541,7 @@ static void on_letter(void *context, struct sfl_cli_letter *letter)
         throttle(run);
         break;
     case SFL_CLI_LETTER_LOST:
-        on_lost(run, letter->data);
+        on_lost(run, letter->status, letter->data);
         break;
     case SFL_CLI_LETTER_DONE:
         on_done(run, letter->result);
@@ -479,7 +639,9 @@ static int open_all(struct run *run)
     assert(error == 0);
     error = sfl_cli_output_init(&run->output, &run->loop, STDOUT_FILENO, &output_events, run);
     assert(error == 0);
-    sfl_cli_command_init(&run->command, &run->loop, &command_events, run);
+    sfl_cli_output_hold(&run->output, run->options->buffer);
+    sfl_cli_command_init(&run->command, &run->loop, run->options->output_grace_ms, &command_events,
+                         run);
     listen_to_signals(run);
     run->client = sfl_cli_connect(run->options, &run->exit_code);
     if (run->client == NULL)
@@ -510,6 +672,8 @@ int sfl_cli_do(const struct sfl_cli_options *options)
 {
     struct run *run = sfl_cli_allocate(sizeof(*run));
     run->options = options;
+    run->own_code = -1;
+    make_fingerprint(run);
     if (open_all(run) == 0)
         uv_run(&run->loop, UV_RUN_DEFAULT);
     close_all(run);

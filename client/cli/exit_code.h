@@ -11,14 +11,13 @@
 #define SFL_CLI_EXIT_LIST(X)                                                                       \
     X(OK, 0, "The command (or this subcommand) succeeded.")                                        \
     X(USAGE, 64, "The command line is wrong, or an option is out of the server's bounds.")         \
-    X(OTHER_ARGUMENTS, 65, "The key is in use with another --fingerprint.")                        \
+    X(OTHER_ARGUMENTS, 65, "The key is in use by another command line (see --fingerprint).")       \
     X(NOTHING_TO_FOLLOW, 66, "--follow-only, and nothing runs or is retained.")                    \
     X(UNAVAILABLE, 69, "No server could be reached, or it shuts down.")                            \
     X(SOFTWARE, 70,                                                                                \
       "An error inside the tool or the server; or the work was done by another program and "       \
       "failed without an exit code.")                                                              \
     X(OS_ERROR, 71, "The system refused something, such as memory.")                               \
-    X(TOO_LARGE, 73, "The output is larger than the limit for one result.")                        \
     X(OUTPUT, 74, "Standard output could not be written.")                                         \
     X(TRY_LATER, 75,                                                                               \
       "Try again later: the leader was lost and nobody took over, this invocation lost the "       \

@@ -96,8 +96,9 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      FIELD(fingerprint),
      .argument = "TEXT",
      .fallback = "",
-     .help = "At most 64 bytes that stand for the command's arguments: the same key with another "
-             "fingerprint is refused (code 65)."},
+     .help = "At most 64 bytes that stand for what the command does: the same key with another "
+             "fingerprint is refused (code 65). Otherwise it is a hash of the command line. none: "
+             "share the key with whatever other command uses it."},
     {.name = "timeout",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_DURATION,
@@ -110,8 +111,11 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_FLAG,
      FIELD(fail_open),
-     .help = "When no server can be reached, run the command here, alone (SINGLEFLIGHT_TOKEN is "
-             "0 then), instead of exiting with code 69."},
+     .help =
+         "When no server can be reached, run the command here, alone (SINGLEFLIGHT_TOKEN is "
+         "0 then), instead of exiting with code 69. A command that runs already when the server "
+         "is lost goes on to its end, and its exit code counts. Either is said on standard "
+         "error. Others may run the command at the same time."},
     {.name = "buffer",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_FLAG,
@@ -127,6 +131,16 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .max = DAY,
      .help = "The command of a leader that lost the lead gets SIGTERM, and SIGKILL when it still "
              "runs after so long."},
+    {.name = "output-grace",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(output_grace_ms),
+     .argument = "TIME",
+     .fallback = "1s",
+     .max = DAY,
+     .help = "A command that has ended, and left something behind that holds its standard output "
+             "open, is over after so long. What it left behind is not ended, but nobody reads what "
+             "it writes."},
     {.name = "result-limit",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_SIZE,
@@ -135,7 +149,10 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .fallback = "64MiB",
      .min = 1,
      .max = (uint64_t)1 << 40,
-     .help = "The largest output that is given or taken. The server has a limit of its own."},
+     .help =
+         "The largest output that is shared. Beyond it the command goes on, and the rest of its "
+         "output is printed by the leader alone; a last line tells the others how much was left "
+         "out. The server has a limit of its own (64MiB)."},
     {.name = "caller",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_TEXT,
@@ -239,7 +256,7 @@ const size_t sfl_cli_option_count = sizeof(sfl_cli_option_table) / sizeof(sfl_cl
 const struct sfl_cli_subcommand sfl_cli_subcommand_table[] = {
     {.name = "do",
      .bit = SFL_CLI_DO,
-     .arguments = "KEY -- COMMAND [ARG...]",
+     .arguments = "[--] KEY -- COMMAND [ARG...]",
      .summary = "run a command once, however many ask for it",
      .help =
          "Of all invocations with the same key, on any machine, that run at the same time, one "
@@ -253,8 +270,14 @@ const struct sfl_cli_subcommand sfl_cli_subcommand_table[] = {
          "writes to should refuse a smaller token, because nobody can keep a machine that was "
          "paused from going on later. The command runs in a process group of its own, and reads "
          "standard input unless that is a terminal. It is over when it has ended and its standard "
-         "output is closed. A command that ends by a signal which this tool passed on to it counts "
-         "as killed: it is replaced.\n"
+         "output is closed (see --output-grace). A command that ends by a signal which this tool "
+         "passed on to it counts as killed: it is replaced, and not retained; nor is what says "
+         "that "
+         "the command could not be started (126, 127).\n"
+         "A command that has ended by itself gives its exit code, also when its outcome could not "
+         "be "
+         "handed over to the others; standard error says so then. What it has printed stays until "
+         "another leader's output takes its place.\n"
          "When a leader is lost whose output was printed already, the output of the next one is "
          "compared with it: what is the same is not printed twice. Where it differs, a regular "
          "file is cut back to where this tool began to write; to anything else the output is "

@@ -211,7 +211,7 @@ static bool check(struct parser *parser)
         return complain(parser, "", "the command", "is missing (KEY -- COMMAND)");
     if (options->follow_only && options->skip_if_running)
         return complain(parser, "", "--follow-only and --skip-if-running", "contradict each other");
-    if (options->fingerprint != NULL && strlen(options->fingerprint) > 64)
+    if (options->fingerprint != NULL && strlen(options->fingerprint) > SFL_CLI_FINGERPRINT_MAX)
         return complain(parser, "", "--fingerprint", "is longer than 64 bytes");
     return true;
 }
@@ -238,22 +238,35 @@ static bool take_key(struct parser *parser, int count, char *const words[])
     return true;
 }
 
+static int find_mark(int argc, char *argv[])
+{
+    int mark = 1;
+    while (mark < argc && strcmp(argv[mark], "--") != 0)
+        mark++;
+    return mark;
+}
+
 // `argv[0]` is the subcommand's name.
 static bool parse_subcommand(struct parser *parser, int argc, char *argv[])
 {
-    int end = argc;
-    if (parser->subcommand->bit == SFL_CLI_DO) {
-        end = 1;
-        while (end < argc && strcmp(argv[end], "--") != 0)
-            end++;
-    }
+    bool runs = parser->subcommand->bit == SFL_CLI_DO;
+    int mark = runs ? find_mark(argc, argv) : argc;
     set_defaults(parser->subcommand, parser->options);
-    if (!parse_options(parser, end, argv))
+    if (!parse_options(parser, mark, argv))
         return false;
-    if (!take_key(parser, end - optind, argv + optind))
+    int first = optind;
+    // A key that may begin with "-" has a mark of its own before it: do -- KEY -- COMMAND.
+    if (runs && first == mark && mark + 1 < argc) {
+        first = mark + 1;
+        mark = first + 1;
+        bool ends = mark == argc && parser->options->follow_only;
+        if (!ends && (mark == argc || strcmp(argv[mark], "--") != 0))
+            return complain(parser, "", "the key", "is missing (KEY -- COMMAND)");
+    }
+    if (!take_key(parser, mark - first, argv + first))
         return false;
-    if (end + 1 < argc)
-        parser->options->argv = argv + end + 1;
+    if (mark + 1 < argc)
+        parser->options->argv = argv + mark + 1;
     return check(parser);
 }
 
@@ -270,7 +283,7 @@ bool sfl_cli_parse(int argc, char *argv[], FILE *out, FILE *err,
                    struct sfl_cli_options *options_out, int *exit_code_out)
 {
     const char *word = argc < 2 ? "" : argv[1];
-    if (strcmp(word, "--version") == 0) {
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
         fprintf(out, "singleflight %s (git %s)\n", singleflight_version(), sfl_revision());
         fprintf(out, "gRPC %s\n", sfl_grpc_version());
         *exit_code_out = SFL_CLI_EXIT_OK;

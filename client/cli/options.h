@@ -20,6 +20,7 @@ enum sfl_cli_command_bit {
 };
 
 #define SFL_CLI_ADDRESSES_MAX 64
+#define SFL_CLI_FINGERPRINT_MAX 64 // bytes
 
 // What the command line asks for. The texts are borrowed from argv.
 struct sfl_cli_options {
@@ -39,6 +40,7 @@ struct sfl_cli_options {
     uint64_t run_limit_ms;
     uint64_t timeout_ms;
     uint64_t kill_after_ms;
+    uint64_t output_grace_ms;
     uint64_t result_bytes_max;
     uint64_t max_attempts;
     uint64_t skip_code;

@@ -136,11 +136,12 @@ static void on_flown(uv_work_t *work, int status);
 // Does the next thing that can be done.
 static void pump(struct sfl_cli_output *output)
 {
-    if (output->busy)
+    if (output->busy || output->held)
         return;
     if (output->error != 0)
         output->waiting.used = 0;
-    if (output->restarting)
+    // What stands there is only taken back when something comes in its place.
+    if (output->restarting && (output->waiting.used != 0 || output->ending))
         restart_now(output);
     if (output->comparing)
         compare(output);
@@ -183,6 +184,12 @@ void sfl_cli_output_write(struct sfl_cli_output *output, const void *data, size_
     pump(output);
 }
 
+void sfl_cli_output_hold(struct sfl_cli_output *output, bool held)
+{
+    output->held = held;
+    pump(output);
+}
+
 void sfl_cli_output_restart(struct sfl_cli_output *output)
 {
     output->waiting.used = 0;
@@ -199,8 +206,8 @@ void sfl_cli_output_discard(struct sfl_cli_output *output)
 
 size_t sfl_cli_output_pending(const struct sfl_cli_output *output)
 {
-    bool held = output->comparing || output->restarting;
-    return output->flying.used + (held ? 0 : output->waiting.used);
+    bool kept = output->held || output->comparing || output->restarting;
+    return output->flying.used + (kept ? 0 : output->waiting.used);
 }
 
 void sfl_cli_output_end(struct sfl_cli_output *output)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Standard output, written in the background, of which an attempt's bytes can be taken back.
 //
-// When a leader is lost, what it wrote is void, but it may be on the user's screen already. So
-// after sfl_cli_output_restart() there are three ways to make the output right again:
+// When a leader is lost, what it wrote is void, but it may be on the user's screen already. It
+// stays there until something comes in its place. Then, after sfl_cli_output_restart(), there are
+// three ways to make the output right again:
 //   - nothing was printed: nothing to do;
 //   - a regular file that nobody else wrote to: it is cut back to where this tool began;
 //   - anything else: the new bytes are held back until there are as many as were printed. When they
@@ -47,7 +48,8 @@ struct sfl_cli_output {
     uint64_t printed_bytes;
     XXH3_state_t *printed_hash;
 
-    bool restarting; // a restart waits until `busy` is over
+    bool restarting; // a restart waits until there are other bytes, and `busy` is over
+    bool held;       // sfl_cli_output_hold()
     bool comparing;  // `waiting` is held back until it can be compared with what was printed
 
     bool is_file;
@@ -62,14 +64,18 @@ sfl_cli_output_init(struct sfl_cli_output *output, uv_loop_t *loop, int fd,
 // Appends bytes; copies them. Ends the process when there is no memory for them.
 void sfl_cli_output_write(struct sfl_cli_output *output, const void *data, size_t data_bytes);
 
-// What was written until now is void.
+// What is written from now on is kept back, until it is held no longer.
+void sfl_cli_output_hold(struct sfl_cli_output *output, bool held);
+
+// What was written until now is void: what is not printed yet never will be, and what is printed is
+// taken back when other bytes come, or the end.
 void sfl_cli_output_restart(struct sfl_cli_output *output);
 
-// What is not printed yet never will be.
+// What is not printed yet never will be, and what is printed stays.
 void sfl_cli_output_discard(struct sfl_cli_output *output);
 
-// How many bytes wait for whoever reads the output. Bytes that are held back do not count: only
-// more of them set them free.
+// How many bytes wait for whoever reads the output. Bytes that are kept back do not count: to wait
+// would not set them free.
 size_t sfl_cli_output_pending(const struct sfl_cli_output *output);
 
 // No more bytes come: on_ended follows, perhaps at once.

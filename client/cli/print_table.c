@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tables for people.
-#include "base/utf8.h"
 #include "cli/memory.h"
 #include "cli/snapshot.h"
+#include "cli/text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,10 +10,11 @@
 
 #define CELL_MAX 32
 
-enum { GROUP, KEY, STATE, ATTEMPT, CALLERS, RUNNING, BYTES, EXPIRES, TOKEN, LEADER, COLUMNS };
+enum { GROUP, KEY, STATE, LEADER, CALLERS, RUNNING, EXPIRES, ATTEMPT, BYTES, TOKEN, COLUMNS };
 
-static const char *const headings[COLUMNS] = {"GROUP",   "KEY",   "STATE",   "ATTEMPT", "CALLERS",
-                                              "RUNNING", "BYTES", "EXPIRES", "TOKEN",   "LEADER"};
+// What people look for first comes first: a narrow terminal shows that much.
+static const char *const headings[COLUMNS] = {"GROUP",   "KEY",     "STATE",   "LEADER", "CALLERS",
+                                              "RUNNING", "EXPIRES", "ATTEMPT", "BYTES",  "TOKEN"};
 
 const char *sfl_cli_state_name(enum singleflight_flight_state state)
 {
@@ -28,28 +29,6 @@ const char *sfl_cli_state_name(enum singleflight_flight_state state)
         return "retained";
     }
     return "unknown";
-}
-
-// A key that a terminal can show: \xNN for whatever it cannot. To be freed.
-static char *readable(const void *key, size_t key_bytes)
-{
-    const unsigned char *bytes = key;
-    bool is_text = sfl_utf8_is_valid(sfl_span_of(key, key_bytes));
-    char *text = sfl_cli_allocate(key_bytes * 4 + 1);
-    char *end = text;
-    for (size_t i = 0; i < key_bytes; i++) {
-        bool is_plain = bytes[i] >= 0x20 && bytes[i] < 0x7f && bytes[i] != '\\';
-        // The control characters of Unicode begin with C2 80 to C2 9F.
-        bool is_control = bytes[i] == 0xc2 && i + 1 < key_bytes && bytes[i + 1] < 0xa0;
-        if (is_plain || (bytes[i] >= 0x80 && is_text && !is_control))
-            *end++ = (char)bytes[i];
-        else if (is_control && is_text)
-            end += sprintf(end, "\\x%02x\\x%02x", bytes[i], bytes[i + 1]), i++;
-        else
-            end += sprintf(end, "\\x%02x", bytes[i]);
-    }
-    *end = '\0';
-    return text;
 }
 
 static void format_time(uint64_t ms, char text_out[CELL_MAX])
@@ -72,6 +51,7 @@ static void format_number(uint64_t number, char text_out[CELL_MAX])
 
 struct row {
     char *key;
+    char *leader;
     char cells[COLUMNS][CELL_MAX];
     const char *texts[COLUMNS];
 };
@@ -80,11 +60,12 @@ static void fill_row(struct row *row, const struct singleflight_flight *flight)
 {
     for (size_t i = 0; i < COLUMNS; i++)
         row->texts[i] = row->cells[i];
-    row->key = readable(flight->key, flight->key_bytes);
+    row->key = sfl_cli_readable(flight->key, flight->key_bytes);
+    row->leader = sfl_cli_readable(flight->leader, strlen(flight->leader));
     row->texts[GROUP] = flight->group;
     row->texts[KEY] = row->key;
     row->texts[STATE] = flight->forgotten ? "forgotten" : sfl_cli_state_name(flight->state);
-    row->texts[LEADER] = flight->leader[0] == '\0' ? "-" : flight->leader;
+    row->texts[LEADER] = row->leader[0] == '\0' ? "-" : row->leader;
     format_number(flight->attempt, row->cells[ATTEMPT]);
     format_number(flight->callers, row->cells[CALLERS]);
     format_number(flight->value_bytes, row->cells[BYTES]);
@@ -158,6 +139,7 @@ void sfl_cli_print_flights(FILE *out, const struct sfl_cli_snapshot *snapshot, s
     for (size_t i = 0; i < count; i++) {
         write_line(out, widths, rows[i].texts, columns_max);
         free(rows[i].key);
+        free(rows[i].leader);
     }
     free(rows);
 }

@@ -125,12 +125,14 @@ struct singleflight_result {
     bool shared;         // the outcome went to more than one caller; true for the leader, too
     uint32_t callers;    // to how many, the leader and the merged callers of this process included
     uint32_t attempt;    // the how-many-eth leader of the flight made it, from 1
-    uint64_t token;      // the fencing token of that leader; 0 after failed_open
+    uint64_t token;      // the fencing token of that leader; 0 when no server was ever there
     bool retained;       // served from a retained outcome: nobody ran anything for this call
     uint64_t age_ms;     // of that outcome
     uint64_t retain_ms;  // for how long from now the outcome is retained; 0: it is not
     bool retain_refused; // it should have been retained, but the server had no room
-    bool failed_open;    // no server could be reached, and the function ran in this process alone
+    // No server could be reached, and the function ran, or went on to its end, for the callers of
+    // this process alone.
+    bool failed_open;
 };
 
 // Frees a result. NULL is fine.
@@ -159,7 +161,9 @@ struct singleflight_client_options {
     const char *caller;
 
     // When no server can be reached: run the function here, alone, and say so in the result
-    // (failed_open). Otherwise such calls end with UNAVAILABLE.
+    // (failed_open). Otherwise such calls end with UNAVAILABLE. A function that runs already when
+    // its server is lost goes on to its end; its lead is not lost then, though somebody else may
+    // be made the leader (compare tokens).
     bool fail_open;
 
     // How long a call looks for a server that takes it, at first or after the connection broke,

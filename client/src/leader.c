@@ -79,6 +79,7 @@ struct singleflight_leader *sfl_leader_begin(struct sfl_seat *seat, struct singl
     leader->on_changed.run = run_on_changed;
     leader->client = seat->client;
     leader->terms = *terms;
+    leader->is_alone = terms->token == 0;
     leader->lost_fd = -1;
     leader->seat = seat;
     return leader;
@@ -99,34 +100,6 @@ void sfl_leader_deinit(struct singleflight_leader *leader)
 
 // ---------------------------------------------------------------------------- the client's thread
 
-void sfl_leader_lose(struct singleflight_leader *leader, enum singleflight_status status)
-{
-    pthread_mutex_lock(&leader->lock);
-    if (atomic_load(&leader->lost) == SINGLEFLIGHT_OK) {
-        atomic_store(&leader->lost, (int)status);
-        if (leader->lost_fd >= 0)
-            (void)!eventfd_write(leader->lost_fd, 1);
-        tell_change(leader);
-    }
-    pthread_mutex_unlock(&leader->lock);
-}
-
-void sfl_leader_set_audience(struct singleflight_leader *leader, uint32_t followers,
-                             uint64_t latest_deadline_ms)
-{
-    pthread_mutex_lock(&leader->lock);
-    leader->has_audience = true;
-    leader->audience = (struct singleflight_audience){followers, latest_deadline_ms};
-    pthread_mutex_unlock(&leader->lock);
-}
-
-static size_t unsent_bytes(const struct singleflight_leader *leader)
-{
-    if (leader->terms.token == 0)
-        return 0;
-    return leader->dropped_bytes + sfl_value_span(leader->value).size - leader->sent_bytes;
-}
-
 static bool has_finished(const struct singleflight_leader *leader)
 {
     return (atomic_load(&leader->news) & SFL_LEADER_FINISHED) != 0;
@@ -145,6 +118,44 @@ static void unlock_if(struct singleflight_leader *leader, bool is_locked)
 {
     if (is_locked)
         pthread_mutex_unlock(&leader->lock);
+}
+
+void sfl_leader_lose(struct singleflight_leader *leader, enum singleflight_status status)
+{
+    pthread_mutex_lock(&leader->lock);
+    if (atomic_load(&leader->lost) == SINGLEFLIGHT_OK) {
+        atomic_store(&leader->lost, (int)status);
+        if (leader->lost_fd >= 0)
+            (void)!eventfd_write(leader->lost_fd, 1);
+        tell_change(leader);
+    }
+    pthread_mutex_unlock(&leader->lock);
+}
+
+void sfl_leader_go_on_alone(struct singleflight_leader *leader)
+{
+    bool is_locked = lock_if_running(leader);
+    leader->is_alone = true;
+    leader->was_full = false;
+    if (is_locked)
+        tell_change(leader);
+    unlock_if(leader, is_locked);
+}
+
+void sfl_leader_set_audience(struct singleflight_leader *leader, uint32_t followers,
+                             uint64_t latest_deadline_ms)
+{
+    pthread_mutex_lock(&leader->lock);
+    leader->has_audience = true;
+    leader->audience = (struct singleflight_audience){followers, latest_deadline_ms};
+    pthread_mutex_unlock(&leader->lock);
+}
+
+static size_t unsent_bytes(const struct singleflight_leader *leader)
+{
+    if (leader->is_alone)
+        return 0;
+    return leader->dropped_bytes + sfl_value_span(leader->value).size - leader->sent_bytes;
 }
 
 size_t sfl_leader_peek(struct singleflight_leader *leader)
@@ -265,8 +276,9 @@ enum singleflight_status singleflight_leader_write(struct singleflight_leader *l
         return SINGLEFLIGHT_OK;
     pthread_mutex_lock(&leader->lock);
     status = append(leader, sfl_span_of(data, data_bytes));
+    bool is_alone = leader->is_alone;
     pthread_mutex_unlock(&leader->lock);
-    if (status != SINGLEFLIGHT_OK || leader->terms.token == 0)
+    if (status != SINGLEFLIGHT_OK || is_alone)
         return status;
     (void)post_news(leader, 0);
     if (!leader->call->blocking)

@@ -49,6 +49,7 @@ struct singleflight_leader {
     size_t sent_bytes;       // of the value, dropped ones included: in a message to the server
     bool was_full;           // unsent bytes were above the bound, and have not fallen to half of it
     bool overflowed;         // a write was refused: it cannot end OK
+    bool is_alone;           // nothing of it goes to a server
     struct sfl_failure failure;
     bool has_retain;
     uint64_t retain_ms;
@@ -69,6 +70,9 @@ void sfl_leader_deinit(struct singleflight_leader *leader);
 
 // Makes the loss known, once; client's thread. The callback is the caller's to call.
 void sfl_leader_lose(struct singleflight_leader *leader, enum singleflight_status status);
+
+// No server hears of it any more: what waits to be sent never will be. Client's thread.
+void sfl_leader_go_on_alone(struct singleflight_leader *leader);
 
 // New figures from the server; client's thread.
 void sfl_leader_set_audience(struct singleflight_leader *leader, uint32_t followers,

@@ -238,9 +238,7 @@ void sfl_seat_place(struct sfl_seat *seat)
         give_up(seat, &client->servers[order[0]]);
 }
 
-// Takes the seat off its server. One that has sent its join, and was not told the end, leaves a
-// stand-in behind that tells the server.
-static void leave_place(struct sfl_seat *seat)
+void sfl_seat_leave_place(struct sfl_seat *seat)
 {
     sfl_link_remove(&seat->wait_link);
     struct sfl_session *session = seat->session;
@@ -266,7 +264,7 @@ static void on_look_timer(struct sfl_timer *timer)
 {
     struct sfl_seat *seat = SFL_CONTAINER_OF(timer, struct sfl_seat, look_timer);
     struct sfl_server *server = seat->server;
-    leave_place(seat);
+    sfl_seat_leave_place(seat);
     sfl_server_on_silence(server, seat->join->options.connect_timeout_ms);
     seat->rank++;
     if (seat->rank >= seat->client->server_count)
@@ -326,7 +324,7 @@ void sfl_seat_on_session_over(struct sfl_seat *seat, int code, const char *text)
 
 void sfl_seat_leave(struct sfl_seat *seat)
 {
-    leave_place(seat);
+    sfl_seat_leave_place(seat);
     sfl_seat_destroy(seat);
 }
 

@@ -8,7 +8,8 @@
 //   LEADING    `leader` is set, its function runs; while `answered` is false its stream is broken,
 //              and it tries to resume the lead until the lease runs out
 //   FINISHING  the same, but the function has ended: its outcome is not confirmed yet
-//   ALONE      no server could be reached: `leader` is set, its token is 0
+//   ALONE      no server could be reached: `leader` is set; its token is 0 unless it led before the
+//              server was gone
 //   LEAVING    no calls; it is only here to send its last frames, and to hear the server's last
 // A flight's calls may be gone from a seat that still leads or finishes for others.
 #ifndef SFL_CLIENT_SEAT_H

@@ -25,11 +25,29 @@ static void begin_lease(struct sfl_seat *seat)
     arm_lease_timer(seat, lease_ms / RENEWALS_PER_LEASE);
 }
 
+// With fail_open a function that has begun goes on to its end when its server is gone: what it
+// makes is for the callers here. False: it is no such call.
+static bool goes_on_alone(struct sfl_seat *seat)
+{
+    if (!seat->join->options.fail_open)
+        return false;
+    bool has_finished = seat->state == SFL_SEAT_FINISHING;
+    sfl_timers_disarm(&seat->client->timers, &seat->lease_timer);
+    sfl_seat_leave_place(seat);
+    seat->state = SFL_SEAT_ALONE;
+    sfl_leader_go_on_alone(seat->leader);
+    if (has_finished)
+        sfl_seat_finish_alone(seat);
+    return true;
+}
+
 static void on_lease_timer(struct sfl_timer *timer)
 {
     struct sfl_seat *seat = SFL_CONTAINER_OF(timer, struct sfl_seat, lease_timer);
     uint64_t lease_ms = seat->leader->terms.lease_ms;
     if (!seat->answered) {
+        if (goes_on_alone(seat))
+            return;
         char why[SFL_SEAT_WHY_SIZE];
         snprintf(why, sizeof(why),
                  "the lease of %llu ms ran out before the connection to %s was back",
@@ -130,6 +148,8 @@ void sfl_seat_resume(struct sfl_seat *seat)
 {
     const struct sfl_leader_terms *terms = &seat->leader->terms;
     if (terms->lease_ms == 0) {
+        if (goes_on_alone(seat))
+            return;
         sfl_seat_lose(seat, SINGLEFLIGHT_ABORTED,
                       seat->state == SFL_SEAT_FINISHING
                           ? "the connection broke before the server confirmed the outcome: it may "
@@ -178,7 +198,9 @@ void sfl_seat_finish_alone(struct sfl_seat *seat)
     if (passes_on)
         sfl_seat_split(seat, leading);
     struct sfl_outcome *outcome = sfl_leader_outcome(seat->leader);
-    struct singleflight_result facts = {.attempt = 1, .failed_open = true};
+    const struct sfl_leader_terms *terms = &seat->leader->terms;
+    struct singleflight_result facts = {
+        .attempt = terms->attempt, .token = terms->token, .failed_open = true};
     size_t count = sfl_seat_call_count(seat);
     facts.callers = (uint32_t)count;
     facts.shared = count > 1;

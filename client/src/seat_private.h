@@ -26,6 +26,10 @@ void sfl_seat_place(struct sfl_seat *seat);
 // Ends every call with `status`, loses the lead if its function runs, and leaves.
 void sfl_seat_end(struct sfl_seat *seat, enum singleflight_status status, const char *why);
 
+// Takes the seat off its server. One that has sent its join, and was not told the end, leaves a
+// stand-in behind that tells the server.
+void sfl_seat_leave_place(struct sfl_seat *seat);
+
 // Frees the seat, which has no calls any more. The server is told if it is still on a session.
 void sfl_seat_leave(struct sfl_seat *seat);
 

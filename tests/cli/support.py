@@ -198,11 +198,13 @@ class Case(unittest.TestCase):
         tool.code = tool.wait()
         return tool
 
+    # Most tests give leader and follower other commands, so that it shows which of them ran.
+
     def do(self, *arguments, **options):
-        return self.start("do", *arguments, **options)
+        return self.start("do", "--fingerprint", "none", *arguments, **options)
 
     def run_do(self, *arguments, **options):
-        return self.run_tool("do", *arguments, **options)
+        return self.run_tool("do", "--fingerprint", "none", *arguments, **options)
 
     # ---- commands
 

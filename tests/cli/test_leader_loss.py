@@ -202,15 +202,24 @@ class Frozen(Case):
         self.assertEqual(self.stats()["executions"], 2)
 
     def test_when_nobody_leads_any_more_it_exits_with_75(self):
-        gate = self.gate()
-        leader, follower = self.freeze(gate.shell())
-        gate.open(1)
-        # Either of the two may have got the line.
-        gate.open()
+        gates = [self.gate(f"gate{attempt}") for attempt in (1, 2)]
+        script = f"read line <{self.folder}/gate$SINGLEFLIGHT_ATTEMPT"
+        leader, follower = self.freeze(script)
+        gates[1].open()
         self.assert_ends(follower, 0)
         leader.send(signal.SIGCONT)
-        self.assertIn(leader.wait(), (75,))
-        self.assertFalse(is_alive(self.runs()[0][0]))
+        self.assert_ends(leader, 75)
+        self.assert_command_is_gone()
+
+    def test_a_command_that_has_ended_meanwhile_gives_its_code(self):
+        gate = self.gate()
+        leader, follower = self.freeze(f"echo said; {gate.shell()}; exit 3")
+        gate.open()
+        until(lambda: not is_alive(self.runs()[0][0]), "the old command has ended")
+        self.assert_ends(follower, 3)
+        leader.send(signal.SIGCONT)
+        self.assert_ends(leader, 3, b"said\n")
+        self.assertIn("could not be handed over", leader.errors())
 
     def test_a_command_that_ignores_term_is_killed_with_all_it_started(self):
         gate = self.gate()

@@ -83,20 +83,43 @@ class Bytes(Case):
         gate.open()
         self.assert_ends(leader, 0, b"first\nlast\n")
 
-    def test_more_than_the_limit_is_code_73(self):
-        tool = self.run_do("--result-limit", "1KiB", "key", "--", "head", "-c", "2000",
-                           "/dev/zero")
-        self.assertEqual(tool.code, 73)
-        self.assertIn("larger than", tool.errors())
+    # ---- more than is shared
+
+    LINES = 'i=0; while [ $i -lt 300 ]; do echo "line $i"; i=$((i+1)); done; exit 4'
+    ALL = "".join(f"line {i}\n" for i in range(300)).encode()
+
+    def test_beyond_the_limit_the_sharing_ends_and_not_the_job(self):
+        for options in ([], ["--buffer"]):
+            with self.subTest(options=options):
+                key = f"key{len(options)}"
+                leader = self.run_do("--result-limit", "1KiB", "--retain-error", "1m", *options,
+                                     key, "--", "sh", "-c", self.LINES)
+                self.assert_ends(leader, 4, self.ALL)
+                self.assertIn("larger than --result-limit", leader.errors())
+                late = self.run_do(key, "--", "false")
+                self.assertEqual(late.code, 4)
+                shared, note, rest = late.output().rpartition(b"singleflight: ")
+                self.assertTrue(self.ALL.startswith(shared) and shared.endswith(b"\n"))
+                self.assertGreater(len(shared), 800)
+                left_out = len(self.ALL) - len(shared)
+                self.assertEqual(rest, f"{left_out} more bytes of output were not shared\n".encode())
+
+    def test_a_line_that_is_longer_than_the_limit_is_not_shared(self):
+        leader = self.run_do("--result-limit", "1KiB", "--retain", "1m", "key", "--", "head", "-c",
+                             "2000", "/dev/zero")
+        self.assert_ends(leader, 0, bytes(2000))
+        late = self.run_do("key", "--", "false")
+        self.assertEqual(late.output(), b"singleflight: 2000 more bytes of output were not shared\n")
 
 
 class ServerLimit(Case):
     daemon_flags = ("--result-limit", "64KiB")
 
-    def test_more_than_the_servers_limit_is_code_73_and_ends_the_command(self):
-        tool = self.run_do("key", "--", "sh", "-c", f"{self.note()}; exec cat /dev/zero")
-        self.assertEqual(tool.code, 73, tool.errors())
-        self.assert_command_is_gone()
+    def test_more_than_the_servers_limit_ends_the_sharing_and_not_the_job(self):
+        tool = self.run_do("key", "--", "sh", "-c", "head -c 300000 /dev/zero; exit 4")
+        self.assertEqual(tool.code, 4, tool.errors())
+        self.assertTrue(tool.output() == bytes(300000))
+        self.assertIn("could not be handed over", tool.errors())
 
 
 class Readers(Case):

@@ -13,6 +13,7 @@ WRONG = [
     (["--bogus"], "there is no subcommand --bogus"),
     (["do"], "the key is missing"),
     (["do", "--", "true"], "the key is missing"),
+    (["do", "--", "true", "false"], "the key is missing"),
     (["do", "", "--", "true"], "the key is missing"),
     (["do", "key"], "the command is missing"),
     (["do", "key", "--"], "the command is missing"),

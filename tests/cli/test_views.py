@@ -73,7 +73,7 @@ class List(Case):
         table = [line.split() for line in self.run_tool("list").output().decode().splitlines()]
         by_key = {cells[1]: cells for cells in table[1:]}
         self.assertEqual(by_key["running"][2], "led")
-        self.assertEqual(by_key["running"][-1], "node-1")
+        self.assertEqual(by_key["running"][3], "node-1")
         self.assertEqual(by_key["kept"][2], "retained")
         gate.open()
         self.assert_ends(leader, 0)

@@ -176,6 +176,72 @@ static void a_lease_that_runs_out_while_cut_off_is_lost_here_and_there(void **st
     expect_ok(&heir, "", 2);
 }
 
+static void expect_alone(struct process *worker, const char *value, unsigned long long token)
+{
+    struct worker_result result = worker_expect_done(worker);
+    assert_string_equal(result.status, "OK");
+    assert_int_equal(result.outcome, SINGLEFLIGHT_OUTCOME_OK);
+    assert_string_equal(result.value, value);
+    assert_true(result.led);
+    assert_true(result.alone);
+    assert_int_equal(result.token, token);
+    worker_quit(worker);
+}
+
+static void with_fail_open_a_function_goes_on_when_its_server_is_gone(void **state)
+{
+    (void)state;
+    struct process leader = worker_start(relay_address(relay), "goes on", "fail_open=1 caller=l");
+    unsigned long long token = worker_expect_lead(&leader, 1);
+    worker_tell(&leader, "write one ");
+    struct process heir = worker_start(daemon_.address, "goes on", "");
+    worker_expect(&heir, "follow 1 l");
+    relay_cut(relay, true);
+    worker_expect_lead(&heir, 2);
+    worker_tell(&leader, "write two");
+    worker_tell(&leader, "ok");
+    expect_alone(&leader, "one two", token);
+    relay_accept(relay);
+    worker_tell(&heir, "ok");
+    expect_ok(&heir, "", 2);
+}
+
+static void with_fail_open_an_outcome_counts_that_finds_no_server_within_the_lease(void **state)
+{
+    (void)state;
+    struct process leader =
+        worker_start(relay_address(relay), "counts", "fail_open=1 lease_ms=1000 caller=l");
+    unsigned long long token = worker_expect_lead(&leader, 1);
+    worker_tell(&leader, "fill 3000000"); // more than may wait to be sent
+    relay_cut(relay, true);
+    worker_tell(&leader, "ok");
+    struct worker_result result = worker_expect_done(&leader);
+    assert_string_equal(result.status, "OK");
+    assert_int_equal(result.bytes, 3000000);
+    assert_true(result.alone);
+    assert_int_equal(result.token, token);
+    relay_accept(relay);
+    worker_quit(&leader);
+}
+
+static void with_fail_open_a_running_leader_outlives_its_lease(void **state)
+{
+    (void)state;
+    struct process leader =
+        worker_start(relay_address(relay), "outlives", "fail_open=1 lease_ms=1000 caller=l");
+    unsigned long long token = worker_expect_lead(&leader, 1);
+    struct process heir = worker_start(daemon_.address, "outlives", "");
+    worker_expect(&heir, "follow 1 l");
+    relay_cut(relay, true);
+    worker_expect_lead(&heir, 2); // the lease is over
+    worker_tell(&leader, "write more");
+    worker_tell(&leader, "ok");
+    expect_alone(&leader, "more", token);
+    relay_accept(relay);
+    worker_tell(&heir, "ok");
+    expect_ok(&heir, "", 2);
+}
+
 static void cancelling_gives_a_lease_back_at_once(void **state)
 {
     (void)state;
@@ -258,6 +324,9 @@ int main(void)
         cmocka_unit_test(without_a_lease_a_cut_connection_is_the_end_of_the_lead),
         cmocka_unit_test(a_follower_joins_anew_over_a_cut_connection),
         cmocka_unit_test(a_lease_that_runs_out_while_cut_off_is_lost_here_and_there),
+        cmocka_unit_test(with_fail_open_a_function_goes_on_when_its_server_is_gone),
+        cmocka_unit_test(with_fail_open_an_outcome_counts_that_finds_no_server_within_the_lease),
+        cmocka_unit_test(with_fail_open_a_running_leader_outlives_its_lease),
         cmocka_unit_test(cancelling_gives_a_lease_back_at_once),
         cmocka_unit_test(a_deadline_holds_for_a_process_that_was_paused),
         cmocka_unit_test(a_new_process_takes_up_the_lease_of_one_that_died),
