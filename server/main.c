@@ -282,11 +282,17 @@ static bool open_guard(const struct sfl_settings *settings)
     return sfl_guard_open(&guard) == SFL_OK;
 }
 
-static void count_connections(uint64_t *now_out, uint64_t *refused_out)
+static void count_network(void *context, struct sfl_network_counts *counts_out)
 {
-    struct sfl_guard_counts counts = sfl_guard_counts();
-    *now_out = counts.connections_now;
-    *refused_out = counts.refused;
+    const struct daemon *daemon = context;
+    struct sfl_guard_counts guard = sfl_guard_counts();
+    struct sfl_rpc_server_counts streams = sfl_rpc_server_counts(daemon->server);
+    *counts_out = (struct sfl_network_counts){
+        .connections_now = guard.connections_now,
+        .connections_refused = guard.refused,
+        .streams_silent_now = streams.silent_now,
+        .streams_ended = streams.ended,
+    };
 }
 
 static bool create_parts(struct daemon *daemon)
@@ -315,7 +321,8 @@ static bool create_parts(struct daemon *daemon)
         .pumps = daemon->pumps,
         .limits = &daemon->limits,
         .connection_callers_max = settings->connection_callers_max,
-        .count_connections = count_connections,
+        .count_network = count_network,
+        .network_context = daemon,
     };
     if (sfl_transport_create(&transport, &daemon->transport) != SFL_OK)
         return false;
@@ -324,6 +331,8 @@ static bool create_parts(struct daemon *daemon)
         .message_bytes_max = settings->message_bytes_max,
         .keepalive_time_ms = settings->keepalive_time_ms,
         .keepalive_timeout_ms = settings->keepalive_timeout_ms,
+        .first_message_ms = settings->first_message_ms,
+        .connection_streams_max = settings->connection_streams_max,
     };
     struct sfl_method methods[SFL_TRANSPORT_METHODS];
     sfl_transport_get_methods(daemon->transport, methods);

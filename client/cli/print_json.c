@@ -85,6 +85,8 @@ void sfl_cli_print_stats_json(FILE *out, const struct sfl_cli_snapshot *snapshot
         add_number(object, "uptime_ms", stats->uptime_ms);
         add_number(object, "connections_now", stats->connections_now);
         add_number(object, "connections_refused", stats->connections_refused);
+        add_number(object, "streams_silent_now", stats->streams_silent_now);
+        add_number(object, "streams_ended", stats->streams_ended);
         print_and_free(out, object);
     }
 }

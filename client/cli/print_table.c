@@ -170,6 +170,8 @@ void sfl_cli_print_stats(FILE *out, const struct sfl_cli_snapshot *snapshot)
             {"bytes now", stats->bytes_now},
             {"connections now", stats->connections_now},
             {"connections refused", stats->connections_refused},
+            {"silent streams now", stats->streams_silent_now},
+            {"streams ended", stats->streams_ended},
         };
         for (size_t j = 0; j < sizeof(lines) / sizeof(lines[0]); j++)
             fprintf(out, "%-19s %" PRIu64 "\n", lines[j].name, lines[j].value);

@@ -549,6 +549,8 @@ struct singleflight_stats {
     uint64_t uptime_ms;
     uint64_t connections_now;     // to the server; 0 when a group was named
     uint64_t connections_refused; // and those that a limit forbade
+    uint64_t streams_silent_now;  // opened and not used; 0 when a group was named
+    uint64_t streams_ended;       // for that, or because their connection had too many
 };
 
 // Calls `on_stats` on this thread, once per server that answers. Otherwise as list_flights.

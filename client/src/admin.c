@@ -316,6 +316,8 @@ static void read_stats(void *context, const char *address, const struct answer *
         .uptime_ms = wire->uptime_ms,
         .connections_now = wire->connections_now,
         .connections_refused = wire->connections_refused,
+        .streams_silent_now = wire->streams_silent_now,
+        .streams_ended = wire->streams_ended,
     };
     reader->on_stats(reader->context, &stats);
     singleflight__v1__stats__free_unpacked(wire, NULL);

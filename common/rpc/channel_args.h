@@ -13,6 +13,12 @@ static inline int sfl_arg_clamp(uint64_t value)
     return value > INT_MAX ? INT_MAX : (int)value;
 }
 
+// A count as gRPC wants it: INT_MAX for no limit, which is 0 with us.
+static inline int sfl_arg_count(uint64_t count)
+{
+    return count == 0 ? INT_MAX : sfl_arg_clamp(count);
+}
+
 // A length as gRPC wants it: -1 for no limit, which is 0 with us.
 static inline int sfl_arg_length(uint64_t bytes_max)
 {

@@ -31,6 +31,9 @@
 // Cleanup waits so long for the backlog to be worked off. What has ended holds memory meanwhile.
 #define CLEANUP_WAIT_NS 200000000
 
+// How much later waits end while completions never cease.
+#define WAIT_GRACE_MS 1000
+
 // Who waited so long for a completion has looked at the sockets.
 #define WAIT_NS 10000
 
@@ -56,8 +59,10 @@ struct sfl_pump {
     struct sfl_list cleanup; // what nobody waits for
     size_t fresh_count;
     size_t backlog_count;
-    uint64_t cleanup_due_ns; // of the first one
-    bool is_in_backlog;      // its works run
+    uint64_t cleanup_due_ns;                    // of the first one
+    bool is_in_backlog;                         // its works run
+    struct sfl_list waits[SFL_PUMP_WAIT_KINDS]; // in the order of due_ms
+    uint64_t now_ns;                            // when the completions at hand began to be handled
     uint64_t turn_end_ns;
     uint64_t looked_ns; // when all sockets have had their look, at the latest
     pthread_t thread;
@@ -151,6 +156,40 @@ bool sfl_pump_is_current(void)
 {
     return current != NULL;
 }
+
+// --- waits ---
+
+void sfl_pump_wait_begin(struct sfl_pump_wait *wait, enum sfl_pump_wait_kind kind, uint64_t ms)
+{
+    assert(current != NULL);
+    wait->due_ms = current->now_ns / 1000000 + ms;
+    sfl_list_append(&current->waits[kind], &wait->link);
+}
+
+void sfl_pump_wait_end(struct sfl_pump_wait *wait)
+{
+    sfl_link_remove(&wait->link);
+}
+
+static struct sfl_pump_wait *first_wait(const struct sfl_pump *pump, unsigned kind)
+{
+    struct sfl_link *link = sfl_list_first(&pump->waits[kind]);
+    return link == NULL ? NULL : SFL_CONTAINER_OF(link, struct sfl_pump_wait, link);
+}
+
+// When the first wait is over; UINT64_MAX when there is none.
+static uint64_t next_wait_ms(const struct sfl_pump *pump)
+{
+    uint64_t next_ms = UINT64_MAX;
+    for (unsigned kind = 0; kind < SFL_PUMP_WAIT_KINDS; kind++) {
+        const struct sfl_pump_wait *wait = first_wait(pump, kind);
+        if (wait != NULL && wait->due_ms < next_ms)
+            next_ms = wait->due_ms;
+    }
+    return next_ms;
+}
+
+// --- turns ---
 
 // Returns the time.
 static uint64_t begin_turn(struct sfl_pump *pump, uint64_t length_ns)
@@ -249,6 +288,26 @@ static void run_works(struct sfl_pump *pump, bool has_completions)
     }
 }
 
+// Ends waits that are due. What has been read but not handled may yet end one in time, so while
+// there is more of that, only those go that would never go otherwise.
+static void end_waits(struct sfl_pump *pump, bool has_completions)
+{
+    uint64_t next_ms = next_wait_ms(pump);
+    if (next_ms == UINT64_MAX)
+        return;
+    uint64_t due_ms = begin_turn(pump, TURN_NS) / 1000000;
+    if (has_completions)
+        due_ms -= WAIT_GRACE_MS;
+    for (unsigned kind = 0; kind < SFL_PUMP_WAIT_KINDS; kind++) {
+        struct sfl_pump_wait *wait;
+        while ((wait = first_wait(pump, kind)) != NULL && wait->due_ms <= due_ms &&
+               sfl_clock_now_ns() < pump->turn_end_ns) {
+            sfl_link_remove(&wait->link);
+            wait->on_due(wait);
+        }
+    }
+}
+
 static bool has_works(const struct sfl_pump *pump)
 {
     return pump->fresh_count > 0 || pump->backlog_count > 0 || !sfl_list_is_empty(&pump->cleanup);
@@ -282,6 +341,7 @@ enum drained {
 static enum drained drain(struct sfl_pump *pump, gpr_timespec deadline)
 {
     uint64_t begun_ns = sfl_clock_now_ns();
+    pump->now_ns = begun_ns;
     bool must_look = pump->backlog_count > 0 || begun_ns >= pump->looked_ns + TURN_NS;
     unsigned looks = must_look ? LOOKS_MAX : 1;
     for (unsigned handled = 0; handled < DRAIN_MAX;) {
@@ -297,9 +357,9 @@ static enum drained drain(struct sfl_pump *pump, gpr_timespec deadline)
             return DRAINED;
         }
         if (handled++ == 0) {
-            uint64_t now_ns = begin_turn(pump, TURN_NS);
-            if (now_ns >= begun_ns + WAIT_NS)
-                pump->looked_ns = now_ns;
+            pump->now_ns = begin_turn(pump, TURN_NS);
+            if (pump->now_ns >= begun_ns + WAIT_NS)
+                pump->looked_ns = pump->now_ns;
         }
         struct sfl_operation *operation = event.tag;
         sfl_operation_end(operation);
@@ -316,10 +376,13 @@ static void *pump_main(void *argument)
     current = pump;
     for (;;) {
         uint64_t due_ms = next_tick_ms(pump);
-        gpr_timespec deadline =
-            has_works(pump) ? gpr_inf_past(GPR_CLOCK_MONOTONIC) : sfl_operation_deadline(due_ms);
+        uint64_t wait_ms = next_wait_ms(pump);
+        gpr_timespec deadline = has_works(pump)
+                                    ? gpr_inf_past(GPR_CLOCK_MONOTONIC)
+                                    : sfl_operation_deadline(wait_ms < due_ms ? wait_ms : due_ms);
         enum drained drained = drain(pump, deadline);
         tick_if_due(pump, due_ms);
+        end_waits(pump, drained == HAS_MORE);
         run_works(pump, drained == HAS_MORE);
         if (drained == IS_SHUT_DOWN && !has_works(pump))
             return NULL;
@@ -332,6 +395,8 @@ static void pump_init(struct sfl_pump *pump, const struct sfl_pump_hooks *hooks)
     sfl_list_init(&pump->fresh);
     sfl_list_init(&pump->backlog);
     sfl_list_init(&pump->cleanup);
+    for (unsigned kind = 0; kind < SFL_PUMP_WAIT_KINDS; kind++)
+        sfl_list_init(&pump->waits[kind]);
     sfl_list_init(&pump->posted);
     pthread_mutex_init(&pump->posted_lock, NULL);
     pump->queue = grpc_completion_queue_create_for_next(NULL);

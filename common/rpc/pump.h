@@ -75,4 +75,26 @@ void sfl_pumps_post(struct sfl_pumps *pumps, struct sfl_pump_work *work);
 // now. `work` is not queued anywhere, and is queued once only.
 void sfl_pump_defer_cleanup(struct sfl_pump_work *work);
 
+// What is to be done on a pump thread when its time has come, such as ending a stream that stays
+// silent. Owned by whoever embeds it, who sets `on_due`, leaves the rest zero, and ends it before
+// its memory goes.
+struct sfl_pump_wait {
+    struct sfl_link link;
+    uint64_t due_ms;
+    void (*on_due)(struct sfl_pump_wait *wait); // it has ended by then, and may begin again
+};
+
+// The waits of one kind take equally long, so none is sorted.
+enum sfl_pump_wait_kind {
+    SFL_PUMP_WAIT_SHORT,
+    SFL_PUMP_WAIT_LONG,
+    SFL_PUMP_WAIT_KINDS,
+};
+
+// On a pump thread, both; a wait ends on the thread on which it began. on_due is called once `ms`
+// have passed and the completions at hand then are handled: so nobody is late who was not heard.
+void sfl_pump_wait_begin(struct sfl_pump_wait *wait, enum sfl_pump_wait_kind kind, uint64_t ms);
+// Nothing happens when it has not begun.
+void sfl_pump_wait_end(struct sfl_pump_wait *wait);
+
 #endif

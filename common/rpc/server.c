@@ -43,7 +43,6 @@ struct request {
     grpc_call *call;
     grpc_metadata_array metadata;
     gpr_timespec deadline;     // of a known method
-    grpc_byte_buffer *first;   // of a known method that reads first
     grpc_call_details details; // of an unknown method
 };
 
@@ -51,6 +50,7 @@ struct sfl_rpc_server {
     grpc_server *server;
     struct sfl_pumps *pumps;
     uint64_t message_bytes_max;
+    struct sfl_silence silence;
     struct sfl_operation shutdown;
     bool is_shutting_down; // whoever owns the server
 
@@ -109,7 +109,7 @@ static void refuse_unknown(struct sfl_stream *stream, grpc_slice method)
     snprintf(text, sizeof(text), "this server has no method %.200s", path);
     gpr_free(path);
     sfl_stream_finish(stream, NULL, 0, GRPC_STATUS_UNIMPLEMENTED, text);
-    sfl_stream_serve(stream, &unknown_events, stream, NULL);
+    sfl_stream_serve(stream, &unknown_events, stream);
 }
 
 // --- new RPCs ---
@@ -124,16 +124,14 @@ static void take_up(struct request *request)
     struct sfl_rpc_server *server = request->server;
     grpc_completion_queue *queue = sfl_pump_queue(request->pump);
     request->call = NULL;
-    request->first = NULL;
     grpc_metadata_array_init(&request->metadata);
     grpc_call_details_init(&request->details);
     sfl_operation_start(&request->operation);
     grpc_call_error error;
     if (is_known(request)) {
-        grpc_byte_buffer **first = request->row->method.reads_first ? &request->first : NULL;
         error = grpc_server_request_registered_call(
             server->server, request->row->handle, &request->call, &request->deadline,
-            &request->metadata, first, queue, queue, &request->operation);
+            &request->metadata, NULL, queue, queue, &request->operation);
     } else {
         error = grpc_server_request_call(server->server, &request->call, &request->details,
                                          &request->metadata, queue, queue, &request->operation);
@@ -152,7 +150,7 @@ static void leave(struct request *request)
 }
 
 static void serve(struct sfl_rpc_server *server, const struct method_row *row, grpc_call *call,
-                  gpr_timespec deadline, grpc_byte_buffer *first, grpc_slice method)
+                  gpr_timespec deadline, grpc_slice method)
 {
     struct sfl_stream *stream =
         sfl_stream_accept(call, deadline, server->message_bytes_max, &owner_calls, server);
@@ -160,8 +158,6 @@ static void serve(struct sfl_rpc_server *server, const struct method_row *row, g
         grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED,
                                      "no memory for another call", NULL);
         grpc_call_unref(call);
-        if (first != NULL)
-            grpc_byte_buffer_destroy(first);
         on_stream_over(server);
         return;
     }
@@ -173,7 +169,8 @@ static void serve(struct sfl_rpc_server *server, const struct method_row *row, g
     void *context = NULL;
     row->method.on_call(row->method.context, stream, &events, &context);
     assert(events != NULL);
-    sfl_stream_serve(stream, events, context, first);
+    sfl_silence_opened(&server->silence, stream, row->method.is_crowded);
+    sfl_stream_serve(stream, events, context);
 }
 
 static void on_request(struct sfl_operation *operation, bool ok)
@@ -187,7 +184,6 @@ static void on_request(struct sfl_operation *operation, bool ok)
     atomic_fetch_add_explicit(&server->open, 1, memory_order_relaxed);
     const struct method_row *row = request->row;
     grpc_call *call = request->call;
-    grpc_byte_buffer *first = request->first;
     gpr_timespec deadline = is_known(request) ? request->deadline : request->details.deadline;
     grpc_slice method = grpc_empty_slice();
     grpc_metadata_array_destroy(&request->metadata);
@@ -196,7 +192,7 @@ static void on_request(struct sfl_operation *operation, bool ok)
         grpc_call_details_destroy(&request->details);
     }
     take_up(request);
-    serve(server, row, call, deadline, first, method);
+    serve(server, row, call, deadline, method);
     grpc_slice_unref(method);
 }
 
@@ -211,6 +207,8 @@ static grpc_server *create_grpc_server(const struct sfl_rpc_server_options *opti
         // look no sooner: when it has the whole message.
         sfl_arg_int(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, sfl_arg_length(0)),
         sfl_arg_int(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
+        sfl_arg_int(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                    sfl_arg_count(options->connection_streams_max)),
         sfl_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), // see inflate.h
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIME_MS, sfl_arg_keepalive(options->keepalive_time_ms)),
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, sfl_arg_clamp(options->keepalive_timeout_ms)),
@@ -235,10 +233,7 @@ static bool register_methods(struct sfl_rpc_server *server)
     for (size_t i = 0; i < server->method_count; i++) {
         struct method_row *row = &server->rows[i];
         row->handle = grpc_server_register_method(server->server, row->method.path, NULL,
-                                                  row->method.reads_first
-                                                      ? GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER
-                                                      : GRPC_SRM_PAYLOAD_NONE,
-                                                  0);
+                                                  GRPC_SRM_PAYLOAD_NONE, 0);
         if (row->handle == NULL)
             return false;
     }
@@ -247,7 +242,7 @@ static bool register_methods(struct sfl_rpc_server *server)
 
 static size_t requests_of(const struct method_row *row)
 {
-    return row->method.comes_in_crowds ? REQUESTS_OF_CROWDED : REQUESTS_OF_OTHERS;
+    return row->method.is_crowded ? REQUESTS_OF_CROWDED : REQUESTS_OF_OTHERS;
 }
 
 static void init_requests(struct sfl_rpc_server *server, struct sfl_pump *pump,
@@ -308,6 +303,7 @@ enum sfl_status sfl_rpc_server_create(const struct sfl_rpc_server_options *optio
     server->pumps = options->pumps;
     server->message_bytes_max = options->message_bytes_max;
     server->shutdown.on_done = on_shutdown;
+    sfl_silence_init(&server->silence, options->first_message_ms, options->connection_streams_max);
     server->method_count = method_count;
     for (size_t i = 0; i < method_count; i++)
         server->rows[i].method = methods[i];
@@ -455,8 +451,17 @@ void sfl_rpc_server_destroy(struct sfl_rpc_server *server)
         sfl_rpc_server_shutdown(server, 0);
     wait_until(server, has_ended, UINT64_MAX);
     grpc_server_destroy(server->server);
+    sfl_silence_deinit(&server->silence);
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->lock);
     free(server->requests);
     free(server);
+}
+
+struct sfl_rpc_server_counts sfl_rpc_server_counts(const struct sfl_rpc_server *server)
+{
+    return (struct sfl_rpc_server_counts){
+        .silent_now = atomic_load_explicit(&server->silence.now, memory_order_relaxed),
+        .ended = atomic_load_explicit(&server->silence.ended, memory_order_relaxed),
+    };
 }

@@ -17,15 +17,20 @@ struct sfl_rpc_server_options {
     uint64_t message_bytes_max; // larger ones end their RPC with RESOURCE_EXHAUSTED; 0 = no limit
     uint64_t keepalive_time_ms; // silence before the server pings a connection; 0 = no pings
     uint64_t keepalive_timeout_ms; // how long it waits for the answer
+    // How long a stream may stay without its first message; then it ends with DEADLINE_EXCEEDED.
+    // 0 = for ever.
+    uint64_t first_message_ms;
+    // Streams that one connection may have; 0 = no limit. A peer is told; one that does not listen
+    // has RESOURCE_EXHAUSTED on those that last.
+    uint64_t connection_streams_max;
 };
 
 // How one method is served.
 struct sfl_method {
     const char *path; // "/package.Service/Method", static storage
-    // gRPC reads the first message before it reports the call: one trip less (GRPC_CORE.md). Then
-    // on_message is called for it right after on_call has accepted the stream.
-    bool reads_first;
-    bool comes_in_crowds; // many RPCs at the same moment are nothing unusual
+    // Many RPCs at the same moment are nothing unusual, and the callee sees to how many of them one
+    // connection has.
+    bool is_crowded;
     // A new RPC, on its pump thread. The callee fills in where its events go and what context they
     // get, and owns one reference to the stream from now on. It cannot fail: to refuse, it sets its
     // events and calls sfl_stream_finish.
@@ -69,5 +74,12 @@ bool sfl_rpc_server_shutdown(struct sfl_rpc_server *server, uint64_t grace_ms);
 // After shutdown (or instead of start). Waits for the last connection, and frees the server.
 // Streams may still be referred to.
 void sfl_rpc_server_destroy(struct sfl_rpc_server *server);
+
+// For people to look at. Any thread.
+struct sfl_rpc_server_counts {
+    uint64_t silent_now; // streams whose first message does not come
+    uint64_t ended;      // those, and others over the limit of a connection, that were ended
+};
+struct sfl_rpc_server_counts sfl_rpc_server_counts(const struct sfl_rpc_server *server);
 
 #endif

@@ -140,6 +140,7 @@ static void close_if_ended(struct sfl_stream *stream)
 {
     if (!stream->has_ended || stream->is_reading)
         return;
+    sfl_silence_over(stream);
     tell_closed(stream);
     if (stream->owner_calls->on_over != NULL)
         stream->owner_calls->on_over(stream->owner);
@@ -218,6 +219,7 @@ static void on_read(struct sfl_operation *operation, bool ok)
     stream->incoming = NULL;
     stream->is_reading = false;
     if (buffer != NULL) {
+        sfl_silence_spoken(stream);
         deliver(stream, buffer);
         // What comes after our status is nobody's concern. A client reads on to the end: gRPC holds
         // the status back until everything before it is read.
@@ -419,12 +421,10 @@ struct sfl_stream *sfl_stream_accept(grpc_call *call, gpr_timespec deadline,
 }
 
 void sfl_stream_serve(struct sfl_stream *stream, const struct sfl_stream_events *events,
-                      void *context, grpc_byte_buffer *first)
+                      void *context)
 {
     stream->events = events;
     stream->context = context;
-    if (first != NULL)
-        deliver(stream, first);
     if (is_finished(stream))
         return;
     // Not begin_batch: the end cannot have come in before this function leaves the pump thread, and

@@ -4,6 +4,7 @@
 #define SFL_RPC_STREAM_BASE_H
 
 #include "rpc/operation.h"
+#include "rpc/silence.h"
 #include "rpc/stream.h"
 
 #include <grpc/grpc.h>
@@ -49,6 +50,7 @@ struct sfl_stream {
     bool is_reading; // `read` is under way
     bool has_ended;  // `close` is done, or a `write` that stands for it
     bool write_awaits_close;
+    struct sfl_silence_part silence; // server
 
     const struct sfl_stream_owner *owner_calls;
     void *owner;
@@ -80,10 +82,9 @@ struct sfl_stream *sfl_stream_accept(grpc_call *call, gpr_timespec deadline,
                                      uint64_t message_bytes_max,
                                      const struct sfl_stream_owner *owner_calls, void *owner);
 
-// Sets where the events go, hands over the message that gRPC has read already (NULL for none; takes
-// it), and begins to read. Pump thread.
+// Sets where the events go, and begins to read. Pump thread.
 void sfl_stream_serve(struct sfl_stream *stream, const struct sfl_stream_events *events,
-                      void *context, grpc_byte_buffer *first);
+                      void *context);
 
 // What a client says with the beginning of its RPC, in one write.
 struct sfl_stream_opening {

@@ -16,6 +16,9 @@
 // own (about 20), and some to spare.
 #define OTHER_FILES 40
 
+// Streams of one connection beside those of its callers: Forget, Admin, health.
+#define OTHER_STREAMS 1000
+
 static uint32_t next_power_of_two(uint32_t number)
 {
     uint32_t power = 1;
@@ -58,6 +61,8 @@ static void resolve_automatic(struct sfl_settings *settings)
         settings->shards = next_power_of_two(settings->pumps) * AUTOMATIC_SHARDS_PER_PUMP;
     if (settings->retained_bytes_max == 0)
         settings->retained_bytes_max = settings->held_bytes_max / 4 * 3;
+    if (settings->connection_streams_max == 0)
+        settings->connection_streams_max = settings->connection_callers_max + OTHER_STREAMS;
     resolve_connections(settings);
 }
 

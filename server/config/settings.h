@@ -41,6 +41,7 @@ struct sfl_settings {
     char *unix_socket;             // path, or NULL for none; never NULL while listen is empty
     uint64_t keepalive_time_ms;    // a connection that is silent so long is asked for a sign
     uint64_t keepalive_timeout_ms; // and is closed when none comes within this time
+    uint64_t first_message_ms;     // a stream without one ends after this time; 0: never
 
     // Running.
     uint32_t pumps;         // threads that poll gRPC, 1 to 64
@@ -63,6 +64,7 @@ struct sfl_settings {
     uint32_t connection_callers_max;  // callers on one connection; <= callers_max
     uint32_t connections_max;         // the limit on open files leaves room for so many
     uint32_t address_connections_max; // from one peer address; <= connections_max
+    uint32_t connection_streams_max;  // streams on one connection
 
     // Times that a caller may ask for.
     uint64_t retain_ms_max;

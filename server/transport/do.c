@@ -25,6 +25,7 @@ struct do_stream {
     int closed_code;                   // how the stream closed meanwhile; -1: it has not
     struct sfl_connection *connection; // NULL on a unix socket
     bool has_joined;
+    bool has_spoken;
     bool is_over; // refused before it joined: what still comes in does not matter
 };
 
@@ -129,9 +130,19 @@ static void handle(struct do_stream *stream, struct sfl_span message)
         fail(stream, &no_join);
 }
 
+// A drain waits for callers that have said something, not for silent ones.
+static void note_spoken(struct do_stream *stream)
+{
+    if (stream->has_spoken)
+        return;
+    stream->has_spoken = true;
+    atomic_fetch_add_explicit(&stream->outbox.transport->calls, 1, memory_order_relaxed);
+}
+
 static void on_message(void *context, struct sfl_span message)
 {
     struct do_stream *stream = context;
+    note_spoken(stream);
     if (stream->is_over)
         return;
     // One caller has nothing to gather, and a stream that is finished now is not read any more.
@@ -186,7 +197,8 @@ static void put_away(struct do_stream *stream, int code)
         sfl_connection_give(stream->connection, 1);
     }
     sfl_connection_close(stream->connection);
-    atomic_fetch_sub_explicit(&stream->outbox.transport->calls, 1, memory_order_relaxed);
+    if (stream->has_spoken)
+        atomic_fetch_sub_explicit(&stream->outbox.transport->calls, 1, memory_order_relaxed);
     (void)sfl_call_let_go(&stream->call); // it is a part of the stream, which goes with its outbox
     sfl_outbox_unref(&stream->outbox);
 }
@@ -261,8 +273,8 @@ void sfl_do_on_call(void *context, struct sfl_stream *rpc_stream,
     stream->closed_code = -1;
     stream->connection = NULL;
     stream->has_joined = false;
+    stream->has_spoken = false;
     stream->is_over = false;
-    atomic_fetch_add_explicit(&transport->calls, 1, memory_order_relaxed);
     *events_out = &events;
     *stream_context_out = stream;
     if (!find_connection(stream, transport))

@@ -24,18 +24,17 @@ static const struct sfl_engine_sink sink = {
 };
 const struct sfl_engine_sink *const sfl_transport_sink = &sink;
 
-// `reads_first` where nothing happens before the first message.
 static const struct sfl_method methods[] = {
-    {"/singleflight.v1.SingleFlight/Do", true, true, sfl_do_on_call, NULL},
-    {"/singleflight.v1.SingleFlight/Session", false, false, sfl_session_on_call, NULL},
-    {"/singleflight.v1.SingleFlight/Forget", true, false, sfl_forget_on_call, NULL},
-    {"/singleflight.v1.Admin/ListFlights", true, false, sfl_list_flights_on_call, NULL},
-    {"/singleflight.v1.Admin/GetStats", true, false, sfl_get_stats_on_call, NULL},
-    {"/grpc.health.v1.Health/Check", true, false, sfl_health_check_on_call, NULL},
-    {"/grpc.health.v1.Health/Watch", true, false, sfl_health_watch_on_call, NULL},
-    {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", false, false,
-     sfl_reflection_on_call, NULL},
-    {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", false, false,
+    {"/singleflight.v1.SingleFlight/Do", true, sfl_do_on_call, NULL},
+    {"/singleflight.v1.SingleFlight/Session", false, sfl_session_on_call, NULL},
+    {"/singleflight.v1.SingleFlight/Forget", false, sfl_forget_on_call, NULL},
+    {"/singleflight.v1.Admin/ListFlights", false, sfl_list_flights_on_call, NULL},
+    {"/singleflight.v1.Admin/GetStats", false, sfl_get_stats_on_call, NULL},
+    {"/grpc.health.v1.Health/Check", false, sfl_health_check_on_call, NULL},
+    {"/grpc.health.v1.Health/Watch", false, sfl_health_watch_on_call, NULL},
+    {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", false, sfl_reflection_on_call,
+     NULL},
+    {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", false,
      sfl_reflection_on_call, NULL},
 };
 static_assert(sizeof(methods) / sizeof(methods[0]) == SFL_TRANSPORT_METHODS, "as the header says");
@@ -71,7 +70,8 @@ enum sfl_status sfl_transport_create(const struct sfl_transport_options *options
     sfl_engine_set_sink_context(options->engine, transport);
     transport->limits = options->limits;
     transport->connection_callers_max = options->connection_callers_max;
-    transport->count_connections = options->count_connections;
+    transport->count_network = options->count_network;
+    transport->network_context = options->network_context;
     transport->hash_seed = sfl_entropy_u64();
     sfl_connections_init(&transport->connections);
     pthread_mutex_init(&transport->lock, NULL);

@@ -9,13 +9,22 @@
 
 struct sfl_transport;
 
+// Since the start, but for what is so now.
+struct sfl_network_counts {
+    uint64_t connections_now;
+    uint64_t connections_refused;
+    uint64_t streams_silent_now;
+    uint64_t streams_ended; // for their silence, or for want of room on their connection
+};
+
 struct sfl_transport_options {
     struct sfl_engine *engine;       // borrowed; made with sfl_transport_sink
     struct sfl_pumps *pumps;         // borrowed; those that serve its methods
     const struct sfl_limits *limits; // borrowed
     uint64_t connection_callers_max;
-    // Connections now, and those that were refused since the start; any thread. NULL: not known.
-    void (*count_connections)(uint64_t *now_out, uint64_t *refused_out);
+    // What GetStats says of the network. Any thread. NULL: nothing is known.
+    void (*count_network)(void *context, struct sfl_network_counts *counts_out);
+    void *network_context;
 };
 
 // What the engine has to be made with. The transport sets its context.

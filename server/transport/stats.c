@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Admin.GetStats.
 #include "rpc/put.h"
+#include "transport/service.h"
 #include "transport/unary.h"
 
 struct request {
@@ -12,21 +13,29 @@ static const struct sfl_field fields[] = {
 };
 static const struct sfl_schema schema = {.name = "GetStatsRequest", SFL_SCHEMA_FIELDS(fields)};
 
-struct connections {
-    uint64_t now;
-    uint64_t refused;
-};
-
 static size_t encode(const struct sfl_stats *stats, uint64_t uptime_ms,
-                     const struct connections *connections,
+                     const struct sfl_network_counts *network,
                      uint8_t message[static SFL_ANSWER_BYTES_MAX])
 {
     // In the order of the field numbers, from 1.
     const uint64_t numbers[] = {
-        stats->calls,        stats->executions,  stats->executions_saved, stats->retained_hits,
-        stats->leaders_lost, stats->fenced,      stats->forgets,          stats->refused,
-        stats->flights_now,  stats->callers_now, stats->retained_now,     stats->bytes_now,
-        uptime_ms,           connections->now,   connections->refused,
+        stats->calls,
+        stats->executions,
+        stats->executions_saved,
+        stats->retained_hits,
+        stats->leaders_lost,
+        stats->fenced,
+        stats->forgets,
+        stats->refused,
+        stats->flights_now,
+        stats->callers_now,
+        stats->retained_now,
+        stats->bytes_now,
+        uptime_ms,
+        network->connections_now,
+        network->connections_refused,
+        network->streams_silent_now,
+        network->streams_ended,
     };
     uint8_t *at = message;
     for (uint32_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
@@ -51,11 +60,11 @@ static void handle(struct sfl_transport *transport, struct sfl_span message,
     }
     struct sfl_stats stats = sfl_engine_stats(transport->engine, request.group);
     // Connections belong to no group.
-    struct connections connections = {0};
-    if (request.group.size == 0 && transport->count_connections != NULL)
-        transport->count_connections(&connections.now, &connections.refused);
+    struct sfl_network_counts network = {0};
+    if (request.group.size == 0 && transport->count_network != NULL)
+        transport->count_network(transport->network_context, &network);
     answer->size =
-        encode(&stats, sfl_engine_uptime_ms(transport->engine), &connections, answer->message);
+        encode(&stats, sfl_engine_uptime_ms(transport->engine), &network, answer->message);
 }
 
 void sfl_get_stats_on_call(void *context, struct sfl_stream *stream,

@@ -8,13 +8,16 @@
 #include "transport/connection.h"
 #include "transport/outbox.h"
 
+struct sfl_network_counts; // service.h
+
 struct sfl_transport {
     struct sfl_engine *engine;
     struct sfl_pumps *pumps;
     struct sfl_delivery *deliveries; // one for each shard
     const struct sfl_limits *limits;
     uint64_t connection_callers_max;
-    void (*count_connections)(uint64_t *now_out, uint64_t *refused_out);
+    void (*count_network)(void *context, struct sfl_network_counts *counts_out);
+    void *network_context;
     struct sfl_connections connections;
     uint64_t hash_seed;
     struct sfl_descriptors *descriptors;

@@ -38,7 +38,7 @@ def test_a_compressed_message_over_the_limit(net, format):
     """
     before = net.daemon.memory("VmHWM")
     with pytest.raises(grpc.RpcError) as caught:
-        list(do_of_bytes(net, format)(iter([bytes(256 * MIB)]), timeout=60))
+        list(do_of_bytes(net, format)(iter([bytes(64 * MIB)]), timeout=60))
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert str(4 * MIB) in caught.value.details()
-    assert sanitized() or net.daemon.memory("VmHWM") - before < 64 * MIB
+    assert sanitized() or net.daemon.memory("VmHWM") - before < 32 * MIB

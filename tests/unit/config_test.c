@@ -35,6 +35,8 @@ static void with_nothing_given_the_defaults_hold(void **state)
     assert_int_equal(settings->flights_max, 1000000);
     assert_int_equal(settings->callers_max, 1000000);
     assert_int_equal(settings->connection_callers_max, 100000);
+    assert_int_equal(settings->connection_streams_max, 101000);
+    assert_int_equal(settings->first_message_ms, 30000);
     assert_true(settings->connections_max > 0);
     assert_int_equal(settings->address_connections_max,
                      (settings->connections_max * (uint64_t)3 + 3) / 4);

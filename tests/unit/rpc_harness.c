@@ -414,7 +414,7 @@ static struct harness *create_idle(const struct harness_options *options)
     };
     struct sfl_method methods[] = {
         {.path = ECHO_PATH, .on_call = echo_on_call},
-        {.path = FIRST_PATH, .reads_first = true, .on_call = first_on_call},
+        {.path = FIRST_PATH, .on_call = first_on_call},
         {.path = REFUSE_PATH, .on_call = refuse_on_call},
         {.path = HOLD_PATH, .on_call = hold_on_call, .context = harness},
     };

@@ -171,7 +171,7 @@ static void finish_brings_the_last_message_and_the_status_together(void **state)
     sfl_channel_destroy(channel);
 }
 
-static void a_first_message_that_is_shared_reaches_a_method_that_reads_first(void **state)
+static void a_first_message_of_many_slices_is_told_whole(void **state)
 {
     struct harness *harness = *state;
     struct sfl_channel *channel = harness_channel(harness);
@@ -188,7 +188,7 @@ static void a_first_message_that_is_shared_reaches_a_method_that_reads_first(voi
     free(bytes);
 }
 
-static void a_method_that_reads_first_sees_a_half_close_without_a_message(void **state)
+static void a_half_close_without_a_message_is_told(void **state)
 {
     struct harness *harness = *state;
     struct sfl_channel *channel = harness_channel(harness);
@@ -376,8 +376,8 @@ int main(void)
         ON_SERVER(large_shared_pieces_are_sent_whole_and_released_once),
         ON_SERVER(a_stream_may_begin_with_its_first_message),
         ON_SERVER(finish_brings_the_last_message_and_the_status_together),
-        ON_SERVER(a_first_message_that_is_shared_reaches_a_method_that_reads_first),
-        ON_SERVER(a_method_that_reads_first_sees_a_half_close_without_a_message),
+        ON_SERVER(a_first_message_of_many_slices_is_told_whole),
+        ON_SERVER(a_half_close_without_a_message_is_told),
         ON_SERVER(a_call_can_be_refused_at_once),
         ON_SERVER(an_unknown_method_is_unimplemented_and_named),
         ON_SERVER(a_half_close_reaches_the_server_and_its_messages_still_go_out),
