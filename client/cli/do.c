@@ -18,6 +18,7 @@
 #include "cli/mailbox.h"
 #include "cli/memory.h"
 #include "cli/output.h"
+#include "cli/share.h"
 #include "cli/subcommands.h"
 #include "cli/text.h"
 
@@ -35,9 +36,6 @@ static const int signal_numbers[] = {SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM, SIGUSR
                                      SIGUSR2, SIGTSTP, SIGWINCH, SIGCONT};
 #define SIGNALS (sizeof(signal_numbers) / sizeof(signal_numbers[0]))
 
-// Room for the line that says how much of the output was not shared.
-#define NOTE_BYTES_MAX 96
-
 struct run {
     const struct sfl_cli_options *options;
     uv_loop_t loop;
@@ -51,18 +49,16 @@ struct run {
     struct singleflight_leader *leader; // while this call leads and the command is not over
     bool led;                           // this call has led
     bool lost;                          // the lead is lost; set before the command is ended
-    uint64_t left_out_bytes;            // of the output: printed here, and not shared
-    uint64_t shared_bytes;              // of the output
-    bool shares_mid_line;               // what was shared ends within a line
-    bool unwanted;                      // nobody reads the output, here or elsewhere
-    bool replaces;                      // the next bytes of another leader replace our command's
-    bool follows_again;                 // this call is the one after the lead was lost
-    bool prints_own;                    // what is printed, or will be, is of our own command
-    bool leaving;                       // the call was cancelled
-    bool concluded;                     // the call is over; only the output is still written
-    int leaving_signal;                 // what made us leave; 0: none
-    int passed_signal;                  // the last one that the command got from us; 0: none
-    int own_code; // what our command exited with by itself; -1: it did not, or not yet
+    struct sfl_cli_share share;
+    bool unwanted;      // nobody reads the output, here or elsewhere
+    bool replaces;      // the next bytes of another leader replace our command's
+    bool follows_again; // this call is the one after the lead was lost
+    bool prints_own;    // what is printed, or will be, is of our own command
+    bool leaving;       // the call was cancelled
+    bool concluded;     // the call is over; only the output is still written
+    int leaving_signal; // what made us leave; 0: none
+    int passed_signal;  // the last one that the command got from us; 0: none
+    int own_code;       // what our command exited with by itself; -1: it did not, or not yet
     char fingerprint[SFL_CLI_FINGERPRINT_MAX + 1];
     char *why_lost;
     uint64_t begun_ms; // on the loop's clock
@@ -156,61 +152,6 @@ static void give_up_lead(struct run *run)
     finish(run, SINGLEFLIGHT_OUTCOME_ABANDONED);
 }
 
-// ---- the command's output, here and for the others ----
-
-// Posts bytes to the others. False: they do not fit.
-static bool post(struct run *run, const char *data, size_t data_bytes)
-{
-    if (data_bytes == 0)
-        return true;
-    if (run->shared_bytes + data_bytes > run->options->result_bytes_max)
-        return false;
-    // A failure other than this one is that the lead is lost, which a letter tells, too.
-    if (singleflight_leader_write(run->leader, data, data_bytes) == SINGLEFLIGHT_RESOURCE_EXHAUSTED)
-        return false;
-    run->shared_bytes += data_bytes;
-    run->shares_mid_line = data[data_bytes - 1] != '\n';
-    return true;
-}
-
-// The part that still fits: as many whole lines as leave room for the note.
-static size_t fitting_bytes(const struct run *run, const char *data, size_t data_bytes)
-{
-    uint64_t used = run->shared_bytes + NOTE_BYTES_MAX;
-    uint64_t limit = run->options->result_bytes_max;
-    uint64_t room = used < limit ? limit - used : 0;
-    if (data_bytes <= room)
-        return data_bytes;
-    const char *end = memrchr(data, '\n', (size_t)room);
-    return end == NULL ? 0 : (size_t)(end - data) + 1;
-}
-
-// Beyond the limit the command goes on, and what it says is for this invocation alone.
-static void share(struct run *run, const char *data, size_t data_bytes)
-{
-    if (run->lost)
-        return;
-    size_t fits = run->left_out_bytes == 0 ? fitting_bytes(run, data, data_bytes) : 0;
-    if (!post(run, data, fits))
-        fits = 0;
-    if (fits == data_bytes)
-        return;
-    if (run->left_out_bytes == 0)
-        say(run, "the output is larger than --result-limit: the rest is printed here alone");
-    run->left_out_bytes += data_bytes - fits;
-}
-
-// The others' last line, when the output was larger than what is shared.
-static void share_note(struct run *run)
-{
-    char note[NOTE_BYTES_MAX];
-    int length = snprintf(note, sizeof(note),
-                          "%ssingleflight: %" PRIu64 " more bytes of output were not shared\n",
-                          run->shares_mid_line ? "\n" : "", run->left_out_bytes);
-    if (!run->lost)
-        (void)post(run, note, (size_t)length);
-}
-
 static void print(struct run *run, const char *data, size_t data_bytes)
 {
     sfl_cli_output_write(&run->output, data, data_bytes);
@@ -227,8 +168,8 @@ static void on_command_over(void *context)
     if (run->command.is_left_open)
         say(run, "the command has ended, and what it has left behind still holds its standard "
                  "output, which is not read any more");
-    if (run->left_out_bytes > 0)
-        share_note(run);
+    if (!run->lost)
+        sfl_cli_share_end(&run->share);
     if (run->lost || run->unwanted)
         give_up_lead(run);
     else if (run->own_code != SFL_CLI_EXIT_OK)
@@ -268,7 +209,8 @@ static void on_command_output(void *context, const char *data, size_t data_bytes
     if (run->unwanted)
         return;
     print(run, data, data_bytes);
-    share(run, data, data_bytes);
+    if (!run->lost && sfl_cli_share_write(&run->share, data, data_bytes))
+        say(run, "the output is larger than --result-limit: the rest is printed here alone");
     throttle(run);
 }
 
@@ -283,9 +225,7 @@ static void on_lead(struct run *run, struct singleflight_leader *leader)
     run->led = true;
     run->prints_own = true;
     run->own_code = -1;
-    run->shared_bytes = 0;
-    run->left_out_bytes = 0;
-    run->shares_mid_line = false;
+    sfl_cli_share_begin(&run->share, leader, run->options->result_bytes_max);
     if (run->leaving) {
         give_up_lead(run);
         return;

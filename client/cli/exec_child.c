@@ -19,6 +19,10 @@ int sfl_cli_exec_child(int argc, char *argv[])
     fcntl(report, F_SETFD, FD_CLOEXEC);
     // A group of its own, so that signals reach whatever the command has started.
     setpgid(0, 0);
+    // The terminal's foreground group is this tool's: who reads from it or sets it is to get an
+    // error, and not to be stopped where nobody can make it go on.
+    signal(SIGTTIN, SIG_IGN);
+    signal(SIGTTOU, SIG_IGN);
     // A tool that is killed cannot end its command any more, and somebody else will take over.
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)

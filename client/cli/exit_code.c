@@ -30,6 +30,12 @@ int sfl_cli_exit_of_status(enum singleflight_status status)
     return SFL_CLI_EXIT_SOFTWARE;
 }
 
+int sfl_cli_exit_of_silence(enum singleflight_status status)
+{
+    return status == SINGLEFLIGHT_DEADLINE_EXCEEDED ? SFL_CLI_EXIT_UNAVAILABLE
+                                                    : sfl_cli_exit_of_status(status);
+}
+
 int sfl_cli_exit_of_outcome(const struct singleflight_result *result)
 {
     if (result->outcome == SINGLEFLIGHT_OUTCOME_OK)

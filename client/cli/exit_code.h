@@ -39,6 +39,9 @@ enum sfl_cli_exit {
 // The code for a call to the service that ended so.
 int sfl_cli_exit_of_status(enum singleflight_status status);
 
+// The same for a question that a server should answer at once: no answer in time is no server.
+int sfl_cli_exit_of_silence(enum singleflight_status status);
+
 // The code for a Do whose status is OK: the command's own.
 int sfl_cli_exit_of_outcome(const struct singleflight_result *result);
 

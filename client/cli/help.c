@@ -18,6 +18,27 @@ static const struct {
 #undef EXIT_ROW
 };
 
+static const struct {
+    const char *what;
+    const char *line;
+} examples[] = {
+    {"The same line in the crontab of every node: it runs once, and nobody runs it again within "
+     "ten "
+     "minutes, whether it succeeded or failed.",
+     "0 3 * * * singleflight do -q --retain 10m --retain-error 10m nightly -- make-report"},
+    {"Run it now by hand, although an outcome is retained.",
+     "singleflight do --max-age 1ms nightly -- make-report"},
+    {"Skip, with success, when it runs already.",
+     "singleflight do --skip-if-running --skip-code 0 sync -- sync-files"},
+    {"Watch from another terminal, from the first line on.",
+     "singleflight do --follow-only nightly"},
+    {"Try one node after the other until one succeeds.",
+     "singleflight do --pass-on-error backup -- backup-database"},
+    {"Run in any case, when no server is there.",
+     "singleflight do --fail-open warm -- warm-caches"},
+    {"Who runs what.", "singleflight list"},
+};
+
 static const char exit_intro[] =
     "singleflight do exits with the exit code of the command, whoever ran it, and with 128 plus "
     "the number of the signal that ended it. The codes of the tool's own are:";
@@ -107,7 +128,7 @@ void sfl_cli_write_help(FILE *out)
                 sfl_cli_subcommand_table[i].summary);
     fprintf(out, "\nOptions:\n  --help            print this help and exit\n"
                  "  --print-man-page  print the manual page and exit\n"
-                 "  --version         print the version and exit\n");
+                 "  -V, --version     print the version and exit\n");
     write_exit_codes(out);
 }
 
@@ -219,5 +240,17 @@ void sfl_cli_write_man_page(FILE *out)
     }
     fprintf(out, ".SH ENVIRONMENT\n.TP\n\\fBSINGLEFLIGHT_ADDRESS\\fR\n"
                  "Servers, comma separated, when there is no \\fB\\-\\-address\\fR.\n"
-                 ".SH SEE ALSO\n\\fBsingleflightd\\fR(8)\n");
+                 ".TP\n\\fBSINGLEFLIGHT_TOKEN\\fR, \\fBSINGLEFLIGHT_KEY\\fR, "
+                 "\\fBSINGLEFLIGHT_ATTEMPT\\fR\n"
+                 "Set for the command: its fencing token, its key, and the attempt\n"
+                 "(1 for the first leader).\n");
+    fprintf(out, ".SH EXAMPLES\n");
+    for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
+        fprintf(out, "%s", i == 0 ? "" : ".PP\n");
+        write_troff(out, examples[i].what);
+        fprintf(out, "\n.PP\n.nf\n.RS\n");
+        write_troff(out, examples[i].line);
+        fprintf(out, "\n.RE\n.fi\n");
+    }
+    fprintf(out, ".SH SEE ALSO\n\\fBsingleflightd\\fR(8)\n");
 }

@@ -184,10 +184,10 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .type = SFL_CLI_OPTION_NUMBER,
      FIELD(limit),
      .argument = "NUMBER",
-     .fallback = "1000",
-     .min = 1,
-     .max = UINT32_MAX,
-     .help = "At most so many rows from each server."},
+     .fallback = "0",
+     .max = UINT32_MAX - 1,
+     .help = "At most so many rows from each server. 0: list 1,000, and top 100,000 to find those "
+             "with the most callers among."},
     {.name = "interval",
      .commands = SFL_CLI_TOP,
      .type = SFL_CLI_OPTION_DURATION,
@@ -226,8 +226,9 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .type = SFL_CLI_OPTION_ADDRESS,
      .argument = "HOST:PORT",
      .fallback = "",
-     .help = "The server, or unix:/path. May be given several times: each key has one home among "
-             "the addresses. Otherwise SINGLEFLIGHT_ADDRESS counts (comma separated), and without "
+     .help = "The server, or unix:/path. May be given several times, or with commas: each key has "
+             "one home among the addresses. Otherwise SINGLEFLIGHT_ADDRESS counts (comma "
+             "separated), and without "
              "it 127.0.0.1:7433."},
     {.name = "connect-timeout",
      .commands = ALL,

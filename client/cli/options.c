@@ -79,13 +79,17 @@ static const char *store_number(const struct sfl_cli_option *option, const char 
     return NULL;
 }
 
-static const char *store_address(struct sfl_cli_options *options, const char *text)
+// One address, or several with commas between them, as in the environment. Cuts the text.
+static const char *store_address(struct sfl_cli_options *options, char *text)
 {
-    if (text[0] == '\0')
-        return "must not be empty";
-    if (options->address_count == SFL_CLI_ADDRESSES_MAX)
-        return "is given too often";
-    options->addresses[options->address_count++] = text;
+    for (char *next = text; next != NULL;) {
+        const char *address = strsep(&next, ",");
+        if (address[0] == '\0')
+            return "must not be empty";
+        if (options->address_count == SFL_CLI_ADDRESSES_MAX)
+            return "is given too often";
+        options->addresses[options->address_count++] = address;
+    }
     return NULL;
 }
 
@@ -102,7 +106,7 @@ static const char *store(struct sfl_cli_options *options, const struct sfl_cli_o
         *(const char **)field = text;
         return NULL;
     case SFL_CLI_OPTION_ADDRESS:
-        return store_address(options, text);
+        return store_address(options, (char *)text); // it is the program's own argument
     case SFL_CLI_OPTION_DURATION:
     case SFL_CLI_OPTION_SIZE:
     case SFL_CLI_OPTION_NUMBER:

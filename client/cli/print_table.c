@@ -52,6 +52,7 @@ static void format_number(uint64_t number, char text_out[CELL_MAX])
 struct row {
     char *key;
     char *leader;
+    char *group;
     char cells[COLUMNS][CELL_MAX];
     const char *texts[COLUMNS];
 };
@@ -61,8 +62,9 @@ static void fill_row(struct row *row, const struct singleflight_flight *flight)
     for (size_t i = 0; i < COLUMNS; i++)
         row->texts[i] = row->cells[i];
     row->key = sfl_cli_readable(flight->key, flight->key_bytes);
+    row->group = sfl_cli_readable(flight->group, strlen(flight->group));
     row->leader = sfl_cli_readable(flight->leader, strlen(flight->leader));
-    row->texts[GROUP] = flight->group;
+    row->texts[GROUP] = row->group;
     row->texts[KEY] = row->key;
     row->texts[STATE] = flight->forgotten ? "forgotten" : sfl_cli_state_name(flight->state);
     row->texts[LEADER] = row->leader[0] == '\0' ? "-" : row->leader;
@@ -140,6 +142,7 @@ void sfl_cli_print_flights(FILE *out, const struct sfl_cli_snapshot *snapshot, s
         write_line(out, widths, rows[i].texts, columns_max);
         free(rows[i].key);
         free(rows[i].leader);
+        free(rows[i].group);
     }
     free(rows);
 }

@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+// A table is for reading; but who shows the busiest must have looked at all.
+#define ROWS_OF_LIST 1000
+#define ROWS_OF_TOP 100000
+
 // Room for one more item of an array.
 static void *grow(void *items, size_t count, size_t *room, size_t item_bytes)
 {
@@ -18,6 +22,14 @@ static void *grow(void *items, size_t count, size_t *room, size_t item_bytes)
 static void on_flight(void *context, const struct singleflight_flight *flight)
 {
     struct sfl_cli_snapshot *snapshot = context;
+    if (snapshot->server != flight->address) {
+        snapshot->server = flight->address;
+        snapshot->rows_of_server = 0;
+    }
+    if (snapshot->rows_of_server++ == snapshot->rows_max) {
+        snapshot->is_cut = true;
+        return;
+    }
     snapshot->flights = grow(snapshot->flights, snapshot->flight_count, &snapshot->flight_room,
                              sizeof(*snapshot->flights));
     struct singleflight_flight *copy = &snapshot->flights[snapshot->flight_count++];
@@ -45,8 +57,12 @@ enum singleflight_status sfl_cli_snapshot_flights(struct sfl_cli_snapshot *snaps
                                                   const struct sfl_cli_options *options)
 {
     size_t prefix_bytes = options->prefix == NULL ? 0 : strlen(options->prefix);
+    snapshot->rows_max = options->limit;
+    if (snapshot->rows_max == 0)
+        snapshot->rows_max = options->command == SFL_CLI_TOP ? ROWS_OF_TOP : ROWS_OF_LIST;
+    // One more than is shown, to know whether there are more.
     return singleflight_list_flights(client, options->group, options->prefix, prefix_bytes,
-                                     (uint32_t)options->limit, options->connect_timeout_ms,
+                                     (uint32_t)snapshot->rows_max + 1, options->connect_timeout_ms,
                                      on_flight, snapshot);
 }
 

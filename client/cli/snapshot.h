@@ -11,6 +11,10 @@ struct sfl_cli_snapshot {
     struct singleflight_flight *flights; // their texts and keys are owned
     size_t flight_count;
     size_t flight_room;
+    uint64_t rows_max;                // from each server
+    uint64_t rows_of_server;          // of the one that tells now
+    const char *server;               // that one; borrowed from the client
+    bool is_cut;                      // some server had more rows
     struct singleflight_stats *stats; // their addresses are owned
     size_t stats_count;
     size_t stats_room;

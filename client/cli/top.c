@@ -6,11 +6,13 @@
 #include "cli/memory.h"
 #include "cli/snapshot.h"
 #include "cli/subcommands.h"
+#include "cli/text.h"
 
 #include <assert.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -44,7 +46,7 @@ static void look(uv_work_t *work)
         sfl_cli_snapshot_stats(&view->snapshot, view->client, view->options);
     if (status == SINGLEFLIGHT_OK)
         status = sfl_cli_snapshot_flights(&view->snapshot, view->client, view->options);
-    view->exit_code = sfl_cli_exit_of_status(status);
+    view->exit_code = sfl_cli_exit_of_silence(status);
     if (status != SINGLEFLIGHT_OK)
         view->problem = sfl_cli_copy_text(singleflight_last_error());
 }
@@ -59,8 +61,11 @@ static void draw_screen(struct view *view)
     sfl_cli_print_stats(stdout, &view->snapshot);
     printf("\n");
     sfl_cli_print_flights(stdout, &view->snapshot, rows_left, (size_t)columns);
-    if (view->problem != NULL)
-        printf("\nsingleflight: %s\n", view->problem);
+    if (view->problem != NULL) {
+        char *problem = sfl_cli_readable(view->problem, strlen(view->problem));
+        printf("\nsingleflight: %s\n", problem);
+        free(problem);
+    }
     printf("q ends");
 }
 
@@ -114,7 +119,7 @@ static void on_looked(uv_work_t *work, int status)
     else
         print_plain(view);
     if (view->problem != NULL && !view->has_screen && !view->options->quiet)
-        fprintf(stderr, "singleflight: %s\n", view->problem);
+        sfl_cli_say("%s", view->problem);
     bool is_written = fflush(stdout) == 0;
     if (!is_written)
         view->exit_code = SFL_CLI_EXIT_OUTPUT;

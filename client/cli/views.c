@@ -4,9 +4,16 @@
 #include "cli/exit_code.h"
 #include "cli/snapshot.h"
 #include "cli/subcommands.h"
+#include "cli/text.h"
 
 #include <stdint.h>
 #include <string.h>
+
+static int complain(const struct sfl_cli_options *options, enum singleflight_status status)
+{
+    (void)sfl_cli_complain(options, status);
+    return sfl_cli_exit_of_silence(status);
+}
 
 static int close_output(int exit_code)
 {
@@ -40,7 +47,7 @@ int sfl_cli_forget(const struct sfl_cli_options *options)
         singleflight_forget(client, options->group, options->key, strlen(options->key),
                             options->if_unshared, options->connect_timeout_ms, &forgotten);
     if (status != SINGLEFLIGHT_OK)
-        exit_code = sfl_cli_complain(options, status);
+        exit_code = complain(options, status);
     else if (!options->quiet)
         print_forgotten(options, &forgotten);
     singleflight_client_destroy(client);
@@ -56,7 +63,9 @@ int sfl_cli_list(const struct sfl_cli_options *options)
     struct sfl_cli_snapshot snapshot = {0};
     enum singleflight_status status = sfl_cli_snapshot_flights(&snapshot, client, options);
     if (status != SINGLEFLIGHT_OK)
-        exit_code = sfl_cli_complain(options, status);
+        exit_code = complain(options, status);
+    if (snapshot.is_cut && !options->quiet)
+        sfl_cli_say("there are more rows: --limit and --prefix say which to show");
     if (options->json)
         sfl_cli_print_flights_json(stdout, &snapshot);
     else if (status == SINGLEFLIGHT_OK || snapshot.flight_count != 0)
@@ -75,7 +84,7 @@ int sfl_cli_stats(const struct sfl_cli_options *options)
     struct sfl_cli_snapshot snapshot = {0};
     enum singleflight_status status = sfl_cli_snapshot_stats(&snapshot, client, options);
     if (status != SINGLEFLIGHT_OK)
-        exit_code = sfl_cli_complain(options, status);
+        exit_code = complain(options, status);
     if (options->json)
         sfl_cli_print_stats_json(stdout, &snapshot);
     else

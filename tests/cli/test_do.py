@@ -88,6 +88,23 @@ class Together(Case):
         self.assert_ends(tool, 0, b"early\nlate\n")
 
 
+class Keys(Case):
+    def test_a_key_may_begin_with_a_dash(self):
+        for words in (["--", "-x", "--", "echo", "ran"], ["--", "--retain", "--", "echo", "ran"],
+                      ["--", "key", "--", "echo", "ran"], ["key", "--", "echo", "ran"]):
+            with self.subTest(words=words):
+                self.assert_ends(self.do(*words), 0, b"ran\n")
+
+    def test_the_mark_in_a_command_is_the_commands_own(self):
+        self.assert_ends(self.do("key", "--", "echo", "--", "x"), 0, b"-- x\n")
+        self.assert_ends(self.do("--", "key", "--", "echo", "--", "x"), 0, b"-- x\n")
+
+    def test_addresses_may_stand_in_one_list(self):
+        tool = self.do("--address", f"{self.address},127.0.0.1:1", "--connect-timeout", "1s", "key",
+                       "--", "echo", "ran", address="127.0.0.1:1")
+        self.assert_ends(tool, 0, b"ran\n")
+
+
 class NotStarted(Case):
     def test_a_command_that_does_not_exist_is_127(self):
         tool = self.run_do("key", "--", "/no/such/command")

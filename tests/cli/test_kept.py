@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a command said and how it ended is never lost, whatever happens to the server."""
 
+import os
+import pty
 import signal
 import unittest
 
-from support import Case, Daemon, free_port, is_alive, until
+from support import BIN, PYTHON, Case, Daemon, free_port, is_alive, until
 
 
 class ServerGone(Case):
@@ -191,6 +193,19 @@ class Escapes(Case):
         self.assertEqual(len(skipped.errors().splitlines()), 1)
         gate.open()
         self.assert_ends(leader, 0)
+
+
+class Terminal(Case):
+    def test_a_command_that_reads_the_terminal_gets_an_error_and_is_not_stopped(self):
+        ours, theirs = pty.openpty()
+        script = "import os, sys; os.setsid(); fd = os.open(sys.argv[1], os.O_RDWR); " \
+                 "os.execvp(sys.argv[2], sys.argv[2:])"  # with a terminal that controls it
+        tool = self.start("-c", script, os.ttyname(theirs), BIN / "singleflight", "do", "key", "--",
+                          "sh", "-c", "read x </dev/tty; echo code $?", program=PYTHON)
+        self.assert_ends(tool, 0)
+        self.assertRegex(tool.output(), rb"code [1-9]")
+        os.close(ours)
+        os.close(theirs)
 
 
 if __name__ == "__main__":

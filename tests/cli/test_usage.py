@@ -34,7 +34,7 @@ WRONG = [
     (["forget"], "the key is missing"),
     (["forget", "one", "two"], "two is too much"),
     (["list", "key"], "key is too much"),
-    (["list", "--limit", "0"], "--limit is too small"),
+    (["list", "--limit", "4294967296"], "--limit is too large"),
     (["top", "--interval", "1ms"], "--interval is too small"),
     (["stats", "--if-unshared"], "--if-unshared is not an option here"),
 ]

@@ -8,6 +8,7 @@ import pty
 import signal
 import struct
 import termios
+import socket
 import unittest
 
 from support import Case, until
@@ -77,6 +78,23 @@ class List(Case):
         self.assertEqual(by_key["kept"][2], "retained")
         gate.open()
         self.assert_ends(leader, 0)
+
+    def test_rows_that_are_left_out_are_mentioned(self):
+        for number in range(3):
+            self.assertEqual(self.run_do("--retain", "1h", f"key{number}", "--", "true").code, 0)
+        cut = self.run_tool("list", "--limit", "2")
+        self.assertEqual(len(cut.output().splitlines()), 1 + 2)
+        self.assertIn("there are more rows", cut.errors())
+        whole = self.run_tool("list", "--limit", "3")
+        self.assertEqual(len(whole.output().splitlines()), 1 + 3)
+        self.assertEqual(whole.errors(), "")
+
+    def test_a_server_that_says_nothing_is_no_server(self):
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            address = f"127.0.0.1:{mute.getsockname()[1]}"
+            for subcommand in ("stats", "list", "top"):
+                tool = self.run_tool(subcommand, "--connect-timeout", "200ms", address=address)
+                self.assertEqual(tool.code, 69, tool.errors())
 
     def test_prefix_group_and_limit_choose(self):
         for group, key in (("a", "x1"), ("a", "x2"), ("a", "y"), ("b", "x3")):
