@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/frames.h"
 
-#include "rpc/put.h"
+#include "rpc/wire_writer.h"
 
 #include <stdlib.h>
 
@@ -144,10 +144,10 @@ static uint64_t wire_code(const struct sfl_finish *finish)
 
 static size_t outcome_size(const struct sfl_finish *finish)
 {
-    return number_size((uint64_t)finish->kind) + sfl_put_size(finish->value_bytes) +
-           number_size(wire_code(finish)) + sfl_put_size(finish->message.size) +
-           sfl_put_size(finish->type.size) + sfl_put_size(finish->stack.size) +
-           sfl_put_size(finish->details.size);
+    return number_size((uint64_t)finish->kind) + sfl_wire_bytes_size(finish->value_bytes) +
+           number_size(wire_code(finish)) + sfl_wire_bytes_size(finish->message.size) +
+           sfl_wire_bytes_size(finish->type.size) + sfl_wire_bytes_size(finish->stack.size) +
+           sfl_wire_bytes_size(finish->details.size);
 }
 
 // Leaves the value's bytes to be filled in at *value_out, and returns the place after all.
@@ -159,10 +159,10 @@ static uint8_t *put_outcome(uint8_t *at, const struct sfl_finish *finish, uint8_
     *value_out = at;
     at += finish->value_bytes;
     at = sfl_wire_put_number(at, OUTCOME_CODE, wire_code(finish));
-    at = sfl_put_span(at, OUTCOME_MESSAGE, finish->message);
-    at = sfl_put_span(at, OUTCOME_TYPE, finish->type);
-    at = sfl_put_span(at, OUTCOME_STACK, finish->stack);
-    return sfl_put_span(at, OUTCOME_DETAILS, finish->details);
+    at = sfl_wire_put_bytes(at, OUTCOME_MESSAGE, finish->message);
+    at = sfl_wire_put_bytes(at, OUTCOME_TYPE, finish->type);
+    at = sfl_wire_put_bytes(at, OUTCOME_STACK, finish->stack);
+    return sfl_wire_put_bytes(at, OUTCOME_DETAILS, finish->details);
 }
 
 enum sfl_status sfl_frames_add_finish(struct sfl_frames *frames, uint64_t id,

@@ -3,7 +3,7 @@
 
 #include "base/hash.h"
 #include "base/utf8.h"
-#include "rpc/put.h"
+#include "rpc/wire_writer.h"
 
 // Far above what any server takes; only keeps a message of ours below its bound.
 #define KEY_BYTES_MAX ((size_t)64 * 1024)
@@ -89,8 +89,8 @@ static const char *copy_text(uint8_t *at, struct sfl_span text)
 static uint8_t *put_join(uint8_t *at, struct singleflight_do_options *options,
                          struct sfl_span group, struct sfl_span caller)
 {
-    at = sfl_put_span(at, JOIN_GROUP, group);
-    at = sfl_put_span(at, JOIN_KEY, sfl_span_of(options->key, options->key_bytes));
+    at = sfl_wire_put_bytes(at, JOIN_GROUP, group);
+    at = sfl_wire_put_bytes(at, JOIN_KEY, sfl_span_of(options->key, options->key_bytes));
     options->key = at - options->key_bytes;
     at = sfl_wire_put_number(at, JOIN_ROLE, options->role);
     at = sfl_wire_put_number(at, JOIN_LIVE, options->live);
@@ -102,10 +102,10 @@ static uint8_t *put_join(uint8_t *at, struct singleflight_do_options *options,
     at = sfl_wire_put_number(at, JOIN_RUN_LIMIT_MS, options->run_limit_ms);
     at = sfl_wire_put_number(at, JOIN_ON_LEADER_LOSS, options->on_leader_loss);
     at = sfl_wire_put_number(at, JOIN_MAX_ATTEMPTS, options->max_attempts);
-    at = sfl_put_span(at, JOIN_FINGERPRINT,
-                      sfl_span_of(options->fingerprint, options->fingerprint_bytes));
+    at = sfl_wire_put_bytes(at, JOIN_FINGERPRINT,
+                            sfl_span_of(options->fingerprint, options->fingerprint_bytes));
     options->fingerprint = at - options->fingerprint_bytes;
-    return sfl_put_span(at, JOIN_CALLER, caller);
+    return sfl_wire_put_bytes(at, JOIN_CALLER, caller);
 }
 
 enum sfl_status sfl_join_read(struct sfl_join *join, const struct singleflight_do_options *given,
@@ -142,8 +142,8 @@ static size_t number_room(uint64_t value)
 static size_t wire_room(const struct sfl_join *join, size_t caller_bytes)
 {
     const struct singleflight_do_options *options = &join->options;
-    return sfl_put_size(join->group_bytes) + sfl_put_size(options->key_bytes) +
-           sfl_put_size(options->fingerprint_bytes) + sfl_put_size(caller_bytes) +
+    return sfl_wire_bytes_size(join->group_bytes) + sfl_wire_bytes_size(options->key_bytes) +
+           sfl_wire_bytes_size(options->fingerprint_bytes) + sfl_wire_bytes_size(caller_bytes) +
            number_room(options->role) + number_room(options->live) +
            number_room(options->audience) + number_room(options->retain_ms) +
            number_room(options->retain_error_ms) + number_room(options->max_age_ms) +

@@ -2,8 +2,8 @@
 #include "transport/decode.h"
 
 #include "base/local_heap.h"
-#include "rpc/put.h"
 #include "rpc/wire_reader.h"
+#include "rpc/wire_writer.h"
 
 // The fields of proto/singleflight/v1/singleflight.proto.
 
@@ -152,9 +152,10 @@ bool sfl_encode_texts(const struct sfl_posted_outcome *outcome, struct sfl_bytes
 {
     // A negative int32 is written as the 64-bit number that it is.
     uint64_t code = (uint64_t)(int64_t)outcome->code;
-    size_t size = (code == 0 ? 0 : 1 + sfl_wire_varint_size(code)) +
-                  sfl_put_size(outcome->message.size) + sfl_put_size(outcome->type.size) +
-                  sfl_put_size(outcome->stack.size) + sfl_put_size(outcome->details.size);
+    size_t size =
+        (code == 0 ? 0 : 1 + sfl_wire_varint_size(code)) +
+        sfl_wire_bytes_size(outcome->message.size) + sfl_wire_bytes_size(outcome->type.size) +
+        sfl_wire_bytes_size(outcome->stack.size) + sfl_wire_bytes_size(outcome->details.size);
     if (size == 0) {
         *texts_out = NULL;
         return true;
@@ -163,10 +164,10 @@ bool sfl_encode_texts(const struct sfl_posted_outcome *outcome, struct sfl_bytes
     if (texts == NULL)
         return false;
     uint8_t *at = sfl_wire_put_number(texts->data, 3, code);
-    at = sfl_put_span(at, 4, outcome->message);
-    at = sfl_put_span(at, 5, outcome->type);
-    at = sfl_put_span(at, 6, outcome->stack);
-    sfl_put_span(at, 7, outcome->details);
+    at = sfl_wire_put_bytes(at, 4, outcome->message);
+    at = sfl_wire_put_bytes(at, 5, outcome->type);
+    at = sfl_wire_put_bytes(at, 6, outcome->stack);
+    sfl_wire_put_bytes(at, 7, outcome->details);
     *texts_out = texts;
     return true;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // SingleFlight.Forget.
-#include "rpc/put.h"
+#include "rpc/wire_writer.h"
 #include "transport/decode.h"
 #include "transport/unary.h"
 

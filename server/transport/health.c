@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // grpc.health.v1.Health.
 #include "base/status.h"
-#include "rpc/put.h"
+#include "rpc/wire_writer.h"
 #include "transport/unary.h"
 
 #include <stdlib.h>

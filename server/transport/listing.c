@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Admin.ListFlights: one message for each flight, made in pieces as the client reads.
 #include "base/status.h"
-#include "rpc/put.h"
+#include "rpc/wire_writer.h"
 #include "transport/transport.h"
 
 #include <stdlib.h>
@@ -72,17 +72,17 @@ static uint64_t wire_state(enum sfl_flight_state state)
 
 static struct row *create_row(const struct sfl_flight_view *view)
 {
-    uint64_t spans = sfl_put_size(view->group.size) + sfl_put_size(view->key.size) +
-                     sfl_put_size(view->leader.size);
+    uint64_t spans = sfl_wire_bytes_size(view->group.size) + sfl_wire_bytes_size(view->key.size) +
+                     sfl_wire_bytes_size(view->leader.size);
     struct row *row = malloc(sizeof(*row) + NUMBERS_BYTES_MAX + spans);
     if (row == NULL)
         return NULL;
-    uint8_t *at = sfl_put_span(row->message, 1, view->group);
-    at = sfl_put_span(at, 2, view->key);
+    uint8_t *at = sfl_wire_put_bytes(row->message, 1, view->group);
+    at = sfl_wire_put_bytes(at, 2, view->key);
     at = sfl_wire_put_number(at, 3, wire_state(view->state));
     at = sfl_wire_put_number(at, 4, view->token);
     at = sfl_wire_put_number(at, 5, view->attempt);
-    at = sfl_put_span(at, 6, view->leader);
+    at = sfl_wire_put_bytes(at, 6, view->leader);
     at = sfl_wire_put_number(at, 7, view->callers);
     at = sfl_wire_put_number(at, 8, view->running_ms);
     at = sfl_wire_put_number(at, 9, view->value_bytes);

@@ -5,7 +5,7 @@
 #define SFL_TRANSPORT_MESSAGE_H
 
 #include "rpc/stream.h"
-#include "rpc/wire.h"
+#include "rpc/wire_writer.h"
 
 #include <assert.h>
 

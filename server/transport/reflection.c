@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // grpc.reflection.v1 and v1alpha, which are the same on the wire.
 #include "base/status.h"
-#include "rpc/put.h"
 #include "rpc/schema.h"
+#include "rpc/wire_writer.h"
 #include "transport/descriptors.h"
 #include "transport/transport.h"
 
@@ -110,7 +110,7 @@ static void put_files(struct sfl_message *message, const struct sfl_descriptors 
     sfl_descriptors_mark(descriptors, file, marks);
     for (size_t i = 0; i < sfl_descriptors_count(descriptors); i++) {
         if (marks[i])
-            size += sfl_put_size(sfl_descriptors_bytes(descriptors, i).size);
+            size += sfl_wire_bytes_size(sfl_descriptors_bytes(descriptors, i).size);
     }
     put_header(message, 4, size);
     // The file that was asked for comes first.
@@ -128,7 +128,7 @@ static void put_error(struct sfl_message *message, enum sfl_status status, const
 {
     uint8_t error[256];
     uint8_t *at = sfl_wire_put_number(error, 1, (uint64_t)sfl_status_code(status));
-    at = sfl_put_span(at, 2, sfl_span_of_text(text));
+    at = sfl_wire_put_bytes(at, 2, sfl_span_of_text(text));
     put_header(message, 7, (uint64_t)(at - error));
     sfl_message_copy(message, error, (size_t)(at - error));
 }
@@ -142,11 +142,11 @@ static void put_service(void *context, const char *name)
 {
     struct services *services = context;
     struct sfl_span span = sfl_span_of_text(name);
-    uint64_t size = sfl_put_size(span.size);
+    uint64_t size = sfl_wire_bytes_size(span.size);
     if (services->at + size + 8 > services->bytes + sizeof(services->bytes))
         return;
     services->at = sfl_wire_put_length(services->at, 1, size);
-    services->at = sfl_put_span(services->at, 1, span);
+    services->at = sfl_wire_put_bytes(services->at, 1, span);
 }
 
 static void put_services(struct sfl_message *message, const struct sfl_descriptors *descriptors)
@@ -166,7 +166,7 @@ static void put_extension_numbers(struct sfl_message *message,
         put_error(message, SFL_NOT_FOUND, "all_extension_numbers_of_type: no such message");
         return;
     }
-    put_header(message, 5, sfl_put_size(type.size));
+    put_header(message, 5, sfl_wire_bytes_size(type.size));
     put_header(message, 1, type.size);
     sfl_message_copy(message, type.data, type.size);
 }

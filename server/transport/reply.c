@@ -4,7 +4,7 @@
 #include "base/local_heap.h"
 #include "base/references.h"
 #include "base/status.h"
-#include "rpc/put.h"
+#include "rpc/wire_writer.h"
 
 #include <assert.h>
 
@@ -74,7 +74,7 @@ static void encode_lead(struct body *body, const struct sfl_lead *lead)
 static void encode_follow(struct body *body, struct sfl_reply_follow *follow)
 {
     uint8_t *at = sfl_wire_put_number(body->head, 1, follow->attempt);
-    at = sfl_put_span(at, 2, sfl_bytes_span(follow->leader));
+    at = sfl_wire_put_bytes(at, 2, sfl_bytes_span(follow->leader));
     at = sfl_wire_put_number(at, 3, follow->running_ms);
     sfl_bytes_unref(follow->leader);
     body->field = FIELD_FOLLOW;
@@ -84,7 +84,7 @@ static void encode_follow(struct body *body, struct sfl_reply_follow *follow)
 static void encode_restart(struct body *body, struct sfl_reply_restart *restart)
 {
     uint8_t *at = sfl_wire_put_number(body->head, 1, restart->attempt);
-    at = sfl_put_span(at, 2, sfl_bytes_span(restart->leader));
+    at = sfl_wire_put_bytes(at, 2, sfl_bytes_span(restart->leader));
     sfl_bytes_unref(restart->leader);
     body->field = FIELD_RESTART;
     body->head_size = (size_t)(at - body->head);
@@ -129,7 +129,8 @@ static size_t put_result_head(uint8_t *head, const struct sfl_result *result, ui
     at = sfl_wire_put_number(at, 10, outcome->value_bytes);
     at = sfl_wire_put_number(at, 11, result->retain_refused);
     uint64_t kind_bytes = 2; // it is never 0
-    at = sfl_wire_put_length(at, 1, kind_bytes + sfl_put_size(inline_bytes) + texts_size(outcome));
+    at = sfl_wire_put_length(at, 1,
+                             kind_bytes + sfl_wire_bytes_size(inline_bytes) + texts_size(outcome));
     at = sfl_wire_put_number(at, 1, (uint64_t)outcome->kind);
     if (inline_bytes > 0)
         at = sfl_wire_put_length(at, 2, inline_bytes);
@@ -227,7 +228,7 @@ static void encode_end(struct body *body, struct sfl_reply_end *end)
     char text[SFL_REFUSAL_TEXT_MAX];
     int code = describe_end(end, text);
     uint8_t *at = sfl_wire_put_number(body->head, 1, (uint64_t)code);
-    at = sfl_put_span(at, 2, sfl_span_of_text(text));
+    at = sfl_wire_put_bytes(at, 2, sfl_span_of_text(text));
     sfl_reply_end_release(end);
     body->field = FIELD_END;
     body->head_size = (size_t)(at - body->head);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Admin.GetStats.
-#include "rpc/put.h"
+#include "rpc/wire_writer.h"
 #include "transport/service.h"
 #include "transport/unary.h"
 

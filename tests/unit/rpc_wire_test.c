@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The writer of protobuf's wire format, against encodings taken from its documentation.
-#include "rpc/wire.h"
+#include "rpc/wire_writer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

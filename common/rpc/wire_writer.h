@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// A writer of protobuf's wire format for the few messages whose parts are shared between receivers
-// (https://protobuf.dev/programming-guides/encoding/). Everything else goes through protobuf-c.
-#ifndef SFL_RPC_WIRE_H
-#define SFL_RPC_WIRE_H
+// A writer of protobuf's wire format (https://protobuf.dev/programming-guides/encoding/) for
+// messages that are written straight to where they go. Whoever writes knows that there is room.
+#ifndef SFL_RPC_WIRE_WRITER_H
+#define SFL_RPC_WIRE_WRITER_H
+
+#include "rpc/wire_reader.h"
 
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 enum {
-    SFL_WIRE_VARINT = 0,
-    SFL_WIRE_BYTES = 2,
     SFL_WIRE_VARINT_MAX = 10, // bytes that the longest varint takes
 };
 
@@ -38,15 +38,32 @@ static inline uint8_t *sfl_wire_put_number(uint8_t *at, uint32_t field, uint64_t
 {
     if (value == 0)
         return at;
-    at = sfl_wire_put_varint(at, (uint64_t)field << 3 | SFL_WIRE_VARINT);
+    at = sfl_wire_put_varint(at, (uint64_t)field << 3 | SFL_WIRE_TYPE_VARINT);
     return sfl_wire_put_varint(at, value);
 }
 
 // Writes the tag and length of a field of `size` bytes that follow.
 static inline uint8_t *sfl_wire_put_length(uint8_t *at, uint32_t field, uint64_t size)
 {
-    at = sfl_wire_put_varint(at, (uint64_t)field << 3 | SFL_WIRE_BYTES);
+    at = sfl_wire_put_varint(at, (uint64_t)field << 3 | SFL_WIRE_TYPE_BYTES);
     return sfl_wire_put_varint(at, size);
+}
+
+// Writes a field of bytes, whose number is below 16; nothing for no bytes, as proto3 wants it.
+// Returns the place after it.
+static inline uint8_t *sfl_wire_put_bytes(uint8_t *at, uint32_t field, struct sfl_span bytes)
+{
+    if (bytes.size == 0)
+        return at;
+    at = sfl_wire_put_length(at, field, bytes.size);
+    memcpy(at, bytes.data, bytes.size);
+    return at + bytes.size;
+}
+
+// What a field of `size` bytes takes, its tag and length included; 0 for no bytes.
+static inline uint64_t sfl_wire_bytes_size(uint64_t size)
+{
+    return size == 0 ? 0 : 1 + sfl_wire_varint_size(size) + size;
 }
 
 #endif
