@@ -3,7 +3,7 @@
 
 #include "base/version.h"
 #include "rpc/channel_args.h"
-#include "rpc/credentials.h"
+#include "rpc/credentials_private.h"
 #include "rpc/operation.h"
 #include "rpc/stream_base.h"
 
@@ -55,7 +55,7 @@ static grpc_channel *create_grpc_channel(const char *target,
         sfl_arg_int(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options->own_connection ? 1 : 0),
     };
     grpc_channel_args all = {.num_args = sizeof(args) / sizeof(args[0]), .args = args};
-    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+    grpc_channel_credentials *credentials = sfl_channel_credentials_create();
     grpc_channel *channel = grpc_channel_create(target, credentials, &all);
     grpc_channel_credentials_release(credentials);
     return channel;

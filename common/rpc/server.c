@@ -2,9 +2,9 @@
 #include "rpc/server.h"
 
 #include "base/clock.h"
-#include "rpc/address.h"
 #include "rpc/channel_args.h"
-#include "rpc/credentials.h"
+#include "rpc/claim_private.h"
+#include "rpc/credentials_private.h"
 #include "rpc/operation.h"
 #include "rpc/stream_base.h"
 
@@ -331,7 +331,7 @@ enum sfl_status sfl_rpc_server_create(const struct sfl_rpc_server_options *optio
 
 static bool add_port(struct sfl_rpc_server *server, const char *address, int *port_out)
 {
-    grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
+    grpc_server_credentials *credentials = sfl_server_credentials_create();
     *port_out = grpc_server_add_http2_port(server->server, address, credentials);
     grpc_server_credentials_release(credentials);
     return *port_out > 0;

@@ -2,7 +2,7 @@
 //
 // The daemon's settings: one plain struct that main.c fills once, before any thread starts, and
 // hands to everybody else as `const`. What each setting is called outside, its bounds and its help
-// text stand in one table, settings_table.c; flags, environment, config file, --help, the sample
+// text stand in one table, table.c; flags, environment, config file, --help, the sample
 // file and the man page all come from that table.
 #ifndef SFL_CONFIG_SETTINGS_H
 #define SFL_CONFIG_SETTINGS_H

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/table.h"
 
+#include "base/address.h"
 #include "base/duration.h"
 #include "base/log.h"
 #include "config/settings.h"
@@ -50,22 +51,10 @@ static const struct sfl_setting_choice log_formats[] = {
 // HOST:PORT, [IPV6]:PORT, or the word "none".
 static const char *check_address(const char *text)
 {
-    static const char wanted[] =
-        "must be HOST:PORT, such as 0.0.0.0:7433 or [::1]:7433, with a port from 0 to 65535";
-    if (strcmp(text, "none") == 0)
+    struct sfl_address address;
+    if (strcmp(text, "none") == 0 || sfl_address_split(text, &address))
         return NULL;
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || colon == text)
-        return wanted;
-    size_t host_size = (size_t)(colon - text);
-    bool bracketed = text[0] == '[' && colon[-1] == ']' && host_size > 2;
-    if (!bracketed && strcspn(text, "[]:/ ") != host_size)
-        return wanted;
-    const char *port = colon + 1;
-    size_t digits = strspn(port, "0123456789");
-    if (digits == 0 || digits > 5 || port[digits] != '\0')
-        return wanted;
-    return strtoul(port, NULL, 10) > 65535 ? wanted : NULL;
+    return "must be HOST:PORT, such as 0.0.0.0:7433 or [::1]:7433, with a port from 0 to 65535";
 }
 
 // sockaddr_un holds 108 bytes with the NUL.

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Private to common/rpc: what must be looked at before gRPC is asked to listen, because gRPC says
 // only that it failed, or takes over what belongs to another process.
-#ifndef SFL_RPC_ADDRESS_H
-#define SFL_RPC_ADDRESS_H
+#ifndef SFL_RPC_CLAIM_PRIVATE_H
+#define SFL_RPC_CLAIM_PRIVATE_H
 
+#include "base/address.h"
 #include "base/status.h"
-
-struct sfl_address {
-    char host_as_written[260]; // with the brackets of an IPv6 address
-    char host[256];            // without
-    char port[6];
-};
 
 // Takes "host:port" apart and tries to bind to it for a moment. On failure `problem_out` gets a
 // text that says what is wrong, and not where. SFL_INVALID_ARGUMENT for what cannot be read or

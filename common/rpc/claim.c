@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/address.h"
+#include "rpc/claim_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -17,31 +16,6 @@
 #define PROBLEM_MAX 300
 
 // --- host:port ---
-
-// Cuts "host:port" or "[host]:port"; false when it has another form or is too long.
-static bool split(const char *text, struct sfl_address *address_out)
-{
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || colon == text)
-        return false;
-    size_t written = (size_t)(colon - text);
-    size_t port = strlen(colon + 1);
-    if (written >= sizeof(address_out->host) || port == 0 || port >= sizeof(address_out->port))
-        return false;
-    if (strspn(colon + 1, "0123456789") != port || strtoul(colon + 1, NULL, 10) > 65535)
-        return false;
-    bool has_brackets = text[0] == '[' && colon[-1] == ']';
-    if (!has_brackets && memchr(text, ':', written) != NULL)
-        return false; // an IPv6 address without brackets: which colon is the port's?
-    size_t skip = has_brackets ? 1 : 0;
-    if (written == 2 * skip)
-        return false;
-    memset(address_out, 0, sizeof(*address_out));
-    memcpy(address_out->host_as_written, text, written);
-    memcpy(address_out->host, text + skip, written - 2 * skip);
-    memcpy(address_out->port, colon + 1, port);
-    return true;
-}
 
 // Binds for a moment, in the way that gRPC will. Returns 0 or an errno.
 static int try_bind(const struct addrinfo *info)
@@ -64,7 +38,7 @@ enum sfl_status sfl_address_check(const char *text, struct sfl_address *address_
                                   char problem_out[static 300])
 {
     struct sfl_address address;
-    if (!split(text, &address)) {
+    if (!sfl_address_split(text, &address)) {
         snprintf(problem_out, PROBLEM_MAX, "not of the form HOST:PORT");
         return SFL_INVALID_ARGUMENT;
     }

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one place that knows how connections are secured, on either side, and where this version of
+// gRPC declares it. There is no encryption yet.
+#ifndef SFL_RPC_CREDENTIALS_PRIVATE_H
+#define SFL_RPC_CREDENTIALS_PRIVATE_H
+
+#include <grpc/grpc_security.h>
+#if __has_include(<grpc/credentials.h>)
+#include <grpc/credentials.h> // newer ones declare the insecure ones here
+#endif
+
+// The caller releases both. Any thread, after sfl_library_start.
+grpc_server_credentials *sfl_server_credentials_create(void);
+grpc_channel_credentials *sfl_channel_credentials_create(void);
+
+#endif
