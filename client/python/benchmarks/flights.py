@@ -24,7 +24,7 @@ from singleflight import RAW, Client, aio
 from singleflight.v1 import singleflight_pb2 as pb
 from singleflight.v1 import singleflight_pb2_grpc as pb_grpc
 
-VALUE = b"value"
+VALUE = bytes(100)
 
 
 class Figures:

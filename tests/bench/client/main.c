@@ -55,7 +55,7 @@ struct bench {
     atomic_uint_fast64_t next_key;
     atomic_bool is_counting;
     atomic_uint_fast64_t ended;
-    sem_t has_ended; // posted by the first that is counted
+    sem_t has_ended; // posted when enough are counted
     atomic_uint_fast64_t led;
     atomic_uint_fast64_t waiting; // calls that lead or follow, with --wait
     pthread_mutex_t lock;         // of `latency`, when threads call
@@ -134,7 +134,8 @@ static void count_flight(struct bench *bench, uint64_t begun_ns)
     if (!atomic_load_explicit(&bench->is_counting, memory_order_relaxed))
         return;
     histogram_add(&bench->latency, now_ns() - begun_ns);
-    if (atomic_fetch_add_explicit(&bench->ended, 1, memory_order_relaxed) == 0)
+    if (atomic_fetch_add_explicit(&bench->ended, 1, memory_order_relaxed) + 1 ==
+        HISTOGRAM_VALUES_MIN)
         sem_post(&bench->has_ended);
 }
 
@@ -209,14 +210,14 @@ static void wait_for(double seconds)
     clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 }
 
-static void wait_for_first(struct bench *bench)
+static void wait_for_enough(struct bench *bench)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += PATIENCE_S;
     while (sem_timedwait(&bench->has_ended, &until) != 0) {
         if (errno != EINTR)
-            die("flow", "no flight ended");
+            die("flow", "hardly a flight ended");
     }
 }
 
@@ -230,8 +231,8 @@ static void run(struct bench *bench)
     uint64_t start_ns = now_ns();
     atomic_store(&bench->is_counting, true);
     wait_for(plan->seconds);
-    // On a busy machine the first one may take longer.
-    wait_for_first(bench);
+    // On a busy machine that may take longer.
+    wait_for_enough(bench);
     atomic_store(&bench->is_counting, false);
     double seconds = (double)(now_ns() - start_ns) / 1e9;
     server_us = process_cpu_us(plan->server_pid) - server_us;

@@ -124,10 +124,10 @@ static void keep_rate(struct flow *flow)
     }
 }
 
-// The time is up, and what is counted is not nothing: on a busy machine that may take longer.
+// The time is up, and enough is counted: on a busy machine that may take longer.
 static bool is_over(const struct flow *flow, uint64_t now_ns, uint64_t end_ns)
 {
-    return now_ns >= end_ns && !(flow->is_counting && flow->ended == 0);
+    return now_ns >= end_ns && !(flow->is_counting && flow->ended < HISTOGRAM_VALUES_MIN);
 }
 
 static void run_for(struct flow *flow, double seconds)
@@ -179,10 +179,10 @@ static void report(const struct flow *flow, double seconds, const struct usage *
     double flights = (double)flow->ended;
     if (flow->ended == 0)
         load_die("no flight ended within %.1f s", seconds);
-    printf("{\"flights_per_second\": %.1f, \"callers_per_second\": %.1f, "
+    printf("{\"flights\": %.0f, \"flights_per_second\": %.1f, \"callers_per_second\": %.1f, "
            "\"leads_per_flight\": %.4f, \"server_cpu_us_per_flight\": %.4f, "
            "\"server_switches_per_flight\": %.4f, \"client_cpu_us_per_flight\": %.4f",
-           flights / seconds, flights * flow->plan->per_flight / seconds,
+           flights, flights / seconds, flights * flow->plan->per_flight / seconds,
            (double)flow->led / flights, (double)(now.server_us - before->server_us) / flights,
            (double)(now.server_switches - before->server_switches) / flights,
            (double)(now.own_us - before->own_us) / flights);

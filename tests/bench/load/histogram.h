@@ -35,6 +35,9 @@ static inline uint64_t histogram_at(const struct histogram *histogram, double pa
     return 0;
 }
 
+// So many values have a median worth telling; who measures goes on until there are so many.
+enum { HISTOGRAM_VALUES_MIN = 20 };
+
 // Prints `, "NAME50_us": …` for the median, and the same with 99 and 999, each only when ten values
 // or more lie beyond it: otherwise it would be the luck of the few worst ones.
 static inline void histogram_print(const struct histogram *histogram, const char *name)
@@ -43,7 +46,7 @@ static inline void histogram_print(const struct histogram *histogram, const char
         const char *suffix;
         double part;
         uint64_t values_min;
-    } points[] = {{"50", 0.5, 20}, {"99", 0.99, 1000}, {"999", 0.999, 10000}};
+    } points[] = {{"50", 0.5, HISTOGRAM_VALUES_MIN}, {"99", 0.99, 1000}, {"999", 0.999, 10000}};
     for (unsigned i = 0; i < sizeof points / sizeof points[0]; i++) {
         if (histogram->total >= points[i].values_min)
             printf(", \"%s%s_us\": %.2f", name, points[i].suffix,

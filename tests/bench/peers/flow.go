@@ -107,6 +107,7 @@ func flow(it peer, p plan) (any, error) {
 	s.counting.Store(true)
 	began := time.Now()
 	<-time.After(seconds(p.seconds))
+	s.waitForEnough(began)
 	s.counting.Store(false)
 	took := time.Since(began).Seconds()
 	server, client = processCPU(p.pid)-server, ownCPU()-client
@@ -129,12 +130,27 @@ func flow(it peer, p plan) (any, error) {
 		FlightsPerSecond: flights / took,
 		CallersPerSecond: served / took,
 		LeadsPerFlight:   float64(s.leads.Load()) / flights,
-		P50:              quantile(samples, 0.5, 20),
+		P50:              quantile(samples, 0.5, samplesMin),
 		P99:              quantile(samples, 0.99, 1000),
 		P999:             quantile(samples, 0.999, 10000),
 		ServerCPU:        server / flights,
 		ClientCPU:        client / flights,
 	}, nil
+}
+
+// So many flights have a median worth telling. On a busy machine they may take longer.
+const samplesMin = 20
+
+func (s *flowState) waitForEnough(began time.Time) {
+	for !s.stopping.Load() && time.Since(began) < patience {
+		s.mutex.Lock()
+		count := len(s.samples)
+		s.mutex.Unlock()
+		if count >= samplesMin {
+			return
+		}
+		<-time.After(time.Millisecond)
+	}
 }
 
 func seconds(number float64) time.Duration {

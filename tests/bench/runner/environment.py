@@ -81,7 +81,7 @@ def facts(lab, options, load_before, shots):
         "revision": output_of("git", "describe", "--always", "--dirty",
                               folder=os.path.dirname(PEERS)),
         "build_type": build_type(cache),
-        "daemon": output_of(lab.daemon, "--version"),
+        "daemon": ", ".join(output_of(lab.daemon, "--version").splitlines()),
         "compiler": (output_of(compiler, "--version") or compiler).split("\n")[0],
         "cpu": first(r"^model name\s*: (.*)$", read("/proc/cpuinfo")),
         "cpus": os.cpu_count(),

@@ -8,7 +8,7 @@ import subprocess
 
 from runner.servers import Cannot
 
-TIMEOUT_SECONDS = 100
+TIMEOUT_SECONDS = 200
 # The server keeps a million outcomes; more would be refused, and cost nothing.
 RETAIN_SECONDS_MAX = 0.5
 
@@ -316,7 +316,9 @@ class Instructions(Job):
                          retain_ms=self.retain_ms)
             arguments = small.load_arguments(lab, server, TIMEOUT_SECONDS / 2)
             arguments[arguments.index("--warmup") + 1] = "0"
-            call(arguments + ["--count", str(count)])
+            found = call(arguments + ["--count", str(count)])
+            if found["flights"] < count:
+                raise Cannot(f"the time was over after {found['flights']} of {count} flights")
             return server.end_and_read(r"Collected : (\d+)")
 
 
