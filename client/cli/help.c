@@ -128,6 +128,8 @@ void sfl_cli_write_help(FILE *out)
                 sfl_cli_subcommand_table[i].summary);
     fprintf(out, "\nOptions:\n  --help            print this help and exit\n"
                  "  --print-man-page  print the manual page and exit\n"
+                 "  --print-completion bash|zsh\n"
+                 "                    print the completion of that shell and exit\n"
                  "  -V, --version     print the version and exit\n");
     write_exit_codes(out);
 }

@@ -47,4 +47,8 @@ extern const size_t sfl_cli_subcommand_count;
 void sfl_cli_write_help(FILE *out);
 void sfl_cli_write_subcommand_help(FILE *out, const struct sfl_cli_subcommand *subcommand);
 
+// What the two shells read to complete command lines.
+void sfl_cli_write_bash_completion(FILE *out);
+void sfl_cli_write_zsh_completion(FILE *out);
+
 #endif

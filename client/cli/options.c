@@ -283,23 +283,35 @@ static const struct sfl_cli_subcommand *find_subcommand(const char *name)
     return NULL;
 }
 
+static void write_version(FILE *out)
+{
+    fprintf(out, "singleflight %s (git %s)\n", singleflight_version(), sfl_revision());
+    fprintf(out, "gRPC %s\n", sfl_grpc_version());
+}
+
+// Prints what `word` asks for, if it is no subcommand. False: it asks for nothing of that kind.
+static bool print_asked(const char *word, const char *argument, FILE *out)
+{
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
+        write_version(out);
+    else if (strcmp(word, "--print-man-page") == 0)
+        sfl_cli_write_man_page(out);
+    else if (strcmp(word, "--print-completion") == 0 && strcmp(argument, "bash") == 0)
+        sfl_cli_write_bash_completion(out);
+    else if (strcmp(word, "--print-completion") == 0 && strcmp(argument, "zsh") == 0)
+        sfl_cli_write_zsh_completion(out);
+    else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
+        sfl_cli_write_help(out);
+    else
+        return false;
+    return true;
+}
+
 bool sfl_cli_parse(int argc, char *argv[], FILE *out, FILE *err,
                    struct sfl_cli_options *options_out, int *exit_code_out)
 {
     const char *word = argc < 2 ? "" : argv[1];
-    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
-        fprintf(out, "singleflight %s (git %s)\n", singleflight_version(), sfl_revision());
-        fprintf(out, "gRPC %s\n", sfl_grpc_version());
-        *exit_code_out = SFL_CLI_EXIT_OK;
-        return false;
-    }
-    if (strcmp(word, "--print-man-page") == 0) {
-        sfl_cli_write_man_page(out);
-        *exit_code_out = SFL_CLI_EXIT_OK;
-        return false;
-    }
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
-        sfl_cli_write_help(out);
+    if (print_asked(word, argc < 3 ? "" : argv[2], out)) {
         *exit_code_out = SFL_CLI_EXIT_OK;
         return false;
     }

@@ -76,6 +76,28 @@ class Usage(Case):
         self.assertEqual(tool.code, 0)
         self.assertRegex(tool.output(), rb"^singleflight \d+\.\d+\.\d+ \(.+\)\ngRPC .+, (shared|static)\n$")
 
+    def complete(self, *words):
+        """What bash offers for the last of the words."""
+        script = (f'source <("{BIN}/singleflight" --print-completion bash); COMP_WORDS=("$@"); '
+                  'COMP_CWORD=$(($# - 1)); _singleflight; printf "%s\\n" "${COMPREPLY[@]}"')
+        shell = subprocess.run(["bash", "-c", script, "bash", "singleflight", *words],
+                               capture_output=True, text=True, check=True)
+        self.assertEqual(shell.stderr, "")
+        return shell.stdout.split()
+
+    def test_bash_completes_subcommands_options_and_commands(self):
+        self.assertEqual(self.complete("s"), ["stats"])
+        self.assertEqual(self.complete("do", "--retain"), ["--retain", "--retain-error"])
+        self.assertEqual(self.complete("list", "--retain"), [])
+        self.assertIn("true", self.complete("do", "key", "--", "tru"))
+
+    @unittest.skipUnless(shutil.which("zsh"), "zsh is not installed")
+    def test_zsh_can_read_its_completion(self):
+        page = subprocess.run([BIN / "singleflight", "--print-completion", "zsh"],
+                              capture_output=True, check=True)
+        subprocess.run(["zsh", "-n"], input=page.stdout, check=True)
+        self.assertIn(b"--skip-if-running[", page.stdout)
+
     @unittest.skipUnless(shutil.which("mandoc"), "mandoc is not installed")
     def test_the_man_page_is_well_formed(self):
         page = subprocess.run([BIN / "singleflight", "--print-man-page"], capture_output=True,
