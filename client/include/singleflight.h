@@ -146,7 +146,7 @@ struct singleflight_client;
 struct singleflight_client_options {
     size_t struct_bytes;
 
-    // Servers: "host:port", "unix:/path", or another gRPC target. NULL: the environment variable
+    // Servers: "host:port" or "unix:/path"; nothing else is one. NULL: the environment variable
     // SINGLEFLIGHT_ADDRESS, comma separated; without that, 127.0.0.1:7433.
     //
     // With several addresses, each key has one home among them by rendezvous hashing: the address

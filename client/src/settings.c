@@ -2,6 +2,7 @@
 #define _GNU_SOURCE // program_invocation_short_name
 #include "src/settings.h"
 
+#include "base/address.h"
 #include "base/utf8.h"
 #include "src/rendezvous.h"
 
@@ -21,6 +22,15 @@
 #define UNSENT_BYTES_MAX ((size_t)1024 * 1024)
 #define CALLER_BYTES_MAX 128
 
+// "host:port" with a port that can be dialled, or "unix:/path".
+static bool is_address(const char *text)
+{
+    if (strncmp(text, "unix:", 5) == 0)
+        return text[5] != 0;
+    struct sfl_address parts;
+    return sfl_address_split(text, &parts) && strspn(parts.port, "0") < strlen(parts.port);
+}
+
 static enum sfl_status add_address(struct sfl_settings *settings, const char *text, size_t size,
                                    const char **problem_out)
 {
@@ -36,7 +46,14 @@ static enum sfl_status add_address(struct sfl_settings *settings, const char *te
     if (copy == NULL)
         return SFL_NO_MEMORY;
     settings->addresses[settings->address_count++] = copy;
-    return SFL_OK;
+    if (is_address(copy))
+        return SFL_OK;
+    static _Thread_local char problem[320];
+    snprintf(problem, sizeof(problem),
+             "\"%.200s\" is no address: \"host:port\" (1 to 65535) or \"unix:/path\" is wanted",
+             copy);
+    *problem_out = problem;
+    return SFL_INVALID_ARGUMENT;
 }
 
 // Reads a list with commas; spaces around an address do not count.

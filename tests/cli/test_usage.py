@@ -31,6 +31,8 @@ WRONG = [
     (["do", "--fingerprint", "x" * 65, "key", "--", "true"], "longer than 64 bytes"),
     (["do", "--follow-only", "--skip-if-running", "key"], "contradict each other"),
     (["do", "--address", "", "key", "--", "true"], "--address must not be empty"),
+    (["do", "-a", "localhost", "key", "--", "true"], '"localhost" is no address'),
+    (["list", "--address", "127.0.0.1:1,127.0.0.1:99999"], '"127.0.0.1:99999" is no address'),
     (["forget"], "the key is missing"),
     (["forget", "one", "two"], "two is too much"),
     (["list", "key"], "key is too much"),

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -54,6 +55,31 @@ static void an_empty_address_is_a_mistake(void **state)
     unsetenv("SINGLEFLIGHT_ADDRESS");
 }
 
+static void what_cannot_be_dialled_is_no_address(void **state)
+{
+    (void)state;
+    const char *const wrong[] = {"localhost",  "a:0",        "a:00", "a:99999", ":::",
+                                 "http://a:1", "dns:///a:1", "a:1x", "unix:",   ":1"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct singleflight_client_options options = SINGLEFLIGHT_CLIENT_OPTIONS_INIT;
+        options.addresses = &wrong[i];
+        options.address_count = 1;
+        struct sfl_settings settings;
+        const char *problem = NULL;
+        assert_int_equal(sfl_settings_init(&settings, &options, &problem), SFL_INVALID_ARGUMENT);
+        assert_non_null(strstr(problem, wrong[i]));
+    }
+    const char *const right[] = {"a:65535", "[::1]:1", "unix:/x", "unix:x"};
+    for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+        struct singleflight_client_options options = SINGLEFLIGHT_CLIENT_OPTIONS_INIT;
+        options.addresses = &right[i];
+        options.address_count = 1;
+        struct sfl_settings settings;
+        assert_int_equal(read_settings(&settings, &options), SFL_OK);
+        sfl_settings_deinit(&settings);
+    }
+}
+
 static void given_addresses_come_before_the_environment(void **state)
 {
     (void)state;
@@ -89,6 +115,7 @@ int main(void)
         cmocka_unit_test(without_anything_the_server_is_the_local_one),
         cmocka_unit_test(the_environment_names_several_servers),
         cmocka_unit_test(an_empty_address_is_a_mistake),
+        cmocka_unit_test(what_cannot_be_dialled_is_no_address),
         cmocka_unit_test(given_addresses_come_before_the_environment),
         cmocka_unit_test(the_caller_is_named_after_program_host_and_process),
     };
