@@ -16,7 +16,7 @@ static struct {
     uint64_t size_max;
     bool hangs;
     unsigned waiting;
-    uint64_t operations;
+    bool skips_syncs;
 } disk = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .changed = PTHREAD_COND_INITIALIZER,
@@ -76,12 +76,9 @@ void disk_go_on(void)
     pthread_mutex_unlock(&disk.lock);
 }
 
-uint64_t disk_operations(void)
+void disk_skip_syncs(void)
 {
-    pthread_mutex_lock(&disk.lock);
-    uint64_t operations = disk.operations;
-    pthread_mutex_unlock(&disk.lock);
-    return operations;
+    disk.skips_syncs = true;
 }
 
 // How many of `size` bytes at `offset` may be written; -1 with errno for none.
@@ -92,7 +89,6 @@ static int64_t allow(uint64_t offset, uint64_t size)
     uint64_t end = disk.end;
     if (size > disk.size_max)
         error = ENOSPC;
-    disk.operations++;
     pthread_mutex_unlock(&disk.lock);
     if (error == 0 && offset >= end)
         error = ENOSPC;
@@ -141,7 +137,6 @@ ssize_t writev(int fd, const struct iovec *pieces, int count)
 int fdatasync(int fd)
 {
     pthread_mutex_lock(&disk.lock);
-    disk.operations++;
     disk.waiting++;
     pthread_cond_broadcast(&disk.changed);
     while (disk.hangs)
@@ -153,5 +148,5 @@ int fdatasync(int fd)
         errno = error;
         return -1;
     }
-    return (int)syscall(SYS_fdatasync, fd);
+    return disk.skips_syncs ? 0 : (int)syscall(SYS_fdatasync, fd);
 }

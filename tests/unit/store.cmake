@@ -5,3 +5,5 @@ target_link_libraries(sfl_store_world PUBLIC sfl_store sfl_core PkgConfig::CMOCK
 
 sfl_add_unit_test(store_test sfl_store_world)
 sfl_add_unit_test(store_trouble_test sfl_store_world)
+sfl_add_unit_test(store_damage_test sfl_store_world sfl_test_support)
+target_link_libraries(store_damage_test PRIVATE PkgConfig::LMDB)
