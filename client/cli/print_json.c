@@ -87,6 +87,10 @@ void sfl_cli_print_stats_json(FILE *out, const struct sfl_cli_snapshot *snapshot
         add_number(object, "connections_refused", stats->connections_refused);
         add_number(object, "streams_silent_now", stats->streams_silent_now);
         add_number(object, "streams_ended", stats->streams_ended);
+        add_number(object, "retain_refused", stats->retain_refused);
+        add_number(object, "outcomes_lost", stats->outcomes_lost);
+        add_number(object, "store_failing", stats->store_failing);
+        add_number(object, "store_bytes_waiting", stats->store_bytes_waiting);
         print_and_free(out, object);
     }
 }

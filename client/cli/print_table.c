@@ -175,6 +175,10 @@ void sfl_cli_print_stats(FILE *out, const struct sfl_cli_snapshot *snapshot)
             {"connections refused", stats->connections_refused},
             {"silent streams now", stats->streams_silent_now},
             {"streams ended", stats->streams_ended},
+            {"retain refused", stats->retain_refused},
+            {"outcomes lost", stats->outcomes_lost},
+            {"store failing", stats->store_failing},
+            {"store bytes waiting", stats->store_bytes_waiting},
         };
         for (size_t j = 0; j < sizeof(lines) / sizeof(lines[0]); j++)
             fprintf(out, "%-19s %" PRIu64 "\n", lines[j].name, lines[j].value);

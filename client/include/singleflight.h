@@ -551,6 +551,11 @@ struct singleflight_stats {
     uint64_t connections_refused; // and those that a limit forbade
     uint64_t streams_silent_now;  // opened and not used; 0 when a group was named
     uint64_t streams_ended;       // for that, or because their connection had too many
+    uint64_t retain_refused;      // outcomes that were not retained for want of room
+    // Of the server's data directory; 0 without one, or when a group was named.
+    uint64_t outcomes_lost;       // so many of them because the disk did not take them
+    uint64_t store_failing;       // 1: it did not take something just now
+    uint64_t store_bytes_waiting; // to be written
 };
 
 // Calls `on_stats` on this thread, once per server that answers. Otherwise as list_flights.

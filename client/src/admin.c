@@ -318,6 +318,10 @@ static void read_stats(void *context, const char *address, const struct answer *
         .connections_refused = wire->connections_refused,
         .streams_silent_now = wire->streams_silent_now,
         .streams_ended = wire->streams_ended,
+        .retain_refused = wire->retain_refused,
+        .outcomes_lost = wire->outcomes_lost,
+        .store_failing = wire->store_failing,
+        .store_bytes_waiting = wire->store_bytes_waiting,
     };
     reader->on_stats(reader->context, &stats);
     singleflight__v1__stats__free_unpacked(wire, NULL);

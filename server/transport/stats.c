@@ -4,6 +4,8 @@
 #include "transport/service.h"
 #include "transport/unary.h"
 
+#include <assert.h>
+
 struct request {
     struct sfl_span group;
 };
@@ -13,8 +15,11 @@ static const struct sfl_field fields[] = {
 };
 static const struct sfl_schema schema = {.name = "GetStatsRequest", SFL_SCHEMA_FIELDS(fields)};
 
+enum { NUMBER_BYTES_MAX = 12 }; // two of the field's number, ten of its value
+
 static size_t encode(const struct sfl_stats *stats, uint64_t uptime_ms,
                      const struct sfl_network_counts *network,
+                     const struct sfl_keeper_state *keeper,
                      uint8_t message[static SFL_ANSWER_BYTES_MAX])
 {
     // In the order of the field numbers, from 1.
@@ -36,7 +41,13 @@ static size_t encode(const struct sfl_stats *stats, uint64_t uptime_ms,
         network->connections_refused,
         network->streams_silent_now,
         network->streams_ended,
+        stats->retain_refused,
+        keeper->lost,
+        keeper->failing,
+        keeper->waiting_bytes,
     };
+    static_assert(sizeof(numbers) / sizeof(numbers[0]) * NUMBER_BYTES_MAX <= SFL_ANSWER_BYTES_MAX,
+                  "every number has room");
     uint8_t *at = message;
     for (uint32_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         at = sfl_wire_put_number(at, i + 1, numbers[i]);
@@ -59,12 +70,15 @@ static void handle(struct sfl_transport *transport, struct sfl_span message,
         return;
     }
     struct sfl_stats stats = sfl_engine_stats(transport->engine, request.group);
-    // Connections belong to no group.
+    // Connections and the data directory belong to no group.
     struct sfl_network_counts network = {0};
+    struct sfl_keeper_state keeper = {.failing = false};
     if (request.group.size == 0 && transport->count_network != NULL)
         transport->count_network(transport->network_context, &network);
+    if (request.group.size == 0)
+        keeper = sfl_engine_keeper_state(transport->engine);
     answer->size =
-        encode(&stats, sfl_engine_uptime_ms(transport->engine), &network, answer->message);
+        encode(&stats, sfl_engine_uptime_ms(transport->engine), &network, &keeper, answer->message);
 }
 
 void sfl_get_stats_on_call(void *context, struct sfl_stream *stream,

@@ -5,7 +5,7 @@
 
 #include "transport/transport.h"
 
-enum { SFL_ANSWER_BYTES_MAX = 256 };
+enum { SFL_ANSWER_BYTES_MAX = 512 };
 
 // What a method answers: a message, or a status other than OK.
 struct sfl_answer {

@@ -172,6 +172,7 @@ def test_on_a_full_disk_nobody_is_told_that_something_is_kept(private, directory
     assert large.retain_refused and large.retain_ms == 0
     assert net.lead(key=b"large", group="data").attempt == 1
     assert net.join(key=b"before", group="data").delivery().retained
+    assert net.stats(group="data").retain_refused == 1
     net = restarted(private, net, directory)
     assert net.lead(key=b"large", group="data").attempt == 1
     assert net.join(key=b"before", group="data").delivery().retained
@@ -186,9 +187,13 @@ def test_a_full_disk_is_said_by_stats_health_and_log(private, directory):
     assert next(watch).status == NOT_SERVING
     assert net.health_of("store") == NOT_SERVING
     assert net.health_of("") == SERVING
+    stats = net.stats("")
+    assert stats.outcomes_lost == 1 and stats.store_failing
     assert re.search(r'data_not_written error="File too large"', net.daemon.log())
     mend_disk(net)
     assert next(watch).status == SERVING
+    stats = net.stats("")
+    assert stats.outcomes_lost == 1 and not stats.store_failing
     watch.cancel()
 
 
