@@ -2,10 +2,10 @@
 #include "rpc/channel.h"
 
 #include "base/version.h"
-#include "rpc/channel_args.h"
+#include "rpc/channel_args_private.h"
 #include "rpc/credentials_private.h"
-#include "rpc/operation.h"
-#include "rpc/stream_base.h"
+#include "rpc/operation_private.h"
+#include "rpc/stream_private.h"
 
 #include <grpc/grpc.h>
 #include <grpc/slice.h>
@@ -38,7 +38,7 @@ static grpc_channel *create_grpc_channel(const char *target,
         sfl_arg_int(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
                     sfl_arg_length(options->message_bytes_max)),
         sfl_arg_int(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
-        sfl_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), // see inflate.h
+        sfl_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), // see inflate_private.h
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIME_MS, sfl_arg_keepalive(options->keepalive_time_ms)),
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, sfl_arg_clamp(options->keepalive_timeout_ms)),
         sfl_arg_int(SFL_ARG_PING_TIMEOUT_MS, sfl_arg_ping_timeout(options->keepalive_time_ms,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/inflate.h"
+#include "rpc/inflate_private.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/message.h"
+#include "rpc/message_private.h"
 
-#include "rpc/inflate.h"
+#include "rpc/inflate_private.h"
 
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>

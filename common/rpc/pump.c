@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "rpc/library.h"
-#include "rpc/operation.h"
+#include "rpc/operation_private.h"
 
 #include <grpc/support/time.h>
 
@@ -38,7 +38,7 @@
 #define WAIT_NS 10000
 
 // To wake a thread that waits on a queue, an empty batch is started on a call that goes nowhere:
-// it completes at once (GRPC_CORE.md).
+// it completes at once.
 struct waker {
     grpc_channel *channel;
     grpc_call *call;

@@ -2,11 +2,11 @@
 #include "rpc/server.h"
 
 #include "base/clock.h"
-#include "rpc/channel_args.h"
+#include "rpc/channel_args_private.h"
 #include "rpc/claim_private.h"
 #include "rpc/credentials_private.h"
-#include "rpc/operation.h"
-#include "rpc/stream_base.h"
+#include "rpc/operation_private.h"
+#include "rpc/stream_private.h"
 
 #include <grpc/grpc.h>
 #include <grpc/slice.h>
@@ -209,7 +209,7 @@ static grpc_server *create_grpc_server(const struct sfl_rpc_server_options *opti
         sfl_arg_int(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
         sfl_arg_int(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                     sfl_arg_count(options->connection_streams_max)),
-        sfl_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), // see inflate.h
+        sfl_arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), // see inflate_private.h
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIME_MS, sfl_arg_keepalive(options->keepalive_time_ms)),
         sfl_arg_int(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, sfl_arg_clamp(options->keepalive_timeout_ms)),
         sfl_arg_int(SFL_ARG_PING_TIMEOUT_MS, sfl_arg_ping_timeout(options->keepalive_time_ms,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/silence.h"
+#include "rpc/silence_private.h"
 
 #include "base/hash.h"
-#include "rpc/stream_base.h"
+#include "rpc/stream_private.h"
 
 #include <assert.h>
 #include <inttypes.h>

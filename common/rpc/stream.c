@@ -2,8 +2,8 @@
 #include "rpc/stream.h"
 
 #include "base/clock.h"
-#include "rpc/message.h"
-#include "rpc/stream_base.h"
+#include "rpc/message_private.h"
+#include "rpc/stream_private.h"
 
 #include <grpc/byte_buffer.h>
 #include <grpc/slice.h>
@@ -444,7 +444,7 @@ static void start_opening(struct sfl_stream *stream, const struct sfl_stream_ope
 }
 
 // What a client receives, in batches that do not wait for what it sends: the socket may not take
-// it. The status needs the initial metadata to be asked for (GRPC_CORE.md).
+// it. The status needs the initial metadata to be asked for.
 static void start_receiving(struct sfl_stream *stream, bool sends_metadata)
 {
     grpc_op begin[] = {

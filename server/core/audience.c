@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counting the followers' deadlines takes a walk over them, so changes are merged: a leader is told
 // at most every AUDIENCE_PAUSE_MS.
-#include "core/step.h"
+#include "core/step_private.h"
 
 enum { AUDIENCE_PAUSE_MS = 10 };
 

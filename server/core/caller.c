@@ -2,7 +2,7 @@
 // A caller becomes a participant of a flight, and ceases to be one.
 #include "core/caller.h"
 
-#include "core/step.h"
+#include "core/step_private.h"
 
 void sfl_caller_init(struct sfl_caller *caller)
 {

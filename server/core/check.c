@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of states in flight.h, and what it means for a whole table, so that a program can ask.
-#include "core/step.h"
+#include "core/step_private.h"
 
 // Keeps the first rule that does not hold.
 static void keep_first(const char **broken, bool holds, const char *rule)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one step: which event goes where, and what Forget, the clock and the end of a drain do.
-#include "core/step.h"
+#include "core/step_private.h"
 
 #include <assert.h>
 

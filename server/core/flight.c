@@ -2,7 +2,7 @@
 // A flight as an object: made, taken out of the index, accounted for, buried and freed.
 #include "core/flight.h"
 
-#include "core/step.h"
+#include "core/step_private.h"
 
 static void copy_span(uint8_t **at, struct sfl_span span)
 {

@@ -2,7 +2,7 @@
 // A table as a whole: its beginning and end, and who looks up what is in it.
 #include "core/flight_table.h"
 
-#include "core/step.h"
+#include "core/step_private.h"
 
 void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *options)
 {

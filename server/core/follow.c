@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a caller follows a flight that somebody else opened.
-#include "core/step.h"
+#include "core/step_private.h"
 
 static void push_follow(struct sfl_step *step, struct sfl_flight *flight, struct sfl_caller *caller)
 {

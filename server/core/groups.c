@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The counters of groups, found by name.
-#include "core/step.h"
+#include "core/step_private.h"
 
 static bool has_name(const struct sfl_group *group, struct sfl_span name)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a caller comes in: it opens a flight, follows one, gets a retained outcome, or takes back
 // a lead that it holds.
-#include "core/step.h"
+#include "core/step_private.h"
 
 #include <assert.h>
 

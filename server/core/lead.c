@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who leads a flight, what the leader posts, and how the lead is lost.
-#include "core/step.h"
+#include "core/step_private.h"
 
 #include <assert.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What people look at: flights and counters.
-#include "core/step.h"
+#include "core/step_private.h"
 
 static uint64_t until(uint64_t at_ms, uint64_t now_ms)
 {

@@ -2,7 +2,7 @@
 // In a large table every flight is far from the processor: a step that waits for each part of it in
 // turn waits longer than it works. Parts that are asked for together come together.
 #include "base/prefetch.h"
-#include "core/step.h"
+#include "core/step_private.h"
 
 enum { OUTCOME_BYTES = 256 }; // with the beginning of its value
 

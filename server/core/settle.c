@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a flight ends: with an outcome, which may be retained, or without one.
-#include "core/step.h"
+#include "core/step_private.h"
 
 #include <assert.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sockets/addresses.h"
+#include "sockets/addresses_private.h"
 
 #include "base/entropy.h"
 #include "base/hash.h"

@@ -4,8 +4,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sockets/guard_hooks.h"
-#include "sockets/raw.h"
+#include "sockets/guard_hooks_private.h"
+#include "sockets/raw_private.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

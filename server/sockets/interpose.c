@@ -2,8 +2,8 @@
 #define _GNU_SOURCE // accept4
 // The libc functions with which gRPC reaches its sockets. A program's own definition comes before
 // libc's, for a gRPC that is linked in and for one in a shared library alike.
-#include "sockets/guard_hooks.h"
-#include "sockets/raw.h"
+#include "sockets/guard_hooks_private.h"
+#include "sockets/raw_private.h"
 
 #define SFL_EXPORTED __attribute__((visibility("default")))
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sockets/socket.h"
+#include "sockets/socket_private.h"
 
 #include "base/clock.h"
-#include "sockets/raw.h"
+#include "sockets/raw_private.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Unpacking compressed messages under a limit.
-#include "rpc/inflate.h"
+#include "rpc/inflate_private.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

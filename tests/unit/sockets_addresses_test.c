@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How connections are counted by peer address.
-#include "sockets/addresses.h"
+#include "sockets/addresses_private.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

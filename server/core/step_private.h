@@ -14,8 +14,8 @@
 //
 // Each calls only those below it. Beside them stand listing.c (views and statistics) and prefetch.c
 // (what a step will touch); check.c asks whether all of it is true.
-#ifndef SFL_CORE_STEP_H
-#define SFL_CORE_STEP_H
+#ifndef SFL_CORE_STEP_PRIVATE_H
+#define SFL_CORE_STEP_PRIVATE_H
 
 #include "core/flight_table.h"
 

@@ -4,8 +4,8 @@
 //
 // An IPv6 address counts as its /64, which is what one customer is given; an IPv4 address inside an
 // IPv6 one counts as itself. A unix socket has no address, and is not counted here.
-#ifndef SFL_SOCKETS_ADDRESSES_H
-#define SFL_SOCKETS_ADDRESSES_H
+#ifndef SFL_SOCKETS_ADDRESSES_PRIVATE_H
+#define SFL_SOCKETS_ADDRESSES_PRIVATE_H
 
 #include "base/status.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Private to common/rpc: what the files of this folder share about gRPC queues.
-#ifndef SFL_RPC_OPERATION_H
-#define SFL_RPC_OPERATION_H
+#ifndef SFL_RPC_OPERATION_PRIVATE_H
+#define SFL_RPC_OPERATION_PRIVATE_H
 
 #include "rpc/pump.h"
 

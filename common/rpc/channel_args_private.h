@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Private to common/rpc: writing gRPC's channel arguments.
-#ifndef SFL_RPC_CHANNEL_ARGS_H
-#define SFL_RPC_CHANNEL_ARGS_H
+#ifndef SFL_RPC_CHANNEL_ARGS_PRIVATE_H
+#define SFL_RPC_CHANNEL_ARGS_PRIVATE_H
 
 #include <grpc/grpc.h>
 

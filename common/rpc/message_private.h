@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Private to common/rpc: between our pieces and spans and gRPC's buffers.
-#ifndef SFL_RPC_MESSAGE_H
-#define SFL_RPC_MESSAGE_H
+#ifndef SFL_RPC_MESSAGE_PRIVATE_H
+#define SFL_RPC_MESSAGE_PRIVATE_H
 
 #include "rpc/stream.h"
 

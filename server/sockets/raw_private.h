@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Private to server/sockets: the system calls behind the libc functions that interpose.c puts
 // itself in the place of. They set errno as those do.
-#ifndef SFL_SOCKETS_RAW_H
-#define SFL_SOCKETS_RAW_H
+#ifndef SFL_SOCKETS_RAW_PRIVATE_H
+#define SFL_SOCKETS_RAW_PRIVATE_H
 
 #include <sys/epoll.h>
 #include <sys/socket.h>

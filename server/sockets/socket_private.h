@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Private to server/sockets: one guarded socket, a listener or a connection that it accepted.
-#ifndef SFL_SOCKETS_SOCKET_H
-#define SFL_SOCKETS_SOCKET_H
+#ifndef SFL_SOCKETS_SOCKET_PRIVATE_H
+#define SFL_SOCKETS_SOCKET_PRIVATE_H
 
-#include "sockets/addresses.h"
+#include "sockets/addresses_private.h"
 
 #include <pthread.h>
 #include <stdbool.h>

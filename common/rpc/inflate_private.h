@@ -2,8 +2,8 @@
 // Private to common/rpc: unpacks compressed messages under a limit. gRPC would unpack them by
 // itself, but it looks at the size only afterwards: 4 MiB of zeros in gzip's clothes would take 4
 // GiB.
-#ifndef SFL_RPC_INFLATE_H
-#define SFL_RPC_INFLATE_H
+#ifndef SFL_RPC_INFLATE_PRIVATE_H
+#define SFL_RPC_INFLATE_PRIVATE_H
 
 #include "base/bytes.h"
 #include "base/status.h"

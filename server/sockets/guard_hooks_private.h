@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Private to server/sockets: what the libc functions of interpose.c ask the guard for.
-#ifndef SFL_SOCKETS_GUARD_HOOKS_H
-#define SFL_SOCKETS_GUARD_HOOKS_H
+#ifndef SFL_SOCKETS_GUARD_HOOKS_PRIVATE_H
+#define SFL_SOCKETS_GUARD_HOOKS_PRIVATE_H
 
-#include "sockets/socket.h"
+#include "sockets/socket_private.h"
 
 // The guarded socket with this descriptor, or NULL.
 struct sfl_socket *sfl_guard_find(int fd);

@@ -3,8 +3,8 @@
 // half a message, is seen after a moment, counted, and ended when its time is over. Streams that
 // speak are counted for their connection too, where nobody else does that: a peer that never
 // acknowledges our settings does not keep to the limit of streams that they name.
-#ifndef SFL_RPC_SILENCE_H
-#define SFL_RPC_SILENCE_H
+#ifndef SFL_RPC_SILENCE_PRIVATE_H
+#define SFL_RPC_SILENCE_PRIVATE_H
 
 #include "rpc/pump.h"
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Private to common/rpc: what a stream consists of, for the two sides that make streams.
-#ifndef SFL_RPC_STREAM_BASE_H
-#define SFL_RPC_STREAM_BASE_H
+#ifndef SFL_RPC_STREAM_PRIVATE_H
+#define SFL_RPC_STREAM_PRIVATE_H
 
-#include "rpc/operation.h"
-#include "rpc/silence.h"
+#include "rpc/operation_private.h"
+#include "rpc/silence_private.h"
 #include "rpc/stream.h"
 
 #include <grpc/grpc.h>
