@@ -28,8 +28,9 @@ enum {
     EXIT_CANNOT_START = 1,
     ADDRESS_MAX = 300,
     DRAIN_POLL_MS = 20,
-    // What is left after the drain has so long to reach its callers.
-    STOP_GRACE_MS = 2000,
+    // What is left after the drain has so long to reach its callers. With what the server needs to
+    // cancel the rest, the process ends within the two seconds that are promised.
+    STOP_GRACE_MS = 1400,
 };
 
 extern char **environ;
@@ -430,8 +431,8 @@ static bool start(struct daemon *daemon)
 
 // --- the end ---
 
-// False when a connection stays open because its client does not read: gRPC would hold the process
-// until its keepalive gives up.
+// False when something stays open: a connection whose client does not read, which gRPC would hold
+// until its keepalive gives up, or more RPCs than gRPC can end in time.
 static bool stop(struct daemon *daemon)
 {
     sfl_engine_shut(daemon->engine);
@@ -439,10 +440,11 @@ static bool stop(struct daemon *daemon)
     return sfl_rpc_server_shutdown(daemon->server, STOP_GRACE_MS);
 }
 
-// Ends the process beside such a connection, with everything that matters on disk.
+// Ends the process beside that, with everything that matters on disk. Whoever was not told yet sees
+// its connection end, which gRPC libraries report as UNAVAILABLE, too.
 static void leave_at_once(struct daemon *daemon)
 {
-    sfl_log(SFL_LOG_WARN, "client_does_not_read");
+    sfl_log(SFL_LOG_WARN, "streams_left_open");
     if (daemon->store != NULL)
         sfl_store_flush(daemon->store); // not closed: the pumps still run
     sfl_log_flush(true);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #include <sched.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -393,6 +394,47 @@ static void open_streams_may_end_within_the_grace_time(void **state)
     harness_destroy(harness);
 }
 
+struct long_work {
+    struct sfl_pump_work work;
+    sem_t may_end;
+};
+
+static void work_long(struct sfl_pump_work *work)
+{
+    struct long_work *long_work = SFL_CONTAINER_OF(work, struct long_work, work);
+    while (sem_wait(&long_work->may_end) != 0)
+        ;
+}
+
+static void ends_that_take_long_do_not_hold_a_shutdown_up(void **state)
+{
+    (void)state;
+    const struct harness_options options = {.pumps = 1};
+    struct harness *harness = harness_create(&options);
+    struct sfl_channel *channel = harness_channel(harness);
+    struct peer *client = peer_open(channel, HOLD_PATH, UINT64_MAX);
+    struct peer *server = harness_take(harness);
+    struct long_work long_work = {.work.run = work_long};
+    sem_init(&long_work.may_end, 0, 0);
+    sfl_pumps_post(harness->pumps, &long_work.work);
+
+    struct stopper stopper;
+    stop_begin(&stopper, harness, 10);
+    pthread_join(stopper.thread, NULL);
+    assert_false(stopper.is_clean);
+    assert_int_equal(server->closed, 0);
+
+    sem_post(&long_work.may_end);
+    sfl_rpc_server_destroy(harness->server);
+    harness->server = NULL;
+    assert_int_equal(server->closed, 1);
+    peer_destroy(client);
+    peer_destroy(server);
+    sfl_channel_destroy(channel);
+    harness_destroy(harness);
+    sem_destroy(&long_work.may_end);
+}
+
 static void what_is_open_after_the_grace_time_is_cancelled(void **state)
 {
     (void)state;
@@ -529,6 +571,7 @@ int main(void)
         IN_PLACE(a_socket_that_another_server_made_since_is_not_removed),
         cmocka_unit_test(open_streams_may_end_within_the_grace_time),
         cmocka_unit_test(what_is_open_after_the_grace_time_is_cancelled),
+        cmocka_unit_test(ends_that_take_long_do_not_hold_a_shutdown_up),
         cmocka_unit_test(idle_and_silent_connections_do_not_hold_a_shutdown_up),
         cmocka_unit_test(a_client_that_reads_nothing_does_not_hold_a_shutdown_up),
         cmocka_unit_test(a_stream_may_outlive_its_server),
