@@ -63,13 +63,13 @@ void sfl_rpc_server_start(struct sfl_rpc_server *server);
 
 // Ends in order: closes the listeners, refuses new RPCs, waits at most `grace_ms` for the open ones
 // to end by themselves, then cancels what is left. Returns when no RPC is open any more and every
-// on_closed has returned, or half a second after it has cancelled. Statuses that were given just before need some grace to arrive (up
-// to a second of it is used for that, no more). New RPCs end with UNAVAILABLE, but with CANCELLED
-// when they were on the wire at that moment. Once. Not from a pump thread.
-// False when something is still open: so many RPCs that their ends take long, or a connection whose
-// client does not read what was sent to it. Destroying the server would wait for it (at worst until
-// gRPC gives the connection up, keepalive_timeout_ms), and a program that is about to end may as
-// well exit without it.
+// on_closed has returned, or half a second after it has cancelled. Statuses that were given just
+// before need some grace to arrive (up to a second of it is used for that, no more). New RPCs end
+// with UNAVAILABLE, but with CANCELLED when they were on the wire at that moment. Once. Not from a
+// pump thread. False when something is still open: so many RPCs that their ends take long, or a
+// connection whose client does not read what was sent to it. Destroying the server would wait for
+// it (at worst until gRPC gives the connection up, keepalive_timeout_ms), and a program that is
+// about to end may as well exit without it.
 bool sfl_rpc_server_shutdown(struct sfl_rpc_server *server, uint64_t grace_ms);
 
 // After shutdown (or instead of start). Waits for the last connection, and frees the server.
