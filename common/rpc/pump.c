@@ -63,6 +63,7 @@ struct sfl_pump {
     bool is_in_backlog;                         // its works run
     struct sfl_list waits[SFL_PUMP_WAIT_KINDS]; // in the order of due_ms
     uint64_t now_ns;                            // when the completions at hand began to be handled
+    bool is_drained;                            // nothing was left before the works that run
     uint64_t turn_end_ns;
     uint64_t looked_ns; // when all sockets have had their look, at the latest
     pthread_t thread;
@@ -207,6 +208,12 @@ static bool is_turn_over(const struct sfl_pump *pump)
 bool sfl_pump_should_yield(void)
 {
     return current != NULL && is_turn_over(current);
+}
+
+bool sfl_pump_is_drained(void)
+{
+    assert(current != NULL);
+    return current->is_drained;
 }
 
 void sfl_pump_defer_crowd(struct sfl_pump_work *work)
@@ -381,6 +388,7 @@ static void *pump_main(void *argument)
                                     ? gpr_inf_past(GPR_CLOCK_MONOTONIC)
                                     : sfl_operation_deadline(wait_ms < due_ms ? wait_ms : due_ms);
         enum drained drained = drain(pump, deadline);
+        pump->is_drained = drained == DRAINED;
         tick_if_due(pump, due_ms);
         end_waits(pump, drained == HAS_MORE);
         run_works(pump, drained == HAS_MORE);

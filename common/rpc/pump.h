@@ -55,6 +55,10 @@ bool sfl_pump_is_current(void);
 // should be deferred and others have theirs. False on any other thread.
 bool sfl_pump_should_yield(void);
 
+// On a pump thread: true when no completion was left, and no socket had any, before the works that
+// run now.
+bool sfl_pump_is_drained(void);
+
 // On a pump thread: queues `work` to run on this thread once the completions at hand are drained (a
 // bounded number of them, so it runs soon even under load). On any other thread: runs it now.
 // A work that is queued already, on this pump or another, stays queued once and runs there: its run

@@ -24,7 +24,7 @@ void sfl_losses_note_break(struct sfl_transport *transport)
 static void end_wait_if_quiet(void)
 {
     uint64_t breaks = atomic_load_explicit(&losses.transport->breaks, memory_order_relaxed);
-    bool is_quiet = breaks == losses.breaks;
+    bool is_quiet = breaks == losses.breaks && sfl_pump_is_drained();
     losses.breaks = breaks;
     if (is_quiet || sfl_clock_now_ms() >= losses.due_ms)
         sfl_list_append_all(&losses.due, &losses.waiting);

@@ -40,6 +40,7 @@ static struct {
     struct sfl_list fresh;
     struct sfl_list crowd;
     unsigned crowd_count; // ever
+    bool has_more;        // completions are always left
     unsigned turn;        // so many things are done in one; 0: without end
     unsigned done;        // in this turn
 } pump;
@@ -47,6 +48,11 @@ static struct {
 bool sfl_pump_is_current(void)
 {
     return pump.is_current;
+}
+
+bool sfl_pump_is_drained(void)
+{
+    return !pump.has_more;
 }
 
 bool sfl_pump_should_yield(void)
@@ -101,6 +107,11 @@ void fake_be_pump(void)
 {
     pump.is_current = true;
     pump.crowd_count = 0;
+}
+
+void fake_be_never_drained(void)
+{
+    pump.has_more = true;
 }
 
 void fake_turns_of(unsigned things)
@@ -257,6 +268,7 @@ void fake_world_init(struct fake_world *world)
     *world = (struct fake_world){.limits = sfl_limits_default, .connection_callers_max = 1000};
     sfl_list_init(&world->streams);
     pump.turn = 0;
+    pump.has_more = false;
     sfl_list_init(&pump.fresh);
     sfl_list_init(&pump.crowd);
 }

@@ -51,6 +51,9 @@ void fake_be_pump(void);
 // From here on a turn is over when something has been asked so often whether it is; 0: never.
 void fake_turns_of(unsigned things);
 
+// From here on the pump has completions left whenever works run.
+void fake_be_never_drained(void);
+
 // One work that was deferred or posted runs, and nothing else happens. False when there is none.
 bool fake_run_turn(void);
 

@@ -90,6 +90,20 @@ static void a_connection_that_dies_hands_its_leads_to_none_of_its_own(void **sta
         fake_release(dying[i]);
 }
 
+static void a_lost_lead_is_handed_on_soon_however_busy_the_pump_is(void **state)
+{
+    struct fake_world *world = *state;
+    fake_world_start(world);
+    struct sfl_stream *leader = join(world, PEER, "key");
+    struct sfl_stream *other = join(world, ANOTHER_PEER, "key");
+    fake_be_never_drained();
+    fake_break(world, leader); // runs until nothing is left to do
+    expect_last_step(other, STEP(LEAD));
+    fake_break(world, other);
+    fake_release(leader);
+    fake_release(other);
+}
+
 static void add_join(Singleflight__V1__CallRequest *call, Singleflight__V1__Join *asked,
                      uint64_t id, const char *key)
 {
@@ -173,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(what_ends_on_the_clocks_thread_is_told_on_a_pump),
         STORY(a_connection_that_dies_hands_its_leads_to_none_of_its_own),
+        STORY(a_lost_lead_is_handed_on_soon_however_busy_the_pump_is),
         STORY(a_session_that_breaks_leaves_in_turns_and_its_leaders_last),
         STORY(a_session_learns_of_its_half_close_in_turns),
     };
