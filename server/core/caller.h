@@ -60,10 +60,11 @@ struct sfl_caller {
     struct sfl_deadline deadline;       // its time counts for the audience when it is not armed too
     enum sfl_role role : 8;
     bool live;
-    bool half_closed; // sends no more steps, so it can never lead
-    bool admitted;    // has been told `lead` or `follow`
+    bool half_closed;      // sends no more steps, so it can never lead
+    bool admitted;         // has been told `lead` or `follow`
+    uint32_t told_attempt; // whose chunks a live follower reads
     struct sfl_link in_followers;
-    struct sfl_link in_live;
+    struct sfl_link in_live; // of its flight, or of the table's who are behind
 };
 
 // Makes a caller that is not joined.

@@ -11,8 +11,8 @@
 enum sfl_effect_type {
     SFL_EFFECT_LEAD,         // caller, lead
     SFL_EFFECT_FOLLOW,       // caller, follow
-    SFL_EFFECT_CHUNK,        // flight: its live followers may read up to value->size now
-    SFL_EFFECT_RESTART,      // flight: a new attempt leads; its live followers start over
+    SFL_EFFECT_CHUNK,        // flight: its value has grown; see sfl_table_take_live
+    SFL_EFFECT_RESTART,      // flight: a new attempt leads; see sfl_table_take_live
     SFL_EFFECT_AUDIENCE,     // caller, audience
     SFL_EFFECT_RESULT,       // caller, result: the caller is not joined any more
     SFL_EFFECT_REFUSE,       // caller, refusal: the caller is not joined (any more)

@@ -111,7 +111,7 @@ struct sfl_flight {
     struct sfl_caller *fenced;
     struct sfl_bytes *leader_name; // of the current attempt's leader; NULL when it has none
     struct sfl_list followers;     // oldest first
-    struct sfl_list live;          // those of them that read chunks as they come
+    struct sfl_list live;          // those of them that read chunks, and know all there is
 
     struct sfl_link in_list; // of the table: settled or dead flights
     uint64_t held_bytes;     // what the group's statistics count for this flight

@@ -16,6 +16,7 @@ void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *opt
     sfl_index_init(&table->flights, options->allocator);
     sfl_index_init(&table->groups, options->allocator);
     sfl_list_init(&table->settled);
+    sfl_list_init(&table->behind);
     sfl_list_init(&table->dead);
     sfl_deadlines_init(&table->deadlines, options->now_ms);
     sfl_pages_init(&table->pages, options->allocator, &table->deadlines);

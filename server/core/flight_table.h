@@ -32,6 +32,7 @@ struct sfl_table {
     struct sfl_index groups;
     struct sfl_group *last_group; // that was asked for; NULL at first
     struct sfl_list settled;      // flights whose followers wait to be taken
+    struct sfl_list behind;       // live followers (in_live) who are to be told what is new
     struct sfl_list dead; // flights that the last step's effects may name; the next step frees them
     struct sfl_pages pages;
     struct sfl_deadlines deadlines;
@@ -72,6 +73,22 @@ void sfl_table_prefetch_caller(const struct sfl_table *table, const struct sfl_c
 // When the next TICK is due, in ms of the events' clock; it may be early. UINT64_MAX for never.
 uint64_t sfl_table_next_deadline_ms(const struct sfl_table *table);
 
+enum { SFL_LIVE_BATCH = 32 };
+
+// Some live followers who are behind: a chunk or a new attempt came since they were told last.
+struct sfl_live {
+    bool more; // others are behind
+    unsigned count;
+    struct {
+        struct sfl_caller *caller; // joined; what is new stands in its flight: attempt and value
+        bool restarts;             // another attempt than it reads of leads
+    } items[SFL_LIVE_BATCH];
+};
+
+// Takes the next batch, the longest behind first. False when nobody is behind. They stay joined: so
+// they are told before the shard's lock is released.
+bool sfl_table_take_live(struct sfl_table *table, struct sfl_live *live_out);
+
 enum { SFL_SETTLED_BATCH = 32 };
 
 // Some followers of one settled flight. They are not joined any more.
@@ -79,8 +96,10 @@ struct sfl_settled {
     bool refused;               // they get `refusal`; otherwise `result`
     struct sfl_result result;   // one reference to result.outcome for the whole batch
     struct sfl_refusal refusal; // one reference to refusal.name for the whole batch
+    struct sfl_bytes *leader;   // the name that goes with `restarts`; one reference, or NULL
     bool more;                  // others wait, of this flight or of another
     unsigned count;             // 0 when they have all left meanwhile
+    uint32_t restarts;          // a bit for each caller that is to start over before the result
     struct sfl_caller *callers[SFL_SETTLED_BATCH];
 };
 

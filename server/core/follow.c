@@ -24,6 +24,7 @@ static void push_follow(struct sfl_step *step, struct sfl_flight *flight, struct
 void sfl_flight_append_follower(struct sfl_flight *flight, struct sfl_caller *caller)
 {
     sfl_list_append(&flight->followers, &caller->in_followers);
+    caller->told_attempt = flight->attempt > 0 ? flight->attempt : 1;
     if (caller->live)
         sfl_list_append(&flight->live, &caller->in_live);
     flight->follower_count++;

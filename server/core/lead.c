@@ -50,17 +50,14 @@ static bool attempts_are_used(const struct sfl_flight *flight)
     return flight->max_attempts > 0 && flight->attempt >= flight->max_attempts;
 }
 
-// Live followers may have read of a later attempt than the kept outcome's: that is void.
+// Live followers may have read of a later attempt than the kept outcome's: that is void, and they
+// are told so with the outcome (struct sfl_settled).
 static void settle_with_kept(struct sfl_step *step, struct sfl_flight *flight)
 {
     struct sfl_outcome *kept = flight->kept;
     if (kept->attempt != flight->attempt) {
         sfl_bytes_unref(flight->leader_name);
         flight->leader_name = NULL;
-        if (!sfl_list_is_empty(&flight->live)) {
-            struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RESTART);
-            effect->flight = flight;
-        }
     }
     sfl_flight_settle(step, flight, kept, NULL);
 }
@@ -190,10 +187,8 @@ void sfl_step_home_found(struct sfl_step *step, const struct sfl_event *event)
     begin_attempt(step, flight, candidate, event->home.token);
     sfl_flight_tell_lead(step, flight);
     sfl_flight_admit_opener(step, flight);
-    if (flight->attempt > 1 && !sfl_list_is_empty(&flight->live)) {
-        struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RESTART);
-        effect->flight = flight;
-    }
+    if (flight->attempt > 1)
+        sfl_flight_tell_live(step, flight, SFL_EFFECT_RESTART);
     sfl_flight_audience_changed(step, flight);
 }
 
@@ -262,10 +257,8 @@ void sfl_step_chunk(struct sfl_step *step, const struct sfl_event *event)
     }
     sfl_flight_account(step->table, flight);
     flight->next_sequence++;
-    if (event->chunk.data.size > 0 && !sfl_list_is_empty(&flight->live)) {
-        struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_CHUNK);
-        effect->flight = flight;
-    }
+    if (event->chunk.data.size > 0)
+        sfl_flight_tell_live(step, flight, SFL_EFFECT_CHUNK);
 }
 
 static struct sfl_refusal check_finish(const struct sfl_limits *limits,

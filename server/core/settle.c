@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+static_assert(SFL_SETTLED_BATCH <= 32, "struct sfl_settled has a bit for each");
+
 // The flight runs no more: it has no leader, and owes nobody a lead. It still has its place.
 static void stop_running(struct sfl_step *step, struct sfl_flight *flight)
 {
@@ -213,6 +215,8 @@ bool sfl_table_take_settled(struct sfl_table *table, struct sfl_settled *settled
     struct sfl_flight *flight = SFL_CONTAINER_OF(first, struct sfl_flight, in_list);
     settled_out->refused = flight->outcome == NULL;
     settled_out->count = 0;
+    settled_out->restarts = 0;
+    settled_out->leader = NULL;
     if (settled_out->refused) {
         settled_out->refusal = flight->refusal;
         sfl_bytes_ref(flight->refusal.name);
@@ -224,9 +228,13 @@ bool sfl_table_take_settled(struct sfl_table *table, struct sfl_settled *settled
     while (settled_out->count < SFL_SETTLED_BATCH &&
            (link = sfl_list_first(&flight->followers)) != NULL) {
         struct sfl_caller *follower = SFL_CONTAINER_OF(link, struct sfl_caller, in_followers);
+        if (!settled_out->refused && sfl_caller_must_restart(follower, flight->attempt))
+            settled_out->restarts |= 1U << settled_out->count;
         sfl_caller_detach(table, follower);
         settled_out->callers[settled_out->count++] = follower;
     }
+    if (settled_out->restarts != 0)
+        settled_out->leader = sfl_bytes_ref(flight->leader_name);
     sfl_link_remove(&flight->in_list);
     if (flight->follower_count > 0)
         sfl_list_append(&table->settled, &flight->in_list);

@@ -7,6 +7,7 @@
 //   follow.c        how a caller follows a flight
 //   settle.c        how a flight ends, retention
 //   audience.c      what a leader knows of its followers
+//   live.c          what followers are told before the end
 //   flight.c        a flight as an object
 //   caller.c        a caller as a participant
 //   groups.c        the counters of groups
@@ -186,6 +187,15 @@ void sfl_flight_drop(struct sfl_step *step, struct sfl_flight *flight);
 
 // It turns out that a retained outcome could not be kept: it is as if there had been no room.
 void sfl_flight_unkeep(struct sfl_step *step, struct sfl_flight *flight);
+
+// live.c
+
+// Live followers are to be told of a CHUNK or RESTART.
+void sfl_flight_tell_live(struct sfl_step *step, struct sfl_flight *flight,
+                          enum sfl_effect_type type);
+
+// True when a follower reads another attempt's chunks than this one's.
+bool sfl_caller_must_restart(const struct sfl_caller *caller, uint32_t attempt);
 
 // audience.c
 

@@ -114,20 +114,27 @@ void sfl_engine_destroy(struct sfl_engine *engine)
     free(engine);
 }
 
-static void tell_live(struct sfl_shard *shard, const struct sfl_effect *effect)
+// Tells a batch of live followers what is new. Under the shard's lock, which is why they are few.
+static void tell_live(struct sfl_shard *shard)
 {
     const struct sfl_engine *engine = shard->engine;
-    const struct sfl_flight *flight = effect->flight;
-    struct sfl_link *link = sfl_list_first(&flight->live);
-    for (; link != NULL; link = sfl_list_next(&flight->live, link)) {
-        struct sfl_caller *caller = SFL_CONTAINER_OF(link, struct sfl_caller, in_live);
-        struct sfl_member *member = sfl_member_of_caller(caller);
-        if (effect->type == SFL_EFFECT_RESTART)
+    struct sfl_live live;
+    if (sfl_list_is_empty(&shard->table.behind) || !sfl_table_take_live(&shard->table, &live))
+        return;
+    for (unsigned i = 0; i < live.count; i++) {
+        const struct sfl_flight *flight = live.items[i].caller->flight;
+        struct sfl_member *member = sfl_member_of_caller(live.items[i].caller);
+        if (live.items[i].restarts)
             engine->sink->restart(engine->sink_context, member, flight->attempt,
                                   flight->leader_name);
-        else
+        if (flight->value != NULL)
             engine->sink->chunk(engine->sink_context, member, flight->value, flight->value->size);
     }
+}
+
+static bool has_crowd(const struct sfl_shard *shard)
+{
+    return !sfl_list_is_empty(&shard->table.settled) || !sfl_list_is_empty(&shard->table.behind);
 }
 
 static void set_home_found(struct sfl_event *event_out, struct sfl_flight *flight, uint64_t now_ms,
@@ -197,10 +204,6 @@ static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
     case SFL_EFFECT_FOLLOW:
         sink->follow(context, member, &effect->follow);
         break;
-    case SFL_EFFECT_CHUNK:
-    case SFL_EFFECT_RESTART:
-        tell_live(shard, effect);
-        break;
     case SFL_EFFECT_AUDIENCE:
         sink->audience(context, member, &effect->audience);
         break;
@@ -223,6 +226,8 @@ static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
         if (engine->keeper != NULL)
             engine->keeper->drop(engine->keeper_context, effect->flight->token);
         break;
+    case SFL_EFFECT_CHUNK: // see tell_live
+    case SFL_EFFECT_RESTART:
     case SFL_EFFECT_SETTLED:   // fetched once the lock is released
     case SFL_EFFECT_FIND_HOME: // see carry_out_all, here and below
     case SFL_EFFECT_RETAIN:
@@ -276,26 +281,33 @@ static bool step(struct sfl_shard *shard, const struct sfl_event *event,
     return more;
 }
 
-// Takes a batch of followers of settled flights and delivers it outside the lock. Returns how many
-// they were; `*more_out`: others wait.
-static unsigned deliver_batch(struct sfl_shard *shard, bool *more_out)
+static void release(struct sfl_settled *settled)
+{
+    sfl_bytes_unref(settled->leader);
+    if (settled->refused)
+        sfl_bytes_unref(settled->refusal.name);
+    else
+        sfl_outcome_unref(settled->result.outcome);
+}
+
+// Tells a batch of live followers what is new, under the lock, and takes a batch of followers of
+// settled flights, which hears its last word outside of it. Returns whether others wait.
+static bool deliver_batch(struct sfl_shard *shard)
 {
     const struct sfl_engine *engine = shard->engine;
     struct sfl_settled settled;
     pthread_mutex_lock(&shard->lock);
+    tell_live(shard);
     bool any = sfl_table_take_settled(&shard->table, &settled);
-    shard->delivers = any && settled.more;
+    bool more = has_crowd(shard);
+    shard->delivers = more;
     pthread_mutex_unlock(&shard->lock);
-    *more_out = any && settled.more;
     if (!any)
-        return 0;
+        return more;
     if (settled.count > 0)
         engine->sink->settled(engine->sink_context, &settled);
-    if (settled.refused)
-        sfl_bytes_unref(settled.refusal.name);
-    else
-        sfl_outcome_unref(settled.result.outcome);
-    return settled.count;
+    release(&settled);
+    return more;
 }
 
 // Tells the shard's crowd, for as long as the sink lets this thread do so.
@@ -303,10 +315,9 @@ static void deliver(struct sfl_shard *shard)
 {
     const struct sfl_engine *engine = shard->engine;
     unsigned index = (unsigned)(shard - engine->shards);
-    unsigned told = 0;
     bool more = true;
-    while (more && engine->sink->may_tell(engine->sink_context, index, told))
-        told += deliver_batch(shard, &more);
+    for (unsigned batches = 0; more; batches++)
+        more = engine->sink->may_tell(engine->sink_context, index, batches) && deliver_batch(shard);
 }
 
 void sfl_engine_deliver(struct sfl_engine *engine, unsigned shard)
@@ -323,15 +334,16 @@ static bool run(struct sfl_shard *shard, const struct sfl_event *event,
     struct sfl_engine *engine = shard->engine;
     pthread_mutex_lock(&shard->lock);
     bool more = step(shard, event, forgotten_out);
-    bool has_crowd = !shard->delivers && !sfl_list_is_empty(&shard->table.settled);
-    if (has_crowd)
+    tell_live(shard); // most audiences are small
+    bool delivers = !shard->delivers && has_crowd(shard);
+    if (delivers)
         shard->delivers = true;
     uint64_t next_ms = sfl_table_next_deadline_ms(&shard->table);
     bool earlier = next_ms < shard->tick_ms;
     if (earlier)
         shard->tick_ms = next_ms;
     pthread_mutex_unlock(&shard->lock);
-    if (has_crowd)
+    if (delivers)
         deliver(shard);
     if (earlier && event->type != SFL_EVENT_TICK)
         engine->on_earlier_tick(engine->tick_context);

@@ -29,7 +29,8 @@ struct sfl_member {
 struct sfl_engine_sink {
     void (*lead)(void *context, struct sfl_member *member, const struct sfl_lead *lead);
     void (*follow)(void *context, struct sfl_member *member, const struct sfl_follow *follow);
-    // A live follower may read `value` up to `value_bytes`; each call replaces the one before.
+    // A live follower may read `value` up to `value_bytes`; each call replaces the one before, and
+    // not every growth is told.
     void (*chunk)(void *context, struct sfl_member *member, struct sfl_value *value,
                   uint64_t value_bytes);
     // A live follower starts over: what it read before is void.
@@ -44,9 +45,9 @@ struct sfl_engine_sink {
     // sfl_member`s (sfl_member_of_caller).
     void (*settled)(void *context, const struct sfl_settled *settled);
     // Outside of every lock: whether this thread may tell a batch of the shard's crowd now; it has
-    // told `told` callers of it so far. After false the crowd waits until somebody calls
+    // told `batches` in a row. After false the crowd waits until somebody calls
     // sfl_engine_deliver for this shard, which the sink has to see to.
-    bool (*may_tell)(void *context, unsigned shard, unsigned told);
+    bool (*may_tell)(void *context, unsigned shard, unsigned batches);
 };
 
 // How a keeper fares.

@@ -36,7 +36,7 @@ void sfl_deliveries_destroy(struct sfl_delivery *deliveries)
     free(deliveries);
 }
 
-bool sfl_crowd_may_tell(void *context, unsigned shard, unsigned told)
+bool sfl_crowd_may_tell(void *context, unsigned shard, unsigned batches)
 {
     struct sfl_transport *transport = context;
     struct sfl_pump_work *later = &transport->deliveries[shard].work;
@@ -44,7 +44,7 @@ bool sfl_crowd_may_tell(void *context, unsigned shard, unsigned told)
         sfl_pumps_post(transport->pumps, later);
         return false;
     }
-    if (told == 0 || !sfl_pump_should_yield())
+    if (batches == 0 || !sfl_pump_should_yield())
         return true;
     sfl_pump_defer_crowd(later);
     return false;
@@ -80,6 +80,9 @@ static void say_results(const struct sfl_settled *settled)
 {
     struct sfl_told_result said = {.result = settled->result};
     sfl_outcome_ref(said.result.outcome);
+    for (uint32_t left = settled->restarts; left != 0; left &= left - 1)
+        sfl_call_on_restart(NULL, sfl_member_of_caller(settled->callers[__builtin_ctz(left)]),
+                            settled->result.outcome->attempt, settled->leader);
     // Without memory for what is shared, each call's own message is made from the outcome.
     if (settled->count > 1)
         said.shared = sfl_shared_result_create(&said.result);

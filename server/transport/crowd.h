@@ -16,6 +16,6 @@ void sfl_deliveries_destroy(struct sfl_delivery *deliveries);
 // turn of a pump lasts, and goes on in a later one; on another thread, such as the clock's, a pump
 // is given all of it.
 void sfl_crowd_on_settled(void *context, const struct sfl_settled *settled);
-bool sfl_crowd_may_tell(void *context, unsigned shard, unsigned told);
+bool sfl_crowd_may_tell(void *context, unsigned shard, unsigned batches);
 
 #endif

@@ -124,9 +124,25 @@ void model_hear(struct model *model, int c, const struct word *word)
             caller->expected_count * sizeof(caller->expected[0]));
 }
 
+// It comes right before the last word.
+static void hear_restart_at_end(struct model *model, int c, const struct word *word)
+{
+    struct model_caller *caller = &model->caller[c];
+    if (caller->flight == NOBODY || !model->flight[caller->flight].void_at_end || !caller->live)
+        model_fail(model, "caller %d starts over at the end for no reason", c);
+    struct word expected = {.told = TOLD_RESTART,
+                            .attempt = model->flight[caller->flight].last_word.attempt};
+    compare(model, c, &expected, word);
+    caller->restarted_at_end = true;
+}
+
 void model_hear_settled(struct model *model, int c, const struct word *word)
 {
     struct model_caller *caller = &model->caller[c];
+    if (word->told == TOLD_RESTART) {
+        hear_restart_at_end(model, c, word);
+        return;
+    }
     check_last_word(model, c, word);
     if (caller->flight == NOBODY || model->flight[caller->flight].state != MODEL_ENDED)
         model_fail(model, "caller %d gets the last word of a flight that has not ended for it", c);
@@ -135,6 +151,9 @@ void model_hear_settled(struct model *model, int c, const struct word *word)
     if (flight->followers[0] != c)
         model_fail(model, "caller %d is taken before older followers", c);
     compare(model, c, &flight->last_word, word);
+    if (caller->restarted_at_end != (flight->void_at_end && caller->live))
+        model_fail(model, "caller %d reads on after an older error has won", c);
+    caller->restarted_at_end = false;
     if (word->told == TOLD_RESULT)
         caller->salt = flight->outcome_salt;
     model_detach(model, c);

@@ -104,7 +104,8 @@ struct model_caller {
     bool ends_at_deadline;
     enum sfl_role role;
     uint64_t deadline_ms;
-    uint32_t salt; // of the bytes that it is to read now
+    bool restarted_at_end; // it has heard `restart` with the last word that is to come
+    uint32_t salt;         // of the bytes that it is to read now
     struct word expected[MODEL_EXPECTED];
     unsigned expected_count;
 };
@@ -141,6 +142,7 @@ struct model_flight {
     struct model_outcome kept;
     enum sfl_loss loss;
     struct word last_word; // ENDED: what the followers hear
+    bool void_at_end;      // and before it, live ones that what they read is void
     uint32_t outcome_salt;
     bool audience_told;
     uint32_t audience_followers;

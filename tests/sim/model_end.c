@@ -178,11 +178,7 @@ static void settle_kept(struct model *model, int f)
     struct model_flight *flight = &model->flight[f];
     struct model_outcome kept = flight->kept;
     bool void_what_was_read = kept.attempt != flight->attempt;
-    for (unsigned i = 0; void_what_was_read && i < flight->follower_count; i++) {
-        int c = flight->followers[i];
-        if (model->caller[c].live)
-            model_expect(model, c, &(struct word){.told = TOLD_RESTART, .attempt = kept.attempt});
-    }
+    flight->void_at_end = void_what_was_read;
     if (void_what_was_read)
         flight->leader_name = 0;
     model_settle(model, f, &kept, NOBODY);

@@ -263,6 +263,8 @@ void run_observe(struct run *run, const struct sfl_event *event, struct sfl_effe
     sfl_table_step(&run->table, &played, effects_out);
     check_table(run);
     carry_out(effects_out, &sink);
+    while (carry_live(&run->table, &sink))
+        continue;
 
     struct model *model = &run->model;
     model->memory_failed = run->memory.failures > failures;

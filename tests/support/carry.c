@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/carry.h"
 
-static void carry_to_live(const struct sfl_effect *effect, const struct carry_sink *sink)
+static void carry_to_live(struct sfl_caller *caller, bool restarts, const struct carry_sink *sink)
 {
-    struct sfl_flight *flight = effect->flight;
-    sink->flight(sink->context, effect->type, flight);
-    struct sfl_link *link = sfl_list_first(&flight->live);
-    for (; link != NULL; link = sfl_list_next(&flight->live, link)) {
-        struct sfl_caller *caller = SFL_CONTAINER_OF(link, struct sfl_caller, in_live);
-        if (effect->type == SFL_EFFECT_CHUNK)
-            sink->chunk(sink->context, caller, flight->value, flight->value->size);
-        else
-            sink->restart(sink->context, caller, flight->attempt,
-                          sfl_bytes_span(flight->leader_name));
-    }
+    const struct sfl_flight *flight = caller->flight;
+    if (restarts)
+        sink->restart(sink->context, caller, flight->attempt, sfl_bytes_span(flight->leader_name));
+    if (flight->value != NULL)
+        sink->chunk(sink->context, caller, flight->value, flight->value->size);
+}
+
+bool carry_live(struct sfl_table *table, const struct carry_sink *sink)
+{
+    struct sfl_live live;
+    if (!sfl_table_take_live(table, &live))
+        return false;
+    for (unsigned i = 0; i < live.count; i++)
+        carry_to_live(live.items[i].caller, live.items[i].restarts, sink);
+    return true;
 }
 
 static void carry_one(const struct sfl_effect *effect, const struct carry_sink *sink)
@@ -24,10 +28,6 @@ static void carry_one(const struct sfl_effect *effect, const struct carry_sink *
         break;
     case SFL_EFFECT_FOLLOW:
         sink->follow(sink->context, effect->caller, &effect->follow);
-        break;
-    case SFL_EFFECT_CHUNK:
-    case SFL_EFFECT_RESTART:
-        carry_to_live(effect, sink);
         break;
     case SFL_EFFECT_AUDIENCE:
         sink->audience(sink->context, effect->caller, &effect->audience);
@@ -43,6 +43,8 @@ static void carry_one(const struct sfl_effect *effect, const struct carry_sink *
     case SFL_EFFECT_FORGOTTEN:
         sink->forgotten(sink->context, &effect->forgotten);
         break;
+    case SFL_EFFECT_CHUNK:
+    case SFL_EFFECT_RESTART:
     case SFL_EFFECT_SETTLED:
     case SFL_EFFECT_FIND_HOME:
     case SFL_EFFECT_RELEASE_HOME:
@@ -65,11 +67,15 @@ bool carry_settled(struct sfl_table *table, const struct carry_sink *sink)
     if (!sfl_table_take_settled(table, &settled))
         return false;
     for (unsigned i = 0; i < settled.count; i++) {
+        if (settled.restarts & 1U << i)
+            sink->restart(sink->context, settled.callers[i], settled.result.outcome->attempt,
+                          sfl_bytes_span(settled.leader));
         if (settled.refused)
             sink->refuse(sink->context, settled.callers[i], &settled.refusal);
         else
             sink->result(sink->context, settled.callers[i], &settled.result);
     }
+    sfl_bytes_unref(settled.leader);
     if (settled.refused)
         sfl_bytes_unref(settled.refusal.name);
     else

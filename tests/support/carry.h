@@ -19,12 +19,16 @@ struct carry_sink {
     void (*result)(void *context, struct sfl_caller *caller, const struct sfl_result *result);
     void (*refuse)(void *context, struct sfl_caller *caller, const struct sfl_refusal *refusal);
     void (*forgotten)(void *context, const struct sfl_forgotten *forgotten);
-    // SETTLED, FIND_HOME, RELEASE_HOME, RETAIN and DROP; and CHUNK and RESTART before their
-    // callers.
+    // SETTLED, FIND_HOME, RELEASE_HOME, RETAIN and DROP; and CHUNK and RESTART, whose callers hear
+    // of it in carry_live.
     void (*flight)(void *context, enum sfl_effect_type type, struct sfl_flight *flight);
 };
 
 void carry_out(const struct sfl_effects *effects, const struct carry_sink *sink);
+
+// Takes one batch of live followers who are behind and tells each what is new. False when nobody
+// is.
+bool carry_live(struct sfl_table *table, const struct carry_sink *sink);
 
 // Takes one batch of followers of a settled flight and gives each its last word. False when nobody
 // waits for that.

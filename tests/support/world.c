@@ -41,6 +41,7 @@ struct world {
     uint64_t now_ms;
     uint64_t last_token;
     bool homes_late;
+    bool live_late;
     bool settled_late;
     struct sfl_flight *homes[HOMES_MAX];
     unsigned homes_open;
@@ -200,6 +201,8 @@ static void step(struct world *w, struct sfl_event *event)
         sfl_table_step(&w->table, event, &effects);
         check_table(w);
         carry_out(&effects, &w->sink);
+        if (!w->live_late)
+            world_take_live(w);
         if (!w->settled_late)
             world_take_settled(w);
         while (!w->homes_late && w->homes_open > 0)
@@ -489,6 +492,19 @@ void world_home(struct world *w, bool found)
 unsigned world_homes_open(const struct world *w)
 {
     return w->homes_open;
+}
+
+void world_live_late(struct world *w, bool late)
+{
+    w->live_late = late;
+    if (!late)
+        world_take_live(w);
+}
+
+void world_take_live(struct world *w)
+{
+    while (carry_live(&w->table, &w->sink))
+        continue;
 }
 
 void world_settled_late(struct world *w, bool late)

@@ -94,6 +94,10 @@ void world_homes_late(struct world *w, bool late);
 void world_home(struct world *w, bool found);
 unsigned world_homes_open(const struct world *w);
 
+// From now on live followers wait for world_take_live.
+void world_live_late(struct world *w, bool late);
+void world_take_live(struct world *w);
+
 // From now on settled followers wait for world_take_settled.
 void world_settled_late(struct world *w, bool late);
 void world_take_settled(struct world *w);

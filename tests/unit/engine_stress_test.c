@@ -225,6 +225,8 @@ static void on_settled(void *context, const struct sfl_settled *settled)
 {
     for (unsigned i = 0; i < settled->count; i++) {
         struct sfl_member *member = sfl_member_of_caller(settled->callers[i]);
+        if (settled->restarts & 1U << i)
+            on_restart(context, member, settled->result.outcome->attempt, settled->leader);
         if (settled->refused)
             on_refuse(context, member, &settled->refusal);
         else
@@ -232,11 +234,11 @@ static void on_settled(void *context, const struct sfl_settled *settled)
     }
 }
 
-static bool may_tell(void *context, unsigned shard, unsigned told)
+static bool may_tell(void *context, unsigned shard, unsigned batches)
 {
     (void)context;
     (void)shard;
-    (void)told;
+    (void)batches;
     return true;
 }
 
