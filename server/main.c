@@ -111,6 +111,9 @@ static void on_tick_due(uv_timer_t *timer);
 static void tick(struct daemon *daemon)
 {
     uint64_t next_ms = sfl_engine_tick(daemon->engine);
+    uint64_t transport_ms = sfl_transport_tick(daemon->transport);
+    if (transport_ms < next_ms)
+        next_ms = transport_ms;
     sfl_log_flush(false); // the counts of suppressed lines, when no other line takes them along
     uint64_t now_ms = sfl_clock_now_ms();
     uv_update_time(&daemon->loop);
@@ -322,6 +325,8 @@ static bool create_parts(struct daemon *daemon)
         .pumps = daemon->pumps,
         .limits = &daemon->limits,
         .connection_callers_max = settings->connection_callers_max,
+        .on_earlier_tick = on_earlier_tick,
+        .tick_context = daemon,
         .count_network = count_network,
         .network_context = daemon,
     };

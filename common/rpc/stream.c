@@ -152,6 +152,10 @@ static void end(struct sfl_stream *stream)
     atomic_fetch_or_explicit(&stream->state, STATE_OVER, memory_order_acq_rel);
     stream->has_ended = true;
     close_if_ended(stream);
+    if (stream->holds_read) {
+        stream->holds_read = false;
+        end_batch(stream);
+    }
 }
 
 static void on_close(struct sfl_operation *operation, bool ok)
@@ -180,6 +184,36 @@ static void start_read(struct sfl_stream *stream)
     stream->is_reading = true;
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &stream->incoming};
     start_batch(stream, &op, 1, &stream->read);
+}
+
+// The next message, unless the callee wants none for now. Then nothing is read that would tell the
+// end, so `close` has to.
+static void read_on(struct sfl_stream *stream)
+{
+    if (!stream->is_paused) {
+        start_read(stream);
+        return;
+    }
+    stream->holds_read = true;
+    await_close(stream);
+}
+
+void sfl_stream_pause(struct sfl_stream *stream)
+{
+    assert(stream->is_server);
+    stream->is_paused = true;
+}
+
+void sfl_stream_resume(struct sfl_stream *stream)
+{
+    stream->is_paused = false;
+    if (!stream->holds_read || is_over(stream))
+        return;
+    stream->holds_read = false;
+    if (is_finished(stream))
+        end_batch(stream);
+    else
+        start_read(stream);
 }
 
 static void refuse_message(struct sfl_stream *stream, enum sfl_status status)
@@ -224,7 +258,7 @@ static void on_read(struct sfl_operation *operation, bool ok)
         // What comes after our status is nobody's concern. A client reads on to the end: gRPC holds
         // the status back until everything before it is read.
         if (!is_finished(stream)) {
-            start_read(stream);
+            read_on(stream);
             return;
         }
     } else if (ok && stream->is_server && (state & (STATE_OVER | STATE_FINISHED)) == 0 &&
@@ -430,7 +464,7 @@ void sfl_stream_serve(struct sfl_stream *stream, const struct sfl_stream_events 
     // Not begin_batch: the end cannot have come in before this function leaves the pump thread, and
     // another thread may finish the stream meanwhile.
     atomic_fetch_add_explicit(&stream->state, 1, memory_order_acq_rel);
-    start_read(stream);
+    read_on(stream);
 }
 
 // The batch with which a client's RPC begins, when its first message goes with it.

@@ -65,6 +65,12 @@ void sfl_stream_finish(struct sfl_stream *stream, const struct sfl_piece *pieces
 // Client only. Says that no more messages come. No send may be under way.
 void sfl_stream_half_close(struct sfl_stream *stream);
 
+// Server only, on the stream's thread. From pause, which only on_message may call, no event brings
+// a message or the half-close until resume: the peer is slowed by gRPC's flow control. The end of
+// the stream is told meanwhile. Resume does nothing when the stream is not paused, or over.
+void sfl_stream_pause(struct sfl_stream *stream);
+void sfl_stream_resume(struct sfl_stream *stream);
+
 // Ends the RPC at once from this side, whatever is under way; messages that are not on the wire yet
 // may be lost. A server's peer sees `code` (not 0) and `text`; a client's sees a cancelled call,
 // and `code` and `text` go to the client's own on_closed. `text` is copied. on_closed follows.

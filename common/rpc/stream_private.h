@@ -48,6 +48,8 @@ struct sfl_stream {
     const struct sfl_stream_events *events;
     void *context;
     bool is_reading; // `read` is under way
+    bool is_paused;  // server: the callee wants no message for now
+    bool holds_read; // and `read` is not under way for that, but counted
     bool has_ended;  // `close` is done, or a `write` that stands for it
     bool write_awaits_close;
     struct sfl_silence_part silence; // server

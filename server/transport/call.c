@@ -37,6 +37,7 @@ void sfl_call_init(struct sfl_call *call, struct sfl_outbox *outbox, uint64_t id
     call->fault = (struct sfl_fault){NULL, NULL};
     call->pending = 0; // so nothing but these of what is to be told is there
     call->is_detached = false;
+    call->awaits_disk = false;
     call->follow.leader = NULL;
     call->restart.leader = NULL;
     call->reader = (struct sfl_reader){0};
@@ -136,13 +137,22 @@ static bool is_catching_up_locked(const struct sfl_call *call)
            sfl_call_unread_locked(call) > 0;
 }
 
-// Ends a call that is catching up: it gets no more of the value, and no result.
+// True while the engine has said its last word, and the caller is still to hear it.
+static bool is_owed_its_result_locked(const struct sfl_call *call)
+{
+    return is_catching_up_locked(call) ||
+           (call->awaits_disk && sfl_call_is_to_be_told_locked(call));
+}
+
+// Ends such a call: it gets no more of the value, and no result.
 static void give_up_locked(struct sfl_call *call, enum sfl_reason reason)
 {
+    static const struct sfl_fault none = {0};
     struct sfl_refusal refusal = {.reason = reason};
     sfl_told_result_release(&call->result);
     call->pending &= ~(unsigned)PENDING_RESULT;
-    set_end_locked(call, &refusal, &call->fault);
+    call->awaits_disk = false;
+    set_end_locked(call, &refusal, &none);
     call->pending |= PENDING_END;
 }
 
@@ -255,10 +265,13 @@ void sfl_call_set_result_locked(struct sfl_call *call, const struct sfl_told_res
 
 static void say_refusal(struct sfl_call *call, const struct sfl_refusal *refusal)
 {
+    static const struct sfl_fault none = {0};
     struct sfl_refusal said = *refusal;
-    if (refusal->reason == SFL_REASON_MALFORMED && call->fault.what != NULL)
+    // Only then has the fault been set, on this thread; otherwise another one may be setting it.
+    bool is_fault = refusal->reason == SFL_REASON_MALFORMED && call->fault.what != NULL;
+    if (is_fault)
         said.reason = SFL_REASON_NONE;
-    sfl_call_refuse(call, &said, &call->fault);
+    sfl_call_refuse(call, &said, is_fault ? &call->fault : &none);
     sfl_call_drop_engines(call);
 }
 
@@ -284,10 +297,33 @@ static void refuse_to_retain(struct sfl_result *result)
 static void on_kept(void *argument, bool is_kept)
 {
     struct sfl_call *call = argument;
+    sfl_kept_waits_disarm(&call->outbox->transport->kept, &call->member.caller.deadline);
+    sfl_outbox_lock(call->outbox);
+    bool is_awaited = call->awaits_disk;
+    call->awaits_disk = false;
     struct sfl_told_result said = call->result;
+    sfl_outbox_unlock(call->outbox);
+    if (!is_awaited) { // it has been told something else
+        sfl_call_drop_engines(call);
+        return;
+    }
     if (!is_kept)
         refuse_to_retain(&said.result);
     say_result(call, &said);
+}
+
+// The caller is not joined any more, so its deadline is ours.
+static bool await_kept(struct sfl_call *call, const struct sfl_told_result *said)
+{
+    struct sfl_transport *transport = call->outbox->transport;
+    uint64_t token = said->result.outcome->token;
+    sfl_outbox_lock(call->outbox);
+    call->result = *said; // not pending yet, and nothing else comes of the engine any more
+    call->awaits_disk = true;
+    sfl_outbox_unlock(call->outbox);
+    if (call->deadline_ms != UINT64_MAX)
+        sfl_kept_waits_arm(&transport->kept, &call->member.caller.deadline, call->deadline_ms);
+    return sfl_engine_await_kept(transport->engine, token, on_kept, call);
 }
 
 void sfl_call_on_result(void *context, struct sfl_member *member, const struct sfl_result *result)
@@ -298,10 +334,9 @@ void sfl_call_on_result(void *context, struct sfl_member *member, const struct s
     // A leader goes on from here, and may acknowledge a message: so its outcome is safe by then.
     struct sfl_engine *engine = call->outbox->transport->engine;
     if (result->led && result->retain_ms > 0 && sfl_engine_keeps(engine)) {
-        call->result = said; // not pending yet, and nothing else comes any more
-        if (sfl_engine_await_kept(engine, result->outcome->token, on_kept, call))
-            return;
-        refuse_to_retain(&said.result); // it may be kept, but nobody can say so
+        if (!await_kept(call, &said))
+            on_kept(call, false); // it may be kept, but nobody can say so
+        return;
     }
     say_result(call, &said);
 }
@@ -355,8 +390,19 @@ static void cancel(struct sfl_call *call, struct sfl_engine *engine, uint64_t no
 {
     sfl_engine_leave(engine, &call->member, SFL_REASON_CANCELLED, true, now_ms);
     sfl_outbox_lock(call->outbox);
-    if (is_catching_up_locked(call)) {
+    if (is_owed_its_result_locked(call)) {
         give_up_locked(call, SFL_REASON_CANCELLED);
+        make_ready_locked(call);
+    }
+    sfl_outbox_unlock(call->outbox);
+}
+
+void sfl_call_expire(struct sfl_deadline *deadline)
+{
+    struct sfl_call *call = SFL_CONTAINER_OF(deadline, struct sfl_call, member.caller.deadline);
+    sfl_outbox_lock(call->outbox);
+    if (is_owed_its_result_locked(call)) {
+        give_up_locked(call, SFL_REASON_DEADLINE);
         make_ready_locked(call);
     }
     sfl_outbox_unlock(call->outbox);

@@ -42,6 +42,7 @@ struct sfl_call {
     struct sfl_link in_ready; // of the outbox; once it is detached, the stream's to use
     unsigned pending;         // which of the following are to be told
     bool is_detached;         // nothing is told any more
+    bool awaits_disk;         // `result` is set, and to be told once it is kept
     struct sfl_lead lead;
     struct sfl_reply_follow follow;
     struct sfl_reply_restart restart;
@@ -136,6 +137,9 @@ bool sfl_call_is_to_be_told_locked(const struct sfl_call *call);
 
 // With the outbox's lock held: the result is to be told. `said` comes with its references.
 void sfl_call_set_result_locked(struct sfl_call *call, const struct sfl_told_result *said);
+
+// The time has come of a call that waits for the disk: a deadline of the transport's `kept`.
+void sfl_call_expire(struct sfl_deadline *deadline);
 
 // Drops the engine's reference: its last word has been said. The call may be gone then.
 void sfl_call_drop_engines(struct sfl_call *call);

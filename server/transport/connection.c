@@ -6,9 +6,16 @@
 #include <assert.h>
 #include <stdlib.h>
 
+enum {
+    STRAY_BYTES_MAX = 4 * 1024 * 1024,
+    HELD_BYTES_MAX = 16 * 1024 * 1024, // some of the largest messages
+};
+
 struct sfl_connection {
     struct sfl_connections *connections;
     _Atomic uint64_t callers;
+    _Atomic uint64_t stray_bytes;
+    _Atomic uint64_t held_bytes;
     uint64_t references; // under the lock
     uint64_t hash;
     bool is_unix;
@@ -45,6 +52,8 @@ static struct sfl_connection *create(struct sfl_connections *connections, const 
     connection->hash = hash;
     connection->is_unix = sfl_peer_is_unix(peer);
     atomic_init(&connection->callers, 0);
+    atomic_init(&connection->stray_bytes, 0);
+    atomic_init(&connection->held_bytes, 0);
     memcpy(connection->peer, peer, size);
     return connection;
 }
@@ -113,5 +122,33 @@ void sfl_connection_give(struct sfl_connection *connection, uint64_t count)
         return;
     uint64_t before = atomic_fetch_sub_explicit(&connection->callers, count, memory_order_relaxed);
     assert(before >= count);
+    (void)before;
+}
+
+void sfl_connection_add_strays(struct sfl_connection *connection, int64_t bytes)
+{
+    atomic_fetch_add_explicit(&connection->stray_bytes, (uint64_t)bytes, memory_order_relaxed);
+}
+
+bool sfl_connection_is_full_of_strays(const struct sfl_connection *connection)
+{
+    return atomic_load_explicit(&connection->stray_bytes, memory_order_relaxed) >= STRAY_BYTES_MAX;
+}
+
+bool sfl_connection_hold(struct sfl_connection *connection, uint64_t bytes)
+{
+    uint64_t before =
+        atomic_fetch_add_explicit(&connection->held_bytes, bytes, memory_order_relaxed);
+    if (before + bytes <= HELD_BYTES_MAX)
+        return true;
+    sfl_connection_release(connection, bytes);
+    return false;
+}
+
+void sfl_connection_release(struct sfl_connection *connection, uint64_t bytes)
+{
+    uint64_t before =
+        atomic_fetch_sub_explicit(&connection->held_bytes, bytes, memory_order_relaxed);
+    assert(before >= bytes);
     (void)before;
 }

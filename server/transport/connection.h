@@ -3,6 +3,7 @@
 #ifndef SFL_TRANSPORT_CONNECTION_H
 #define SFL_TRANSPORT_CONNECTION_H
 
+#include "base/status.h"
 #include "core/index.h"
 
 #include <pthread.h>
@@ -35,5 +36,15 @@ void sfl_connection_close(struct sfl_connection *connection);
 // thread.
 bool sfl_connection_take(struct sfl_connection *connection, uint64_t max);
 void sfl_connection_give(struct sfl_connection *connection, uint64_t count);
+
+// What the answers without a call take that wait on all streams of the connection, but for a few of
+// each; `bytes` below 0: they wait no more. When the connection is full of them, its streams add no
+// more than those few. Any thread.
+void sfl_connection_add_strays(struct sfl_connection *connection, int64_t bytes);
+bool sfl_connection_is_full_of_strays(const struct sfl_connection *connection);
+
+// Bytes of messages that its streams hold until they can go on. False when it holds too many.
+bool sfl_connection_hold(struct sfl_connection *connection, uint64_t bytes) SFL_MUST_USE;
+void sfl_connection_release(struct sfl_connection *connection, uint64_t bytes);
 
 #endif

@@ -115,14 +115,18 @@ static bool visit(void *context, const struct sfl_flight_view *view)
     return --listing->left > 0;
 }
 
-// Looks for more flights, a piece of the table at a time, until there is one to send.
-static void look(struct listing *listing)
+// Looks for more flights, a piece of the table at a time, until there is one to send. False when
+// the turn is over before.
+static bool look(struct listing *listing)
 {
     struct sfl_engine *engine = listing->outbox.transport->engine;
     while (sfl_list_is_empty(&listing->rows) && !listing->is_at_end) {
         bool has_more = sfl_engine_visit(engine, &listing->cursor, visit, listing);
         listing->is_at_end = !has_more || listing->left == 0 || listing->has_no_memory;
+        if (sfl_pump_should_yield())
+            break;
     }
+    return !sfl_list_is_empty(&listing->rows) || listing->is_at_end;
 }
 
 static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message)
@@ -133,7 +137,8 @@ static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message
     sfl_outbox_unlock(outbox);
     if (!has_request)
         return SFL_FILL_NOTHING;
-    look(listing);
+    if (!look(listing))
+        return SFL_FILL_LATER;
     struct sfl_link *link = sfl_list_pop(&listing->rows);
     if (link == NULL) {
         if (listing->has_no_memory)

@@ -141,6 +141,16 @@ static void mark_dirty(struct sfl_outbox *outbox)
     sfl_outbox_unlock(outbox);
 }
 
+// Ends a turn in which nothing was sent, for want of time.
+static void go_on_later(struct sfl_outbox *outbox)
+{
+    sfl_outbox_lock(outbox);
+    outbox->is_busy = false;
+    outbox->is_heavy = true; // others go first
+    sfl_outbox_wake_locked(outbox);
+    sfl_outbox_unlock(outbox);
+}
+
 // After a message has been handed over, the outbox stays busy until on_sent or for ever.
 static void flush(struct sfl_outbox *outbox)
 {
@@ -151,6 +161,9 @@ static void flush(struct sfl_outbox *outbox)
             if (rest(outbox))
                 return;
             break;
+        case SFL_FILL_LATER:
+            go_on_later(outbox);
+            return;
         case SFL_FILL_SEND:
             if (message.may_have_more)
                 mark_dirty(outbox);

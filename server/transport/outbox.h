@@ -19,6 +19,7 @@ struct sfl_transport;
 
 enum sfl_fill {
     SFL_FILL_NOTHING, // there is nothing to say now
+    SFL_FILL_LATER,   // it takes longer than a turn to find out: ask again in another one
     SFL_FILL_SEND,    // the message is to be sent
     SFL_FILL_FINISH,  // the stream ends with the message's status, after the message if it has one
 };

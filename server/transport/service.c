@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/service.h"
 
+#include "base/clock.h"
 #include "base/entropy.h"
 #include "transport/call.h"
 #include "transport/crowd.h"
@@ -73,6 +74,7 @@ enum sfl_status sfl_transport_create(const struct sfl_transport_options *options
     transport->count_network = options->count_network;
     transport->network_context = options->network_context;
     transport->hash_seed = sfl_entropy_u64();
+    sfl_kept_waits_init(&transport->kept, options->on_earlier_tick, options->tick_context);
     sfl_connections_init(&transport->connections);
     pthread_mutex_init(&transport->lock, NULL);
     sfl_list_init(&transport->residents);
@@ -84,10 +86,16 @@ void sfl_transport_destroy(struct sfl_transport *transport)
 {
     assert(sfl_list_is_empty(&transport->residents));
     pthread_mutex_destroy(&transport->lock);
+    sfl_kept_waits_deinit(&transport->kept);
     sfl_connections_deinit(&transport->connections);
     sfl_descriptors_destroy(transport->descriptors);
     sfl_deliveries_destroy(transport->deliveries);
     free(transport);
+}
+
+uint64_t sfl_transport_tick(struct sfl_transport *transport)
+{
+    return sfl_kept_waits_tick(&transport->kept, sfl_clock_now_ms(), sfl_call_expire);
 }
 
 bool sfl_transport_is_idle(const struct sfl_transport *transport)

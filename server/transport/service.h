@@ -22,6 +22,9 @@ struct sfl_transport_options {
     struct sfl_pumps *pumps;         // borrowed; those that serve its methods
     const struct sfl_limits *limits; // borrowed
     uint64_t connection_callers_max;
+    // An earlier tick is wanted than sfl_transport_tick last said. Any thread, under locks.
+    void (*on_earlier_tick)(void *context);
+    void *tick_context;
     // What GetStats says of the network. Any thread. NULL: nothing is known.
     void (*count_network)(void *context, struct sfl_network_counts *counts_out);
     void *network_context;
@@ -35,6 +38,10 @@ enum sfl_status sfl_transport_create(const struct sfl_transport_options *options
 
 // After the server that serves its methods has been destroyed.
 void sfl_transport_destroy(struct sfl_transport *transport);
+
+// Carries out what is due now. Returns when to call it next at the latest, in ms of the monotonic
+// clock; UINT64_MAX for never. Any thread.
+uint64_t sfl_transport_tick(struct sfl_transport *transport);
 
 // The methods to serve; the server copies them. They refer to the transport.
 enum { SFL_TRANSPORT_METHODS = 9 };

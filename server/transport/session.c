@@ -18,6 +18,7 @@ enum {
     MESSAGE_BYTES_GOAL = 256 * 1024,  // a message that has so much is sent
     MESSAGE_BYTES_SOFT = 1024 * 1024, // no further large reply beyond this
     ROUND_MAX = 32,                   // replies that are taken under one lock
+    REQUESTS_A_TURN = 4096,           // then others go first
 };
 
 struct session {
@@ -31,6 +32,8 @@ struct session {
     struct sfl_list leaders; // those of them whose turn comes last
     uint64_t joined_count;
     uint64_t counted;          // of its calls, by the transport
+    struct sfl_bytes *held;    // a message whose rest waits; reading is paused meanwhile
+    size_t held_from;          // where the rest begins
     bool is_over;              // a message could not be read
     bool is_leaving;           // all calls leave
     bool is_closed;            // nothing comes of the stream any more
@@ -115,6 +118,12 @@ static void count_calls(struct session *session, uint64_t count)
     atomic_fetch_add_explicit(&session->outbox.transport->calls, more, memory_order_relaxed);
 }
 
+// A message that is held counts as a call, until its calls do.
+static uint64_t calls_now(const struct session *session)
+{
+    return session->index.count + (session->held != NULL);
+}
+
 // Puts the calls away that have had their last word.
 static void put_ended_away(struct session *session)
 {
@@ -128,7 +137,7 @@ static void put_ended_away(struct session *session)
     while ((link = sfl_list_pop(&ended)) != NULL)
         put_away(session, SFL_CONTAINER_OF(link, struct sfl_call, in_ready));
     sfl_connection_give(session->connection, before - session->index.count);
-    count_calls(session, session->index.count);
+    count_calls(session, calls_now(session));
 }
 
 // What is to be done for every call goes on in another turn of this pump thread.
@@ -171,7 +180,7 @@ static bool take_calls(struct session *session, struct sfl_list *calls,
         is_turn_over = sfl_pump_should_yield();
     }
     sfl_connection_give(session->connection, before - session->index.count);
-    count_calls(session, session->index.count);
+    count_calls(session, calls_now(session));
     return link == NULL;
 }
 
@@ -220,10 +229,21 @@ static void go_on_leaving(struct session *session)
     }
 }
 
+// Gives up what is left of a message.
+static void drop_held(struct session *session)
+{
+    if (session->held == NULL)
+        return;
+    sfl_connection_release(session->connection, session->held->size);
+    sfl_bytes_unref(session->held);
+    session->held = NULL;
+}
+
 static void leave_all(struct session *session, enum sfl_reason reason, bool broken)
 {
     if (session->is_leaving)
         return;
+    drop_held(session);
     session->is_leaving = true;
     session->reason = reason;
     session->broken = broken;
@@ -350,18 +370,13 @@ static void fail_stream(struct session *session, enum sfl_status status,
 // Ends an id that has no call.
 static void answer(struct session *session, uint64_t id, const struct sfl_reply_end *end)
 {
-    static const struct sfl_fault too_many = {
-        NULL, "too many answers to steps without a call wait to be read"};
-    bool is_added = false;
+    static const struct sfl_fault no_memory = {NULL, "no memory for an answer"};
     sfl_outbox_lock(&session->outbox);
-    // A peer that reads gets its answers soon; one that does not cannot have more of them wait than
-    // calls.
-    if (session->strays.count <= session->outbox.transport->connection_callers_max)
-        is_added = sfl_strays_add(&session->strays, id, end);
+    bool is_added = sfl_strays_add(&session->strays, id, end);
     sfl_outbox_wake_locked(&session->outbox);
     sfl_outbox_unlock(&session->outbox);
     if (!is_added)
-        fail_stream(session, SFL_RESOURCE_EXHAUSTED, &too_many);
+        fail_stream(session, SFL_RESOURCE_EXHAUSTED, &no_memory);
 }
 
 static void answer_fault(struct session *session, uint64_t id, const struct sfl_fault *fault)
@@ -468,31 +483,93 @@ static unsigned read_some(struct sfl_span *message, struct sfl_request *requests
     return count;
 }
 
-static void handle_all(struct session *session, struct sfl_span message)
+static bool has_many_strays(struct session *session)
+{
+    sfl_outbox_lock(&session->outbox);
+    bool are_many = sfl_strays_are_many(&session->strays);
+    sfl_outbox_unlock(&session->outbox);
+    return are_many;
+}
+
+// Handles requests until the message is at its end, the turn is over, or too many answers wait to
+// be read. What is left of the message is empty after the first.
+static void handle_some(struct session *session, struct sfl_span *message)
 {
     struct sfl_request requests[SFL_ANNOUNCED_MAX];
     uint64_t now_ms = sfl_clock_now_ms();
     bool is_large = sfl_engine_is_large(session->outbox.transport->engine);
-    unsigned count;
-    do {
-        count = read_some(&message, requests);
+    for (unsigned handled = 0; handled < REQUESTS_A_TURN; handled += SFL_ANNOUNCED_MAX) {
+        unsigned count = read_some(message, requests);
         if (is_large)
             announce(session, requests, count);
         for (unsigned i = 0; i < count && !session->is_over; i++)
             handle(session, &requests[i], now_ms);
-    } while (count == SFL_ANNOUNCED_MAX && !session->is_over);
-    if (!session->is_over && requests[count].fault.what != NULL)
-        fail_stream(session, SFL_INVALID_ARGUMENT, &requests[count].fault);
+        if (session->is_over)
+            return;
+        if (count < SFL_ANNOUNCED_MAX) {
+            message->size = 0;
+            if (requests[count].fault.what != NULL)
+                fail_stream(session, SFL_INVALID_ARGUMENT, &requests[count].fault);
+            return;
+        }
+        if (has_many_strays(session))
+            return;
+    }
+}
+
+// Keeps the rest of a message for another turn, and reads no other one until then.
+static void hold(struct session *session, struct sfl_span rest)
+{
+    static const struct sfl_fault too_many = {
+        NULL, "too many messages wait until answers to earlier ones have been read"};
+    if (sfl_connection_hold(session->connection, rest.size)) {
+        session->held = sfl_bytes_copy(&sfl_heap, rest);
+        session->held_from = 0;
+        if (session->held == NULL)
+            sfl_connection_release(session->connection, rest.size);
+    }
+    if (session->held == NULL) {
+        fail_stream(session, SFL_RESOURCE_EXHAUSTED, &too_many);
+        return;
+    }
+    sfl_stream_pause(session->outbox.stream);
+    if (!has_many_strays(session)) // otherwise on_sent goes on
+        defer_turn(session);
+}
+
+// Goes on with the message that is held.
+static void go_on_reading(struct session *session)
+{
+    if (session->held == NULL || has_many_strays(session))
+        return;
+    struct sfl_span whole = sfl_bytes_span(session->held);
+    struct sfl_span rest = {whole.data + session->held_from, whole.size - session->held_from};
+    handle_some(session, &rest);
+    if (session->is_over)
+        return;
+    session->held_from = whole.size - rest.size;
+    if (rest.size > 0) {
+        if (!has_many_strays(session))
+            defer_turn(session);
+        return;
+    }
+    drop_held(session);
+    count_calls(session, calls_now(session));
+    sfl_stream_resume(session->outbox.stream);
 }
 
 static void on_message(void *context, struct sfl_span message)
 {
     struct session *session = context;
+    if (session->is_over)
+        return;
     put_ended_away(session);
     // The message counts as a call, until its calls do.
     count_calls(session, session->index.count + 1);
-    handle_all(session, message);
-    count_calls(session, session->index.count);
+    handle_some(session, &message);
+    if (message.size > 0 && !session->is_over)
+        hold(session, message);
+    count_calls(session, calls_now(session));
 }
 
 static void half_close(struct session *session, struct sfl_call *call)
@@ -521,10 +598,12 @@ static void on_turn(struct sfl_pump_work *work)
 {
     struct session *session = SFL_CONTAINER_OF(work, struct session, turn);
     session->has_turn = false;
-    if (session->is_leaving)
+    if (session->is_leaving) {
         go_on_leaving(session);
-    else
+    } else {
+        go_on_reading(session);
         go_on_half_closing(session);
+    }
     sfl_outbox_unref(&session->outbox);
 }
 
@@ -546,6 +625,7 @@ static void on_sent(void *context)
     struct session *session = context;
     put_ended_away(session);
     sfl_outbox_on_sent(&session->outbox);
+    go_on_reading(session);
 }
 
 static void on_closed(void *context, int code, const char *text)
@@ -596,7 +676,7 @@ void sfl_session_on_call(void *context, struct sfl_stream *stream,
     session->turn.run = on_turn;
     session->loss.lose = on_loss;
     sfl_list_init(&session->ended);
-    sfl_strays_init(&session->strays);
+    sfl_strays_init(&session->strays, connection);
     sfl_outbox_init(&session->outbox, &outbox_ops, transport, stream);
     *events_out = &events;
     *stream_context_out = session;

@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "rpc/server.h"
 #include "transport/connection.h"
+#include "transport/kept.h"
 #include "transport/outbox.h"
 
 struct sfl_network_counts; // service.h
@@ -20,6 +21,7 @@ struct sfl_transport {
     void *network_context;
     struct sfl_connections connections;
     uint64_t hash_seed;
+    struct sfl_kept_waits kept;
     struct sfl_descriptors *descriptors;
     _Atomic uint64_t calls;  // whose last word has not been sent
     _Atomic uint64_t breaks; // see losses.h

@@ -28,6 +28,7 @@ struct sfl_stream {
     bool is_sending;
     bool is_frozen;
     bool is_over;
+    bool is_paused;
     int code;
     char text[512];
 };
@@ -177,6 +178,21 @@ void sfl_stream_finish(struct sfl_stream *stream, const struct sfl_piece *pieces
     snprintf(stream->text, sizeof(stream->text), "%s", text);
 }
 
+void sfl_stream_pause(struct sfl_stream *stream)
+{
+    stream->is_paused = true;
+}
+
+void sfl_stream_resume(struct sfl_stream *stream)
+{
+    stream->is_paused = false;
+}
+
+bool fake_is_paused(const struct sfl_stream *stream)
+{
+    return stream->is_paused;
+}
+
 uint64_t sfl_stream_deadline_ms(const struct sfl_stream *stream)
 {
     (void)stream;
@@ -291,6 +307,7 @@ void fake_world_start(struct fake_world *world)
         .engine = world->engine,
         .limits = &world->limits,
         .connection_callers_max = world->connection_callers_max,
+        .on_earlier_tick = on_earlier_tick,
     };
     assert_int_equal(sfl_transport_create(&transport, &world->transport), SFL_OK);
 }
@@ -384,6 +401,7 @@ void fake_send(struct fake_world *world, struct sfl_stream *stream, const void *
     if (size > 0)
         memcpy(exact, data, size);
     bool was_pump = begin_event();
+    assert_false(stream->is_paused);
     if (!stream->is_over)
         stream->events->on_message(stream->context, sfl_span_of(exact, size));
     end_event(was_pump);

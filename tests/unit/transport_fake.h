@@ -77,6 +77,9 @@ void fake_break_many(struct fake_world *world, struct sfl_stream *const *streams
 // A peer that is frozen takes one more message, and none after it.
 void fake_freeze(struct fake_world *world, struct sfl_stream *stream, bool frozen);
 
+// True while the transport reads nothing of the stream; nothing may be sent to it then.
+bool fake_is_paused(const struct sfl_stream *stream);
+
 // The messages that the peer has received, oldest first; the stream keeps them.
 size_t fake_count(const struct sfl_stream *stream);
 struct sfl_span fake_message(const struct sfl_stream *stream, size_t index);

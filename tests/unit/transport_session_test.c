@@ -416,18 +416,6 @@ static void a_peer_that_does_not_read_holds_a_bounded_amount(void **state)
     fake_release(reader);
 }
 
-static void answers_to_a_peer_that_does_not_read_are_bounded(void **state)
-{
-    struct story *story = *state;
-    story->world.connection_callers_max = 10;
-    begin(story);
-    fake_freeze(&story->world, story->stream, true);
-    for (uint64_t id = 1; id <= 30; id++)
-        cancel(story, id);
-    fake_freeze(&story->world, story->stream, false);
-    assert_int_equal(fake_code(story->stream), RESOURCE_EXHAUSTED);
-}
-
 static void a_connection_has_a_limit_of_callers(void **state)
 {
     struct story *story = *state;
@@ -597,7 +585,6 @@ int main(void)
         STORY(chunks_of_large_values_take_turns),
         STORY(a_result_after_chunks_begins_a_message),
         STORY(a_peer_that_does_not_read_holds_a_bounded_amount),
-        STORY(answers_to_a_peer_that_does_not_read_are_bounded),
         STORY(a_connection_has_a_limit_of_callers),
         STORY(closing_ends_a_session_after_what_it_has_to_say),
         STORY(steps_of_a_long_message_are_carried_out_in_order),

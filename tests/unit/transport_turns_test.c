@@ -2,6 +2,8 @@
 // What is done for many callers is done in turns, so that nobody else waits for all of it.
 #include "transport_fake.h"
 
+#include "base/clock.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +16,7 @@ enum { CROWD = 3 * SFL_SETTLED_BATCH };
 
 #define DO "/singleflight.v1.SingleFlight/Do"
 #define SESSION "/singleflight.v1.SingleFlight/Session"
+#define LIST_FLIGHTS "/singleflight.v1.Admin/ListFlights"
 #define PEER "ipv4:127.0.0.1:5000"
 #define ANOTHER_PEER "ipv4:127.0.0.1:5001"
 #define STEP(name) SINGLEFLIGHT__V1__DO_RESPONSE__STEP_##name
@@ -163,6 +166,216 @@ static void a_session_learns_of_its_half_close_in_turns(void **state)
     fake_release(session);
 }
 
+static void send_call(struct fake_world *world, struct sfl_stream *stream,
+                      Singleflight__V1__CallRequest *call, uint64_t id)
+{
+    call->id = id;
+    fake_session_send(world, stream, call);
+}
+
+// A leader on a Session whose outcome is on its way to the disk.
+static struct sfl_stream *finish_on_session(struct fake_world *world, uint64_t timeout_ms)
+{
+    struct sfl_stream *stream = fake_open(world, SESSION, PEER);
+    Singleflight__V1__CallRequest call;
+    Singleflight__V1__Join asked;
+    Singleflight__V1__Finish finish = SINGLEFLIGHT__V1__FINISH__INIT;
+    Singleflight__V1__Outcome outcome = SINGLEFLIGHT__V1__OUTCOME__INIT;
+    add_join(&call, &asked, 1, "key");
+    asked.retain_ms = 60000;
+    call.timeout_ms = timeout_ms;
+    fake_session_send(world, stream, &call);
+    singleflight__v1__call_request__init(&call);
+    call.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_FINISH;
+    call.finish = &finish;
+    finish.outcome = &outcome;
+    outcome.kind = SINGLEFLIGHT__V1__OUTCOME_KIND__OUTCOME_KIND_OK;
+    send_call(world, stream, &call, 1);
+    return stream;
+}
+
+static struct fake_frame last_frame(const struct sfl_stream *stream)
+{
+    static struct fake_frame frames[FAKE_FRAMES_MAX];
+    size_t count = fake_frames(stream, frames);
+    assert_true(count > 0);
+    return frames[count - 1];
+}
+
+static void a_leader_that_waits_for_the_disk_may_cancel(void **state)
+{
+    struct fake_world *world = *state;
+    world->keeps = true;
+    fake_world_start(world);
+    struct sfl_stream *stream = finish_on_session(world, 0);
+    assert_int_equal(last_frame(stream).step, SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_LEAD);
+    Singleflight__V1__CallRequest call = SINGLEFLIGHT__V1__CALL_REQUEST__INIT;
+    Singleflight__V1__Cancel cancel = SINGLEFLIGHT__V1__CANCEL__INIT;
+    call.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_CANCEL;
+    call.cancel = &cancel;
+    send_call(world, stream, &call, 1);
+    assert_int_equal(last_frame(stream).code, 1);
+    size_t heard = fake_count(stream);
+    fake_keep(world); // too late
+    assert_int_equal(fake_count(stream), heard);
+    fake_break(world, stream);
+    fake_release(stream);
+}
+
+static void a_leader_that_waits_for_the_disk_has_its_deadline(void **state)
+{
+    struct fake_world *world = *state;
+    world->keeps = true;
+    fake_world_start(world);
+    struct sfl_stream *stream = finish_on_session(world, 2000);
+    assert_int_equal(last_frame(stream).step, SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_LEAD);
+    uint64_t due_ms = sfl_transport_tick(world->transport);
+    assert_true(due_ms <= sfl_clock_now_ms() + 2000);
+    while (last_frame(stream).step == SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_LEAD) {
+        assert_true(sfl_transport_tick(world->transport) != UINT64_MAX ||
+                    sfl_clock_now_ms() + 1 >= due_ms);
+        fake_run(world);
+    }
+    assert_int_equal(last_frame(stream).code, 4);
+    fake_keep(world);
+    fake_break(world, stream);
+    fake_release(stream);
+}
+
+static void a_listing_that_finds_nothing_goes_on_in_turns(void **state)
+{
+    Singleflight__V1__ListFlightsRequest request = SINGLEFLIGHT__V1__LIST_FLIGHTS_REQUEST__INIT;
+    struct fake_world *world = *state;
+    fake_world_start(world);
+    struct sfl_stream *callers[1000];
+    char key[16];
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(key, sizeof(key), "key %u", i);
+        callers[i] = join(world, PEER, key);
+    }
+    struct sfl_stream *stream = fake_open(world, LIST_FLIGHTS, PEER);
+    uint8_t packed[64];
+    request.group = (char *)(uintptr_t) "another";
+    fake_turns_of(1);
+    unsigned before = fake_crowd_count();
+    fake_send(world, stream, packed,
+              singleflight__v1__list_flights_request__pack(&request, packed));
+    assert_int_equal(fake_code(stream), 0);
+    assert_int_equal(fake_count(stream), 0);
+    assert_true(fake_crowd_count() - before >= 2); // 512 places at a time
+    fake_release(stream);
+    for (unsigned i = 0; i < 1000; i++) {
+        fake_break(world, callers[i]);
+        fake_release(callers[i]);
+    }
+}
+
+static size_t count_ends(const struct sfl_stream *stream)
+{
+    size_t ends = 0;
+    for (size_t i = 0; i < fake_count(stream); i++) {
+        Singleflight__V1__SessionResponse *response = fake_session_response(stream, i);
+        for (size_t j = 0; j < response->n_calls; j++)
+            ends += response->calls[j]->step_case == SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_END;
+        singleflight__v1__session_response__free_unpacked(response, NULL);
+    }
+    return ends;
+}
+
+// One message with so many joins of one key.
+static void send_joins(struct fake_world *world, struct sfl_stream *stream, unsigned count)
+{
+    Singleflight__V1__SessionRequest request = SINGLEFLIGHT__V1__SESSION_REQUEST__INIT;
+    Singleflight__V1__CallRequest *calls = calloc(count, sizeof(*calls));
+    Singleflight__V1__Join *asked = calloc(count, sizeof(*asked));
+    request.calls = calloc(count, sizeof(request.calls[0]));
+    request.n_calls = count;
+    assert_true(calls != NULL && asked != NULL && request.calls != NULL);
+    for (unsigned i = 0; i < count; i++) {
+        add_join(&calls[i], &asked[i], i + 1, "key");
+        request.calls[i] = &calls[i];
+    }
+    size_t size = singleflight__v1__session_request__get_packed_size(&request);
+    uint8_t *packed = malloc(size);
+    assert_non_null(packed);
+    singleflight__v1__session_request__pack(&request, packed);
+    fake_send(world, stream, packed, size);
+    free(packed);
+    free(request.calls);
+    free(asked);
+    free(calls);
+}
+
+static void a_client_far_over_its_limit_is_refused_call_by_call(void **state)
+{
+    enum { LIMIT = 100, JOINS = 100000 };
+    struct fake_world *world = *state;
+    world->connection_callers_max = LIMIT;
+    fake_world_start(world);
+    struct sfl_stream *stream = fake_open(world, SESSION, PEER);
+    send_joins(world, stream, JOINS);
+    assert_int_equal(fake_code(stream), -1);
+    assert_int_equal(callers_now(world), LIMIT);
+    assert_int_equal(count_ends(stream), JOINS - LIMIT);
+    fake_break(world, stream);
+    fake_release(stream);
+}
+
+static void a_client_that_reads_no_refusals_is_not_read_either(void **state)
+{
+    enum { LIMIT = 100, JOINS = 100000 };
+    struct fake_world *world = *state;
+    world->connection_callers_max = LIMIT;
+    fake_world_start(world);
+    struct sfl_stream *stream = fake_open(world, SESSION, PEER);
+    struct sfl_stream *beside = fake_open(world, SESSION, PEER);
+    fake_freeze(world, stream, true);
+    send_joins(world, stream, JOINS);
+    assert_true(fake_is_paused(stream));
+    assert_int_equal(callers_now(world), LIMIT);
+    // Its sibling on the connection gets its answers, a few at a time.
+    send_joins(world, beside, 1000);
+    assert_int_equal(count_ends(beside), 1000);
+    assert_false(fake_is_paused(beside));
+    fake_freeze(world, stream, false);
+    assert_false(fake_is_paused(stream));
+    assert_int_equal(count_ends(stream), JOINS - LIMIT);
+    fake_break(world, stream);
+    fake_break(world, beside);
+    fake_release(stream);
+    fake_release(beside);
+}
+
+static void a_stream_that_breaks_while_it_is_not_read_leaves_nothing(void **state)
+{
+    struct fake_world *world = *state;
+    world->connection_callers_max = 100;
+    fake_world_start(world);
+    struct sfl_stream *stream = fake_open(world, SESSION, PEER);
+    fake_freeze(world, stream, true);
+    send_joins(world, stream, 100000);
+    assert_true(fake_is_paused(stream));
+    assert_false(sfl_transport_is_idle(world->transport));
+    fake_break(world, stream);
+    assert_true(sfl_transport_is_idle(world->transport));
+    fake_release(stream);
+}
+
+static void a_message_with_many_steps_is_taken_in_turns(void **state)
+{
+    enum { JOINS = 10000 };
+    struct fake_world *world = *state;
+    world->connection_callers_max = JOINS;
+    fake_world_start(world);
+    struct sfl_stream *stream = fake_open(world, SESSION, PEER);
+    send_joins(world, stream, JOINS);
+    assert_int_equal(callers_now(world), JOINS);
+    assert_true(fake_crowd_count() >= 2);
+    assert_false(fake_is_paused(stream));
+    fake_break(world, stream);
+    fake_release(stream);
+}
+
 static int begin(void **state)
 {
     struct fake_world *world = malloc(sizeof(*world));
@@ -190,6 +403,13 @@ int main(void)
         STORY(a_lost_lead_is_handed_on_soon_however_busy_the_pump_is),
         STORY(a_session_that_breaks_leaves_in_turns_and_its_leaders_last),
         STORY(a_session_learns_of_its_half_close_in_turns),
+        STORY(a_leader_that_waits_for_the_disk_may_cancel),
+        STORY(a_leader_that_waits_for_the_disk_has_its_deadline),
+        STORY(a_listing_that_finds_nothing_goes_on_in_turns),
+        STORY(a_client_far_over_its_limit_is_refused_call_by_call),
+        STORY(a_client_that_reads_no_refusals_is_not_read_either),
+        STORY(a_stream_that_breaks_while_it_is_not_read_leaves_nothing),
+        STORY(a_message_with_many_steps_is_taken_in_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
