@@ -61,7 +61,7 @@ struct sfl_settings {
     // Counts.
     uint32_t flights_max;
     uint32_t callers_max;
-    uint32_t connection_callers_max;  // callers on one connection; <= callers_max
+    uint32_t connection_callers_max;  // callers on one connection; callers_max bounds them too
     uint32_t connections_max;         // the limit on open files leaves room for so many
     uint32_t address_connections_max; // from one peer address; <= connections_max
     uint32_t connection_streams_max;  // streams on one connection

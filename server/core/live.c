@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What live followers are told while the leader is still at work: in batches, however many they
 // are.
-#include "core/step.h"
+#include "core/step_private.h"
 
 void sfl_flight_tell_live(struct sfl_step *step, struct sfl_flight *flight,
                           enum sfl_effect_type type)

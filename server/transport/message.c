@@ -6,10 +6,8 @@
 
 enum {
     // What a round of small replies and one large one may take. Of the large one: its head, the
-    // parts
-    // that are copied (of an inline value whose blocks double in size, and texts), and a piece and
-    // a
-    // run between two pieces for each part.
+    // parts that are copied (the small blocks of an inline value, and texts), and for each other
+    // part a piece, and a run before it.
     ROOM_SCRATCH = 16 * 1024,
     ROOM_PIECES = 56,
 };

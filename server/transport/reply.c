@@ -26,8 +26,9 @@ enum {
     HEAD_MAX = 640,        // the largest head is a status text
     RESULT_HEAD_MAX = 128, // the numbers of a Result
     PREFIX_MAX = 64,       // tags, lengths and the id before a head
-    // An inline value comes in blocks that at least double from the first byte to the 64 KiB.
-    PARTS_MAX = 20,
+    // An inline value, 64 KiB at most, and the texts. A leader that posts a byte more than the last
+    // block has room for, again and again, makes a value grow as the Fibonacci numbers: 24 blocks.
+    PARTS_MAX = 32,
 };
 
 // A step while it is encoded: the head is copied, the parts follow it.
