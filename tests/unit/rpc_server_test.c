@@ -428,6 +428,7 @@ static void ends_that_take_long_do_not_hold_a_shutdown_up(void **state)
     sfl_rpc_server_destroy(harness->server);
     harness->server = NULL;
     assert_int_equal(server->closed, 1);
+    (void)peer_wait_closed(client);
     peer_destroy(client);
     peer_destroy(server);
     sfl_channel_destroy(channel);
