@@ -39,7 +39,8 @@ def read(path):
 
 def module_versions():
     lines = re.findall(r"^\t(\S+) (v\S+)$", read(os.path.join(PEERS, "go.mod")), re.M)
-    return {name: version for name, version in lines if "zap" not in name}
+    return {name: version for name, version in lines
+            if "zap" not in name and version != "v0.0.0"}
 
 
 def build_type(cache):

@@ -142,6 +142,7 @@ class Waiters(Job):
     per_flight: int = 1
 
     word = "waiters"
+    only_once = True
 
     def flags(self, _seconds):
         return ["--flights", str(self.flights), "--per-flight", str(self.per_flight)]

@@ -134,6 +134,10 @@ TERMINALS = {
 
 
 def write(output, results):
+    """Those for which there are figures; an earlier run's are gone."""
+    for name in os.listdir(output):
+        if name.endswith(tuple(f".{suffix}" for suffix in TERMINALS)):
+            os.remove(os.path.join(output, name))
     if shutil.which("gnuplot") is None:
         return
     figures = Figures(results)

@@ -9,8 +9,9 @@ from runner import goals
 from runner.servers import HERE
 
 DOCS = os.path.normpath(os.path.join(HERE, "..", "..", "..", "docs"))
-BEGIN = "<!-- begin: written by ./dev bench --publish -->"
-END = "<!-- end -->"
+# What a section of docs/BENCHMARKS.md is between; `--publish SECTION` writes it anew.
+BEGIN = "<!-- begin: {} -->"
+END = "<!-- end: {} -->"
 PLOTS = (("throughput", "What a Go program gets: callers served per second"),
          ("latency", "What a Go program gets: latency"), ("server", "Server CPU of a flight"),
          ("fanout", "From one to all who wait"), ("memory", "Memory of those who wait"),
@@ -107,7 +108,8 @@ def environment_lines(facts):
         f"{facts['seconds_each']} s for each measurement",
         f"- {facts['cpus']} CPUs ({facts['cpu']}), {gib:.0f} GiB, {facts['system']}, kernel "
         f"{facts['kernel']}; load average {facts['load_average_before']} before",
-        f"- {facts['compiler']}, {facts['build_type']}; {facts['daemon']}, {facts['grpc']}",
+        f"- {facts['compiler']}, {facts['build_type']}; "
+        f"{', '.join(filter(None, (facts['daemon'], facts['grpc'])))}",
         f"- Redis {facts['redis'] or 'none'}, etcd {facts['etcd'] or 'none'}, "
         f"{facts['go'] or 'no Go'}; {modules}",
     ]
@@ -127,22 +129,30 @@ def write(output, facts, shots, results):
         file.write("\n".join(environment_lines(facts)) + "\n\n" + table(shots, results))
 
 
-def publish(output, facts, shots, results):
-    """Replaces the results in docs/BENCHMARKS.md, and the plots beside it."""
-    path = os.path.join(DOCS, "BENCHMARKS.md")
+def document():
+    with open(os.path.join(DOCS, "BENCHMARKS.md"), encoding="utf-8") as file:
+        return file.read()
+
+
+def has_section(name):
+    return BEGIN.format(name) in document()
+
+
+def publish(output, facts, shots, results, section):
+    """Replaces a section of docs/BENCHMARKS.md, and the plots beside it."""
     folder = os.path.join(DOCS, "benchmarks")
     os.makedirs(folder, exist_ok=True)
-    lines = [BEGIN, "", *environment_lines(facts), ""]
+    begin, end = BEGIN.format(section), END.format(section)
+    lines = [begin, "", *environment_lines(facts), ""]
     for name, title in PLOTS:
         plot = os.path.join(output, f"{name}.svg")
         if os.path.exists(plot):
-            shutil.copy(plot, folder)
-            lines += [f"![{title}](benchmarks/{name}.svg)", ""]
-    lines += [table(shots, results), END]
-    with open(path, encoding="utf-8") as file:
-        before, rest = file.read().split(BEGIN)
-    after = rest.split(END)[1]
-    with open(path, "w", encoding="utf-8") as file:
+            shutil.copy(plot, os.path.join(folder, f"{section}-{name}.svg"))
+            lines += [f"![{title}](benchmarks/{section}-{name}.svg)", ""]
+    lines += [table(shots, results), end]
+    before, rest = document().split(begin)
+    after = rest.split(end)[1]
+    with open(os.path.join(DOCS, "BENCHMARKS.md"), "w", encoding="utf-8") as file:
         file.write(before + "\n".join(lines) + after)
 
 
