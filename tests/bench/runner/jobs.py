@@ -179,7 +179,7 @@ class Beside(Job):
 
     def small(self):
         # Still long enough for small flights to fall into it.
-        return dataclasses.replace(self, seconds_min=0.3, pause=0.01, large=dataclasses.replace(
+        return dataclasses.replace(self, seconds_min=1, pause=0.01, large=dataclasses.replace(
             self.large, followers=min(self.large.followers, 300)))
 
     def run(self, lab, subject, seconds):
