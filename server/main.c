@@ -11,6 +11,7 @@
 #include "coordinator/coordinator.h"
 #include "engine/engine.h"
 #include "rpc/library.h"
+#include "rpc/refused.h"
 #include "rpc/server.h"
 #include "sockets/guard.h"
 #include "store/keeper.h"
@@ -279,9 +280,19 @@ static bool create_coordinator(struct daemon *daemon)
 // Before gRPC opens a socket.
 static bool open_guard(const struct sfl_settings *settings)
 {
+    uint8_t mark[SFL_REFUSED_MARK_BYTES];
+    sfl_refused_make_mark(mark);
     const struct sfl_guard_options guard = {
         .connections_max = settings->connections_max,
         .address_connections_max = settings->address_connections_max,
+        .message_bytes_max = settings->message_bytes_max,
+        .unfinished_bytes_max = settings->connection_bytes_max,
+        // gRPC keeps the limit for peers that have read of it; this is for the others.
+        .streams_max =
+            settings->connection_streams_max + settings->connection_streams_max / 8 + 1000,
+        .mark = mark,
+        .reason_too_large = SFL_REFUSED_TOO_LARGE,
+        .reason_connection_full = SFL_REFUSED_CONNECTION_FULL,
     };
     return sfl_guard_open(&guard) == SFL_OK;
 }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "rpc/message_private.h"
+#include "rpc/refused.h"
 #include "rpc/stream_private.h"
 
 #include <grpc/byte_buffer.h>
@@ -230,10 +231,27 @@ static void refuse_message(struct sfl_stream *stream, enum sfl_status status)
     sfl_stream_cancel(stream, sfl_status_code(status), text);
 }
 
+// The reason is not in the message: it was refused before gRPC saw it.
+static void refuse_unseen(struct sfl_stream *stream, enum sfl_refused reason)
+{
+    if (reason != SFL_REFUSED_CONNECTION_FULL) {
+        refuse_message(stream, SFL_RESOURCE_EXHAUSTED);
+        return;
+    }
+    stream->refused_code = sfl_status_code(SFL_RESOURCE_EXHAUSTED);
+    sfl_stream_cancel(stream, stream->refused_code,
+                      "message: connection-bytes-limit: too much is coming in on this connection");
+}
+
 // Hands a message to the callee. Takes `buffer`.
 static void deliver(struct sfl_stream *stream, grpc_byte_buffer *buffer)
 {
-    if (!is_finished(stream) && stream->events->on_message != NULL) {
+    enum sfl_refused refused = sfl_refused_read(buffer);
+    if (stream->refused_code != 0) {
+        // What still comes of an RPC that was ended over a message.
+    } else if (refused != SFL_REFUSED_NOT) {
+        refuse_unseen(stream, refused);
+    } else if (!is_finished(stream) && stream->events->on_message != NULL) {
         struct sfl_message_view view;
         enum sfl_status status = sfl_message_view_init(&view, buffer, stream->message_bytes_max);
         if (status == SFL_OK)

@@ -11,6 +11,7 @@
 #define AUTOMATIC_PUMPS_MAX 4
 #define AUTOMATIC_SHARDS_PER_PUMP 16
 #define AUTOMATIC_CONNECTIONS_MAX 1000000
+#define AUTOMATIC_CONNECTION_BYTES ((uint64_t)256 << 20)
 
 // Descriptors that are no connections: standard ones, listeners, the data file, gRPC's and libuv's
 // own (about 20), and some to spare.
@@ -63,6 +64,11 @@ static void resolve_automatic(struct sfl_settings *settings)
         settings->retained_bytes_max = settings->held_bytes_max / 4 * 3;
     if (settings->connection_streams_max == 0)
         settings->connection_streams_max = settings->connection_callers_max + OTHER_STREAMS;
+    if (settings->connection_bytes_max == 0) {
+        uint64_t four = settings->message_bytes_max * 4;
+        settings->connection_bytes_max =
+            four > AUTOMATIC_CONNECTION_BYTES ? four : AUTOMATIC_CONNECTION_BYTES;
+    }
     resolve_connections(settings);
 }
 
@@ -166,6 +172,9 @@ enum sfl_status sfl_settings_complete(struct sfl_settings *settings,
     if (status == SFL_OK)
         status = check_sizes("retained-limit", settings->retained_bytes_max, "held-limit",
                              settings->held_bytes_max, problem_out);
+    if (status == SFL_OK)
+        status = check_sizes("message-limit", settings->message_bytes_max, "connection-bytes-limit",
+                             settings->connection_bytes_max, problem_out);
     if (status == SFL_OK)
         status = check_leases(settings, problem_out);
     if (status == SFL_OK)

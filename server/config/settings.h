@@ -51,10 +51,11 @@ struct sfl_settings {
     enum sfl_settings_coordinator coordinator;
 
     // Bytes.
-    uint64_t result_bytes_max;   // of one result
-    uint64_t held_bytes_max;     // of all results, running and retained; >= result_bytes_max
-    uint64_t retained_bytes_max; // of retained outcomes alone; <= held_bytes_max
-    uint64_t message_bytes_max;  // of one message from a client
+    uint64_t result_bytes_max;     // of one result
+    uint64_t held_bytes_max;       // of all results, running and retained; >= result_bytes_max
+    uint64_t retained_bytes_max;   // of retained outcomes alone; <= held_bytes_max
+    uint64_t message_bytes_max;    // of one message from a client
+    uint64_t connection_bytes_max; // of messages that are coming in on one; >= message_bytes_max
     uint64_t key_bytes_max;
     uint64_t group_bytes_max;
 

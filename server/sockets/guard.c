@@ -3,6 +3,7 @@
 #include "sockets/guard.h"
 
 #include "base/clock.h"
+#include "base/entropy.h"
 #include "base/log.h"
 #include "sockets/guard_hooks_private.h"
 #include "sockets/raw_private.h"
@@ -24,6 +25,7 @@
 
 static struct {
     struct sfl_guard_options options;
+    struct sfl_http2_options http2;
     _Atomic(struct sfl_socket *) *sockets; // by descriptor; NULL while the guard is not open
     size_t socket_count;
     atomic_bool takes_listeners;
@@ -45,9 +47,23 @@ static int open_spare(void)
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-enum sfl_status sfl_guard_open(const struct sfl_guard_options *options)
+static void set_options(const struct sfl_guard_options *options)
 {
     guard.options = *options;
+    guard.http2 = (struct sfl_http2_options){
+        .message_bytes_max = options->message_bytes_max,
+        .unfinished_bytes_max = options->unfinished_bytes_max,
+        .streams_max = options->streams_max,
+        .seed = sfl_entropy_u64(),
+        .reason_too_large = options->reason_too_large,
+        .reason_connection_full = options->reason_connection_full,
+    };
+    memcpy(guard.http2.mark, options->mark, sizeof(guard.http2.mark));
+}
+
+enum sfl_status sfl_guard_open(const struct sfl_guard_options *options)
+{
+    set_options(options);
     size_t count = (size_t)options->connections_max + OTHER_DESCRIPTORS;
     _Atomic(struct sfl_socket *) *sockets = calloc(count, sizeof(*sockets));
     if (sockets == NULL)
@@ -108,7 +124,7 @@ void sfl_guard_on_listen(int fd)
     if (guard.sockets == NULL || !atomic_load(&guard.takes_listeners) || !has_room_for(fd) ||
         sfl_guard_find(fd) != NULL)
         return;
-    struct sfl_socket *listener = sfl_socket_create(fd, true);
+    struct sfl_socket *listener = sfl_socket_create(fd, NULL);
     if (listener == NULL)
         return;
     pthread_mutex_lock(&guard.lock);
@@ -207,7 +223,7 @@ static const char *admit(int fd, const struct sockaddr_storage *peer)
     if (!has_room_for(fd))
         return "descriptors";
     sfl_guard_before_close(fd); // in case one was closed behind our back
-    struct sfl_socket *socket = sfl_socket_create(fd, false);
+    struct sfl_socket *socket = sfl_socket_create(fd, &guard.http2);
     if (socket == NULL)
         return "memory";
     pthread_mutex_lock(&guard.lock);
@@ -332,4 +348,31 @@ int sfl_guard_accept(struct sfl_socket *listener, struct sockaddr *address, sock
         if (now_ms > end_ms && sfl_socket_remind(listener))
             return give_up(EAGAIN);
     }
+}
+
+// --- reading ---
+
+static const char *text_of(enum sfl_http2_verdict verdict)
+{
+    return verdict == SFL_HTTP2_HEADERS_FLOOD ? "a block of headers without end"
+                                              : "more streams than allowed";
+}
+
+ssize_t sfl_guard_receive(struct sfl_socket *connection, struct msghdr *message, int flags)
+{
+    enum sfl_http2_verdict verdict;
+    ssize_t size = sfl_socket_receive(connection, message, flags, &verdict);
+    if (verdict == SFL_HTTP2_PASS)
+        return size;
+    struct sockaddr_storage peer = {0};
+    socklen_t peer_size = sizeof(peer);
+    getpeername(connection->fd, (struct sockaddr *)&peer, &peer_size);
+    char text[INET6_ADDRSTRLEN];
+    describe(&peer, text);
+    atomic_fetch_add_explicit(&guard.refused, 1, memory_order_relaxed);
+    sfl_log(SFL_LOG_WARN, "connection_ended", SFL_STR("reason", text_of(verdict)),
+            SFL_STR("peer", text));
+    shutdown(connection->fd, SHUT_RDWR);
+    errno = ECONNRESET;
+    return -1;
 }

@@ -17,6 +17,9 @@ void sfl_guard_on_listen(int fd);
 int sfl_guard_accept(struct sfl_socket *listener, struct sockaddr *address, socklen_t *size,
                      int flags);
 
+// recvmsg on a guarded connection.
+ssize_t sfl_guard_receive(struct sfl_socket *connection, struct msghdr *message, int flags);
+
 // A descriptor is about to be closed, and was.
 void sfl_guard_before_close(int fd);
 void sfl_guard_after_close(void);

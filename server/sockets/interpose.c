@@ -37,9 +37,17 @@ SFL_EXPORTED int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_eve
 SFL_EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
     struct sfl_socket *socket = flags == 0 ? sfl_guard_find(fd) : NULL;
-    if (socket == NULL)
+    if (socket == NULL || socket->is_listener)
         return sfl_raw_recvmsg(fd, message, flags);
-    return sfl_socket_receive(socket, message, flags);
+    return sfl_guard_receive(socket, message, flags);
+}
+
+SFL_EXPORTED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    struct sfl_socket *socket = sfl_guard_find(fd);
+    if (socket == NULL || socket->is_listener)
+        return sfl_raw_sendmsg(fd, message, flags);
+    return sfl_socket_send(socket, message, flags);
 }
 
 SFL_EXPORTED int close(int fd)

@@ -4,6 +4,7 @@
 #define SFL_SOCKETS_SOCKET_PRIVATE_H
 
 #include "sockets/addresses_private.h"
+#include "sockets/http2_private.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -22,13 +23,14 @@ struct sfl_socket {
     pthread_mutex_t lock;
     int epoll_fd; // where gRPC waits for it; -1: not known yet
     struct epoll_event event;
-    uint32_t reads;    // in a row, each of which left bytes in the socket
+    bool is_in_turn;   // the last read left bytes in the socket
+    uint64_t since_ns; // the first such read
     uint32_t pauses;   // how many reads are still to be told that there is nothing
-    uint64_t since_ns; // the beginning of that row, once it is long
+    struct sfl_http2 http2;
 };
 
-// NULL when there is no memory.
-struct sfl_socket *sfl_socket_create(int fd, bool is_listener);
+// `options` is borrowed; NULL for a listener. NULL when there is no memory.
+struct sfl_socket *sfl_socket_create(int fd, const struct sfl_http2_options *options);
 void sfl_socket_destroy(struct sfl_socket *socket);
 
 // Remembers where gRPC waits for the socket.
@@ -39,7 +41,10 @@ void sfl_socket_watched(struct sfl_socket *socket, int epoll_fd, const struct ep
 // the socket by epoll.
 bool sfl_socket_remind(struct sfl_socket *socket);
 
-// What recvmsg does for a connection.
-ssize_t sfl_socket_receive(struct sfl_socket *socket, struct msghdr *message, int flags);
+// What recvmsg and sendmsg do for a connection. After another verdict than PASS the connection is
+// to be shut down; what was received is gRPC's to see all the same.
+ssize_t sfl_socket_receive(struct sfl_socket *socket, struct msghdr *message, int flags,
+                           enum sfl_http2_verdict *verdict_out);
+ssize_t sfl_socket_send(struct sfl_socket *socket, const struct msghdr *message, int flags);
 
 #endif

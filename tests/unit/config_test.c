@@ -30,6 +30,7 @@ static void with_nothing_given_the_defaults_hold(void **state)
     assert_int_equal(settings->held_bytes_max, 1 << 30);
     assert_int_equal(settings->retained_bytes_max, 768 << 20);
     assert_int_equal(settings->message_bytes_max, 4 << 20);
+    assert_int_equal(settings->connection_bytes_max, 256 << 20);
     assert_int_equal(settings->key_bytes_max, 1024);
     assert_int_equal(settings->group_bytes_max, 128);
     assert_int_equal(settings->flights_max, 1000000);

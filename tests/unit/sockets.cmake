@@ -7,3 +7,5 @@ function(sfl_add_sockets_test name)
 endfunction()
 
 sfl_add_sockets_test(sockets_addresses_test ${CMAKE_SOURCE_DIR}/server/sockets/addresses.c)
+sfl_add_sockets_test(sockets_http2_test ${CMAKE_SOURCE_DIR}/server/sockets/http2.c
+                     ${CMAKE_SOURCE_DIR}/server/sockets/streams.c)

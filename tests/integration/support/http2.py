@@ -9,6 +9,9 @@ from support.wait import BOUND
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
+# SETTINGS_HEADER_TABLE_SIZE 0: the server, too, spells its headers out each time.
+NO_TABLE = struct.pack(">HI", 1, 0)
+
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED = 0x1, 0x1, 0x4, 0x8
 
@@ -69,7 +72,7 @@ class Peer:
             )
         self._received = b""
         if greet:
-            self.send(PREFACE + frame(SETTINGS, 0, 0))
+            self.send(PREFACE + frame(SETTINGS, 0, 0, NO_TABLE))
 
     def send(self, data):
         self.socket.sendall(data)
