@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/standard_files.h"
+#include "base/trim.h"
 #include "base/version.h"
 #include "config/settings.h"
 #include "coordinator/coordinator.h"
@@ -18,6 +19,7 @@
 #include "transport/service.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +34,7 @@ enum {
     // What is left after the drain has so long to reach its callers. With what the server needs to
     // cancel the rest, the process ends within the two seconds that are promised.
     STOP_GRACE_MS = 1400,
+    TRIM_LOOK_MS = 2000,
 };
 
 extern char **environ;
@@ -52,10 +55,12 @@ struct daemon {
     uv_async_t store_changed;
     uv_timer_t tick;
     uv_timer_t drain_poll;
+    uv_timer_t trim_look;
     uv_signal_t sigterm;
     uv_signal_t sigint;
     uv_signal_t sighup;
     uint64_t drain_until_ms; // 0: not draining
+    struct sfl_trim trim;
 };
 
 // --- the process ---
@@ -147,6 +152,19 @@ static void on_drain_poll(uv_timer_t *timer)
     uv_stop(&daemon->loop);
 }
 
+// The allocator keeps what a storm of calls has left, page by page, unless it is asked.
+static void on_trim_look(uv_timer_t *timer)
+{
+    struct daemon *daemon = timer->data;
+    struct sfl_stats stats = sfl_engine_stats(daemon->engine, (struct sfl_span){NULL, 0});
+    uint64_t streams = sfl_rpc_server_counts(daemon->server).streams_now;
+    if (!sfl_trim_is_due(&daemon->trim, stats.callers_now + streams, stats.calls))
+        return;
+    uint64_t begun_ms = sfl_clock_now_ms();
+    malloc_trim(0);
+    sfl_log(SFL_LOG_DEBUG, "memory_given_back", SFL_U64("took_ms", sfl_clock_now_ms() - begun_ms));
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct daemon *daemon = handle->data;
@@ -181,6 +199,7 @@ static bool open_loop(struct daemon *daemon)
         uv_async_init(&daemon->loop, &daemon->store_changed, on_store_changed_here) == 0 &&
         uv_timer_init(&daemon->loop, &daemon->tick) == 0 &&
         uv_timer_init(&daemon->loop, &daemon->drain_poll) == 0 &&
+        uv_timer_init(&daemon->loop, &daemon->trim_look) == 0 &&
         uv_signal_init(&daemon->loop, &daemon->sigterm) == 0 &&
         uv_signal_init(&daemon->loop, &daemon->sigint) == 0 &&
         uv_signal_init(&daemon->loop, &daemon->sighup) == 0 &&
@@ -191,6 +210,7 @@ static bool open_loop(struct daemon *daemon)
     daemon->store_changed.data = daemon;
     daemon->tick.data = daemon;
     daemon->drain_poll.data = daemon;
+    daemon->trim_look.data = daemon;
     daemon->sigterm.data = daemon;
     daemon->sigint.data = daemon;
     return is_open;
@@ -479,6 +499,7 @@ static int run(struct daemon *daemon)
     if (!load_store(daemon) || !start(daemon))
         goto out;
     tick(daemon);
+    uv_timer_start(&daemon->trim_look, on_trim_look, TRIM_LOOK_MS, TRIM_LOOK_MS);
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
     if (!stop(daemon))
         leave_at_once(daemon);

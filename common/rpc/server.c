@@ -462,7 +462,9 @@ void sfl_rpc_server_destroy(struct sfl_rpc_server *server)
 
 struct sfl_rpc_server_counts sfl_rpc_server_counts(const struct sfl_rpc_server *server)
 {
+    uint64_t open = atomic_load_explicit(&server->open, memory_order_relaxed);
     return (struct sfl_rpc_server_counts){
+        .streams_now = open > server->request_count ? open - server->request_count : 0,
         .silent_now = atomic_load_explicit(&server->silence.now, memory_order_relaxed),
         .ended = atomic_load_explicit(&server->silence.ended, memory_order_relaxed),
     };

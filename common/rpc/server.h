@@ -78,6 +78,7 @@ void sfl_rpc_server_destroy(struct sfl_rpc_server *server);
 
 // For people to look at. Any thread.
 struct sfl_rpc_server_counts {
+    uint64_t streams_now;
     uint64_t silent_now; // streams whose first message does not come
     uint64_t ended;      // those, and others over the limit of a connection, that were ended
 };

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from singleflight.v1 import singleflight_pb2 as pb
 from support import http2, wait
-from support.daemon import Daemon
+from support.daemon import Daemon, sanitized
 from support.wait import until
 
 METHODS = [
@@ -175,3 +175,15 @@ def test_a_peer_that_does_not_listen_has_no_more_streams(private, path):
         assert server_stats(net).streams_ended == 30
         net.key_is_free()
     until(lambda: server_stats(net).streams_silent_now == 0, "their room is free again")
+
+
+@pytest.mark.skipif(sanitized(), reason="a sanitizer keeps what is freed")
+def test_memory_of_a_storm_is_given_back(private):
+    """What thousands of streams took is the machine's again when they are gone."""
+    net = private()
+    with http2.Peer(net.daemon.address) as peer:
+        for stream in range(1, 2 * 5000, 2):
+            peer.open(stream, http2.DO)
+        until(lambda: server_stats(net).streams_silent_now == 5000, "all are open", bound=60)
+        high = net.daemon.memory()
+    until(lambda: net.daemon.memory() < high / 2, "the memory is given back", bound=60)
