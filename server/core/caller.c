@@ -53,6 +53,7 @@ enum sfl_reason sfl_caller_attach(struct sfl_step *step, struct sfl_caller *call
     caller->live = join->live;
     caller->half_closed = false;
     caller->admitted = false;
+    caller->count_id = 0;
     caller->deadline.at_ms = join->deadline_ms;
     if (join->ends_at_deadline && join->deadline_ms != UINT64_MAX)
         sfl_deadline_arm(&table->deadlines, &caller->deadline, join->deadline_ms);
@@ -68,6 +69,7 @@ void sfl_caller_detach(struct sfl_table *table, struct sfl_caller *caller)
     } else if (flight->fenced == caller) {
         flight->fenced = NULL;
     } else {
+        sfl_flight_uncount(table, flight, caller);
         sfl_link_remove(&caller->in_followers);
         sfl_link_remove(&caller->in_live);
         flight->follower_count--;

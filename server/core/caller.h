@@ -40,14 +40,21 @@ struct sfl_join {
     bool ends_at_deadline; // the core ends the caller then; otherwise somebody else does
 };
 
-// What a caller has been told of its audience since it leads.
+// What a leader that asked for its audience has been told, and how far its followers' deadlines
+// have been looked at. See audience.c.
 struct sfl_audience_told {
     struct sfl_caller *caller;
-    struct sfl_deadline deadline; // of a message that was held back
-    uint64_t sent_at_ms;
-    uint64_t latest_ms;
-    uint32_t followers;
+    struct sfl_deadline deadline; // of a message that was held back, or a count that goes on
+    uint64_t free_at_ms;          // nothing is sent before
+    uint64_t told_latest_ms;
+    uint32_t told_followers;
     bool started;
+    bool counting; // a message waits for the count to be complete
+
+    uint32_t count_id;     // the followers that carry it have been counted; 0: it does not lead yet
+    uint32_t latest_count; // so many of them have the latest deadline
+    uint64_t latest_ms;
+    struct sfl_link *last_counted; // they are the oldest ones, up to here; or the list's head
 };
 
 // One of these holds for a caller: not joined (flight is NULL), leading (flight->leader is it),
@@ -58,11 +65,12 @@ struct sfl_caller {
     struct sfl_bytes *name;             // NULL when it has none
     struct sfl_audience_told *audience; // NULL when it did not ask
     struct sfl_deadline deadline;       // its time counts for the audience when it is not armed too
-    enum sfl_role role : 8;
-    bool live;
-    bool half_closed;      // sends no more steps, so it can never lead
-    bool admitted;         // has been told `lead` or `follow`
-    uint32_t told_attempt; // whose chunks a live follower reads
+    enum sfl_role role : 2;
+    bool live : 1;
+    bool half_closed : 1;   // sends no more steps, so it can never lead
+    bool admitted : 1;      // has been told `lead` or `follow`
+    uint32_t count_id : 27; // of the leader's count of its audience that it is in; 0: of none
+    uint32_t told_attempt;  // whose chunks a live follower reads
     struct sfl_link in_followers;
     struct sfl_link in_live; // of its flight, or of the table's who are behind
 };

@@ -62,6 +62,24 @@ static void check_attempt(const struct sfl_flight *flight, const char **broken)
     RULE(broken, flight->due_ms == (lease_until_ms < run_until_ms ? lease_until_ms : run_until_ms));
 }
 
+// A leader's count of its audience is of its oldest followers.
+static void check_count(const struct sfl_flight *flight, const struct sfl_audience_told *told,
+                        const char **broken)
+{
+    uint32_t latest_count = 0;
+    bool is_counted = told->last_counted != &flight->followers.head;
+    const struct sfl_link *link = sfl_list_first(&flight->followers);
+    for (; link != NULL; link = sfl_list_next(&flight->followers, link)) {
+        const struct sfl_caller *follower = SFL_CONTAINER_OF(link, struct sfl_caller, in_followers);
+        RULE(broken, is_counted == (follower->count_id == told->count_id));
+        RULE(broken, !is_counted || follower->deadline.at_ms <= told->latest_ms);
+        latest_count += is_counted && follower->deadline.at_ms == told->latest_ms;
+        is_counted = is_counted && link != told->last_counted;
+    }
+    RULE(broken, !is_counted);
+    RULE(broken, latest_count == told->latest_count);
+}
+
 static void check_led(const struct sfl_flight *flight, const char **broken)
 {
     const struct sfl_caller *leader = flight->leader;
@@ -73,6 +91,8 @@ static void check_led(const struct sfl_flight *flight, const char **broken)
     RULE(broken, leader->admitted && !leader->half_closed);
     RULE(broken, !sfl_link_is_linked(&leader->in_followers));
     RULE(broken, !sfl_link_is_linked(&leader->in_live));
+    if (leader->audience != NULL && leader->audience->count_id > 0)
+        check_count(flight, leader->audience, broken);
 }
 
 static void check_orphaned(const struct sfl_flight *flight, const char **broken)

@@ -5,12 +5,13 @@
 
 #include <assert.h>
 
-enum { SLOT_MASK = SFL_WHEEL_SLOTS - 1 };
+enum { SLOT_MASK = SFL_WHEEL_SLOTS - 1, SPREAD_AT_ONCE = 64 };
 
 void sfl_deadlines_init(struct sfl_deadlines *wheel, uint64_t now_ms)
 {
     wheel->now_ms = now_ms;
     wheel->levels = 0;
+    wheel->spreading = 0;
     for (unsigned level = 0; level < SFL_WHEEL_LEVELS; level++) {
         wheel->occupied[level] = 0;
         for (unsigned slot = 0; slot < SFL_WHEEL_SLOTS; slot++)
@@ -95,25 +96,47 @@ static struct sfl_deadline *first_of(const struct sfl_list *slot)
     return link == NULL ? NULL : SFL_CONTAINER_OF(link, struct sfl_deadline, link);
 }
 
-struct sfl_deadline *sfl_deadlines_take(struct sfl_deadlines *wheel, uint64_t now_ms)
+// Goes on with the slot that began at now_ms: at most `*left` of its deadlines go to the levels
+// below. Until all have, none of them may be taken: those that are left may be due before.
+static void spread_some(struct sfl_deadlines *wheel, unsigned *left)
 {
+    unsigned level = wheel->spreading;
+    struct sfl_list *slot = &wheel->slots[level][slot_at(wheel->now_ms, level)];
+    struct sfl_deadline *deadline;
+    while (*left > 0 && (deadline = first_of(slot)) != NULL) {
+        sfl_deadline_arm(wheel, deadline, deadline->at_ms);
+        (*left)--;
+    }
+    if (sfl_list_is_empty(slot))
+        wheel->spreading = 0;
+}
+
+struct sfl_deadline *sfl_deadlines_take(struct sfl_deadlines *wheel, uint64_t now_ms,
+                                        bool *more_out)
+{
+    unsigned left = SPREAD_AT_ONCE;
     unsigned level;
     uint64_t start;
-    while (find_slot(wheel, &level, &start) && start <= now_ms) {
+    *more_out = true;
+    while (wheel->spreading > 0 || (find_slot(wheel, &level, &start) && start <= now_ms)) {
+        if (wheel->spreading > 0) {
+            spread_some(wheel, &left);
+            if (left == 0)
+                return NULL;
+            continue;
+        }
         assert(start >= wheel->now_ms);
         wheel->now_ms = start;
-        struct sfl_list *slot = &wheel->slots[level][slot_at(start, level)];
-        struct sfl_deadline *deadline = first_of(slot);
         if (level == 0) {
+            struct sfl_deadline *deadline = first_of(&wheel->slots[0][slot_at(start, 0)]);
             sfl_deadline_disarm(wheel, deadline);
             return deadline;
         }
-        // The slot begins now: spread it over the levels below.
-        while ((deadline = first_of(slot)) != NULL)
-            sfl_deadline_arm(wheel, deadline, deadline->at_ms);
+        wheel->spreading = level;
     }
     if (now_ms > wheel->now_ms)
         wheel->now_ms = now_ms;
+    *more_out = false;
     return NULL;
 }
 
@@ -121,5 +144,7 @@ uint64_t sfl_deadlines_next_ms(const struct sfl_deadlines *wheel)
 {
     unsigned level;
     uint64_t start;
+    if (wheel->spreading > 0)
+        return wheel->now_ms;
     return find_slot(wheel, &level, &start) ? start : UINT64_MAX;
 }

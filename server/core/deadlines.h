@@ -28,8 +28,9 @@ struct sfl_deadline {
 };
 
 struct sfl_deadlines {
-    uint64_t now_ms; // deadlines up to here have been taken
-    unsigned levels; // those that hold anything, a bit each
+    uint64_t now_ms;    // deadlines up to here have been taken
+    unsigned levels;    // those that hold anything, a bit each
+    unsigned spreading; // the level whose slot of now_ms is being spread over those below; or 0
     uint64_t occupied[SFL_WHEEL_LEVELS];
     struct sfl_list slots[SFL_WHEEL_LEVELS][SFL_WHEEL_SLOTS];
 };
@@ -49,8 +50,10 @@ void sfl_deadline_arm(struct sfl_deadlines *wheel, struct sfl_deadline *deadline
 // Nothing happens when it is not armed. Its at_ms stays what it was.
 void sfl_deadline_disarm(struct sfl_deadlines *wheel, struct sfl_deadline *deadline);
 
-// Takes one deadline that is due at `now_ms`, disarmed; NULL when there is none.
-struct sfl_deadline *sfl_deadlines_take(struct sfl_deadlines *wheel, uint64_t now_ms);
+// Takes one deadline that is due at `now_ms`, disarmed, or works towards it: a call does a bounded
+// amount of work, and so may find none although there are some. `more_out`: call again.
+struct sfl_deadline *sfl_deadlines_take(struct sfl_deadlines *wheel, uint64_t now_ms,
+                                        bool *more_out);
 
 // A time at or before the earliest deadline (exact within the next 64 ms, early by at most the
 // width of its slot beyond); UINT64_MAX when none is armed.

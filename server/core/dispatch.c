@@ -59,13 +59,13 @@ static void page_deadline(struct sfl_step *step, struct sfl_page *page)
         sfl_flight_expire(step, flight);
 }
 
-// Carries out one deadline, so that the effects stay few.
+// Carries out one deadline at most, so that the effects stay few.
 static void tick(struct sfl_step *step)
 {
-    struct sfl_deadline *due = sfl_deadlines_take(&step->table->deadlines, step->now_ms);
+    struct sfl_deadline *due =
+        sfl_deadlines_take(&step->table->deadlines, step->now_ms, &step->effects->more);
     if (due == NULL)
         return;
-    step->effects->more = true;
     switch (due->kind) {
     case SFL_DEADLINE_CALLER:
         caller_deadline(step, SFL_CONTAINER_OF(due, struct sfl_caller, deadline));

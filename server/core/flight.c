@@ -4,6 +4,10 @@
 
 #include "core/step_private.h"
 
+// More than a step can bury. Many may be buried between two steps, when crowds that have ended are
+// taken out.
+enum { COLLECTED_AT_ONCE = 16 };
+
 static void copy_span(uint8_t **at, struct sfl_span span)
 {
     if (span.size > 0)
@@ -108,7 +112,8 @@ void sfl_flight_bury_if_done(struct sfl_table *table, struct sfl_flight *flight)
 void sfl_table_collect(struct sfl_table *table)
 {
     struct sfl_link *link;
-    while ((link = sfl_list_pop(&table->dead)) != NULL) {
+    for (unsigned i = 0; i < COLLECTED_AT_ONCE && (link = sfl_list_pop(&table->dead)) != NULL;
+         i++) {
         struct sfl_flight *flight = SFL_CONTAINER_OF(link, struct sfl_flight, in_list);
         size_t names_size = sfl_flight_names_size(flight);
         sfl_bytes_unref(flight->leader_name);

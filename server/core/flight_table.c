@@ -33,7 +33,8 @@ void sfl_table_deinit(struct sfl_table *table)
         sfl_share_give(&table->shares.retained_bytes, sfl_outcome_held_bytes(flight->outcome));
         sfl_list_append(&table->dead, &flight->in_list);
     }
-    sfl_table_collect(table);
+    while (!sfl_list_is_empty(&table->dead))
+        sfl_table_collect(table);
     sfl_pages_deinit(&table->pages);
     sfl_index_deinit(&table->flights);
     sfl_table_free_groups(table);

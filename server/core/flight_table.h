@@ -38,8 +38,9 @@ struct sfl_table {
     struct sfl_deadlines deadlines;
     struct sfl_stats stats;
     uint64_t hash_seed;
-    uint64_t now_ms;  // the latest time that an event brought; it never goes back
-    uint64_t shut_at; // where the search for the next flight to shut goes on
+    uint64_t now_ms;       // the latest time that an event brought; it never goes back
+    uint32_t counts_begun; // of audiences
+    uint64_t shut_at;      // where the search for the next flight to shut goes on
     bool draining;
 };
 

@@ -4,9 +4,17 @@
 #include <assert.h>
 #include <string.h>
 
-// An index that is more than 11/16 full begins to grow. With each entry that comes then, so many
-// slots are cleared and later moved that it is done at 3/4.
-enum { FIRST_CAPACITY = 16, CLEARED_AT_ONCE = 64, MOVED_AT_ONCE = 32 };
+// An index that is more than 11/16 full begins to move to an array of twice the size. With each
+// entry that comes then, so many slots are cleared and later moved that it is done at 3/4. One that
+// is less than 1/8 full begins to move to a quarter of the size, with each entry that comes or
+// goes; it is done when at most an eighth of that has come on top of a half.
+enum {
+    FIRST_CAPACITY = 16,
+    SHRINKS_FROM = 1024,
+    SHRINKS_BY = 4,
+    CLEARED_AT_ONCE = 64,
+    MOVED_AT_ONCE = 32,
+};
 
 static const uint64_t NOWHERE = UINT64_MAX;
 
@@ -81,9 +89,9 @@ static void *next_in(const struct sfl_index_array *array, uint64_t hash, uint64_
     return NULL;
 }
 
-// --- growing ---
+// --- growing and shrinking ---
 
-static bool is_growing(const struct sfl_index *index)
+static bool has_next(const struct sfl_index *index)
 {
     return index->next.slots != NULL;
 }
@@ -91,12 +99,11 @@ static bool is_growing(const struct sfl_index *index)
 // Entries come to `next` only now, and go from `now` to it.
 static bool is_moving(const struct sfl_index *index)
 {
-    return is_growing(index) && index->cleared == index->next.capacity;
+    return has_next(index) && index->cleared == index->next.capacity;
 }
 
-static bool begin_to_grow(struct sfl_index *index)
+static bool begin_to_move(struct sfl_index *index, uint64_t capacity)
 {
-    uint64_t capacity = index->now.capacity == 0 ? FIRST_CAPACITY : index->now.capacity * 2;
     struct sfl_index_slot *slots = sfl_alloc(index->allocator, capacity * sizeof(slots[0]));
     if (slots == NULL)
         return false;
@@ -133,19 +140,38 @@ static void move_some(struct sfl_index *index)
     index->next = (struct sfl_index_array){NULL, 0};
 }
 
-bool sfl_index_reserve(struct sfl_index *index)
+static void go_on(struct sfl_index *index)
 {
-    uint64_t capacity = index->now.capacity;
-    if (!is_growing(index)) {
-        if (index->count < capacity / 16 * 11)
-            return true;
-        if (!begin_to_grow(index))
-            return index->count < capacity / 4 * 3;
-    }
     if (is_moving(index))
         move_some(index);
     else
         clear_some(index);
+}
+
+// An entry has gone. Without memory the index stays as large as it is.
+static void shrink_some(struct sfl_index *index)
+{
+    uint64_t capacity = index->now.capacity;
+    if (!has_next(index)) {
+        if (capacity < SHRINKS_FROM || index->count >= capacity / 8)
+            return;
+        if (!begin_to_move(index, capacity / SHRINKS_BY))
+            return;
+    }
+    if (index->next.capacity < capacity)
+        go_on(index);
+}
+
+bool sfl_index_reserve(struct sfl_index *index)
+{
+    uint64_t capacity = index->now.capacity;
+    if (!has_next(index)) {
+        if (index->count < capacity / 16 * 11)
+            return true;
+        if (!begin_to_move(index, capacity == 0 ? FIRST_CAPACITY : capacity * 2))
+            return index->count < capacity / 4 * 3;
+    }
+    go_on(index);
     // The first array of all is there at once.
     if (capacity == 0)
         move_some(index);
@@ -174,6 +200,7 @@ void sfl_index_remove(struct sfl_index *index, uint64_t hash, const void *entry)
     }
     close_gap(array, at);
     index->count--;
+    shrink_some(index);
 }
 
 uint64_t sfl_index_slots(const struct sfl_index *index)

@@ -3,7 +3,8 @@
 // touches no entry.
 //
 // It grows a little with each entry that comes, so that nobody waits while a large index is copied:
-// some of its entries stand in the old array then, and some in one of twice the size.
+// some of its entries stand in the old array then, and some in one of twice the size. In the same
+// way it shrinks when most entries have gone.
 #ifndef SFL_CORE_INDEX_H
 #define SFL_CORE_INDEX_H
 
@@ -26,7 +27,7 @@ struct sfl_index_array {
 struct sfl_index {
     const struct sfl_allocator *allocator;
     struct sfl_index_array now;
-    struct sfl_index_array next; // the larger one, while the index grows
+    struct sfl_index_array next; // the other one, while the index grows or shrinks
     uint64_t cleared;            // so many slots of `next` are; with the last one, it is in use
     uint64_t moved;              // so many slots of `now` have been
     uint64_t count;

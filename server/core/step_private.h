@@ -88,7 +88,7 @@ void sfl_flight_drop_value(struct sfl_table *table, struct sfl_flight *flight);
 // Puts a settled flight among the dead if nothing needs it any more.
 void sfl_flight_bury_if_done(struct sfl_table *table, struct sfl_flight *flight);
 
-// Frees the dead.
+// Frees the dead, or some of them when they are many.
 void sfl_table_collect(struct sfl_table *table);
 
 // caller.c
@@ -201,6 +201,10 @@ bool sfl_caller_must_restart(const struct sfl_caller *caller, uint32_t attempt);
 
 // The followers or their deadlines have changed.
 void sfl_flight_audience_changed(struct sfl_step *step, struct sfl_flight *flight);
+
+// A follower is about to leave.
+void sfl_flight_uncount(struct sfl_table *table, struct sfl_flight *flight,
+                        struct sfl_caller *caller);
 
 // prefetch.c
 

@@ -2,6 +2,8 @@
 // What a leader learns of those that wait.
 #include "support/world.h"
 
+#include <stdio.h>
+
 enum { GATHERED_MS = 10 }; // changes within this time are told as one
 
 static void the_last_follower_leaves_the_leader_learns_it_and_a_later_caller_joins(void **state)
@@ -152,9 +154,56 @@ static void a_change_that_was_held_back_is_not_told_to_the_next_leader(void **st
     world_close(w);
 }
 
+// More than are counted at once: the count goes on by itself, and starts anew when it has to.
+static void a_large_audience_is_counted_in_steps(void **state)
+{
+    (void)state;
+    enum { FOLLOWERS = 60 };
+    struct world *w = world_open();
+    char name[8];
+    for (unsigned i = 0; i < FOLLOWERS; i++) {
+        snprintf(name, sizeof(name), "F%u", i);
+        JOIN(w, name, .deadline_ms = 10000 + 10 * i);
+    }
+    JOIN(w, "A", .audience = true);
+    for (unsigned i = 1; i < FOLLOWERS; i++) {
+        snprintf(name, sizeof(name), "F%u", i);
+        world_skip(w, name);
+    }
+    HEAR(w, "F0", "lead token=1 attempt=1");
+    HEAR(w, "A", "follow attempt=1 leader=F0 running=0");
+    // Only A may lead then: all others are too young.
+    for (unsigned i = 1; i < FOLLOWERS; i++) {
+        snprintf(name, sizeof(name), "F%u", i);
+        world_half_close(w, name);
+    }
+    world_leave(w, "F0");
+    world_skip(w, "F0");
+    HEAR(w, "A", "lead token=2 attempt=2");
+    world_pass(w, 0);
+    HEAR(w, "A", "audience 59 latest=10590");
+    // The one with the latest deadline leaves, and then two more at once.
+    world_pass(w, 100);
+    world_leave(w, "F59");
+    world_pass(w, 0);
+    HEAR(w, "A", "audience 58 latest=10480");
+    world_leave(w, "F58");
+    world_leave(w, "F57");
+    world_pass(w, GATHERED_MS);
+    HEAR(w, "A", "audience 56 latest=10450");
+    for (unsigned i = 1; i < FOLLOWERS; i++) {
+        snprintf(name, sizeof(name), "F%u", i);
+        world_skip(w, name);
+    }
+    world_pass(w, 5000);
+    SILENCE(w, "A");
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_large_audience_is_counted_in_steps),
         cmocka_unit_test(the_last_follower_leaves_the_leader_learns_it_and_a_later_caller_joins),
         cmocka_unit_test(a_leader_that_did_not_ask_hears_nothing_of_it),
         cmocka_unit_test(latest_deadline_is_of_the_follower_that_waits_longest),

@@ -53,7 +53,10 @@ static void take_all(struct model *model, uint64_t now_ms)
 {
     struct sfl_deadline *deadline;
     model->now_ms = now_ms;
-    while ((deadline = sfl_deadlines_take(&model->wheel, now_ms)) != NULL) {
+    bool more;
+    while ((deadline = sfl_deadlines_take(&model->wheel, now_ms, &more)) != NULL || more) {
+        if (deadline == NULL)
+            continue;
         size_t i = (size_t)(deadline - model->deadlines);
         assert_true(i < DEADLINES);
         assert_true(model->at_ms[i] <= now_ms);
@@ -204,9 +207,76 @@ static void disarming_twice_does_nothing(void **state)
     take_all(&model, 200);
 }
 
+// A hundred thousand callers with one deadline: its slot is spread over several calls.
+static void many_deadlines_of_one_slot_go_down_in_steps(void **state)
+{
+    (void)state;
+    enum { MANY = 10000, AT_ONCE = 64, FAR_MS = 1 << 20 };
+    struct sfl_deadlines wheel;
+    static struct sfl_deadline deadlines[MANY];
+    static uint16_t slots[MANY];
+    sfl_deadlines_init(&wheel, 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        sfl_deadline_init(&deadlines[i], SFL_DEADLINE_CALLER);
+        sfl_deadline_arm(&wheel, &deadlines[i], FAR_MS + (i % 2 == 0 ? 7 : 9));
+    }
+    unsigned taken = 0;
+    bool more = true;
+    while (taken < MANY) {
+        for (unsigned i = 0; i < MANY; i++)
+            slots[i] = deadlines[i].slot;
+        assert_true(more);
+        assert_true(sfl_deadlines_next_ms(&wheel) <= FAR_MS + 9);
+        struct sfl_deadline *due = sfl_deadlines_take(&wheel, FAR_MS + 10, &more);
+        unsigned moved = 0;
+        for (unsigned i = 0; i < MANY; i++)
+            moved += deadlines[i].slot != slots[i];
+        assert_true(moved <= AT_ONCE);
+        if (due == NULL)
+            continue;
+        assert_int_equal(due->at_ms, FAR_MS + (taken < MANY / 2 ? 7 : 9)); // in order all the same
+        taken++;
+    }
+    assert_null(sfl_deadlines_take(&wheel, FAR_MS + 10, &more));
+    assert_false(more);
+}
+
+// While a slot is spread, what is armed and disarmed keeps its place in time.
+static void deadlines_come_and_go_while_a_slot_is_spread(void **state)
+{
+    (void)state;
+    enum { MANY = 1000, FAR_MS = 1 << 20 };
+    struct sfl_deadlines wheel;
+    static struct sfl_deadline deadlines[MANY];
+    struct sfl_deadline late;
+    sfl_deadlines_init(&wheel, 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        sfl_deadline_init(&deadlines[i], SFL_DEADLINE_CALLER);
+        sfl_deadline_arm(&wheel, &deadlines[i], FAR_MS + 5);
+    }
+    bool more;
+    assert_null(sfl_deadlines_take(&wheel, FAR_MS + 100, &more));
+    assert_true(more);
+    sfl_deadline_init(&late, SFL_DEADLINE_CALLER);
+    sfl_deadline_arm(&wheel, &late, FAR_MS + 80);
+    for (unsigned i = 0; i < MANY; i += 2)
+        sfl_deadline_disarm(&wheel, &deadlines[i]);
+    unsigned taken = 0;
+    struct sfl_deadline *due;
+    while ((due = sfl_deadlines_take(&wheel, FAR_MS + 100, &more)) != NULL || more) {
+        if (due == NULL)
+            continue;
+        assert_true((due == &late) == (taken == MANY / 2)); // the latest, so the last
+        taken++;
+    }
+    assert_int_equal(taken, MANY / 2 + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_deadlines_of_one_slot_go_down_in_steps),
+        cmocka_unit_test(deadlines_come_and_go_while_a_slot_is_spread),
         cmocka_unit_test(random_operations_agree_with_a_model),
         cmocka_unit_test(following_next_reaches_every_deadline_at_its_time),
         cmocka_unit_test(a_deadline_in_the_past_is_due_at_once),

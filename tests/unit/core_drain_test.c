@@ -137,9 +137,53 @@ static void retained_outcomes_outlive_the_drain(void **state)
     world_close(w);
 }
 
+static unsigned count_dead(struct world *w)
+{
+    unsigned dead = 0;
+    const struct sfl_list *list = &world_table(w)->dead;
+    for (const struct sfl_link *link = sfl_list_first(list); link != NULL;
+         link = sfl_list_next(list, link))
+        dead++;
+    return dead;
+}
+
+// Crowds that have ended are taken out without any step between: one step must not free them all.
+static void the_dead_are_freed_in_steps(void **state)
+{
+    (void)state;
+    enum { FLIGHTS = 30, AT_ONCE = 16 };
+    struct world *w = world_open();
+    char name[8];
+    char key[8];
+    world_settled_late(w, true);
+    for (unsigned i = 0; i < FLIGHTS; i++) {
+        snprintf(key, sizeof(key), "k%u", i);
+        snprintf(name, sizeof(name), "L%u", i);
+        world_join(w, name, key, &(struct sfl_join){0});
+        snprintf(name, sizeof(name), "F%u", i);
+        world_join(w, name, key, &(struct sfl_join){0});
+        snprintf(name, sizeof(name), "L%u", i);
+        world_finish(w, name, "OK");
+    }
+    world_settled_late(w, false);
+    assert_int_equal(count_dead(w), FLIGHTS);
+    world_pass(w, 1);
+    assert_int_equal(count_dead(w), FLIGHTS - AT_ONCE);
+    world_pass(w, 1);
+    assert_int_equal(count_dead(w), 0);
+    for (unsigned i = 0; i < FLIGHTS; i++) {
+        snprintf(name, sizeof(name), "L%u", i);
+        world_skip(w, name);
+        snprintf(name, sizeof(name), "F%u", i);
+        world_skip(w, name);
+    }
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_dead_are_freed_in_steps),
         cmocka_unit_test(the_server_drains_new_joins_are_unavailable_and_running_flights_may_end),
         cmocka_unit_test(while_draining_resumes_retained_outcomes_and_forget_are_served),
         cmocka_unit_test(when_the_drain_time_is_over_what_is_left_ends_with_unavailable),

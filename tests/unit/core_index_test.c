@@ -196,6 +196,99 @@ static void a_large_index_grows_a_little_with_each_entry(void **state)
     close_index(&index, &memory);
 }
 
+// A flood goes; its array goes with it, a little with each entry.
+static void a_large_index_shrinks_a_little_with_each_entry_that_goes(void **state)
+{
+    (void)state;
+    enum { MANY = 100000, FEW = 100, AT_ONCE = 32, RUN_MAX = 200, CLEARED_MAX = 64 };
+    struct memory memory;
+    struct sfl_index index;
+    open_index(&index, &memory);
+    static struct entry entries[MANY];
+    for (unsigned i = 0; i < MANY; i++) {
+        entries[i] = (struct entry){.hash = scattered_hash(i), .present = true};
+        assert_true(sfl_index_reserve(&index));
+        sfl_index_insert(&index, entries[i].hash, &entries[i]);
+    }
+    uint64_t largest = memory.bytes;
+    for (unsigned i = MANY; i > FEW; i--) {
+        struct sfl_index before = index;
+        sfl_index_remove(&index, entries[i - 1].hash, &entries[i - 1]);
+        bool goes_on = before.next.slots != NULL && index.next.slots == before.next.slots;
+        if (index.next.slots != NULL) {
+            assert_true(index.cleared - (goes_on ? before.cleared : 0) <= CLEARED_MAX);
+            assert_true(index.moved - (goes_on ? before.moved : 0) <= AT_ONCE + RUN_MAX);
+        }
+        if (i % 512 == 0) { // others come meanwhile
+            assert_true(sfl_index_reserve(&index));
+            sfl_index_insert(&index, entries[i - 1].hash, &entries[i - 1]);
+            assert_true(is_found(&index, &entries[i - 1]));
+            sfl_index_remove(&index, entries[i - 1].hash, &entries[i - 1]);
+        }
+        assert_true(is_found(&index, &entries[i * UINT64_C(7919) % (i - 1)]));
+    }
+    assert_int_equal(index.count, FEW);
+    assert_true(memory.bytes < largest / 64);
+    for (unsigned i = 0; i < FEW; i++)
+        sfl_index_remove(&index, entries[i].hash, &entries[i]);
+    close_index(&index, &memory);
+}
+
+// Whatever comes back while an index shrinks finds room.
+static void an_index_that_shrinks_may_grow_again_at_once(void **state)
+{
+    (void)state;
+    enum { MANY = 20000 };
+    struct memory memory;
+    struct sfl_index index;
+    open_index(&index, &memory);
+    static struct entry entries[MANY];
+    unsigned present = 0;
+    for (unsigned turn = 0; turn < 400; turn++) {
+        unsigned wanted = turn % 2 == 0 ? MANY : MANY / (10 + turn);
+        for (; present < wanted; present++) {
+            entries[present] = (struct entry){.hash = scattered_hash(present), .present = true};
+            assert_true(sfl_index_reserve(&index));
+            sfl_index_insert(&index, entries[present].hash, &entries[present]);
+        }
+        for (; present > wanted; present--)
+            sfl_index_remove(&index, entries[present - 1].hash, &entries[present - 1]);
+        assert_int_equal(index.count, present);
+        assert_true(is_found(&index, &entries[present - 1]));
+        assert_true(is_found(&index, &entries[present / 2]));
+    }
+    while (present > 0) {
+        present--;
+        sfl_index_remove(&index, entries[present].hash, &entries[present]);
+    }
+    close_index(&index, &memory);
+}
+
+static void without_memory_an_index_stays_as_large_as_it_is(void **state)
+{
+    (void)state;
+    enum { MANY = 4000 };
+    struct memory memory;
+    struct sfl_index index;
+    open_index(&index, &memory);
+    static struct entry entries[MANY];
+    for (unsigned i = 0; i < MANY; i++) {
+        entries[i] = (struct entry){.hash = scattered_hash(i), .present = true};
+        assert_true(sfl_index_reserve(&index));
+        sfl_index_insert(&index, entries[i].hash, &entries[i]);
+    }
+    uint64_t capacity = index.now.capacity;
+    memory_fail(&memory, 1, UINT32_MAX);
+    for (unsigned i = MANY; i > 1; i--) {
+        sfl_index_remove(&index, entries[i - 1].hash, &entries[i - 1]);
+        assert_true(is_found(&index, &entries[0]));
+    }
+    assert_int_equal(index.now.capacity, capacity);
+    memory_fail_never(&memory);
+    sfl_index_remove(&index, entries[0].hash, &entries[0]);
+    close_index(&index, &memory);
+}
+
 static void every_entry_stands_in_one_slot_also_while_the_index_grows(void **state)
 {
     (void)state;
@@ -229,6 +322,9 @@ int main(void)
         cmocka_unit_test(entries_of_one_hash_stand_side_by_side),
         cmocka_unit_test(without_memory_reserve_says_so_and_changes_nothing),
         cmocka_unit_test(a_large_index_grows_a_little_with_each_entry),
+        cmocka_unit_test(a_large_index_shrinks_a_little_with_each_entry_that_goes),
+        cmocka_unit_test(an_index_that_shrinks_may_grow_again_at_once),
+        cmocka_unit_test(without_memory_an_index_stays_as_large_as_it_is),
         cmocka_unit_test(every_entry_stands_in_one_slot_also_while_the_index_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

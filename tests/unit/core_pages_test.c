@@ -62,7 +62,10 @@ static uint64_t earliest(const struct fixture *f)
 static void let_pass(struct fixture *f, uint64_t now_ms)
 {
     struct sfl_deadline *deadline;
-    while ((deadline = sfl_deadlines_take(&f->wheel, now_ms)) != NULL) {
+    bool more;
+    while ((deadline = sfl_deadlines_take(&f->wheel, now_ms, &more)) != NULL || more) {
+        if (deadline == NULL)
+            continue;
         struct sfl_page *page = SFL_CONTAINER_OF(deadline, struct sfl_page, deadline);
         uint64_t before_ms = earliest(f);
         struct sfl_flight *due = sfl_page_take_due(&f->pages, page, now_ms);
