@@ -52,7 +52,7 @@ void sfl_flight_uncount(struct sfl_table *table, struct sfl_flight *flight,
         return;
     if (told->last_counted == &caller->in_followers)
         told->last_counted = caller->in_followers.previous;
-    if (caller->deadline.at_ms != told->latest_ms)
+    if (caller->deadline.at_ms != told->latest_ms || told->latest_count == 0)
         return;
     told->latest_count--;
     if (told->latest_count > 0)

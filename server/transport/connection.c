@@ -12,27 +12,31 @@ enum {
 };
 
 struct sfl_connection {
-    struct sfl_connections *connections;
+    struct sfl_connections_part *part; // NULL on a unix socket: nobody else has it
     _Atomic uint64_t callers;
     _Atomic uint64_t stray_bytes;
     _Atomic uint64_t held_bytes;
     uint64_t references; // under the lock
     uint64_t hash;
-    bool is_unix;
     char peer[];
 };
 
 void sfl_connections_init(struct sfl_connections *connections)
 {
-    pthread_mutex_init(&connections->lock, NULL);
-    sfl_index_init(&connections->index, &sfl_heap);
+    for (unsigned i = 0; i < SFL_CONNECTIONS_PARTS; i++) {
+        pthread_mutex_init(&connections->parts[i].lock, NULL);
+        sfl_index_init(&connections->parts[i].index, &sfl_heap);
+    }
 }
 
 void sfl_connections_deinit(struct sfl_connections *connections)
 {
-    assert(connections->index.count == 0);
-    sfl_index_deinit(&connections->index);
-    pthread_mutex_destroy(&connections->lock);
+    for (unsigned i = 0; i < SFL_CONNECTIONS_PARTS; i++) {
+        struct sfl_connections_part *part = &connections->parts[i];
+        assert(part->index.count == 0);
+        sfl_index_deinit(&part->index);
+        pthread_mutex_destroy(&part->lock);
+    }
 }
 
 bool sfl_peer_is_unix(const char *peer)
@@ -40,17 +44,16 @@ bool sfl_peer_is_unix(const char *peer)
     return strncmp(peer, "unix", 4) == 0;
 }
 
-static struct sfl_connection *create(struct sfl_connections *connections, const char *peer,
+static struct sfl_connection *create(struct sfl_connections_part *part, const char *peer,
                                      uint64_t hash)
 {
     size_t size = strlen(peer) + 1;
     struct sfl_connection *connection = malloc(sizeof(*connection) + size);
     if (connection == NULL)
         return NULL;
-    connection->connections = connections;
+    connection->part = part;
     connection->references = 1;
     connection->hash = hash;
-    connection->is_unix = sfl_peer_is_unix(peer);
     atomic_init(&connection->callers, 0);
     atomic_init(&connection->stray_bytes, 0);
     atomic_init(&connection->held_bytes, 0);
@@ -59,12 +62,12 @@ static struct sfl_connection *create(struct sfl_connections *connections, const 
 }
 
 // Under the lock.
-static struct sfl_connection *find(struct sfl_connections *connections, const char *peer,
+static struct sfl_connection *find(struct sfl_connections_part *part, const char *peer,
                                    uint64_t hash)
 {
     struct sfl_index_walk walk = {0};
     struct sfl_connection *connection = NULL;
-    while ((connection = sfl_index_next(&connections->index, hash, &walk)) != NULL) {
+    while ((connection = sfl_index_next(&part->index, hash, &walk)) != NULL) {
         if (strcmp(connection->peer, peer) == 0)
             return connection;
     }
@@ -75,31 +78,39 @@ struct sfl_connection *sfl_connection_open(struct sfl_connections *connections, 
 {
     uint64_t hash = sfl_hash_stable(sfl_span_of_text(peer), 0);
     if (sfl_peer_is_unix(peer))
-        return create(connections, peer, hash);
-    pthread_mutex_lock(&connections->lock);
-    struct sfl_connection *connection = find(connections, peer, hash);
+        return create(NULL, peer, hash);
+    // The index uses the low bits.
+    struct sfl_connections_part *part = &connections->parts[(hash >> 40) % SFL_CONNECTIONS_PARTS];
+    pthread_mutex_lock(&part->lock);
+    struct sfl_connection *connection = find(part, peer, hash);
     if (connection != NULL) {
         connection->references++;
-    } else if (sfl_index_reserve(&connections->index)) {
-        connection = create(connections, peer, hash);
+    } else if (sfl_index_reserve(&part->index)) {
+        connection = create(part, peer, hash);
         if (connection != NULL)
-            sfl_index_insert(&connections->index, hash, connection);
+            sfl_index_insert(&part->index, hash, connection);
     }
-    pthread_mutex_unlock(&connections->lock);
+    pthread_mutex_unlock(&part->lock);
     return connection;
+}
+
+// True when the last reference is gone: nobody finds the connection any more.
+static bool drop_reference(struct sfl_connection *connection)
+{
+    struct sfl_connections_part *part = connection->part;
+    if (part == NULL)
+        return true;
+    pthread_mutex_lock(&part->lock);
+    bool is_last = --connection->references == 0;
+    if (is_last)
+        sfl_index_remove(&part->index, connection->hash, connection);
+    pthread_mutex_unlock(&part->lock);
+    return is_last;
 }
 
 void sfl_connection_close(struct sfl_connection *connection)
 {
-    if (connection == NULL)
-        return;
-    struct sfl_connections *connections = connection->connections;
-    pthread_mutex_lock(&connections->lock);
-    bool is_last = --connection->references == 0;
-    if (is_last && !connection->is_unix)
-        sfl_index_remove(&connections->index, connection->hash, connection);
-    pthread_mutex_unlock(&connections->lock);
-    if (!is_last)
+    if (connection == NULL || !drop_reference(connection))
         return;
     assert(atomic_load(&connection->callers) == 0);
     free(connection);

@@ -11,9 +11,16 @@
 
 struct sfl_connection;
 
-struct sfl_connections {
-    pthread_mutex_t lock;
+// Each Do opens and closes its connection, so there is no lock that all of them take.
+enum { SFL_CONNECTIONS_PARTS = 64 };
+
+struct sfl_connections_part {
+    _Alignas(64) pthread_mutex_t lock;
     struct sfl_index index; // by peer; under the lock
+};
+
+struct sfl_connections {
+    struct sfl_connections_part parts[SFL_CONNECTIONS_PARTS];
 };
 
 void sfl_connections_init(struct sfl_connections *connections);

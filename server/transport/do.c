@@ -26,6 +26,7 @@ struct do_stream {
     struct sfl_connection *connection; // NULL on a unix socket
     bool has_joined;
     bool has_spoken;
+    uint8_t part; // in which it is counted from then on, see under_way.h
     bool is_over; // refused before it joined: what still comes in does not matter
 };
 
@@ -136,7 +137,8 @@ static void note_spoken(struct do_stream *stream)
     if (stream->has_spoken)
         return;
     stream->has_spoken = true;
-    atomic_fetch_add_explicit(&stream->outbox.transport->calls, 1, memory_order_relaxed);
+    stream->part = (uint8_t)sfl_under_way_part();
+    sfl_under_way_add(&stream->outbox.transport->calls, stream->part, 1);
 }
 
 static void on_message(void *context, struct sfl_span message)
@@ -198,7 +200,7 @@ static void put_away(struct do_stream *stream, int code)
     }
     sfl_connection_close(stream->connection);
     if (stream->has_spoken)
-        atomic_fetch_sub_explicit(&stream->outbox.transport->calls, 1, memory_order_relaxed);
+        sfl_under_way_add(&stream->outbox.transport->calls, stream->part, (uint64_t)-1);
     (void)sfl_call_let_go(&stream->call); // it is a part of the stream, which goes with its outbox
     sfl_outbox_unref(&stream->outbox);
 }

@@ -44,10 +44,13 @@ void sfl_kept_waits_disarm(struct sfl_kept_waits *waits, struct sfl_deadline *de
 uint64_t sfl_kept_waits_tick(struct sfl_kept_waits *waits, uint64_t now_ms,
                              void (*expire)(struct sfl_deadline *deadline))
 {
-    struct sfl_deadline *due = NULL;
+    bool more = true;
     pthread_mutex_lock(&waits->lock);
-    while ((due = sfl_deadlines_take(&waits->deadlines, now_ms)) != NULL)
-        expire(due);
+    while (more) {
+        struct sfl_deadline *due = sfl_deadlines_take(&waits->deadlines, now_ms, &more);
+        if (due != NULL)
+            expire(due);
+    }
     waits->tick_ms = sfl_deadlines_next_ms(&waits->deadlines);
     uint64_t next_ms = waits->tick_ms;
     pthread_mutex_unlock(&waits->lock);

@@ -52,9 +52,11 @@ void sfl_transport_get_methods(struct sfl_transport *transport,
 enum sfl_status sfl_transport_create(const struct sfl_transport_options *options,
                                      struct sfl_transport **transport_out)
 {
-    struct sfl_transport *transport = calloc(1, sizeof(*transport));
+    struct sfl_transport *transport =
+        aligned_alloc(_Alignof(struct sfl_transport), sizeof(*transport));
     if (transport == NULL)
         return SFL_NO_MEMORY;
+    *transport = (struct sfl_transport){0};
     transport->deliveries = sfl_deliveries_create(options->engine);
     if (transport->deliveries == NULL) {
         free(transport);
@@ -100,7 +102,7 @@ uint64_t sfl_transport_tick(struct sfl_transport *transport)
 
 bool sfl_transport_is_idle(const struct sfl_transport *transport)
 {
-    return atomic_load(&transport->calls) == 0;
+    return sfl_under_way_is_none(&transport->calls);
 }
 
 // --- RPCs that cannot be served ---

@@ -32,6 +32,7 @@ struct session {
     struct sfl_list leaders; // those of them whose turn comes last
     uint64_t joined_count;
     uint64_t counted;          // of its calls, by the transport
+    unsigned part;             // in which they are counted, see under_way.h
     struct sfl_bytes *held;    // a message whose rest waits; reading is paused meanwhile
     size_t held_from;          // where the rest begins
     bool is_over;              // a message could not be read
@@ -115,7 +116,7 @@ static void count_calls(struct session *session, uint64_t count)
     // When they are fewer than before, the sum wraps around as it should.
     uint64_t more = count - session->counted;
     session->counted = count;
-    atomic_fetch_add_explicit(&session->outbox.transport->calls, more, memory_order_relaxed);
+    sfl_under_way_add(&session->outbox.transport->calls, session->part, more);
 }
 
 // A message that is held counts as a call, until its calls do.
@@ -670,6 +671,7 @@ void sfl_session_on_call(void *context, struct sfl_stream *stream,
     }
     session->connection = connection;
     sfl_index_init(&session->index, &sfl_heap);
+    session->part = sfl_under_way_part();
     sfl_list_init(&session->calls);
     sfl_list_init(&session->unaware);
     sfl_list_init(&session->leaders);

@@ -8,10 +8,12 @@
 #include "transport/connection.h"
 #include "transport/kept.h"
 #include "transport/outbox.h"
+#include "transport/under_way.h"
 
 struct sfl_network_counts; // service.h
 
 struct sfl_transport {
+    // Every call reads these, and nobody writes them.
     struct sfl_engine *engine;
     struct sfl_pumps *pumps;
     struct sfl_delivery *deliveries; // one for each shard
@@ -19,13 +21,14 @@ struct sfl_transport {
     uint64_t connection_callers_max;
     void (*count_network)(void *context, struct sfl_network_counts *counts_out);
     void *network_context;
-    struct sfl_connections connections;
     uint64_t hash_seed;
     struct sfl_kept_waits kept;
     struct sfl_descriptors *descriptors;
-    _Atomic uint64_t calls;  // whose last word has not been sent
-    _Atomic uint64_t breaks; // see losses.h
 
+    struct sfl_connections connections;
+    struct sfl_under_way calls; // whose last word has not been sent
+
+    _Atomic uint64_t breaks; // see losses.h
     pthread_mutex_t lock;
     // Streams without an end of their own (Session, Watch, reflection); under the lock.
     struct sfl_list residents;
