@@ -18,6 +18,7 @@
 
 enum {
     FORMAT = 2,
+    FORMAT_MAX = 100, // what a newer version may come to; beyond it is damage
     TABLES_MAX = 3,
     PROBE_BYTES = 1 << 20,
     // When the map grows, it grows by half, and by so much at least.
@@ -130,7 +131,7 @@ static enum sfl_status check_bytes(const struct sfl_file *file, struct sfl_span 
     const struct sfl_layout_visitor visitor = {has_number_keys, check_entry, contents_out};
     struct sfl_layout layout;
     bool is_good = sfl_layout_check(bytes, &visitor, &layout);
-    if (contents_out->format > FORMAT)
+    if (contents_out->format > FORMAT && contents_out->format <= FORMAT_MAX)
         return say_newer(file, contents_out->format, error_out);
     if (!is_good)
         return say_damaged(file, layout.fault, error_out);
