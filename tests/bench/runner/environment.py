@@ -43,6 +43,13 @@ def module_versions():
             if "zap" not in name and version != "v0.0.0"}
 
 
+def command():
+    """As it was given to ./dev; the first argument is the build folder."""
+    chosen = os.environ.get("SFL_GRPC")
+    words = [f"SFL_GRPC={chosen}"] if chosen else []
+    return " ".join(words + ["./dev bench", shlex.join(sys.argv[2:])]).strip()
+
+
 def build_type(cache):
     """Such as "RelWithDebInfo, optimised across files, profile-guided"."""
     words = [first(r"^CMAKE_BUILD_TYPE:\w+=(.*)$", cache)]
@@ -75,8 +82,7 @@ def facts(lab, options, load_before, shots):
     compiler = first(r"^CMAKE_C_COMPILER:\w+=(.*)$", cache)
     return {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        # The first argument is the build folder.
-        "command": " ".join(["./dev bench", shlex.join(sys.argv[2:])]).strip(),
+        "command": command(),
         "rounds": rounds(shots),
         "seconds_each": options.seconds,
         "revision": output_of("git", "describe", "--always", "--dirty",
