@@ -52,6 +52,17 @@ static struct sfl_shard *shard_of(struct sfl_engine *engine, uint64_t hash)
 
 static void on_answer(void *context, void *ticket, const struct sfl_home_answer *answer);
 
+// A shard's lock is held for less than it takes to go to sleep and be woken, so who finds it taken
+// looks again for a moment first.
+static void init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(lock, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+}
+
 enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
                                   struct sfl_engine **engine_out)
 {
@@ -86,7 +97,7 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
             .now_ms = engine->started_at_ms,
             .hash_seed = sfl_entropy_u64(),
         };
-        pthread_mutex_init(&shard->lock, NULL);
+        init_lock(&shard->lock);
         shard->engine = engine;
         shard->delivers = false;
         shard->tick_ms = engine->started_at_ms + TICK_MS_MAX;
