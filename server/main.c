@@ -152,13 +152,30 @@ static void on_drain_poll(uv_timer_t *timer)
     uv_stop(&daemon->loop);
 }
 
+// 0 when it cannot be known.
+static uint64_t resident_bytes(void)
+{
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%*u %llu", &pages) != 1)
+        pages = 0;
+    fclose(file);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 // The allocator keeps what a storm of calls has left, page by page, unless it is asked.
 static void on_trim_look(uv_timer_t *timer)
 {
     struct daemon *daemon = timer->data;
     struct sfl_stats stats = sfl_engine_stats(daemon->engine, (struct sfl_span){NULL, 0});
-    uint64_t streams = sfl_rpc_server_counts(daemon->server).streams_now;
-    if (!sfl_trim_is_due(&daemon->trim, stats.callers_now + streams, stats.calls))
+    const struct sfl_trim_look look = {
+        .open = stats.callers_now + sfl_rpc_server_counts(daemon->server).streams_now,
+        .calls = stats.calls,
+        .resident_bytes = resident_bytes(),
+    };
+    if (!sfl_trim_is_due(&daemon->trim, &look))
         return;
     uint64_t begun_ms = sfl_clock_now_ms();
     malloc_trim(0);
@@ -499,7 +516,8 @@ static int run(struct daemon *daemon)
     if (!load_store(daemon) || !start(daemon))
         goto out;
     tick(daemon);
-    uv_timer_start(&daemon->trim_look, on_trim_look, TRIM_LOOK_MS, TRIM_LOOK_MS);
+    // The first look is now: it says how little the process needs.
+    uv_timer_start(&daemon->trim_look, on_trim_look, 0, TRIM_LOOK_MS);
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
     if (!stop(daemon))
         leave_at_once(daemon);

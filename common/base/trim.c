@@ -1,31 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/trim.h"
 
-// What is less than this many callers, of some 12 kB each at most, is not worth a look at the heap.
-#define STORM_MIN 1000
+// Less than this is not worth a look at the heap.
+#define GROWTH_MIN (UINT64_C(32) << 20)
 
-// What is left of a storm when it is over: less than one in so many.
-#define LEFT 16
+// What a caller or stream takes, at most.
+#define OPEN_BYTES (UINT64_C(16) << 10)
 
 // What a stream took is freed some time after it has gone, so memory is given back twice: at these
-// looks in a row that find it quiet.
+// looks in a row that find a storm over.
 #define LOOKS_FIRST 2
 #define LOOKS_LAST 8
 
-bool sfl_trim_is_due(struct sfl_trim *trim, uint64_t open, uint64_t calls)
+// True when the process is much larger than it was, and nobody who is there is the reason.
+static bool is_storm_over(const struct sfl_trim *trim, uint64_t open, uint64_t resident_bytes)
 {
-    bool is_quiet = calls == trim->calls;
-    trim->calls = calls;
-    if (open > trim->high)
-        trim->high = open;
-    if (!is_quiet || trim->high < STORM_MIN || open > trim->high / LEFT) {
+    uint64_t growth = resident_bytes - trim->low_bytes;
+    return growth >= GROWTH_MIN && open <= growth / 4 / OPEN_BYTES;
+}
+
+bool sfl_trim_is_due(struct sfl_trim *trim, const struct sfl_trim_look *look)
+{
+    bool is_quiet = look->calls == trim->calls;
+    trim->calls = look->calls;
+    if (trim->low_bytes == 0 || look->resident_bytes < trim->low_bytes)
+        trim->low_bytes = look->resident_bytes;
+    if (!is_quiet || !is_storm_over(trim, look->open, look->resident_bytes)) {
         trim->quiet_looks = 0;
         return false;
     }
     trim->quiet_looks++;
     if (trim->quiet_looks < LOOKS_LAST)
         return trim->quiet_looks == LOOKS_FIRST;
-    trim->high = open;
+    // What is still there is in use, such as retained outcomes.
     trim->quiet_looks = 0;
+    trim->low_bytes = look->resident_bytes;
     return true;
 }

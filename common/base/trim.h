@@ -10,13 +10,18 @@
 
 // Cleared to zero at the start. One thread.
 struct sfl_trim {
-    uint64_t high;        // the most that was open at once since memory was given back
-    uint64_t calls;       // at the last look
-    unsigned quiet_looks; // in a row, after a storm
+    uint64_t low_bytes; // the least that the process had since memory was given back for good
+    uint64_t calls;     // at the last look
+    unsigned quiet_looks;
 };
 
-// To be asked every few seconds. `open`: callers and streams now; `calls`: all that came since the
-// start. True when it is time, twice after a storm.
-bool sfl_trim_is_due(struct sfl_trim *trim, uint64_t open, uint64_t calls);
+struct sfl_trim_look {
+    uint64_t open;  // callers and streams now
+    uint64_t calls; // all that came since the start
+    uint64_t resident_bytes;
+};
+
+// To be asked every two seconds. True when it is time, which is twice after a storm.
+bool sfl_trim_is_due(struct sfl_trim *trim, const struct sfl_trim_look *look);
 
 #endif

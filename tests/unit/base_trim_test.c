@@ -8,12 +8,20 @@
 
 #include <cmocka.h>
 
+enum { MIB = 1 << 20 };
+
+static bool look(struct sfl_trim *trim, uint64_t open, uint64_t calls, uint64_t mib)
+{
+    const struct sfl_trim_look now = {.open = open, .calls = calls, .resident_bytes = mib * MIB};
+    return sfl_trim_is_due(trim, &now);
+}
+
 // How often it is due in so many looks that find the same.
-static unsigned dues(struct sfl_trim *trim, uint64_t open, uint64_t calls, unsigned looks)
+static unsigned dues(struct sfl_trim *trim, uint64_t open, uint64_t calls, uint64_t mib)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i < looks; i++)
-        count += sfl_trim_is_due(trim, open, calls);
+    for (unsigned i = 0; i < 100; i++)
+        count += look(trim, open, calls, mib);
     return count;
 }
 
@@ -21,37 +29,54 @@ static void memory_is_given_back_once_a_storm_is_over(void **state)
 {
     (void)state;
     struct sfl_trim trim = {0};
-    assert_false(sfl_trim_is_due(&trim, 0, 0));
-    assert_false(sfl_trim_is_due(&trim, 40000, 40000));
-    assert_false(sfl_trim_is_due(&trim, 30000, 40000)); // most of them still wait
-    assert_int_equal(dues(&trim, 3, 40000, 100), 2);    // soon, and again for what was freed late
+    assert_false(look(&trim, 0, 0, 14));
+    assert_false(look(&trim, 40000, 40000, 480));
+    assert_int_equal(dues(&trim, 30000, 40000, 480), 0); // most of them still wait
+    assert_false(look(&trim, 3, 40000, 480));
+    assert_true(look(&trim, 3, 40000, 480));
+    assert_int_equal(dues(&trim, 3, 40000, 14), 0);
+}
+
+static void what_was_freed_late_is_given_back_too_and_what_is_in_use_left_alone(void **state)
+{
+    (void)state;
+    struct sfl_trim trim = {0};
+    assert_false(look(&trim, 0, 0, 14));
+    assert_int_equal(dues(&trim, 3, 40000, 480), 2);
+    assert_int_equal(dues(&trim, 3, 40000, 490), 0);
+}
+
+static void a_storm_between_two_looks_is_one(void **state)
+{
+    (void)state;
+    struct sfl_trim trim = {0};
+    assert_false(look(&trim, 0, 0, 14));
+    assert_int_equal(dues(&trim, 0, 0, 72), 2);
 }
 
 static void nobody_who_calls_just_now_has_to_wait_for_it(void **state)
 {
     (void)state;
     struct sfl_trim trim = {0};
-    assert_false(sfl_trim_is_due(&trim, 40000, 40000));
-    assert_false(sfl_trim_is_due(&trim, 1, 40001));
-    assert_false(sfl_trim_is_due(&trim, 0, 40002));
-    assert_false(sfl_trim_is_due(&trim, 0, 40002));
-    assert_true(sfl_trim_is_due(&trim, 0, 40002));
-    assert_false(sfl_trim_is_due(&trim, 0, 40003));
-    assert_int_equal(dues(&trim, 0, 40003, 100), 2);
+    assert_false(look(&trim, 0, 0, 14));
+    for (uint64_t calls = 1; calls < 100; calls++)
+        assert_false(look(&trim, 0, calls, 480));
 }
 
 static void what_is_no_storm_leaves_nothing_to_give_back(void **state)
 {
     (void)state;
     struct sfl_trim trim = {0};
-    assert_false(sfl_trim_is_due(&trim, 900, 900));
-    assert_int_equal(dues(&trim, 0, 900, 100), 0);
+    assert_false(look(&trim, 0, 0, 14));
+    assert_int_equal(dues(&trim, 0, 900, 40), 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_is_given_back_once_a_storm_is_over),
+        cmocka_unit_test(what_was_freed_late_is_given_back_too_and_what_is_in_use_left_alone),
+        cmocka_unit_test(a_storm_between_two_looks_is_one),
         cmocka_unit_test(nobody_who_calls_just_now_has_to_wait_for_it),
         cmocka_unit_test(what_is_no_storm_leaves_nothing_to_give_back),
     };
