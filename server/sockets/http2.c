@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sockets/http2_private.h"
 
+#include <endian.h>
 #include <string.h>
 
 // gRPC refuses metadata above 8 KiB, but only when the block has ended.
@@ -217,27 +218,38 @@ static enum sfl_http2_verdict count_block(struct sfl_http2 *http2)
 
 // --- frames ---
 
-// The header of a frame is whole.
-static void begin_frame(struct sfl_http2_side *side)
+static uint32_t read_u32(const uint8_t *bytes)
 {
-    const uint8_t *header = side->header;
-    side->left = (uint32_t)header[0] << 16 | (uint32_t)header[1] << 8 | header[2];
-    side->type = header[3];
+    uint32_t value;
+    memcpy(&value, bytes, sizeof(value));
+    return be32toh(value);
+}
+
+// `header` is whole.
+static void begin_frame(struct sfl_http2_side *side, const uint8_t *header)
+{
+    uint32_t length_and_type = read_u32(header);
+    side->header_bytes = SFL_HTTP2_HEADER_BYTES;
+    side->left = length_and_type >> 8;
+    side->type = (uint8_t)length_and_type;
     side->flags = header[4];
-    side->number = (uint32_t)(header[5] & 0x7f) << 24 | (uint32_t)header[6] << 16 |
-                   (uint32_t)header[7] << 8 | header[8];
+    side->number = read_u32(header + 5) & 0x7fffffff;
     side->awaits_padding = side->type == DATA && (side->flags & PADDED) != 0;
     side->padding = 0;
 }
 
-// Collects a frame's header; returns how many bytes it took.
+// Reads a frame's header, of which some may have come before; returns how many bytes it took.
 static size_t read_header(struct sfl_http2_side *side, const uint8_t *bytes, size_t size)
 {
+    if (side->header_bytes == 0 && size >= SFL_HTTP2_HEADER_BYTES) {
+        begin_frame(side, bytes);
+        return SFL_HTTP2_HEADER_BYTES;
+    }
     size_t count = min(SFL_HTTP2_HEADER_BYTES - side->header_bytes, size);
     memcpy(side->header + side->header_bytes, bytes, count);
     side->header_bytes += (uint8_t)count;
     if (side->header_bytes == SFL_HTTP2_HEADER_BYTES)
-        begin_frame(side);
+        begin_frame(side, side->header);
     return count;
 }
 

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-#define SLOTS_MIN 16
+#define SLOTS_MIN 64
+#define SLOTS_KEPT 4096 // a table up to this size does not shrink
 
 // Numbers are 1, 3, 5, …; with a secret factor they scatter, whichever of them are open.
 static uint32_t place_of(const struct sfl_http2_streams *streams, uint32_t number,
@@ -83,6 +84,6 @@ void sfl_http2_streams_remove(struct sfl_http2_streams *streams, struct sfl_http
     streams->slots[hole].number = 0;
     streams->count--;
     // Nothing is kept of a storm; if there is no memory, it stays as it is.
-    if (streams->slot_count > SLOTS_MIN && streams->count * 16 < streams->slot_count)
+    if (streams->slot_count > SLOTS_KEPT && streams->count * 16 < streams->slot_count)
         resize(streams, streams->slot_count / 4);
 }
