@@ -225,6 +225,11 @@ void load_flow(const struct load_plan *plan)
     begin_all(&flow);
     run_for(&flow, plan->warmup);
     flow.is_counting = true;
+    if (plan->rate > 0) {
+        // Who disturbs the server meanwhile waits for this line.
+        puts("{\"started\": true}");
+        fflush(stdout);
+    }
     struct usage before = usage_now(&flow);
     uint64_t start_ns = load_now_ns();
     run_for(&flow, plan->seconds);
