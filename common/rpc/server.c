@@ -201,14 +201,27 @@ static void on_request(struct sfl_operation *operation, bool ok)
 
 // --- making it ---
 
+// Which length of a message gRPC is to refuse by itself.
+static int receive_length_max(const struct sfl_rpc_server_options *options)
+{
+#ifdef SFL_GRPC_IS_BUNDLED
+    // It does so as soon as it has the five bytes that announce the message; but then the callee
+    // does not learn why the RPC ended. So what is not far above the limit is left to us.
+    uint64_t bytes_max = options->message_bytes_max;
+    return sfl_arg_length(bytes_max > INT_MAX / 2 ? INT_MAX : 2 * bytes_max);
+#else
+    // Older gRPC looks no sooner than we do, when it has the whole message.
+    (void)options;
+    return sfl_arg_length(0);
+#endif
+}
+
 static grpc_server *create_grpc_server(const struct sfl_rpc_server_options *options)
 {
     grpc_arg args[] = {
         sfl_arg_int(GRPC_ARG_ALLOW_REUSEPORT,
                     0), // or a second server takes the same port in silence
-        // We look at the length ourselves, so that the callee learns why the RPC ended. gRPC would
-        // look no sooner: when it has the whole message.
-        sfl_arg_int(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, sfl_arg_length(0)),
+        sfl_arg_int(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, receive_length_max(options)),
         sfl_arg_int(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
         sfl_arg_int(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                     sfl_arg_count(options->connection_streams_max)),

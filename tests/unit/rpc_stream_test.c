@@ -284,7 +284,8 @@ static void a_client_that_cancels_is_seen_by_the_server(void **state)
     assert_int_equal(peer_wait_closed(server), CANCELLED);
     assert_false(server->is_half_closed);
     assert_int_equal(peer_wait_closed(client), ABORTED);
-    assert_string_equal(client->text, "my own reason");
+    // Newer gRPC puts words of its own around it.
+    assert_non_null(strstr(client->text, "my own reason"));
     peer_destroy(client);
     peer_destroy(server);
     sfl_channel_destroy(channel);

@@ -54,6 +54,12 @@ def run_to_end(*arguments, env=None, bound=BOUND):
     )
 
 
+@functools.cache
+def grpc_library():
+    """Which gRPC the daemon runs on: "1.51, shared" is Debian's, "1.85.3, static" a current one."""
+    return run_to_end("--version").stdout.splitlines()[-1].removeprefix("gRPC ")
+
+
 class Daemon:
     """One running daemon. It has said that it listens when the constructor returns."""
 

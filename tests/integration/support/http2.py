@@ -2,6 +2,7 @@
 """HTTP/2 by hand, for peers that no gRPC library would be: bytes out, frames in."""
 
 import collections
+import contextlib
 import socket
 import struct
 
@@ -94,14 +95,19 @@ class Peer:
         return taken
 
     def receive(self):
-        """The next frame, or None when the other side has closed."""
+        """The next frame, or None when the other side has closed. A ping is answered."""
         head = self._read(9)
         if head is None:
             return None
         size = int.from_bytes(head[:3], "big")
         kind, flags, stream = struct.unpack(">BBI", head[3:])
         payload = self._read(size)
-        return None if payload is None else Frame(kind, flags, stream, payload)
+        if payload is None:
+            return None
+        if kind == PING and not flags & ACK:
+            with contextlib.suppress(ConnectionError):
+                self.send(frame(PING, ACK, 0, payload))
+        return Frame(kind, flags, stream, payload)
 
     def receive_until(self, wanted):
         """Frames up to the first for which `wanted` holds; None when the other side closes first."""
