@@ -31,6 +31,10 @@ enum {
     EXIT_CANNOT_START = 1,
     ADDRESS_MAX = 300,
     DRAIN_POLL_MS = 20,
+    // A clock that is so late has stood still with the whole process (stopped, starved, migrated).
+    STANDSTILL_MS = 200,
+    // What came meanwhile, such as renewals of leases, has so long to be read before it counts.
+    CATCH_UP_MS = 250,
     // What is left after the drain has so long to reach its callers. With what the server needs to
     // cancel the rest, the process ends within the two seconds that are promised.
     STOP_GRACE_MS = 1400,
@@ -54,6 +58,8 @@ struct daemon {
     uv_async_t earlier_tick;
     uv_async_t store_changed;
     uv_timer_t tick;
+    uint64_t tick_due_ms;
+    bool catches_up; // the next tick waits until what came during a standstill has been read
     uv_timer_t drain_poll;
     uv_timer_t trim_look;
     uv_signal_t sigterm;
@@ -114,6 +120,13 @@ static void on_earlier_tick(void *context)
 
 static void on_tick_due(uv_timer_t *timer);
 
+static void set_tick(struct daemon *daemon, uint64_t now_ms, uint64_t wait_ms)
+{
+    daemon->tick_due_ms = wait_ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + wait_ms;
+    uv_update_time(&daemon->loop);
+    uv_timer_start(&daemon->tick, on_tick_due, wait_ms, 0);
+}
+
 static void tick(struct daemon *daemon)
 {
     uint64_t next_ms = sfl_engine_tick(daemon->engine);
@@ -122,18 +135,40 @@ static void tick(struct daemon *daemon)
         next_ms = transport_ms;
     sfl_log_flush(false); // the counts of suppressed lines, when no other line takes them along
     uint64_t now_ms = sfl_clock_now_ms();
-    uv_update_time(&daemon->loop);
-    uv_timer_start(&daemon->tick, on_tick_due, next_ms > now_ms ? next_ms - now_ms : 0, 0);
+    set_tick(daemon, now_ms, next_ms > now_ms ? next_ms - now_ms : 0);
+}
+
+// Time in which the daemon served nobody counts against no lease: when the clock comes late, the
+// pumps have come late, too, and read first what waits in the sockets.
+static bool waits_to_catch_up(struct daemon *daemon)
+{
+    uint64_t now_ms = sfl_clock_now_ms();
+    if (daemon->catches_up)
+        return now_ms < daemon->tick_due_ms;
+    if (daemon->tick_due_ms > UINT64_MAX - STANDSTILL_MS ||
+        now_ms <= daemon->tick_due_ms + STANDSTILL_MS)
+        return false;
+    daemon->catches_up = true;
+    set_tick(daemon, now_ms, CATCH_UP_MS);
+    return true;
+}
+
+static void tick_in_time(struct daemon *daemon)
+{
+    if (waits_to_catch_up(daemon))
+        return;
+    daemon->catches_up = false;
+    tick(daemon);
 }
 
 static void on_tick_due(uv_timer_t *timer)
 {
-    tick(timer->data);
+    tick_in_time(timer->data);
 }
 
 static void on_earlier_tick_here(uv_async_t *async)
 {
-    tick(async->data);
+    tick_in_time(async->data);
 }
 
 static void on_store_changed_here(uv_async_t *async)

@@ -3,6 +3,8 @@
 "Leases".
 """
 
+import signal
+
 import grpc
 import pytest
 from singleflight.v1 import singleflight_pb2 as pb
@@ -353,3 +355,23 @@ def test_a_resume_while_large_chunks_are_there(each):
     assert again.leads().next_sequence == 20
     again.finish(b"end")
     assert follower.delivery().value == b"x" * (2000 * KIB) + b"end"
+
+
+def test_time_in_which_the_server_stood_still_counts_against_no_lease(private):
+    """A leader that renews in time keeps its lead, though the daemon reads it late: what was sent
+    while the daemon stood still is read before leases are looked at.
+    """
+    daemon = private(kind="session")
+    leader, follower = daemon.lead(lease_ms=1000), daemon.follow()
+    for _ in range(5):
+        daemon.daemon.signal(signal.SIGSTOP)
+        waited = milliseconds()
+        while milliseconds() - waited < 1600:
+            leader.renew()
+            follower.silent(0.2)
+        daemon.daemon.signal(signal.SIGCONT)
+        follower.silent(0.3)
+        leader.renew()
+    leader.finish(b"kept")
+    got = follower.delivery()
+    assert got.value == b"kept" and got.attempt == 1
