@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // When to give memory back. What a storm of calls leaves behind stays with the allocator, which
-// holds its locks while it gives it back: up to half a second for a GiB. So it waits for a quiet
-// moment after a storm.
+// holds its locks while it gives it back: some 60 ms after 20,000 calls, and seconds for a GiB in
+// small pieces. So it waits for a quiet moment after a storm.
 #ifndef SFL_BASE_TRIM_H
 #define SFL_BASE_TRIM_H
 
