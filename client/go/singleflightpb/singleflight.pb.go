@@ -2301,17 +2301,33 @@ type Stats struct {
 	ExecutionsSaved uint64 `protobuf:"varint,3,opt,name=executions_saved,json=executionsSaved,proto3" json:"executions_saved,omitempty"`
 	RetainedHits    uint64 `protobuf:"varint,4,opt,name=retained_hits,json=retainedHits,proto3" json:"retained_hits,omitempty"` // Outcomes that were served from a retained outcome.
 	// Leaders that left without `finish`, or ran out of lease or run limit.
-	LeadersLost   uint64 `protobuf:"varint,5,opt,name=leaders_lost,json=leadersLost,proto3" json:"leaders_lost,omitempty"`
-	Fenced        uint64 `protobuf:"varint,6,opt,name=fenced,proto3" json:"fenced,omitempty"`                               // Leaders whose stream ended with "fenced".
-	Forgets       uint64 `protobuf:"varint,7,opt,name=forgets,proto3" json:"forgets,omitempty"`                             // Forgets that forgot something.
-	Refused       uint64 `protobuf:"varint,8,opt,name=refused,proto3" json:"refused,omitempty"`                             // Calls refused because they were over a limit.
-	FlightsNow    uint64 `protobuf:"varint,9,opt,name=flights_now,json=flightsNow,proto3" json:"flights_now,omitempty"`     // Flights that run now.
-	CallersNow    uint64 `protobuf:"varint,10,opt,name=callers_now,json=callersNow,proto3" json:"callers_now,omitempty"`    // Callers now.
-	RetainedNow   uint64 `protobuf:"varint,11,opt,name=retained_now,json=retainedNow,proto3" json:"retained_now,omitempty"` // Outcomes retained now.
-	BytesNow      uint64 `protobuf:"varint,12,opt,name=bytes_now,json=bytesNow,proto3" json:"bytes_now,omitempty"`          // Bytes held for values now, retained ones included.
-	UptimeMs      uint64 `protobuf:"varint,13,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`          // Milliseconds since the server started.
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LeadersLost uint64 `protobuf:"varint,5,opt,name=leaders_lost,json=leadersLost,proto3" json:"leaders_lost,omitempty"`
+	Fenced      uint64 `protobuf:"varint,6,opt,name=fenced,proto3" json:"fenced,omitempty"`                               // Leaders whose stream ended with "fenced".
+	Forgets     uint64 `protobuf:"varint,7,opt,name=forgets,proto3" json:"forgets,omitempty"`                             // Forgets that forgot something.
+	Refused     uint64 `protobuf:"varint,8,opt,name=refused,proto3" json:"refused,omitempty"`                             // Calls refused because they were over a limit.
+	FlightsNow  uint64 `protobuf:"varint,9,opt,name=flights_now,json=flightsNow,proto3" json:"flights_now,omitempty"`     // Flights that run now.
+	CallersNow  uint64 `protobuf:"varint,10,opt,name=callers_now,json=callersNow,proto3" json:"callers_now,omitempty"`    // Callers now.
+	RetainedNow uint64 `protobuf:"varint,11,opt,name=retained_now,json=retainedNow,proto3" json:"retained_now,omitempty"` // Outcomes retained now.
+	BytesNow    uint64 `protobuf:"varint,12,opt,name=bytes_now,json=bytesNow,proto3" json:"bytes_now,omitempty"`          // Bytes held for values now, retained ones included.
+	UptimeMs    uint64 `protobuf:"varint,13,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`          // Milliseconds since the server started.
+	// Connections to the server, and those that it closed at once because a limit was reached; 0 when
+	// the question names a group.
+	ConnectionsNow     uint64 `protobuf:"varint,14,opt,name=connections_now,json=connectionsNow,proto3" json:"connections_now,omitempty"`
+	ConnectionsRefused uint64 `protobuf:"varint,15,opt,name=connections_refused,json=connectionsRefused,proto3" json:"connections_refused,omitempty"`
+	// Streams whose first message does not come, and those that the server ended for that, or because
+	// their connection had too many; 0 when the question names a group.
+	StreamsSilentNow uint64 `protobuf:"varint,16,opt,name=streams_silent_now,json=streamsSilentNow,proto3" json:"streams_silent_now,omitempty"`
+	StreamsEnded     uint64 `protobuf:"varint,17,opt,name=streams_ended,json=streamsEnded,proto3" json:"streams_ended,omitempty"`
+	// Outcomes that should have been retained and were not, for want of room in memory or on disk.
+	RetainRefused uint64 `protobuf:"varint,18,opt,name=retain_refused,json=retainRefused,proto3" json:"retain_refused,omitempty"`
+	// Of the data directory; 0 without one, and when the question names a group. How many of these the
+	// disk did not take, whether it failed to take something just now, and the bytes that wait to be
+	// written.
+	OutcomesLost      uint64 `protobuf:"varint,19,opt,name=outcomes_lost,json=outcomesLost,proto3" json:"outcomes_lost,omitempty"`
+	StoreFailing      bool   `protobuf:"varint,20,opt,name=store_failing,json=storeFailing,proto3" json:"store_failing,omitempty"`
+	StoreBytesWaiting uint64 `protobuf:"varint,21,opt,name=store_bytes_waiting,json=storeBytesWaiting,proto3" json:"store_bytes_waiting,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Stats) Reset() {
@@ -2431,6 +2447,62 @@ func (x *Stats) GetBytesNow() uint64 {
 func (x *Stats) GetUptimeMs() uint64 {
 	if x != nil {
 		return x.UptimeMs
+	}
+	return 0
+}
+
+func (x *Stats) GetConnectionsNow() uint64 {
+	if x != nil {
+		return x.ConnectionsNow
+	}
+	return 0
+}
+
+func (x *Stats) GetConnectionsRefused() uint64 {
+	if x != nil {
+		return x.ConnectionsRefused
+	}
+	return 0
+}
+
+func (x *Stats) GetStreamsSilentNow() uint64 {
+	if x != nil {
+		return x.StreamsSilentNow
+	}
+	return 0
+}
+
+func (x *Stats) GetStreamsEnded() uint64 {
+	if x != nil {
+		return x.StreamsEnded
+	}
+	return 0
+}
+
+func (x *Stats) GetRetainRefused() uint64 {
+	if x != nil {
+		return x.RetainRefused
+	}
+	return 0
+}
+
+func (x *Stats) GetOutcomesLost() uint64 {
+	if x != nil {
+		return x.OutcomesLost
+	}
+	return 0
+}
+
+func (x *Stats) GetStoreFailing() bool {
+	if x != nil {
+		return x.StoreFailing
+	}
+	return false
+}
+
+func (x *Stats) GetStoreBytesWaiting() uint64 {
+	if x != nil {
+		return x.StoreBytesWaiting
 	}
 	return 0
 }
@@ -2590,7 +2662,7 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"\x0eSTATE_ORPHANED\x10\x03\x12\x12\n" +
 	"\x0eSTATE_RETAINED\x10\x04\"'\n" +
 	"\x0fGetStatsRequest\x12\x14\n" +
-	"\x05group\x18\x01 \x01(\tR\x05group\"\x9b\x03\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\"\xe9\x05\n" +
 	"\x05Stats\x12\x14\n" +
 	"\x05calls\x18\x01 \x01(\x04R\x05calls\x12\x1e\n" +
 	"\n" +
@@ -2609,7 +2681,15 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"callersNow\x12!\n" +
 	"\fretained_now\x18\v \x01(\x04R\vretainedNow\x12\x1b\n" +
 	"\tbytes_now\x18\f \x01(\x04R\bbytesNow\x12\x1b\n" +
-	"\tuptime_ms\x18\r \x01(\x04R\buptimeMs*>\n" +
+	"\tuptime_ms\x18\r \x01(\x04R\buptimeMs\x12'\n" +
+	"\x0fconnections_now\x18\x0e \x01(\x04R\x0econnectionsNow\x12/\n" +
+	"\x13connections_refused\x18\x0f \x01(\x04R\x12connectionsRefused\x12,\n" +
+	"\x12streams_silent_now\x18\x10 \x01(\x04R\x10streamsSilentNow\x12#\n" +
+	"\rstreams_ended\x18\x11 \x01(\x04R\fstreamsEnded\x12%\n" +
+	"\x0eretain_refused\x18\x12 \x01(\x04R\rretainRefused\x12#\n" +
+	"\routcomes_lost\x18\x13 \x01(\x04R\foutcomesLost\x12#\n" +
+	"\rstore_failing\x18\x14 \x01(\bR\fstoreFailing\x12.\n" +
+	"\x13store_bytes_waiting\x18\x15 \x01(\x04R\x11storeBytesWaiting*>\n" +
 	"\x04Role\x12\f\n" +
 	"\bROLE_ANY\x10\x00\x12\x12\n" +
 	"\x0eROLE_LEAD_ONLY\x10\x01\x12\x14\n" +

@@ -585,6 +585,30 @@ pub struct Stats {
     /// Milliseconds since the server started.
     #[prost(uint64, tag = "13")]
     pub uptime_ms: u64,
+    /// Connections to the server, and those that it closed at once because a limit was reached; 0 when
+    /// the question names a group.
+    #[prost(uint64, tag = "14")]
+    pub connections_now: u64,
+    #[prost(uint64, tag = "15")]
+    pub connections_refused: u64,
+    /// Streams whose first message does not come, and those that the server ended for that, or because
+    /// their connection had too many; 0 when the question names a group.
+    #[prost(uint64, tag = "16")]
+    pub streams_silent_now: u64,
+    #[prost(uint64, tag = "17")]
+    pub streams_ended: u64,
+    /// Outcomes that should have been retained and were not, for want of room in memory or on disk.
+    #[prost(uint64, tag = "18")]
+    pub retain_refused: u64,
+    /// Of the data directory; 0 without one, and when the question names a group. How many of these the
+    /// disk did not take, whether it failed to take something just now, and the bytes that wait to be
+    /// written.
+    #[prost(uint64, tag = "19")]
+    pub outcomes_lost: u64,
+    #[prost(bool, tag = "20")]
+    pub store_failing: bool,
+    #[prost(uint64, tag = "21")]
+    pub store_bytes_waiting: u64,
 }
 /// What part a caller is ready to play.
 #[allow(clippy::all)]

@@ -1146,6 +1146,14 @@ class Stats(_message.Message):
     RETAINED_NOW_FIELD_NUMBER: _builtins.int
     BYTES_NOW_FIELD_NUMBER: _builtins.int
     UPTIME_MS_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_NOW_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_REFUSED_FIELD_NUMBER: _builtins.int
+    STREAMS_SILENT_NOW_FIELD_NUMBER: _builtins.int
+    STREAMS_ENDED_FIELD_NUMBER: _builtins.int
+    RETAIN_REFUSED_FIELD_NUMBER: _builtins.int
+    OUTCOMES_LOST_FIELD_NUMBER: _builtins.int
+    STORE_FAILING_FIELD_NUMBER: _builtins.int
+    STORE_BYTES_WAITING_FIELD_NUMBER: _builtins.int
     calls: _builtins.int
     """Joins that were admitted."""
     executions: _builtins.int
@@ -1172,6 +1180,25 @@ class Stats(_message.Message):
     """Bytes held for values now, retained ones included."""
     uptime_ms: _builtins.int
     """Milliseconds since the server started."""
+    connections_now: _builtins.int
+    """Connections to the server, and those that it closed at once because a limit was reached; 0 when
+    the question names a group.
+    """
+    connections_refused: _builtins.int
+    streams_silent_now: _builtins.int
+    """Streams whose first message does not come, and those that the server ended for that, or because
+    their connection had too many; 0 when the question names a group.
+    """
+    streams_ended: _builtins.int
+    retain_refused: _builtins.int
+    """Outcomes that should have been retained and were not, for want of room in memory or on disk."""
+    outcomes_lost: _builtins.int
+    """Of the data directory; 0 without one, and when the question names a group. How many of these the
+    disk did not take, whether it failed to take something just now, and the bytes that wait to be
+    written.
+    """
+    store_failing: _builtins.bool
+    store_bytes_waiting: _builtins.int
     def __init__(
         self,
         *,
@@ -1188,10 +1215,18 @@ class Stats(_message.Message):
         retained_now: _builtins.int = ...,
         bytes_now: _builtins.int = ...,
         uptime_ms: _builtins.int = ...,
+        connections_now: _builtins.int = ...,
+        connections_refused: _builtins.int = ...,
+        streams_silent_now: _builtins.int = ...,
+        streams_ended: _builtins.int = ...,
+        retain_refused: _builtins.int = ...,
+        outcomes_lost: _builtins.int = ...,
+        store_failing: _builtins.bool = ...,
+        store_bytes_waiting: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_now", b"bytes_now", "callers_now", b"callers_now", "calls", b"calls", "executions", b"executions", "executions_saved", b"executions_saved", "fenced", b"fenced", "flights_now", b"flights_now", "forgets", b"forgets", "leaders_lost", b"leaders_lost", "refused", b"refused", "retained_hits", b"retained_hits", "retained_now", b"retained_now", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_now", b"bytes_now", "callers_now", b"callers_now", "calls", b"calls", "connections_now", b"connections_now", "connections_refused", b"connections_refused", "executions", b"executions", "executions_saved", b"executions_saved", "fenced", b"fenced", "flights_now", b"flights_now", "forgets", b"forgets", "leaders_lost", b"leaders_lost", "outcomes_lost", b"outcomes_lost", "refused", b"refused", "retain_refused", b"retain_refused", "retained_hits", b"retained_hits", "retained_now", b"retained_now", "store_bytes_waiting", b"store_bytes_waiting", "store_failing", b"store_failing", "streams_ended", b"streams_ended", "streams_silent_now", b"streams_silent_now", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -245,6 +245,14 @@ export interface Stats {
   retainedNow: bigint;
   bytesNow: bigint;
   uptimeMs: bigint;
+  connectionsNow: bigint;
+  connectionsRefused: bigint;
+  streamsSilentNow: bigint;
+  streamsEnded: bigint;
+  retainRefused: bigint;
+  outcomesLost: bigint;
+  storeFailing: boolean;
+  storeBytesWaiting: bigint;
 }
 
 function createBaseDoRequest(): DoRequest {
@@ -2348,6 +2356,14 @@ function createBaseStats(): Stats {
     retainedNow: 0n,
     bytesNow: 0n,
     uptimeMs: 0n,
+    connectionsNow: 0n,
+    connectionsRefused: 0n,
+    streamsSilentNow: 0n,
+    streamsEnded: 0n,
+    retainRefused: 0n,
+    outcomesLost: 0n,
+    storeFailing: false,
+    storeBytesWaiting: 0n,
   };
 }
 
@@ -2430,6 +2446,51 @@ export const Stats: MessageFns<Stats> = {
         throw new globalThis.Error("value provided for field message.uptimeMs of type uint64 too large");
       }
       writer.uint32(104).uint64(message.uptimeMs);
+    }
+    if (message.connectionsNow !== 0n) {
+      if (BigInt.asUintN(64, message.connectionsNow) !== message.connectionsNow) {
+        throw new globalThis.Error("value provided for field message.connectionsNow of type uint64 too large");
+      }
+      writer.uint32(112).uint64(message.connectionsNow);
+    }
+    if (message.connectionsRefused !== 0n) {
+      if (BigInt.asUintN(64, message.connectionsRefused) !== message.connectionsRefused) {
+        throw new globalThis.Error("value provided for field message.connectionsRefused of type uint64 too large");
+      }
+      writer.uint32(120).uint64(message.connectionsRefused);
+    }
+    if (message.streamsSilentNow !== 0n) {
+      if (BigInt.asUintN(64, message.streamsSilentNow) !== message.streamsSilentNow) {
+        throw new globalThis.Error("value provided for field message.streamsSilentNow of type uint64 too large");
+      }
+      writer.uint32(128).uint64(message.streamsSilentNow);
+    }
+    if (message.streamsEnded !== 0n) {
+      if (BigInt.asUintN(64, message.streamsEnded) !== message.streamsEnded) {
+        throw new globalThis.Error("value provided for field message.streamsEnded of type uint64 too large");
+      }
+      writer.uint32(136).uint64(message.streamsEnded);
+    }
+    if (message.retainRefused !== 0n) {
+      if (BigInt.asUintN(64, message.retainRefused) !== message.retainRefused) {
+        throw new globalThis.Error("value provided for field message.retainRefused of type uint64 too large");
+      }
+      writer.uint32(144).uint64(message.retainRefused);
+    }
+    if (message.outcomesLost !== 0n) {
+      if (BigInt.asUintN(64, message.outcomesLost) !== message.outcomesLost) {
+        throw new globalThis.Error("value provided for field message.outcomesLost of type uint64 too large");
+      }
+      writer.uint32(152).uint64(message.outcomesLost);
+    }
+    if (message.storeFailing !== false) {
+      writer.uint32(160).bool(message.storeFailing);
+    }
+    if (message.storeBytesWaiting !== 0n) {
+      if (BigInt.asUintN(64, message.storeBytesWaiting) !== message.storeBytesWaiting) {
+        throw new globalThis.Error("value provided for field message.storeBytesWaiting of type uint64 too large");
+      }
+      writer.uint32(168).uint64(message.storeBytesWaiting);
     }
     return writer;
   },
@@ -2549,6 +2610,70 @@ export const Stats: MessageFns<Stats> = {
             }
 
             message.uptimeMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.connectionsNow = reader.uint64() as bigint;
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.connectionsRefused = reader.uint64() as bigint;
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.streamsSilentNow = reader.uint64() as bigint;
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.streamsEnded = reader.uint64() as bigint;
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.retainRefused = reader.uint64() as bigint;
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.outcomesLost = reader.uint64() as bigint;
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.storeFailing = reader.bool();
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.storeBytesWaiting = reader.uint64() as bigint;
             continue;
           }
         }
