@@ -190,14 +190,8 @@ static void on_drain_poll(uv_timer_t *timer)
 // 0 when it cannot be known.
 static uint64_t resident_bytes(void)
 {
-    unsigned long long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file == NULL)
-        return 0;
-    if (fscanf(file, "%*u %llu", &pages) != 1)
-        pages = 0;
-    fclose(file);
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    size_t bytes = 0;
+    return uv_resident_set_memory(&bytes) == 0 ? bytes : 0;
 }
 
 // The allocator keeps what a storm of calls has left, page by page, unless it is asked.

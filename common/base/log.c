@@ -199,7 +199,7 @@ static void put_quoted(struct line *line, struct sfl_span value)
 // logfmt leaves a value bare when no reader could take it for something else.
 static bool is_bare(struct sfl_span value)
 {
-    if (value.size == 0 || value.size > VALUE_BYTES_MAX)
+    if (value.data == NULL || value.size == 0 || value.size > VALUE_BYTES_MAX)
         return false;
     for (size_t i = 0; i < value.size; i++) {
         uint8_t byte = value.data[i];

@@ -23,7 +23,7 @@ enum sfl_status sfl_addresses_init(struct sfl_addresses *addresses, size_t conne
     size_t count = 64;
     while (count < connections && count < 65536)
         count *= 2;
-    addresses->buckets = calloc(count, sizeof(addresses->buckets[0]));
+    addresses->buckets = calloc(count, sizeof(void *));
     if (addresses->buckets == NULL)
         return SFL_NO_MEMORY;
     addresses->bucket_count = count;

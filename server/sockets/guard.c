@@ -192,7 +192,7 @@ static void describe(const struct sockaddr_storage *peer, char text_out[static I
     else if (peer->ss_family == AF_INET6)
         inet_ntop(AF_INET6, six, text_out, INET6_ADDRSTRLEN);
     else
-        strcpy(text_out, "unix");
+        memcpy(text_out, "unix", sizeof("unix"));
 }
 
 static void note_refused(const char *limit, const struct sockaddr_storage *peer)

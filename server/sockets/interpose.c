@@ -7,6 +7,9 @@
 
 #define SFL_EXPORTED __attribute__((visibility("default")))
 
+// libc's headers call the arguments __fd and the like.
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
+
 SFL_EXPORTED int listen(int fd, int backlog)
 {
     int result = sfl_raw_listen(fd, backlog);
@@ -57,3 +60,5 @@ SFL_EXPORTED int close(int fd)
     sfl_guard_after_close();
     return result;
 }
+
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)
