@@ -317,6 +317,7 @@ class Instructions(Job):
                          retain_ms=self.retain_ms)
             arguments = small.load_arguments(lab, server, TIMEOUT_SECONDS / 2)
             arguments[arguments.index("--warmup") + 1] = "0"
+            arguments[arguments.index("--seconds") + 1] = str(TIMEOUT_SECONDS / 2)
             found = call(arguments + ["--count", str(count)])
             if found["flights"] < count:
                 raise Cannot(f"the time was over after {found['flights']} of {count} flights")

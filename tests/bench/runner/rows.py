@@ -99,8 +99,11 @@ def spread(found):
 
 
 def summary(found, field):
+    """Nothing when most rounds had too little for it."""
     values = [one[field] for one in found if field in one]
-    return values and {"median": statistics.median(values), "min": min(values), "max": max(values),
+    if 2 * len(values) < max(1, len(found)):
+        return None
+    return {"median": statistics.median(values), "min": min(values), "max": max(values),
             "runs": len(values), "values": values}
 
 
