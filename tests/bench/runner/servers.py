@@ -152,40 +152,16 @@ class GrpcGoSession(Subject):
                       self.lab.log(self.name)).read_addresses(1)
 
 
-class Shared:
-    """A server that stays for the whole run; several subjects may use it."""
+class StartedPeer(Peer):
+    """Something that is not ours: a fresh process for every job, so that what it still has to do
+    for the last one, such as to drop what has expired, is no burden to anybody."""
 
-    def __init__(self, start):
-        self.start = start
-        self.server = None
-        self.problem = None
-
-    def __enter__(self):
-        if self.problem is not None:
-            raise Cannot(self.problem)
-        if self.server is None:
-            try:
-                self.server = self.start()
-            except Cannot as problem:
-                self.problem = str(problem)
-                raise
-        return self.server
-
-    def __exit__(self, *_):
-        pass
-
-    def close(self):
-        if self.server is not None:
-            self.server.__exit__()
-
-
-class SharedPeer(Peer):
-    def __init__(self, lab, name, shared):
+    def __init__(self, lab, name, start):
         super().__init__(lab, name)
-        self.shared = shared
+        self.start = start
 
     def open(self):
-        return self.shared
+        return self.start(self.lab)
 
 
 class RedisPipelined(Subject):
@@ -193,12 +169,8 @@ class RedisPipelined(Subject):
 
     load_flags = ("--redis",)
 
-    def __init__(self, lab, name, shared):
-        super().__init__(lab, name)
-        self.shared = shared
-
     def open(self):
-        return self.shared
+        return start_redis(self.lab)
 
 
 def start_redis(lab):
@@ -210,7 +182,8 @@ def start_redis(lab):
 
 def start_etcd(lab):
     client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-    arguments = ["etcd", "--data-dir", os.path.join(lab.memory_folder(), "etcd"),
+    data = tempfile.mkdtemp(dir=lab.memory_folder())
+    arguments = ["etcd", "--data-dir", data,
                  "--listen-client-urls", client, "--advertise-client-urls", client,
                  "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
                  "--initial-cluster", f"default={peer}", "--log-level", "error"]
@@ -231,7 +204,6 @@ class Lab:
         self.peers = os.path.join(self.build, "bench-peers")
         self.missing = {}  # peer: why it is not there
         self.all = {}
-        self.shared = []
         self.in_memory = None
         self.socket_numbers = itertools.count()
 
@@ -248,8 +220,6 @@ class Lab:
         return self
 
     def __exit__(self, *_):
-        for shared in self.shared:
-            shared.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
         if self.in_memory is not None:
             shutil.rmtree(self.in_memory, ignore_errors=True)
@@ -262,11 +232,8 @@ class Lab:
         self.all[subject.name] = subject
 
     def add_peers(self):
-        redis = Shared(lambda: start_redis(self))
-        etcd = Shared(lambda: start_etcd(self))
-        self.shared = [redis, etcd]
         if shutil.which("redis-server") is not None:
-            self.add(RedisPipelined(self, "redis-pipelined", redis))
+            self.add(RedisPipelined(self, "redis-pipelined"))
         else:
             self.missing["redis-pipelined"] = "there is no redis-server on this machine"
         problem = self.build_peers()
@@ -275,9 +242,9 @@ class Lab:
                 ("singleflightd-do", None, lambda name: Ours(self, name)),
                 ("grpc-go-session", None, lambda name: GrpcGoSession(self, name)),
                 ("grpc-go-singleflight", None, lambda name: GrpcGo(self, name)),
-                ("redis-rueidisaside", "redis-server", lambda name: SharedPeer(self, name, redis)),
-                ("redis-setnx", "redis-server", lambda name: SharedPeer(self, name, redis)),
-                ("etcd", "etcd", lambda name: SharedPeer(self, name, etcd))):
+                ("redis-rueidisaside", "redis-server", lambda name: StartedPeer(self, name, start_redis)),
+                ("redis-setnx", "redis-server", lambda name: StartedPeer(self, name, start_redis)),
+                ("etcd", "etcd", lambda name: StartedPeer(self, name, start_etcd))):
             if problem is not None:
                 self.missing[name] = problem
             elif program is not None and shutil.which(program) is None:
