@@ -219,6 +219,9 @@ static void on_loss(struct sfl_lost *loss)
 // Every call leaves, the leaders last. Those that have had their last word take no notice.
 static void go_on_leaving(struct session *session)
 {
+    // A turn that was on its way when the stream broke; on_loss goes on.
+    if (sfl_link_is_linked(&session->loss.link))
+        return;
     if (!take_calls(session, &session->calls, leave_or_wait)) {
         defer_turn(session);
     } else if (session->broken && !session->waits_for_others &&

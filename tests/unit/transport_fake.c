@@ -393,7 +393,7 @@ struct sfl_stream *fake_open(struct fake_world *world, const char *path, const c
     return stream;
 }
 
-void fake_send(struct fake_world *world, struct sfl_stream *stream, const void *data, size_t size)
+void fake_send_without_turns(struct sfl_stream *stream, const void *data, size_t size)
 {
     // The transport may look at no byte beyond the message.
     uint8_t *exact = malloc(size == 0 ? 1 : size);
@@ -406,6 +406,11 @@ void fake_send(struct fake_world *world, struct sfl_stream *stream, const void *
         stream->events->on_message(stream->context, sfl_span_of(exact, size));
     end_event(was_pump);
     free(exact);
+}
+
+void fake_send(struct fake_world *world, struct sfl_stream *stream, const void *data, size_t size)
+{
+    fake_send_without_turns(stream, data, size);
     fake_run(world);
 }
 

@@ -69,6 +69,7 @@ void fake_half_close(struct fake_world *world, struct sfl_stream *stream);
 void fake_break(struct fake_world *world, struct sfl_stream *stream);
 
 // The same, and nothing else happens; see fake_run_turn.
+void fake_send_without_turns(struct sfl_stream *stream, const void *data, size_t size);
 void fake_break_without_turns(struct sfl_stream *stream);
 
 // The ends of these streams come one after the other, before anything else happens.

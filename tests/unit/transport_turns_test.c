@@ -282,8 +282,8 @@ static size_t count_ends(const struct sfl_stream *stream)
     return ends;
 }
 
-// One message with so many joins of one key.
-static void send_joins(struct fake_world *world, struct sfl_stream *stream, unsigned count)
+// One message with so many joins of one key, with ids from `id` on; its turns are yet to come.
+static void send_joins_without_turns(struct sfl_stream *stream, uint64_t id, unsigned count)
 {
     Singleflight__V1__SessionRequest request = SINGLEFLIGHT__V1__SESSION_REQUEST__INIT;
     Singleflight__V1__CallRequest *calls = calloc(count, sizeof(*calls));
@@ -292,18 +292,24 @@ static void send_joins(struct fake_world *world, struct sfl_stream *stream, unsi
     request.n_calls = count;
     assert_true(calls != NULL && asked != NULL && request.calls != NULL);
     for (unsigned i = 0; i < count; i++) {
-        add_join(&calls[i], &asked[i], i + 1, "key");
+        add_join(&calls[i], &asked[i], id + i, "key");
         request.calls[i] = &calls[i];
     }
     size_t size = singleflight__v1__session_request__get_packed_size(&request);
     uint8_t *packed = malloc(size);
     assert_non_null(packed);
     singleflight__v1__session_request__pack(&request, packed);
-    fake_send(world, stream, packed, size);
+    fake_send_without_turns(stream, packed, size);
     free(packed);
     free(request.calls);
     free(asked);
     free(calls);
+}
+
+static void send_joins(struct fake_world *world, struct sfl_stream *stream, unsigned count)
+{
+    send_joins_without_turns(stream, 1, count);
+    fake_run(world);
 }
 
 static void a_client_far_over_its_limit_is_refused_call_by_call(void **state)
@@ -361,6 +367,24 @@ static void a_stream_that_breaks_while_it_is_not_read_leaves_nothing(void **stat
     fake_release(stream);
 }
 
+static void a_session_that_breaks_in_the_middle_of_a_message_goes_once(void **state)
+{
+    enum { JOINS = 10000 };
+    struct fake_world *world = *state;
+    world->connection_callers_max = JOINS;
+    fake_world_start(world);
+    struct sfl_stream *session = open_session(world, 1);
+    struct sfl_stream *other = join(world, ANOTHER_PEER, "key");
+    send_joins_without_turns(session, 2, JOINS);
+    assert_true(fake_is_paused(session));
+    fake_break_without_turns(session);
+    fake_run(world);
+    expect_last_step(other, STEP(LEAD));
+    fake_break(world, other);
+    fake_release(other);
+    fake_release(session);
+}
+
 static void a_message_with_many_steps_is_taken_in_turns(void **state)
 {
     enum { JOINS = 10000 };
@@ -409,6 +433,7 @@ int main(void)
         STORY(a_client_far_over_its_limit_is_refused_call_by_call),
         STORY(a_client_that_reads_no_refusals_is_not_read_either),
         STORY(a_stream_that_breaks_while_it_is_not_read_leaves_nothing),
+        STORY(a_session_that_breaks_in_the_middle_of_a_message_goes_once),
         STORY(a_message_with_many_steps_is_taken_in_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
