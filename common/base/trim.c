@@ -21,6 +21,8 @@ static bool is_storm_over(const struct sfl_trim *trim, uint64_t open, uint64_t r
 
 bool sfl_trim_is_due(struct sfl_trim *trim, const struct sfl_trim_look *look)
 {
+    if (look->resident_bytes == 0) // nobody knows, for want of a descriptor
+        return false;
     bool is_quiet = look->calls == trim->calls;
     trim->calls = look->calls;
     if (trim->low_bytes == 0 || look->resident_bytes < trim->low_bytes)

@@ -16,9 +16,9 @@ struct sfl_trim {
 };
 
 struct sfl_trim_look {
-    uint64_t open;  // callers and streams now
-    uint64_t calls; // all that came since the start
-    uint64_t resident_bytes;
+    uint64_t open;           // callers and streams now
+    uint64_t calls;          // all that came since the start
+    uint64_t resident_bytes; // 0: it cannot be known
 };
 
 // To be asked every two seconds. True when it is time, which is twice after a storm.

@@ -71,6 +71,15 @@ static void what_is_no_storm_leaves_nothing_to_give_back(void **state)
     assert_int_equal(dues(&trim, 0, 900, 40), 0);
 }
 
+static void a_look_that_saw_nothing_counts_for_nothing(void **state)
+{
+    (void)state;
+    struct sfl_trim trim = {0};
+    assert_false(look(&trim, 0, 0, 14));
+    assert_false(look(&trim, 40000, 40000, 0)); // no descriptor was left to look with
+    assert_int_equal(dues(&trim, 3, 40000, 480), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -79,6 +88,7 @@ int main(void)
         cmocka_unit_test(a_storm_between_two_looks_is_one),
         cmocka_unit_test(nobody_who_calls_just_now_has_to_wait_for_it),
         cmocka_unit_test(what_is_no_storm_leaves_nothing_to_give_back),
+        cmocka_unit_test(a_look_that_saw_nothing_counts_for_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
