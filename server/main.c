@@ -143,8 +143,8 @@ static void tick(struct daemon *daemon)
 static bool waits_to_catch_up(struct daemon *daemon)
 {
     uint64_t now_ms = sfl_clock_now_ms();
-    if (daemon->catches_up)
-        return now_ms < daemon->tick_due_ms;
+    if (daemon->catches_up) // until the timer has fired, whatever its clock says
+        return uv_is_active((const uv_handle_t *)&daemon->tick);
     if (daemon->tick_due_ms > UINT64_MAX - STANDSTILL_MS ||
         now_ms <= daemon->tick_due_ms + STANDSTILL_MS)
         return false;
