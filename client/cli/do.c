@@ -178,12 +178,14 @@ static void on_command_over(void *context)
         finish(run, SINGLEFLIGHT_OUTCOME_OK);
 }
 
-// Stops reading from the command while too much of it waits, and goes on.
+// Stops reading from the command while too much of it waits, and goes on. What a lost lead has not
+// sent never will be.
 static void throttle(struct run *run)
 {
     if (run->leader == NULL)
         return;
-    if (singleflight_leader_unsent(run->leader) > SFL_CLI_UNSENT_BYTES_MAX ||
+    uint64_t unsent_bytes = run->lost ? 0 : singleflight_leader_unsent(run->leader);
+    if (unsent_bytes > SFL_CLI_UNSENT_BYTES_MAX ||
         sfl_cli_output_pending(&run->output) > SFL_CLI_UNSENT_BYTES_MAX)
         sfl_cli_command_pause(&run->command);
     else
@@ -254,6 +256,7 @@ static void on_lost(struct run *run, enum singleflight_status status, const char
         return; // it was finished already
     if (status == SINGLEFLIGHT_RESOURCE_EXHAUSTED) {
         say(run, "the output is no longer shared (%s); the command goes on", why);
+        throttle(run);
         return;
     }
     say(run, "the lead is lost (%s); ending the command", why);

@@ -132,14 +132,16 @@ void sfl_leader_lose(struct singleflight_leader *leader, enum singleflight_statu
     pthread_mutex_unlock(&leader->lock);
 }
 
-void sfl_leader_go_on_alone(struct singleflight_leader *leader)
+bool sfl_leader_go_on_alone(struct singleflight_leader *leader)
 {
     bool is_locked = lock_if_running(leader);
+    bool has_room = leader->was_full;
     leader->is_alone = true;
     leader->was_full = false;
     if (is_locked)
         tell_change(leader);
     unlock_if(leader, is_locked);
+    return has_room;
 }
 
 void sfl_leader_set_audience(struct singleflight_leader *leader, uint32_t followers,

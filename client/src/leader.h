@@ -71,8 +71,9 @@ void sfl_leader_deinit(struct singleflight_leader *leader);
 // Makes the loss known, once; client's thread. The callback is the caller's to call.
 void sfl_leader_lose(struct singleflight_leader *leader, enum singleflight_status status);
 
-// No server hears of it any more: what waits to be sent never will be. Client's thread.
-void sfl_leader_go_on_alone(struct singleflight_leader *leader);
+// No server hears of it any more: what waits to be sent never will be. Client's thread. True when
+// the program should be told that there is room again.
+bool sfl_leader_go_on_alone(struct singleflight_leader *leader);
 
 // New figures from the server; client's thread.
 void sfl_leader_set_audience(struct singleflight_leader *leader, uint32_t followers,

@@ -25,6 +25,13 @@ static void begin_lease(struct sfl_seat *seat)
     arm_lease_timer(seat, lease_ms / RENEWALS_PER_LEASE);
 }
 
+static void tell_drained(struct sfl_seat *seat)
+{
+    struct singleflight_call *call = seat->leader->call;
+    if (call->leader == seat->leader && call->events.on_drained != NULL)
+        call->events.on_drained(call->context, seat->leader);
+}
+
 // With fail_open a function that has begun goes on to its end when its server is gone: what it
 // makes is for the callers here. False: it is no such call.
 static bool goes_on_alone(struct sfl_seat *seat)
@@ -35,7 +42,9 @@ static bool goes_on_alone(struct sfl_seat *seat)
     sfl_timers_disarm(&seat->client->timers, &seat->lease_timer);
     sfl_seat_leave_place(seat);
     seat->state = SFL_SEAT_ALONE;
-    sfl_leader_go_on_alone(seat->leader);
+    // Who waits until something is sent would wait for ever.
+    if (sfl_leader_go_on_alone(seat->leader))
+        tell_drained(seat);
     if (has_finished)
         sfl_seat_finish_alone(seat);
     return true;
@@ -262,11 +271,8 @@ static enum sfl_status note_chunk(struct sfl_seat *seat, size_t size)
 // Takes the next part of the value out of the leader, which learns when there is room again.
 static void take_part(struct sfl_seat *seat, uint8_t *to, size_t size)
 {
-    if (!sfl_leader_take(seat->leader, to, size))
-        return;
-    struct singleflight_call *call = seat->leader->call;
-    if (call->leader == seat->leader && call->events.on_drained != NULL)
-        call->events.on_drained(call->context, seat->leader);
+    if (sfl_leader_take(seat->leader, to, size))
+        tell_drained(seat);
 }
 
 static enum sfl_status add_chunk(struct sfl_seat *seat, struct sfl_frames *frames, size_t unsent)

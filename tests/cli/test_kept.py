@@ -4,9 +4,19 @@
 import os
 import pty
 import signal
+import threading
 import unittest
 
 from support import BIN, PYTHON, Case, Daemon, free_port, is_alive, until
+
+
+def until_it_stands_still(path):
+    """Waits until a file grows no more, and returns its size."""
+    written = 0
+    while written == 0 or written != path.stat().st_size:
+        written = path.stat().st_size
+        threading.Event().wait(0.5)
+    return written
 
 
 class ServerGone(Case):
@@ -65,6 +75,21 @@ class ServerGone(Case):
                 (self.folder / "runs").unlink()
                 self.daemon = Daemon(self.fixed)
 
+    def test_with_fail_open_a_command_that_waits_for_a_frozen_daemon_goes_on(self):
+        size = 20_000_000
+        with open(self.log, "wb") as log:
+            tool = self.do("--fail-open", "key", "--", "sh", "-c",
+                           f"{self.note()}; {self.go_on.shell()}; head -c {size} /dev/zero",
+                           stdout=log)
+        self.wait_for_runs(1)
+        self.daemon.process.send_signal(signal.SIGSTOP)
+        self.go_on.open(1)
+        written = until_it_stands_still(self.log)
+        self.assertLess(written, size)  # the rest waits until the daemon takes some
+        self.daemon.kill()
+        self.assertEqual(tool.wait(), 0, tool.errors())
+        self.assertEqual(self.log.stat().st_size, size)
+
     def test_a_daemon_that_comes_back_without_the_flight_leaves_the_log(self):
         tool = self.lead("--lease", "1m")
         self.daemon = Daemon(self.fixed)
@@ -95,6 +120,27 @@ class Lost(Case):
         self.assert_ends(follower, 0)
         self.assertEqual(leader.wait(), 0, leader.errors())
         self.assertEqual(path.read_bytes(), f"by {self.runs()[1][0]}\n".encode())
+
+
+class TooLarge(Case):
+    daemon_flags = ("--result-limit", "64KiB")
+
+    def test_a_command_goes_on_when_the_daemon_takes_no_more_of_its_output(self):
+        gate = self.gate()
+        path = self.folder / "log"
+        size = 20_000_000
+        with open(path, "wb") as log:
+            tool = self.do("key", "--", "sh", "-c",
+                           f"{self.note()}; {gate.shell()}; head -c {size} /dev/zero; exit 3",
+                           stdout=log)
+        self.wait_for_runs(1)
+        self.daemon.process.send_signal(signal.SIGSTOP)
+        gate.open(1)
+        until_it_stands_still(path)
+        self.daemon.process.send_signal(signal.SIGCONT)
+        self.assertEqual(tool.wait(), 3, tool.errors())
+        self.assertEqual(path.stat().st_size, size)
+        self.assertIn("no longer shared", tool.errors())
 
 
 class LeftBehind(Case):
