@@ -316,6 +316,8 @@ void sfl_cli_command_resume(struct sfl_cli_command *command)
         return;
     command->paused = false;
     uv_read_start((uv_stream_t *)&command->pipe, on_allocate, on_read);
+    if (command->exited && !command->closed && !command->ending)
+        wait_for_output(command); // with time to read what is in the pipe
 }
 
 void sfl_cli_command_signal(struct sfl_cli_command *command, int number)

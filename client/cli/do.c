@@ -442,6 +442,7 @@ static void follow_again(struct run *run)
         return;
     run->concluded = true;
     run->exit_code = sfl_cli_complain(run->options, status);
+    sfl_cli_output_hold(&run->output, false);
     sfl_cli_output_end(&run->output);
 }
 

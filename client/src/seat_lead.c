@@ -45,8 +45,12 @@ static bool goes_on_alone(struct sfl_seat *seat)
     // Who waits until something is sent would wait for ever.
     if (sfl_leader_go_on_alone(seat->leader))
         tell_drained(seat);
+    seat->followers = 0; // elsewhere: they hear nothing of it any more
+    seat->latest_deadline_ms = 0;
     if (has_finished)
         sfl_seat_finish_alone(seat);
+    else
+        sfl_seat_tell_audience(seat);
     return true;
 }
 

@@ -606,7 +606,8 @@ static void on_turn(struct sfl_pump_work *work)
         go_on_leaving(session);
     } else {
         go_on_reading(session);
-        go_on_half_closing(session);
+        if (!session->is_leaving) // what cannot be read ends it
+            go_on_half_closing(session);
     }
     sfl_outbox_unref(&session->outbox);
 }
