@@ -3,7 +3,7 @@
 
 import pytest
 
-from support.daemon import Daemon
+from support.daemon import Daemon, sanitized
 from support.flood import FLOODS, flooding
 from support.net import Net
 from support.wait import milliseconds
@@ -19,7 +19,8 @@ def test_a_flood_of_frames_holds_nobody_up(kind):
     seconds = 6
     with Daemon("--pumps", "1") as daemon:
         net = Net(daemon)
-        leader = net.join(lease_ms=5000)
+        # With a sanitizer the daemon is slower than any flood: only what it finds counts then.
+        leader = net.join(lease_ms=60_000 if sanitized() else 5000)
         leader.leads()
         served = 0
         slowest = 0
@@ -35,7 +36,8 @@ def test_a_flood_of_frames_holds_nobody_up(kind):
                 if began - renewed > 1000:
                     leader.renew()
                     renewed = began
-        assert served >= 3 and slowest < seconds * 1000 / 2, (served, slowest)
+        if not sanitized():
+            assert served >= 3 and slowest < seconds * 1000 / 2, (served, slowest)
         leader.finish(b"v")
         leader.delivery()
         net.close()
