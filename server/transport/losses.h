@@ -4,14 +4,20 @@
 // A connection that dies with many callers tells their ends one after the other. Who leads among
 // them must not hand over to one whose end is about to come: that would be a chain of promotions as
 // long as the line, each with a message that goes nowhere. So a lost leader waits until a look at
-// the sockets has brought no further broken stream, or for SFL_LOSS_WAIT_MS; followers leave at
-// once.
+// the sockets has brought no further broken stream, or for SFL_LOSS_WAIT_MS. Where a crowd breaks,
+// the ends may be on their way to another thread: then it waits until none has come for as long as
+// that, or for SFL_LOSS_CROWD_WAIT_MS. Followers leave at once.
 #ifndef SFL_TRANSPORT_LOSSES_H
 #define SFL_TRANSPORT_LOSSES_H
 
 #include "base/list.h"
 
-enum { SFL_LOSS_WAIT_MS = 20 };
+enum {
+    SFL_LOSS_WAIT_MS = 20,
+    SFL_LOSS_CROWD = 32, // that break with less than SFL_LOSS_CROWD_GAP_MS between two of them
+    SFL_LOSS_CROWD_GAP_MS = 100,
+    SFL_LOSS_CROWD_WAIT_MS = 500,
+};
 
 struct sfl_transport;
 
