@@ -16,6 +16,8 @@ static const struct sfl_field lead_fields[] = {
     {3, SFL_FIELD_U64, LEAD(lease_ms), .name = "lease_ms"},
     {4, SFL_FIELD_U64, LEAD(run_limit_ms), .name = "run_limit_ms"},
     {5, SFL_FIELD_U64, LEAD(next_sequence), .name = "next_sequence"},
+    {6, SFL_FIELD_U64, LEAD(silence_ms), .name = "silence_ms"},
+    {7, SFL_FIELD_U64, LEAD(result_limit), .name = "result_limit"},
 };
 static const struct sfl_schema lead_schema = {.name = "Lead", SFL_SCHEMA_FIELDS(lead_fields)};
 
@@ -89,6 +91,14 @@ static const struct sfl_field end_fields[] = {
 };
 static const struct sfl_schema end_schema = {.name = "End", SFL_SCHEMA_FIELDS(end_fields)};
 
+#define RENEWED(member) offsetof(struct sfl_answer_renewed, member)
+static const struct sfl_field renewed_fields[] = {
+    {1, SFL_FIELD_U64, RENEWED(id), .name = "id"},
+    {2, SFL_FIELD_U64, RENEWED(silence_ms), .name = "silence_ms"},
+};
+static const struct sfl_schema renewed_schema = {.name = "Renewed",
+                                                 SFL_SCHEMA_FIELDS(renewed_fields)};
+
 #define STEP(field_number, step_name, step_choice)                                                 \
     {                                                                                              \
         field_number, SFL_FIELD_MESSAGE, ANSWER(step_name),                                        \
@@ -103,6 +113,7 @@ static const struct sfl_field answer_fields[] = {
     STEP(6, audience, AUDIENCE),
     STEP(7, result, RESULT),
     STEP(8, end, END),
+    STEP(9, renewed, RENEWED),
 };
 const struct sfl_schema sfl_answer_schema = {
     .name = "CallResponse",

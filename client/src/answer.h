@@ -15,6 +15,7 @@ enum sfl_answer_type {
     SFL_ANSWER_AUDIENCE,
     SFL_ANSWER_RESULT,
     SFL_ANSWER_END,
+    SFL_ANSWER_RENEWED,
 };
 
 struct sfl_answer_lead {
@@ -23,6 +24,8 @@ struct sfl_answer_lead {
     uint64_t lease_ms;
     uint64_t run_limit_ms;
     uint64_t next_sequence;
+    uint64_t silence_ms;   // 0: a server that answers no renew
+    uint64_t result_limit; // 0: it does not say
 };
 
 struct sfl_answer_follow {
@@ -72,6 +75,11 @@ struct sfl_answer_result {
     bool retain_refused;
 };
 
+struct sfl_answer_renewed {
+    uint64_t id;
+    uint64_t silence_ms; // 0: as `lead` said
+};
+
 struct sfl_answer_end {
     int32_t code;
     struct sfl_span message;
@@ -90,6 +98,7 @@ struct sfl_answer {
         struct sfl_answer_audience audience;
         struct sfl_answer_result result;
         struct sfl_answer_end end;
+        struct sfl_answer_renewed renewed;
     };
 };
 

@@ -266,6 +266,7 @@ void sfl_seat_on_frame(struct sfl_seat *seat, const struct sfl_answer *frame)
     case SFL_ANSWER_END:
         on_end(seat, &frame->end);
         return;
+    case SFL_ANSWER_RENEWED: // it never asked
     case SFL_ANSWER_NONE:
         return; // a step of a later server
     }

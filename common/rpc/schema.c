@@ -61,6 +61,21 @@ static void choose(const struct sfl_schema *schema, const struct sfl_field *fiel
     *choice = (int)field->choice;
 }
 
+static bool store_element(const struct sfl_field *field, struct sfl_span element, void *into,
+                          struct sfl_fault *fault)
+{
+    const struct sfl_field_list *list = field->list;
+    uint32_t *count = member(into, list->count_offset);
+    if (*count >= list->count_max) {
+        note_fault(fault, field->name, list->too_many);
+        return true;
+    }
+    void *at = member(into, field->offset + *count * list->element_size);
+    memset(at, 0, list->element_size);
+    (*count)++;
+    return sfl_schema_read(list->message, element, at, fault);
+}
+
 static bool store(const struct sfl_field *field, const struct sfl_wire_field *wire, void *into,
                   struct sfl_fault *fault)
 {
@@ -96,6 +111,8 @@ static bool store(const struct sfl_field *field, const struct sfl_wire_field *wi
         if (field->presence > 0)
             *(bool *)member(into, field->presence) = true;
         return sfl_schema_read(field->message, wire->bytes, at, fault);
+    case SFL_FIELD_LIST:
+        return store_element(field, wire->bytes, into, fault);
     }
     return false;
 }

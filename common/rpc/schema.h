@@ -29,9 +29,20 @@ enum sfl_field_type {
     SFL_FIELD_BYTES,   // struct sfl_span
     SFL_FIELD_TEXT,    // struct sfl_span, valid UTF-8
     SFL_FIELD_MESSAGE, // read by `message` into the struct at `offset`
+    SFL_FIELD_LIST,    // repeated: each is read by `list->message` into the next element
 };
 
 struct sfl_schema;
+
+// Where the elements of a repeated field go, and how many there may be. The field's offset is that
+// of the first one. An element is cleared when it comes.
+struct sfl_field_list {
+    const struct sfl_schema *message;
+    size_t element_size;
+    uint32_t count_max;
+    size_t count_offset;  // of the uint32_t that counts them, beside the field's offset
+    const char *too_many; // what the fault says
+};
 
 struct sfl_field {
     uint32_t number;
@@ -42,6 +53,7 @@ struct sfl_field {
     unsigned enum_max; // ENUM
     const struct sfl_schema *message;
     size_t presence; // MESSAGE: above 0, where the bool is that says it was there
+    const struct sfl_field_list *list; // LIST
 };
 
 struct sfl_schema {

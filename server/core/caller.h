@@ -17,7 +17,17 @@ enum sfl_role {
 enum sfl_leader_loss {
     SFL_LEADER_LOSS_PROMOTE = 0,
     SFL_LEADER_LOSS_FAIL = 1,
+    SFL_LEADER_LOSS_HOLD = 2,
 };
+
+// A lead that somebody holds.
+struct sfl_lead_ref {
+    struct sfl_span group; // never empty: the transport writes "default"
+    struct sfl_span key;
+    uint64_t token; // 0 stands for none
+};
+
+enum { SFL_WITHIN_MAX = 32 };
 
 // What a caller asks for. Everything in it is borrowed until the step returns.
 struct sfl_join {
@@ -29,7 +39,12 @@ struct sfl_join {
     enum sfl_leader_loss on_leader_loss;
     bool live;
     bool audience;
+    bool detach;           // its deadline does not end it while it leads
+    bool retain_from_lead; // the retention counts from the winning attempt's lead
+    bool fresh;            // takes nothing of a flight that was led before
     uint32_t max_attempts; // 0 = no limit
+    uint32_t within_count;
+    const struct sfl_lead_ref *within; // the leads inside which it joins
     uint64_t retain_ms;
     uint64_t retain_error_ms;
     uint64_t max_age_ms; // 0 = any age

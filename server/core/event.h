@@ -27,6 +27,10 @@ struct sfl_chunk {
     uint64_t sequence;
 };
 
+struct sfl_renew {
+    uint64_t id; // not 0: it is answered
+};
+
 struct sfl_finish {
     int kind; // as it came from the wire; checked by the core
     struct sfl_span value;

@@ -83,6 +83,16 @@ struct sfl_refusal sfl_limits_check_key(const struct sfl_limits *limits, struct 
     return (struct sfl_refusal){.reason = SFL_REASON_NONE};
 }
 
+static struct sfl_refusal check_within(const struct sfl_limits *limits, const struct sfl_join *join)
+{
+    for (uint32_t i = 0; i < join->within_count; i++) {
+        const struct sfl_lead_ref *lead = &join->within[i];
+        if (sfl_limits_check_key(limits, lead->group, lead->key).reason != SFL_REASON_NONE)
+            return bounds(SFL_REASON_WITHIN, i, 0);
+    }
+    return (struct sfl_refusal){.reason = SFL_REASON_NONE};
+}
+
 static struct sfl_refusal check_options(const struct sfl_limits *limits,
                                         const struct sfl_join *join)
 {
@@ -100,7 +110,7 @@ static struct sfl_refusal check_options(const struct sfl_limits *limits,
         return bounds(SFL_REASON_LEASE_LONG, join->lease_ms, limits->lease_ms_max);
     if (join->run_limit_ms > limits->run_limit_ms_max)
         return bounds(SFL_REASON_RUN_LIMIT_LONG, join->run_limit_ms, limits->run_limit_ms_max);
-    return (struct sfl_refusal){.reason = SFL_REASON_NONE};
+    return check_within(limits, join);
 }
 
 struct sfl_refusal sfl_limits_check_join(const struct sfl_limits *limits,

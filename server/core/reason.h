@@ -23,6 +23,7 @@
     X(LEASE_SHORT, INVALID_ARGUMENT, "lease_ms: %a, must be 0 or at least %b")                     \
     X(LEASE_LONG, INVALID_ARGUMENT, "lease_ms: %a, must be at most %b")                            \
     X(RUN_LIMIT_LONG, INVALID_ARGUMENT, "run_limit_ms: %a, must be at most %b")                    \
+    X(WITHIN, INVALID_ARGUMENT, "within: element %a has a key or group that is none")              \
     X(RETENTION, INVALID_ARGUMENT, "retention.retain_ms: %a, must be at most %b")                  \
     X(DETAILS_SIZE, INVALID_ARGUMENT, "outcome.details: %a bytes, must be at most %b")             \
     X(OUTCOME_KIND, INVALID_ARGUMENT, "outcome.kind: must be OK, ERROR, PANIC or ABANDONED")       \

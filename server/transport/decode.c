@@ -5,9 +5,31 @@
 #include "rpc/wire_reader.h"
 #include "rpc/wire_writer.h"
 
+#include <assert.h>
+
 // The fields of proto/singleflight/v1/singleflight.proto.
 
+#define REQUEST(member) offsetof(struct sfl_request, member)
+
+#define LEAD_REF(member) offsetof(struct sfl_lead_ref, member)
+static const struct sfl_field lead_ref_fields[] = {
+    {1, SFL_FIELD_TEXT, LEAD_REF(group), .name = "join.within.group"},
+    {2, SFL_FIELD_BYTES, LEAD_REF(key), .name = "join.within.key"},
+    {3, SFL_FIELD_U64, LEAD_REF(token), .name = "join.within.token"},
+};
+static const struct sfl_schema lead_ref_schema = {.name = "LeadRef",
+                                                  SFL_SCHEMA_FIELDS(lead_ref_fields)};
+
 #define JOIN(member) offsetof(struct sfl_join, member)
+static const struct sfl_field_list within_list = {
+    .message = &lead_ref_schema,
+    .element_size = sizeof(struct sfl_lead_ref),
+    .count_max = SFL_WITHIN_MAX,
+    .count_offset = JOIN(within_count),
+    .too_many = "has more than 32 elements",
+};
+static_assert(SFL_WITHIN_MAX == 32, "as the text says");
+
 static const struct sfl_field join_fields[] = {
     {1, SFL_FIELD_TEXT, JOIN(group), .name = "join.group"},
     {2, SFL_FIELD_BYTES, JOIN(key), .name = "join.key"},
@@ -20,11 +42,17 @@ static const struct sfl_field join_fields[] = {
     {9, SFL_FIELD_U64, JOIN(lease_ms), .name = "join.lease_ms"},
     {10, SFL_FIELD_U64, JOIN(run_limit_ms), .name = "join.run_limit_ms"},
     {11, SFL_FIELD_ENUM, JOIN(on_leader_loss), .name = "join.on_leader_loss",
-     .enum_max = SFL_LEADER_LOSS_FAIL},
+     .enum_max = SFL_LEADER_LOSS_HOLD},
     {12, SFL_FIELD_U32, JOIN(max_attempts), .name = "join.max_attempts"},
     {13, SFL_FIELD_BYTES, JOIN(fingerprint), .name = "join.fingerprint"},
     {14, SFL_FIELD_U64, JOIN(resume_token), .name = "join.resume_token"},
     {15, SFL_FIELD_TEXT, JOIN(name), .name = "join.caller"},
+    {16, SFL_FIELD_BOOL, JOIN(detach), .name = "join.detach"},
+    {17, SFL_FIELD_BOOL, JOIN(retain_from_lead), .name = "join.retain_from_lead"},
+    {18, SFL_FIELD_BOOL, JOIN(fresh), .name = "join.fresh"},
+    // They stand beside the union that the join is in.
+    {19, SFL_FIELD_LIST, REQUEST(within) - REQUEST(join), .name = "join.within",
+     .list = &within_list},
 };
 static const struct sfl_schema join_schema = {.name = "Join", SFL_SCHEMA_FIELDS(join_fields)};
 
@@ -35,7 +63,10 @@ static const struct sfl_field chunk_fields[] = {
 };
 static const struct sfl_schema chunk_schema = {.name = "Chunk", SFL_SCHEMA_FIELDS(chunk_fields)};
 
-static const struct sfl_schema renew_schema = {.name = "Renew"};
+static const struct sfl_field renew_fields[] = {
+    {1, SFL_FIELD_U64, offsetof(struct sfl_renew, id), .name = "renew.id"},
+};
+static const struct sfl_schema renew_schema = {.name = "Renew", SFL_SCHEMA_FIELDS(renew_fields)};
 static const struct sfl_schema cancel_schema = {.name = "Cancel"};
 
 #define OUTCOME(member) offsetof(struct sfl_posted_outcome, member)
@@ -67,8 +98,7 @@ static const struct sfl_field finish_fields[] = {
 };
 static const struct sfl_schema finish_schema = {.name = "Finish", SFL_SCHEMA_FIELDS(finish_fields)};
 
-#define REQUEST(member) offsetof(struct sfl_request, member)
-// A member of the oneof `step`. Renew and Cancel have no fields, so their place does not matter.
+// A member of the oneof `step`. Cancel has no fields, so its place does not matter.
 #define STEP(field_number, step_name, step_choice, place)                                          \
     {                                                                                              \
         field_number, SFL_FIELD_MESSAGE, REQUEST(place), .name = #step_name,                       \
@@ -77,12 +107,12 @@ static const struct sfl_schema finish_schema = {.name = "Finish", SFL_SCHEMA_FIE
     }
 #define STEP_UNION                                                                                 \
     .choice_offset = REQUEST(type), .union_offset = REQUEST(join),                                 \
-    .union_size = sizeof(struct sfl_request) - REQUEST(join)
+    .union_size = REQUEST(within) - REQUEST(join)
 
 static const struct sfl_field do_request_fields[] = {
     STEP(1, join, JOIN, join),
     STEP(2, chunk, CHUNK, chunk),
-    STEP(3, renew, RENEW, join),
+    STEP(3, renew, RENEW, renew),
     STEP(4, finish, FINISH, finish),
 };
 const struct sfl_schema sfl_do_request_schema = {
@@ -92,7 +122,7 @@ static const struct sfl_field call_request_fields[] = {
     {1, SFL_FIELD_U64, REQUEST(id), .name = "id"},
     STEP(2, join, JOIN, join),
     STEP(3, chunk, CHUNK, chunk),
-    STEP(4, renew, RENEW, join),
+    STEP(4, renew, RENEW, renew),
     STEP(5, finish, FINISH, finish),
     STEP(6, cancel, CANCEL, join),
     {15, SFL_FIELD_U64, REQUEST(timeout_ms), .name = "timeout_ms"},
@@ -105,6 +135,14 @@ struct sfl_span sfl_group_or_default(struct sfl_span group)
     return group.size == 0 ? sfl_span_of_text("default") : group;
 }
 
+static void complete_join(struct sfl_request *request)
+{
+    request->join.group = sfl_group_or_default(request->join.group);
+    request->join.within = request->within;
+    for (uint32_t i = 0; i < request->join.within_count; i++)
+        request->within[i].group = sfl_group_or_default(request->within[i].group);
+}
+
 static bool decode_request(const struct sfl_schema *schema, struct sfl_span message,
                            struct sfl_request *request)
 {
@@ -114,7 +152,7 @@ static bool decode_request(const struct sfl_schema *schema, struct sfl_span mess
         request->fault =
             (struct sfl_fault){"step", "none is set, or one that this server does not know"};
     if (request->type == SFL_REQUEST_JOIN)
-        request->join.group = sfl_group_or_default(request->join.group);
+        complete_join(request);
     return true;
 }
 

@@ -43,7 +43,9 @@ struct sfl_request {
         struct sfl_join join; // without its deadline
         struct sfl_chunk chunk;
         struct sfl_posted_finish finish;
+        struct sfl_renew renew;
     };
+    struct sfl_lead_ref within[SFL_WITHIN_MAX]; // what join.within points to
 };
 
 // Reads a DoRequest. False when it is malformed; `request_out->fault` then says so. True otherwise;

@@ -32,6 +32,7 @@ static bool is_type_of(const struct sfl_field *field, const ProtobufCFieldDescri
         return proto->type == PROTOBUF_C_TYPE_MESSAGE;
     case SFL_FIELD_ENUM:
     case SFL_FIELD_TEXT:
+    case SFL_FIELD_LIST:
         return false;
     }
     return false;

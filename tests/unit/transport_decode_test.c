@@ -34,6 +34,8 @@ static bool is_type_of(const struct sfl_field *field, const ProtobufCFieldDescri
         return proto->type == PROTOBUF_C_TYPE_STRING;
     case SFL_FIELD_MESSAGE:
         return proto->type == PROTOBUF_C_TYPE_MESSAGE;
+    case SFL_FIELD_LIST:
+        return proto->type == PROTOBUF_C_TYPE_MESSAGE && proto->label == PROTOBUF_C_LABEL_REPEATED;
     }
     return false;
 }
@@ -69,6 +71,8 @@ static void compare(const struct sfl_schema *schema, const ProtobufCMessageDescr
         assert_int_equal(field->choice > 0, (expected->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0);
         if (field->type == SFL_FIELD_MESSAGE)
             compare(field->message, expected->descriptor);
+        else if (field->type == SFL_FIELD_LIST)
+            compare(field->list->message, expected->descriptor);
     }
 }
 
@@ -114,11 +118,23 @@ static void every_field_of_join_arrives(void **state)
     join.max_age_ms = UINT64_MAX;
     join.lease_ms = 4;
     join.run_limit_ms = 5;
-    join.on_leader_loss = SINGLEFLIGHT__V1__LEADER_LOSS__LEADER_LOSS_FAIL;
+    join.on_leader_loss = SINGLEFLIGHT__V1__LEADER_LOSS__LEADER_LOSS_HOLD;
     join.max_attempts = UINT32_MAX;
     join.fingerprint = binary("print");
     join.resume_token = 7;
     join.caller = (char[]){"me"};
+    join.detach = 1;
+    join.retain_from_lead = 1;
+    join.fresh = 1;
+    Singleflight__V1__LeadRef inner = SINGLEFLIGHT__V1__LEAD_REF__INIT;
+    inner.group = (char[]){"nightly"};
+    inner.key = binary("report");
+    inner.token = UINT64_MAX;
+    Singleflight__V1__LeadRef outer = SINGLEFLIGHT__V1__LEAD_REF__INIT;
+    outer.key = binary("all");
+    Singleflight__V1__LeadRef *within[] = {&inner, &outer};
+    join.n_within = 2;
+    join.within = within;
     Singleflight__V1__DoRequest message = SINGLEFLIGHT__V1__DO_REQUEST__INIT;
     message.step_case = SINGLEFLIGHT__V1__DO_REQUEST__STEP_JOIN;
     message.join = &join;
@@ -137,12 +153,85 @@ static void every_field_of_join_arrives(void **state)
     assert_true(request.join.max_age_ms == UINT64_MAX);
     assert_int_equal(request.join.lease_ms, 4);
     assert_int_equal(request.join.run_limit_ms, 5);
-    assert_int_equal(request.join.on_leader_loss, SFL_LEADER_LOSS_FAIL);
+    assert_int_equal(request.join.on_leader_loss, SFL_LEADER_LOSS_HOLD);
     assert_int_equal(request.join.max_attempts, UINT32_MAX);
     assert_true(span_is(request.join.fingerprint, "print"));
     assert_int_equal(request.join.resume_token, 7);
     assert_true(span_is(request.join.name, "me"));
+    assert_true(request.join.detach);
+    assert_true(request.join.retain_from_lead);
+    assert_true(request.join.fresh);
+    assert_int_equal(request.join.within_count, 2);
+    assert_true(span_is(request.join.within[0].group, "nightly"));
+    assert_true(span_is(request.join.within[0].key, "report"));
+    assert_true(request.join.within[0].token == UINT64_MAX);
+    assert_true(span_is(request.join.within[1].group, "default"));
+    assert_true(span_is(request.join.within[1].key, "all"));
+    assert_int_equal(request.join.within[1].token, 0);
     sfl_bytes_unref(bytes);
+}
+
+// A join inside so many leads; what is wrong with it, or NULL.
+static const char *fault_within(unsigned leads, uint32_t *count_out)
+{
+    Singleflight__V1__LeadRef lead = SINGLEFLIGHT__V1__LEAD_REF__INIT;
+    lead.key = binary("k");
+    lead.token = 1;
+    Singleflight__V1__LeadRef *within[SFL_WITHIN_MAX + 1];
+    for (unsigned i = 0; i < leads; i++)
+        within[i] = &lead;
+    Singleflight__V1__Join join = SINGLEFLIGHT__V1__JOIN__INIT;
+    join.key = binary("key");
+    join.n_within = leads;
+    join.within = within;
+    Singleflight__V1__DoRequest message = SINGLEFLIGHT__V1__DO_REQUEST__INIT;
+    message.step_case = SINGLEFLIGHT__V1__DO_REQUEST__STEP_JOIN;
+    message.join = &join;
+    struct sfl_bytes *bytes = pack_do(&message);
+    struct sfl_request request;
+    assert_true(sfl_decode_do(sfl_bytes_span(bytes), &request));
+    *count_out = request.join.within_count;
+    sfl_bytes_unref(bytes);
+    return request.fault.where;
+}
+
+static void a_join_is_made_inside_32_leads_at_most(void **state)
+{
+    (void)state;
+    uint32_t count = 0;
+    assert_null(fault_within(SFL_WITHIN_MAX, &count));
+    assert_int_equal(count, SFL_WITHIN_MAX);
+    assert_string_equal(fault_within(SFL_WITHIN_MAX + 1, &count), "join.within");
+    assert_int_equal(count, SFL_WITHIN_MAX);
+}
+
+// Two joins in one message are one, as protobuf has it; another step between them begins anew.
+static void the_leads_of_a_join_that_comes_twice_are_those_of_both(void **state)
+{
+    (void)state;
+    const uint8_t within[] = {0x0a, 0x08, 0x9a, 0x01, 0x05, 0x12, 0x01, 'k', 0x18, 0x07};
+    const uint8_t renew[] = {0x1a, 0x00};
+    uint8_t message[2 * sizeof(within) + sizeof(renew)];
+    struct sfl_request request;
+    memcpy(message, within, sizeof(within));
+    memcpy(message + sizeof(within), within, sizeof(within));
+    assert_true(sfl_decode_do(sfl_span_of(message, 2 * sizeof(within)), &request));
+    assert_int_equal(request.join.within_count, 2);
+    assert_int_equal(request.join.within[1].token, 7);
+    memcpy(message + sizeof(within), renew, sizeof(renew));
+    memcpy(message + sizeof(within) + sizeof(renew), within, sizeof(within));
+    assert_true(sfl_decode_do(sfl_span_of(message, sizeof(message)), &request));
+    assert_int_equal(request.join.within_count, 1);
+}
+
+static void a_renewal_may_have_an_id(void **state)
+{
+    (void)state;
+    const uint8_t message[] = {0x1a, 0x02, 0x08, 0x07};
+    struct sfl_request request;
+    assert_true(sfl_decode_do(sfl_span_of(message, sizeof(message)), &request));
+    assert_int_equal(request.type, SFL_REQUEST_RENEW);
+    assert_int_equal(request.renew.id, 7);
 }
 
 static void every_field_of_finish_arrives(void **state)
@@ -256,7 +345,8 @@ static void faults_name_the_field(void **state)
         {WIRE("\x0a\x02\x18\x03"), "join.role", "has a value that is not known"},
         {WIRE("\x0a\x0b\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), "join.role",
          "has a value that is not known"},
-        {WIRE("\x0a\x02\x58\x02"), "join.on_leader_loss", "has a value that is not known"},
+        {WIRE("\x0a\x02\x58\x03"), "join.on_leader_loss", "has a value that is not known"},
+        {WIRE("\x0a\x06\x9a\x01\x03\x0a\x01\xff"), "join.within.group", "is not valid UTF-8"},
         {WIRE("\x22\x05\x0a\x03\x22\x01\xff"), "outcome.message", "is not valid UTF-8"},
         {WIRE("\x22\x05\x0a\x03\x2a\x01\xff"), "outcome.type", "is not valid UTF-8"},
         {WIRE("\x22\x05\x0a\x03\x32\x01\xff"), "outcome.stack", "is not valid UTF-8"},
@@ -391,6 +481,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_tables_say_what_the_proto_file_says),
         cmocka_unit_test(every_field_of_join_arrives),
+        cmocka_unit_test(a_join_is_made_inside_32_leads_at_most),
+        cmocka_unit_test(the_leads_of_a_join_that_comes_twice_are_those_of_both),
+        cmocka_unit_test(a_renewal_may_have_an_id),
         cmocka_unit_test(every_field_of_finish_arrives),
         cmocka_unit_test(the_empty_group_is_the_group_default),
         cmocka_unit_test(unknown_fields_of_every_wire_type_are_skipped),

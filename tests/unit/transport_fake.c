@@ -549,6 +549,9 @@ static struct fake_frame flatten(const Singleflight__V1__CallResponse *call, siz
         frame.code = call->end->code;
         snprintf(frame.text, sizeof(frame.text), "%s", call->end->message);
         break;
+    case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_RENEWED:
+        frame.bytes = call->renewed->id;
+        break;
     case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_AUDIENCE:
         break;
     case SINGLEFLIGHT__V1__CALL_RESPONSE__STEP__NOT_SET:

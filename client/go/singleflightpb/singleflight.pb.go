@@ -24,6 +24,10 @@
 //   retained  said of an outcome that is kept for a while and handed to callers that come late.
 //   forgotten said of a flight that keeps its callers but takes no new ones: the next caller starts
 //             another.
+//   overdue   said of a leader whose lease is over while nobody waits: it keeps the lead until
+//             somebody wants the key.
+//   next      said of the flight that begins when the running one of its key has ended. Callers
+//             that ask for `fresh` wait in it.
 //
 // Rules that hold everywhere
 //   - Durations are milliseconds. Sizes are bytes.
@@ -32,18 +36,22 @@
 //   - Fields that the server does not know are ignored. A step (oneof) that it does not know, an
 //     enum value that it does not know, and a string that is not UTF-8 are INVALID_ARGUMENT.
 //   - A message is at most 4 MiB in either direction.
+//   - Old and new may talk. What a server does not know it ignores, and Lead.silence_ms says
+//     whether it answers renewals.
 //
 // Statuses
 //   INVALID_ARGUMENT     malformed message, step out of order, field outside its bounds.
 //   FAILED_PRECONDITION  join with a fingerprint other than that of the flight or of the retained
-//                        outcome.
+//                        outcome; a join that would wait for the very lead that it is made in.
 //   NOT_FOUND            join as ROLE_FOLLOW_ONLY with nothing to follow.
 //   ABORTED              join as ROLE_LEAD_ONLY while another leads; a leader that lost the lead
 //                        ("fenced: token N, now M", M being 0 when nobody leads with a newer
 //                        token); a follower whose flight ended without an outcome because its
-//                        leader was lost and nobody was left to try.
-//   RESOURCE_EXHAUSTED   something that other calls fill too is full, or a message or a result is
-//                        too large. The text names the limit and its value.
+//                        leader was lost and nobody was left to try, or because somebody ended it.
+//                        The text names the reason in words, with its figures.
+//   RESOURCE_EXHAUSTED   something that other calls fill too is full, or a message is too large.
+//                        The text names the limit and its value. (A value that meets a limit is an
+//                        outcome: see Outcome.)
 //   UNAVAILABLE          the server drains or cannot reach its coordinator. Safe to try again,
 //                        elsewhere or later.
 //   CANCELLED, DEADLINE_EXCEEDED  the caller's own doing; only that caller leaves.
@@ -126,14 +134,19 @@ func (Role) EnumDescriptor() ([]byte, []int) {
 	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{0}
 }
 
-// What happens to a flight when its leader is lost: it left without `finish`, or its lease or run
-// limit ran out.
+// What happens to a flight when its leader is lost: it left without `finish`, or its lease ran out
+// while somebody wanted the key, or its run limit ran out.
 type LeaderLoss int32
 
 const (
 	// The default: the oldest follower that may lead gets `lead` with the next attempt.
 	LeaderLoss_LEADER_LOSS_PROMOTE LeaderLoss = 0
 	LeaderLoss_LEADER_LOSS_FAIL    LeaderLoss = 1 // Every follower ends with ABORTED.
+	// The loss is the outcome of the flight: OUTCOME_KIND_ABANDONED, with the reason as its message
+	// and what was posted as its value. Every follower gets it, it is retained for retain_error_ms,
+	// and a leader that resumes gets it, too. For work that may not be tried twice: until the outcome
+	// is forgotten nobody leads again.
+	LeaderLoss_LEADER_LOSS_HOLD LeaderLoss = 2
 )
 
 // Enum value maps for LeaderLoss.
@@ -141,10 +154,12 @@ var (
 	LeaderLoss_name = map[int32]string{
 		0: "LEADER_LOSS_PROMOTE",
 		1: "LEADER_LOSS_FAIL",
+		2: "LEADER_LOSS_HOLD",
 	}
 	LeaderLoss_value = map[string]int32{
 		"LEADER_LOSS_PROMOTE": 0,
 		"LEADER_LOSS_FAIL":    1,
+		"LEADER_LOSS_HOLD":    2,
 	}
 )
 
@@ -235,7 +250,7 @@ func (OutcomeKind) EnumDescriptor() ([]byte, []int) {
 type Flight_State int32
 
 const (
-	Flight_STATE_UNSPECIFIED  Flight_State = 0 // Never sent.
+	Flight_STATE_UNSPECIFIED  Flight_State = 0 // With `next`: it has not begun.
 	Flight_STATE_FINDING_HOME Flight_State = 1 // The coordinator has not said yet where this key lives.
 	Flight_STATE_LED          Flight_State = 2 // A leader runs the function.
 	Flight_STATE_ORPHANED     Flight_State = 3 // The leader's stream is gone; it may resume until its lease runs out.
@@ -284,7 +299,7 @@ func (x Flight_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Flight_State.Descriptor instead.
 func (Flight_State) EnumDescriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{22, 0}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{24, 0}
 }
 
 // One step of a caller on a Do stream. Exactly one field is set.
@@ -414,6 +429,7 @@ type DoResponse struct {
 	//	*DoResponse_Restart
 	//	*DoResponse_Audience
 	//	*DoResponse_Result
+	//	*DoResponse_Renewed
 	Step          isDoResponse_Step `protobuf_oneof:"step"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -510,6 +526,15 @@ func (x *DoResponse) GetResult() *Result {
 	return nil
 }
 
+func (x *DoResponse) GetRenewed() *Renewed {
+	if x != nil {
+		if x, ok := x.Step.(*DoResponse_Renewed); ok {
+			return x.Renewed
+		}
+	}
+	return nil
+}
+
 type isDoResponse_Step interface {
 	isDoResponse_Step()
 }
@@ -540,6 +565,10 @@ type DoResponse_Result struct {
 	Result *Result `protobuf:"bytes,6,opt,name=result,proto3,oneof"` // Last. The stream then ends with status OK.
 }
 
+type DoResponse_Renewed struct {
+	Renewed *Renewed `protobuf:"bytes,7,opt,name=renewed,proto3,oneof"` // To leaders: the answer to a `renew` that has an id.
+}
+
 func (*DoResponse_Lead) isDoResponse_Step() {}
 
 func (*DoResponse_Follow) isDoResponse_Step() {}
@@ -551,6 +580,8 @@ func (*DoResponse_Restart) isDoResponse_Step() {}
 func (*DoResponse_Audience) isDoResponse_Step() {}
 
 func (*DoResponse_Result) isDoResponse_Step() {}
+
+func (*DoResponse_Renewed) isDoResponse_Step() {}
 
 // What a client sends on a Session: frames of any of its calls, in order per call.
 type SessionRequest struct {
@@ -613,7 +644,7 @@ type CallRequest struct {
 	//	*CallRequest_Cancel
 	Step isCallRequest_Step `protobuf_oneof:"step"`
 	// With join: this call's deadline in milliseconds from now, after which it ends with End
-	// DEADLINE_EXCEEDED. 0 = none. Ignored beside other steps.
+	// DEADLINE_EXCEEDED. 0 = none. Ignored beside other steps. See Join.detach for a call that leads.
 	TimeoutMs     uint64 `protobuf:"varint,15,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -809,6 +840,7 @@ type CallResponse struct {
 	//	*CallResponse_Audience
 	//	*CallResponse_Result
 	//	*CallResponse_End
+	//	*CallResponse_Renewed
 	Step          isCallResponse_Step `protobuf_oneof:"step"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -921,6 +953,15 @@ func (x *CallResponse) GetEnd() *End {
 	return nil
 }
 
+func (x *CallResponse) GetRenewed() *Renewed {
+	if x != nil {
+		if x, ok := x.Step.(*CallResponse_Renewed); ok {
+			return x.Renewed
+		}
+	}
+	return nil
+}
+
 type isCallResponse_Step interface {
 	isCallResponse_Step()
 }
@@ -953,6 +994,10 @@ type CallResponse_End struct {
 	End *End `protobuf:"bytes,8,opt,name=end,proto3,oneof"` // Ends the call with a gRPC status other than OK.
 }
 
+type CallResponse_Renewed struct {
+	Renewed *Renewed `protobuf:"bytes,9,opt,name=renewed,proto3,oneof"` // To leaders: the answer to a `renew` that has an id.
+}
+
 func (*CallResponse_Lead) isCallResponse_Step() {}
 
 func (*CallResponse_Follow) isCallResponse_Step() {}
@@ -967,11 +1012,14 @@ func (*CallResponse_Result) isCallResponse_Step() {}
 
 func (*CallResponse_End) isCallResponse_Step() {}
 
+func (*CallResponse_Renewed) isCallResponse_Step() {}
+
 // The first step of every caller.
 //
-// retain_ms, retain_error_ms, lease_ms, run_limit_ms, on_leader_loss, max_attempts and fingerprint
-// of the caller that opens the flight hold for the flight; later callers' are not looked at (but
-// the fingerprint is compared). The other fields are each caller's own.
+// retain_ms, retain_error_ms, retain_from_lead, lease_ms, run_limit_ms, on_leader_loss,
+// max_attempts and fingerprint of the caller that opens the flight hold for the flight; later
+// callers' are not looked at (but the fingerprint is compared). The other fields are each caller's
+// own.
 type Join struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The namespace of the key: at most 128 bytes of [A-Za-z0-9._-]. "" is the group "default".
@@ -996,7 +1044,9 @@ type Join struct {
 	MaxAgeMs uint64 `protobuf:"varint,8,opt,name=max_age_ms,json=maxAgeMs,proto3" json:"max_age_ms,omitempty"`
 	// 0, the default: leadership is bound to the stream and ends with it. Otherwise 1,000 to 600,000
 	// milliseconds: leadership lives as long as it is renewed in time (see Renew), and survives a
-	// broken stream (see resume_token).
+	// broken stream (see resume_token). When the lease is over and somebody waits, the leader is
+	// lost. While nobody waits it is overdue: `renew` or a resume restores the lease, and the next
+	// caller that may lead takes the lead over.
 	LeaseMs uint64 `protobuf:"varint,9,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
 	// A leader that runs longer than this many milliseconds, counted from its `lead`, is lost. At
 	// most 24 hours (86,400,000). 0, the default = the server's limit (24 hours).
@@ -1009,15 +1059,32 @@ type Join struct {
 	// retained outcome's) are set and differ, the join is refused with FAILED_PRECONDITION. Empty,
 	// the default = not compared.
 	Fingerprint []byte `protobuf:"bytes,13,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	// Not 0: I am the leader that was granted this token with a lease, on a new stream. Only group,
-	// key and this field are looked at. Answered with `lead` (same token and attempt, lease renewed,
-	// next_sequence set), or with `result` when the outcome of that very token is retained, or with
-	// ABORTED "fenced: ...". An older stream that still holds the lead ends with ABORTED. 0, the
-	// default = not resuming.
+	// Not 0: I am the leader that was granted this token with a lease, on a new stream. Group and key
+	// are needed beside it; of the rest, only what is each caller's own counts. Answered with `lead`
+	// (same token and attempt, lease renewed, next_sequence set), or with `result` when the outcome
+	// of that very token is retained, or with ABORTED "fenced: ...", with the reason while the key's
+	// flight still runs. An older stream that still holds the lead ends with ABORTED. 0, the default
+	// = not resuming.
 	ResumeToken uint64 `protobuf:"varint,14,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	// A name for people to read in listings and messages, such as host and process id: at most 128
 	// bytes of UTF-8. Default "".
-	Caller        string `protobuf:"bytes,15,opt,name=caller,proto3" json:"caller,omitempty"`
+	Caller string `protobuf:"bytes,15,opt,name=caller,proto3" json:"caller,omitempty"`
+	// true, on a Session: while this call leads, its timeout_ms does not end it, so that a caller's
+	// patience does not end work that others wait for. For clients that merge callers and keep time
+	// themselves. No effect on Do. Default false.
+	Detach bool `protobuf:"varint,16,opt,name=detach,proto3" json:"detach,omitempty"`
+	// true: the retention counts from the `lead` of the attempt whose outcome it is, not from its
+	// end. When the run took longer than that, nothing is retained. For "at most once in an hour".
+	// Default false.
+	RetainFromLead bool `protobuf:"varint,17,opt,name=retain_from_lead,json=retainFromLead,proto3" json:"retain_from_lead,omitempty"`
+	// true: take no outcome of work that began before this join came. A retained outcome is not
+	// taken, and when a flight runs, the caller waits in the key's next flight, which begins when the
+	// running one has ended; `follow` with attempt 0 comes at once. All callers that ask for `fresh`
+	// meanwhile share that flight. For whoever has just written. Default false.
+	Fresh bool `protobuf:"varint,18,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	// The leads inside which this call is made: at most 32. A join that would wait for one of them is
+	// refused with FAILED_PRECONDITION, because it would wait for itself.
+	Within        []*LeadRef `protobuf:"bytes,19,rep,name=within,proto3" json:"within,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1157,6 +1224,95 @@ func (x *Join) GetCaller() string {
 	return ""
 }
 
+func (x *Join) GetDetach() bool {
+	if x != nil {
+		return x.Detach
+	}
+	return false
+}
+
+func (x *Join) GetRetainFromLead() bool {
+	if x != nil {
+		return x.RetainFromLead
+	}
+	return false
+}
+
+func (x *Join) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+func (x *Join) GetWithin() []*LeadRef {
+	if x != nil {
+		return x.Within
+	}
+	return nil
+}
+
+// A lead that somebody holds.
+type LeadRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`  // As in Join. "" is the group "default".
+	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`      // As in Join: 1 to 1,024 bytes. Required.
+	Token         uint64                 `protobuf:"varint,3,opt,name=token,proto3" json:"token,omitempty"` // Lead.token. 0 stands for no lead.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeadRef) Reset() {
+	*x = LeadRef{}
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeadRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeadRef) ProtoMessage() {}
+
+func (x *LeadRef) ProtoReflect() protoreflect.Message {
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeadRef.ProtoReflect.Descriptor instead.
+func (*LeadRef) Descriptor() ([]byte, []int) {
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *LeadRef) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *LeadRef) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *LeadRef) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
 // You lead: run the function, post its value as chunks if it is large or slow, and send `finish`.
 type Lead struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -1168,14 +1324,20 @@ type Lead struct {
 	RunLimitMs uint64 `protobuf:"varint,4,opt,name=run_limit_ms,json=runLimitMs,proto3" json:"run_limit_ms,omitempty"`
 	// How many chunks this attempt has posted already, and so the sequence of the next one. 0 but
 	// after a resume.
-	NextSequence  uint64 `protobuf:"varint,5,opt,name=next_sequence,json=nextSequence,proto3" json:"next_sequence,omitempty"`
+	NextSequence uint64 `protobuf:"varint,5,opt,name=next_sequence,json=nextSequence,proto3" json:"next_sequence,omitempty"`
+	// For how many milliseconds the lead holds without an answer, counted from the sending of the
+	// last `renew` that was answered (before that, of this join): the lease, or, without one, the
+	// time after which the server gives up a silent connection. Then somebody else may lead. 0 = this
+	// server answers no renew.
+	SilenceMs     uint64 `protobuf:"varint,6,opt,name=silence_ms,json=silenceMs,proto3" json:"silence_ms,omitempty"`
+	ResultLimit   uint64 `protobuf:"varint,7,opt,name=result_limit,json=resultLimit,proto3" json:"result_limit,omitempty"` // How many bytes the value may have. 0 = this server does not say.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Lead) Reset() {
 	*x = Lead{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[7]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1349,7 @@ func (x *Lead) String() string {
 func (*Lead) ProtoMessage() {}
 
 func (x *Lead) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[7]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1362,7 @@ func (x *Lead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lead.ProtoReflect.Descriptor instead.
 func (*Lead) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{7}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Lead) GetToken() uint64 {
@@ -1238,19 +1400,35 @@ func (x *Lead) GetNextSequence() uint64 {
 	return 0
 }
 
+func (x *Lead) GetSilenceMs() uint64 {
+	if x != nil {
+		return x.SilenceMs
+	}
+	return 0
+}
+
+func (x *Lead) GetResultLimit() uint64 {
+	if x != nil {
+		return x.ResultLimit
+	}
+	return 0
+}
+
 // Somebody else leads: wait. What comes next is chunks, `restart`, `lead` or `result`.
 type Follow struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Attempt       uint32                 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`                      // The current attempt, from 1.
-	Leader        string                 `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`                         // Join.caller of the leader; may be "".
-	RunningMs     uint64                 `protobuf:"varint,3,opt,name=running_ms,json=runningMs,proto3" json:"running_ms,omitempty"` // How long this leader has led, in milliseconds.
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The current attempt, from 1; 0 = this is the key's next flight, which waits for the running
+	// one. When it is led, another `follow` comes with the attempt.
+	Attempt       uint32 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Leader        string `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`                         // Join.caller of the leader; may be "".
+	RunningMs     uint64 `protobuf:"varint,3,opt,name=running_ms,json=runningMs,proto3" json:"running_ms,omitempty"` // How long this leader has led, in milliseconds.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Follow) Reset() {
 	*x = Follow{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[8]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1440,7 @@ func (x *Follow) String() string {
 func (*Follow) ProtoMessage() {}
 
 func (x *Follow) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[8]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1453,7 @@ func (x *Follow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Follow.ProtoReflect.Descriptor instead.
 func (*Follow) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{8}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Follow) GetAttempt() uint32 {
@@ -1315,7 +1493,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[9]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1505,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[9]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1518,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{9}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -1365,16 +1543,20 @@ func (x *Chunk) GetAttempt() uint32 {
 }
 
 // The leader is alive: its lease starts anew. Only this and a successful resume renew a lease;
-// chunks do not. Send it every third of the lease or so. Without a lease it does nothing.
+// chunks do not. Send it every third of Lead.silence_ms. Without a lease it is answered and does
+// nothing else.
 type Renew struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Not 0: it is answered with `renewed`, which carries this id. Let it grow on a call. 0, the
+	// default = not answered.
+	Id            uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Renew) Reset() {
 	*x = Renew{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[10]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +1568,7 @@ func (x *Renew) String() string {
 func (*Renew) ProtoMessage() {}
 
 func (x *Renew) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[10]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +1581,70 @@ func (x *Renew) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Renew.ProtoReflect.Descriptor instead.
 func (*Renew) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{10}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Renew) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// The answer to a `renew` with an id: at that moment the lead held. Every id comes back once, in
+// order.
+type Renewed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"` // Renew.id.
+	// For how many milliseconds the lead holds from the sending of that renew, when that is not
+	// Lead.silence_ms; 0 = as `lead` said.
+	SilenceMs     uint64 `protobuf:"varint,2,opt,name=silence_ms,json=silenceMs,proto3" json:"silence_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Renewed) Reset() {
+	*x = Renewed{}
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Renewed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Renewed) ProtoMessage() {}
+
+func (x *Renewed) ProtoReflect() protoreflect.Message {
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Renewed.ProtoReflect.Descriptor instead.
+func (*Renewed) Descriptor() ([]byte, []int) {
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Renewed) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Renewed) GetSilenceMs() uint64 {
+	if x != nil {
+		return x.SilenceMs
+	}
+	return 0
 }
 
 // This call of a Session leaves.
@@ -1411,7 +1656,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[11]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1668,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[11]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +1681,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{11}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{13}
 }
 
 // The function has ended.
@@ -1450,7 +1695,7 @@ type Finish struct {
 	// true: this outcome is not for everybody, let the next caller try, as if the leader had been
 	// lost; the leader's own `result` comes at once. When nobody is left to try, the last outcome
 	// passed on is the outcome of the flight. INVALID_ARGUMENT with OUTCOME_KIND_OK; no effect under
-	// LEADER_LOSS_FAIL. Default false.
+	// LEADER_LOSS_FAIL and LEADER_LOSS_HOLD. Default false.
 	PassOn        bool `protobuf:"varint,3,opt,name=pass_on,json=passOn,proto3" json:"pass_on,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1458,7 +1703,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[12]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1470,7 +1715,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[12]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1483,7 +1728,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{12}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Finish) GetOutcome() *Outcome {
@@ -1510,7 +1755,8 @@ func (x *Finish) GetPassOn() bool {
 // How long this one outcome is kept.
 type Retention struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Milliseconds from the end of the flight, at most 7 days; 0, the default = not retained.
+	// Milliseconds from the end of the flight (with Join.retain_from_lead: from the `lead` of this
+	// attempt), at most 7 days; 0, the default = not retained.
 	RetainMs      uint64 `protobuf:"varint,1,opt,name=retain_ms,json=retainMs,proto3" json:"retain_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1518,7 +1764,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[13]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1776,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[13]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1789,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{13}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Retention) GetRetainMs() uint64 {
@@ -1554,6 +1800,11 @@ func (x *Retention) GetRetainMs() uint64 {
 }
 
 // What a flight ends with. The server hands it on as it is; value and error may stand side by side.
+//
+// The server makes two of its own. A value larger than Lead.result_limit, or one that it has no
+// room for, ends the flight: OUTCOME_KIND_ERROR, code 8, type "singleflight.LimitExceeded", the
+// limit in the message, no value. A lost leader's flight with LEADER_LOSS_HOLD ends with
+// OUTCOME_KIND_ABANDONED.
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  OutcomeKind            `protobuf:"varint,1,opt,name=kind,proto3,enum=singleflight.v1.OutcomeKind" json:"kind,omitempty"` // Required.
@@ -1572,7 +1823,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[14]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1835,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[14]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1848,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{14}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Outcome) GetKind() OutcomeKind {
@@ -1660,7 +1911,7 @@ type Restart struct {
 
 func (x *Restart) Reset() {
 	*x = Restart{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[15]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1923,7 @@ func (x *Restart) String() string {
 func (*Restart) ProtoMessage() {}
 
 func (x *Restart) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[15]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1936,7 @@ func (x *Restart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restart.ProtoReflect.Descriptor instead.
 func (*Restart) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{15}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Restart) GetAttempt() uint32 {
@@ -1717,7 +1968,7 @@ type Audience struct {
 
 func (x *Audience) Reset() {
 	*x = Audience{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[16]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1980,7 @@ func (x *Audience) String() string {
 func (*Audience) ProtoMessage() {}
 
 func (x *Audience) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[16]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1993,7 @@ func (x *Audience) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audience.ProtoReflect.Descriptor instead.
 func (*Audience) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{16}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Audience) GetFollowers() uint32 {
@@ -1783,7 +2034,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[17]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1795,7 +2046,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[17]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,7 +2059,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{17}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Result) GetOutcome() *Outcome {
@@ -1900,7 +2151,7 @@ type End struct {
 
 func (x *End) Reset() {
 	*x = End{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[18]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2163,7 @@ func (x *End) String() string {
 func (*End) ProtoMessage() {}
 
 func (x *End) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[18]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2176,7 @@ func (x *End) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use End.ProtoReflect.Descriptor instead.
 func (*End) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{18}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *End) GetCode() int32 {
@@ -1943,17 +2194,22 @@ func (x *End) GetMessage() string {
 }
 
 type ForgetRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`                              // As in Join. "" is the group "default".
-	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`                                  // As in Join: 1 to 1,024 bytes. Required.
-	IfUnshared    bool                   `protobuf:"varint,3,opt,name=if_unshared,json=ifUnshared,proto3" json:"if_unshared,omitempty"` // true: forget the flight only if it has no followers. Default false.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Group      string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`                              // As in Join. "" is the group "default".
+	Key        []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`                                  // As in Join: 1 to 1,024 bytes. Required.
+	IfUnshared bool                   `protobuf:"varint,3,opt,name=if_unshared,json=ifUnshared,proto3" json:"if_unshared,omitempty"` // true: forget the flight only if it has no followers. Default false.
+	// true: the flight that runs ends, too. Its leader is fenced, its followers get ABORTED, and the
+	// key's next flight, if there is one, begins. Flights forgotten before go on. Default false.
+	End bool `protobuf:"varint,4,opt,name=end,proto3" json:"end,omitempty"`
+	// Who ends it, for people: at most 128 bytes of UTF-8. Leader and followers read it. Default "".
+	Caller        string `protobuf:"bytes,5,opt,name=caller,proto3" json:"caller,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ForgetRequest) Reset() {
 	*x = ForgetRequest{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[19]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2221,7 @@ func (x *ForgetRequest) String() string {
 func (*ForgetRequest) ProtoMessage() {}
 
 func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[19]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2234,7 @@ func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetRequest.ProtoReflect.Descriptor instead.
 func (*ForgetRequest) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{19}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ForgetRequest) GetGroup() string {
@@ -2002,17 +2258,32 @@ func (x *ForgetRequest) GetIfUnshared() bool {
 	return false
 }
 
+func (x *ForgetRequest) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
+func (x *ForgetRequest) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
 type ForgetResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Flight        bool                   `protobuf:"varint,1,opt,name=flight,proto3" json:"flight,omitempty"`     // A flight was forgotten that new callers would have joined.
 	Retained      bool                   `protobuf:"varint,2,opt,name=retained,proto3" json:"retained,omitempty"` // A retained outcome was dropped.
+	Ended         bool                   `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"`       // A flight that ran was ended.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ForgetResponse) Reset() {
 	*x = ForgetResponse{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[20]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2295,7 @@ func (x *ForgetResponse) String() string {
 func (*ForgetResponse) ProtoMessage() {}
 
 func (x *ForgetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[20]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2308,7 @@ func (x *ForgetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetResponse.ProtoReflect.Descriptor instead.
 func (*ForgetResponse) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{20}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ForgetResponse) GetFlight() bool {
@@ -2054,6 +2325,13 @@ func (x *ForgetResponse) GetRetained() bool {
 	return false
 }
 
+func (x *ForgetResponse) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
 type ListFlightsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`                          // Only this group. "", the default = all groups that the caller may see.
@@ -2065,7 +2343,7 @@ type ListFlightsRequest struct {
 
 func (x *ListFlightsRequest) Reset() {
 	*x = ListFlightsRequest{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[21]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2077,7 +2355,7 @@ func (x *ListFlightsRequest) String() string {
 func (*ListFlightsRequest) ProtoMessage() {}
 
 func (x *ListFlightsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[21]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2090,7 +2368,7 @@ func (x *ListFlightsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlightsRequest.ProtoReflect.Descriptor instead.
 func (*ListFlightsRequest) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{21}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListFlightsRequest) GetGroup() string {
@@ -2128,16 +2406,23 @@ type Flight struct {
 	// Bytes of the value that the current attempt has posted, or of the retained value.
 	ValueBytes uint64 `protobuf:"varint,9,opt,name=value_bytes,json=valueBytes,proto3" json:"value_bytes,omitempty"`
 	// Until the lease or the retention runs out, in milliseconds from now; 0 = it does not.
-	ExpiresMs     uint64 `protobuf:"varint,10,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
-	Home          string `protobuf:"bytes,11,opt,name=home,proto3" json:"home,omitempty"`            // The address of the replica where the flight lives; "" = this one.
-	Forgotten     bool   `protobuf:"varint,12,opt,name=forgotten,proto3" json:"forgotten,omitempty"` // New callers start another flight.
+	ExpiresMs uint64 `protobuf:"varint,10,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	Home      string `protobuf:"bytes,11,opt,name=home,proto3" json:"home,omitempty"`            // The address of the replica where the flight lives; "" = this one.
+	Forgotten bool   `protobuf:"varint,12,opt,name=forgotten,proto3" json:"forgotten,omitempty"` // New callers start another flight.
+	// How a retained outcome ended: its kind, its code, and when, in milliseconds since 1970. 0 for a
+	// flight that runs.
+	Kind          OutcomeKind `protobuf:"varint,13,opt,name=kind,proto3,enum=singleflight.v1.OutcomeKind" json:"kind,omitempty"`
+	Code          int32       `protobuf:"varint,14,opt,name=code,proto3" json:"code,omitempty"`
+	EndedUnixMs   uint64      `protobuf:"varint,15,opt,name=ended_unix_ms,json=endedUnixMs,proto3" json:"ended_unix_ms,omitempty"`
+	Next          bool        `protobuf:"varint,16,opt,name=next,proto3" json:"next,omitempty"`       // It begins when the running flight of its key has ended; token is 0.
+	Overdue       bool        `protobuf:"varint,17,opt,name=overdue,proto3" json:"overdue,omitempty"` // Its lease is over, and nobody has wanted the key since; expires_ms is 0.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Flight) Reset() {
 	*x = Flight{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[22]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2149,7 +2434,7 @@ func (x *Flight) String() string {
 func (*Flight) ProtoMessage() {}
 
 func (x *Flight) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[22]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2162,7 +2447,7 @@ func (x *Flight) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Flight.ProtoReflect.Descriptor instead.
 func (*Flight) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{22}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Flight) GetGroup() string {
@@ -2249,6 +2534,260 @@ func (x *Flight) GetForgotten() bool {
 	return false
 }
 
+func (x *Flight) GetKind() OutcomeKind {
+	if x != nil {
+		return x.Kind
+	}
+	return OutcomeKind_OUTCOME_KIND_UNSPECIFIED
+}
+
+func (x *Flight) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *Flight) GetEndedUnixMs() uint64 {
+	if x != nil {
+		return x.EndedUnixMs
+	}
+	return 0
+}
+
+func (x *Flight) GetNext() bool {
+	if x != nil {
+		return x.Next
+	}
+	return false
+}
+
+func (x *Flight) GetOverdue() bool {
+	if x != nil {
+		return x.Overdue
+	}
+	return false
+}
+
+type ListRunsRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Group     string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`                          // Only this group. "", the default = all groups that the caller may see.
+	KeyPrefix []byte                 `protobuf:"bytes,2,opt,name=key_prefix,json=keyPrefix,proto3" json:"key_prefix,omitempty"` // Only keys that begin so: at most 1,024 bytes. Empty, the default = all.
+	Limit     uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`                         // At most so many. 0, the default = 1,000.
+	// Only what ended later than this, in milliseconds since 1970. 0, the default = all.
+	SinceUnixMs   uint64 `protobuf:"varint,4,opt,name=since_unix_ms,json=sinceUnixMs,proto3" json:"since_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRunsRequest) Reset() {
+	*x = ListRunsRequest{}
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRunsRequest) ProtoMessage() {}
+
+func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
+func (*ListRunsRequest) Descriptor() ([]byte, []int) {
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListRunsRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ListRunsRequest) GetKeyPrefix() []byte {
+	if x != nil {
+		return x.KeyPrefix
+	}
+	return nil
+}
+
+func (x *ListRunsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListRunsRequest) GetSinceUnixMs() uint64 {
+	if x != nil {
+		return x.SinceUnixMs
+	}
+	return 0
+}
+
+// A flight that has ended. Times are in milliseconds since 1970, by the server's clock.
+type Run struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Group       string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"` // By its full name: "default", never "".
+	Key         []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Leader      string                 `protobuf:"bytes,3,opt,name=leader,proto3" json:"leader,omitempty"`                                 // Join.caller of the leader of the last attempt; may be "".
+	Token       uint64                 `protobuf:"varint,4,opt,name=token,proto3" json:"token,omitempty"`                                  // Of the last attempt, or of the one whose outcome it is.
+	Attempts    uint32                 `protobuf:"varint,5,opt,name=attempts,proto3" json:"attempts,omitempty"`                            // How many led it.
+	BegunUnixMs uint64                 `protobuf:"varint,6,opt,name=begun_unix_ms,json=begunUnixMs,proto3" json:"begun_unix_ms,omitempty"` // The first `lead`.
+	LedUnixMs   uint64                 `protobuf:"varint,7,opt,name=led_unix_ms,json=ledUnixMs,proto3" json:"led_unix_ms,omitempty"`       // The last `lead`.
+	EndedUnixMs uint64                 `protobuf:"varint,8,opt,name=ended_unix_ms,json=endedUnixMs,proto3" json:"ended_unix_ms,omitempty"`
+	// OUTCOME_KIND_UNSPECIFIED: it ended with ABORTED, and the message says why.
+	Kind          OutcomeKind `protobuf:"varint,9,opt,name=kind,proto3,enum=singleflight.v1.OutcomeKind" json:"kind,omitempty"`
+	Code          int32       `protobuf:"varint,10,opt,name=code,proto3" json:"code,omitempty"`                                     // Outcome.code.
+	Message       string      `protobuf:"bytes,11,opt,name=message,proto3" json:"message,omitempty"`                                // Of the outcome or of the status: at most 256 bytes.
+	Callers       uint32      `protobuf:"varint,12,opt,name=callers,proto3" json:"callers,omitempty"`                               // Those in the flight when it ended, the leader included.
+	ValueBytes    uint64      `protobuf:"varint,13,opt,name=value_bytes,json=valueBytes,proto3" json:"value_bytes,omitempty"`       // Of the whole value.
+	RetainedHits  uint64      `protobuf:"varint,14,opt,name=retained_hits,json=retainedHits,proto3" json:"retained_hits,omitempty"` // Callers that the retained outcome has gone to since.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Run) Reset() {
+	*x = Run{}
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Run) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Run) ProtoMessage() {}
+
+func (x *Run) ProtoReflect() protoreflect.Message {
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Run.ProtoReflect.Descriptor instead.
+func (*Run) Descriptor() ([]byte, []int) {
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Run) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Run) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Run) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
+func (x *Run) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *Run) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Run) GetBegunUnixMs() uint64 {
+	if x != nil {
+		return x.BegunUnixMs
+	}
+	return 0
+}
+
+func (x *Run) GetLedUnixMs() uint64 {
+	if x != nil {
+		return x.LedUnixMs
+	}
+	return 0
+}
+
+func (x *Run) GetEndedUnixMs() uint64 {
+	if x != nil {
+		return x.EndedUnixMs
+	}
+	return 0
+}
+
+func (x *Run) GetKind() OutcomeKind {
+	if x != nil {
+		return x.Kind
+	}
+	return OutcomeKind_OUTCOME_KIND_UNSPECIFIED
+}
+
+func (x *Run) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *Run) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Run) GetCallers() uint32 {
+	if x != nil {
+		return x.Callers
+	}
+	return 0
+}
+
+func (x *Run) GetValueBytes() uint64 {
+	if x != nil {
+		return x.ValueBytes
+	}
+	return 0
+}
+
+func (x *Run) GetRetainedHits() uint64 {
+	if x != nil {
+		return x.RetainedHits
+	}
+	return 0
+}
+
 type GetStatsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"` // Only this group. "", the default = all groups.
@@ -2258,7 +2797,7 @@ type GetStatsRequest struct {
 
 func (x *GetStatsRequest) Reset() {
 	*x = GetStatsRequest{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[23]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2809,7 @@ func (x *GetStatsRequest) String() string {
 func (*GetStatsRequest) ProtoMessage() {}
 
 func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[23]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2822,7 @@ func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetStatsRequest) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{23}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetStatsRequest) GetGroup() string {
@@ -2320,9 +2859,9 @@ type Stats struct {
 	StreamsEnded     uint64 `protobuf:"varint,17,opt,name=streams_ended,json=streamsEnded,proto3" json:"streams_ended,omitempty"`
 	// Outcomes that should have been retained and were not, for want of room in memory or on disk.
 	RetainRefused uint64 `protobuf:"varint,18,opt,name=retain_refused,json=retainRefused,proto3" json:"retain_refused,omitempty"`
-	// Of the data directory; 0 without one, and when the question names a group. How many of these the
-	// disk did not take, whether it failed to take something just now, and the bytes that wait to be
-	// written.
+	// Of the data directory; 0 without one, and when the question names a group. How many of these
+	// the disk did not take, whether it failed to take something just now, and the bytes that wait to
+	// be written.
 	OutcomesLost      uint64 `protobuf:"varint,19,opt,name=outcomes_lost,json=outcomesLost,proto3" json:"outcomes_lost,omitempty"`
 	StoreFailing      bool   `protobuf:"varint,20,opt,name=store_failing,json=storeFailing,proto3" json:"store_failing,omitempty"`
 	StoreBytesWaiting uint64 `protobuf:"varint,21,opt,name=store_bytes_waiting,json=storeBytesWaiting,proto3" json:"store_bytes_waiting,omitempty"`
@@ -2332,7 +2871,7 @@ type Stats struct {
 
 func (x *Stats) Reset() {
 	*x = Stats{}
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[24]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +2883,7 @@ func (x *Stats) String() string {
 func (*Stats) ProtoMessage() {}
 
 func (x *Stats) ProtoReflect() protoreflect.Message {
-	mi := &file_singleflight_v1_singleflight_proto_msgTypes[24]
+	mi := &file_singleflight_v1_singleflight_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +2896,7 @@ func (x *Stats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stats.ProtoReflect.Descriptor instead.
 func (*Stats) Descriptor() ([]byte, []int) {
-	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{24}
+	return file_singleflight_v1_singleflight_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Stats) GetCalls() uint64 {
@@ -2517,7 +3056,7 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"\x05chunk\x18\x02 \x01(\v2\x16.singleflight.v1.ChunkH\x00R\x05chunk\x12.\n" +
 	"\x05renew\x18\x03 \x01(\v2\x16.singleflight.v1.RenewH\x00R\x05renew\x121\n" +
 	"\x06finish\x18\x04 \x01(\v2\x17.singleflight.v1.FinishH\x00R\x06finishB\x06\n" +
-	"\x04step\"\xc6\x02\n" +
+	"\x04step\"\xfc\x02\n" +
 	"\n" +
 	"DoResponse\x12+\n" +
 	"\x04lead\x18\x01 \x01(\v2\x15.singleflight.v1.LeadH\x00R\x04lead\x121\n" +
@@ -2525,7 +3064,8 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"\x05chunk\x18\x03 \x01(\v2\x16.singleflight.v1.ChunkH\x00R\x05chunk\x124\n" +
 	"\arestart\x18\x04 \x01(\v2\x18.singleflight.v1.RestartH\x00R\arestart\x127\n" +
 	"\baudience\x18\x05 \x01(\v2\x19.singleflight.v1.AudienceH\x00R\baudience\x121\n" +
-	"\x06result\x18\x06 \x01(\v2\x17.singleflight.v1.ResultH\x00R\x06resultB\x06\n" +
+	"\x06result\x18\x06 \x01(\v2\x17.singleflight.v1.ResultH\x00R\x06result\x124\n" +
+	"\arenewed\x18\a \x01(\v2\x18.singleflight.v1.RenewedH\x00R\arenewedB\x06\n" +
 	"\x04step\"D\n" +
 	"\x0eSessionRequest\x122\n" +
 	"\x05calls\x18\x01 \x03(\v2\x1c.singleflight.v1.CallRequestR\x05calls\"\xb7\x02\n" +
@@ -2540,7 +3080,7 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"timeout_ms\x18\x0f \x01(\x04R\ttimeoutMsB\x06\n" +
 	"\x04step\"F\n" +
 	"\x0fSessionResponse\x123\n" +
-	"\x05calls\x18\x01 \x03(\v2\x1d.singleflight.v1.CallResponseR\x05calls\"\x82\x03\n" +
+	"\x05calls\x18\x01 \x03(\v2\x1d.singleflight.v1.CallResponseR\x05calls\"\xb8\x03\n" +
 	"\fCallResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
 	"\x04lead\x18\x02 \x01(\v2\x15.singleflight.v1.LeadH\x00R\x04lead\x121\n" +
@@ -2549,8 +3089,9 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"\arestart\x18\x05 \x01(\v2\x18.singleflight.v1.RestartH\x00R\arestart\x127\n" +
 	"\baudience\x18\x06 \x01(\v2\x19.singleflight.v1.AudienceH\x00R\baudience\x121\n" +
 	"\x06result\x18\a \x01(\v2\x17.singleflight.v1.ResultH\x00R\x06result\x12(\n" +
-	"\x03end\x18\b \x01(\v2\x14.singleflight.v1.EndH\x00R\x03endB\x06\n" +
-	"\x04step\"\xec\x03\n" +
+	"\x03end\x18\b \x01(\v2\x14.singleflight.v1.EndH\x00R\x03end\x124\n" +
+	"\arenewed\x18\t \x01(\v2\x18.singleflight.v1.RenewedH\x00R\arenewedB\x06\n" +
+	"\x04step\"\xf6\x04\n" +
 	"\x04Join\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12)\n" +
@@ -2569,14 +3110,25 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"\fmax_attempts\x18\f \x01(\rR\vmaxAttempts\x12 \n" +
 	"\vfingerprint\x18\r \x01(\fR\vfingerprint\x12!\n" +
 	"\fresume_token\x18\x0e \x01(\x04R\vresumeToken\x12\x16\n" +
-	"\x06caller\x18\x0f \x01(\tR\x06caller\"\x98\x01\n" +
+	"\x06caller\x18\x0f \x01(\tR\x06caller\x12\x16\n" +
+	"\x06detach\x18\x10 \x01(\bR\x06detach\x12(\n" +
+	"\x10retain_from_lead\x18\x11 \x01(\bR\x0eretainFromLead\x12\x14\n" +
+	"\x05fresh\x18\x12 \x01(\bR\x05fresh\x120\n" +
+	"\x06within\x18\x13 \x03(\v2\x18.singleflight.v1.LeadRefR\x06within\"G\n" +
+	"\aLeadRef\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\x04R\x05token\"\xda\x01\n" +
 	"\x04Lead\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\x04R\x05token\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x19\n" +
 	"\blease_ms\x18\x03 \x01(\x04R\aleaseMs\x12 \n" +
 	"\frun_limit_ms\x18\x04 \x01(\x04R\n" +
 	"runLimitMs\x12#\n" +
-	"\rnext_sequence\x18\x05 \x01(\x04R\fnextSequence\"Y\n" +
+	"\rnext_sequence\x18\x05 \x01(\x04R\fnextSequence\x12\x1d\n" +
+	"\n" +
+	"silence_ms\x18\x06 \x01(\x04R\tsilenceMs\x12!\n" +
+	"\fresult_limit\x18\a \x01(\x04R\vresultLimit\"Y\n" +
 	"\x06Follow\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\rR\aattempt\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\tR\x06leader\x12\x1d\n" +
@@ -2585,8 +3137,13 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"\x05Chunk\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x18\n" +
-	"\aattempt\x18\x03 \x01(\rR\aattempt\"\a\n" +
-	"\x05Renew\"\b\n" +
+	"\aattempt\x18\x03 \x01(\rR\aattempt\"\x17\n" +
+	"\x05Renew\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\"8\n" +
+	"\aRenewed\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
+	"\n" +
+	"silence_ms\x18\x02 \x01(\x04R\tsilenceMs\"\b\n" +
 	"\x06Cancel\"\x8f\x01\n" +
 	"\x06Finish\x122\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x18.singleflight.v1.OutcomeR\aoutcome\x128\n" +
@@ -2624,20 +3181,23 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"\x0eretain_refused\x18\v \x01(\bR\rretainRefused\"3\n" +
 	"\x03End\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"X\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\x82\x01\n" +
 	"\rForgetRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12\x1f\n" +
 	"\vif_unshared\x18\x03 \x01(\bR\n" +
-	"ifUnshared\"D\n" +
+	"ifUnshared\x12\x10\n" +
+	"\x03end\x18\x04 \x01(\bR\x03end\x12\x16\n" +
+	"\x06caller\x18\x05 \x01(\tR\x06caller\"Z\n" +
 	"\x0eForgetResponse\x12\x16\n" +
 	"\x06flight\x18\x01 \x01(\bR\x06flight\x12\x1a\n" +
-	"\bretained\x18\x02 \x01(\bR\bretained\"_\n" +
+	"\bretained\x18\x02 \x01(\bR\bretained\x12\x14\n" +
+	"\x05ended\x18\x03 \x01(\bR\x05ended\"_\n" +
 	"\x12ListFlightsRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x1d\n" +
 	"\n" +
 	"key_prefix\x18\x02 \x01(\fR\tkeyPrefix\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xc7\x03\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xdf\x04\n" +
 	"\x06Flight\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x123\n" +
@@ -2654,13 +3214,41 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"expires_ms\x18\n" +
 	" \x01(\x04R\texpiresMs\x12\x12\n" +
 	"\x04home\x18\v \x01(\tR\x04home\x12\x1c\n" +
-	"\tforgotten\x18\f \x01(\bR\tforgotten\"m\n" +
+	"\tforgotten\x18\f \x01(\bR\tforgotten\x120\n" +
+	"\x04kind\x18\r \x01(\x0e2\x1c.singleflight.v1.OutcomeKindR\x04kind\x12\x12\n" +
+	"\x04code\x18\x0e \x01(\x05R\x04code\x12\"\n" +
+	"\rended_unix_ms\x18\x0f \x01(\x04R\vendedUnixMs\x12\x12\n" +
+	"\x04next\x18\x10 \x01(\bR\x04next\x12\x18\n" +
+	"\aoverdue\x18\x11 \x01(\bR\aoverdue\"m\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12STATE_FINDING_HOME\x10\x01\x12\r\n" +
 	"\tSTATE_LED\x10\x02\x12\x12\n" +
 	"\x0eSTATE_ORPHANED\x10\x03\x12\x12\n" +
-	"\x0eSTATE_RETAINED\x10\x04\"'\n" +
+	"\x0eSTATE_RETAINED\x10\x04\"\x80\x01\n" +
+	"\x0fListRunsRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x1d\n" +
+	"\n" +
+	"key_prefix\x18\x02 \x01(\fR\tkeyPrefix\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\"\n" +
+	"\rsince_unix_ms\x18\x04 \x01(\x04R\vsinceUnixMs\"\x9f\x03\n" +
+	"\x03Run\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x16\n" +
+	"\x06leader\x18\x03 \x01(\tR\x06leader\x12\x14\n" +
+	"\x05token\x18\x04 \x01(\x04R\x05token\x12\x1a\n" +
+	"\battempts\x18\x05 \x01(\rR\battempts\x12\"\n" +
+	"\rbegun_unix_ms\x18\x06 \x01(\x04R\vbegunUnixMs\x12\x1e\n" +
+	"\vled_unix_ms\x18\a \x01(\x04R\tledUnixMs\x12\"\n" +
+	"\rended_unix_ms\x18\b \x01(\x04R\vendedUnixMs\x120\n" +
+	"\x04kind\x18\t \x01(\x0e2\x1c.singleflight.v1.OutcomeKindR\x04kind\x12\x12\n" +
+	"\x04code\x18\n" +
+	" \x01(\x05R\x04code\x12\x18\n" +
+	"\amessage\x18\v \x01(\tR\amessage\x12\x18\n" +
+	"\acallers\x18\f \x01(\rR\acallers\x12\x1f\n" +
+	"\vvalue_bytes\x18\r \x01(\x04R\n" +
+	"valueBytes\x12#\n" +
+	"\rretained_hits\x18\x0e \x01(\x04R\fretainedHits\"'\n" +
 	"\x0fGetStatsRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\"\xe9\x05\n" +
 	"\x05Stats\x12\x14\n" +
@@ -2693,11 +3281,12 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"\x04Role\x12\f\n" +
 	"\bROLE_ANY\x10\x00\x12\x12\n" +
 	"\x0eROLE_LEAD_ONLY\x10\x01\x12\x14\n" +
-	"\x10ROLE_FOLLOW_ONLY\x10\x02*;\n" +
+	"\x10ROLE_FOLLOW_ONLY\x10\x02*Q\n" +
 	"\n" +
 	"LeaderLoss\x12\x17\n" +
 	"\x13LEADER_LOSS_PROMOTE\x10\x00\x12\x14\n" +
-	"\x10LEADER_LOSS_FAIL\x10\x01*\x8c\x01\n" +
+	"\x10LEADER_LOSS_FAIL\x10\x01\x12\x14\n" +
+	"\x10LEADER_LOSS_HOLD\x10\x02*\x8c\x01\n" +
 	"\vOutcomeKind\x12\x1c\n" +
 	"\x18OUTCOME_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOUTCOME_KIND_OK\x10\x01\x12\x16\n" +
@@ -2707,10 +3296,11 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"\fSingleFlight\x12A\n" +
 	"\x02Do\x12\x1a.singleflight.v1.DoRequest\x1a\x1b.singleflight.v1.DoResponse(\x010\x01\x12P\n" +
 	"\aSession\x12\x1f.singleflight.v1.SessionRequest\x1a .singleflight.v1.SessionResponse(\x010\x01\x12I\n" +
-	"\x06Forget\x12\x1e.singleflight.v1.ForgetRequest\x1a\x1f.singleflight.v1.ForgetResponse2\x9c\x01\n" +
+	"\x06Forget\x12\x1e.singleflight.v1.ForgetRequest\x1a\x1f.singleflight.v1.ForgetResponse2\xe2\x01\n" +
 	"\x05Admin\x12M\n" +
 	"\vListFlights\x12#.singleflight.v1.ListFlightsRequest\x1a\x17.singleflight.v1.Flight0\x01\x12D\n" +
-	"\bGetStats\x12 .singleflight.v1.GetStatsRequest\x1a\x16.singleflight.v1.StatsBJB\x11SingleFlightProtoP\x01Z3singleflightd/gen/go/singleflight/v1;singleflightv1b\x06proto3"
+	"\bGetStats\x12 .singleflight.v1.GetStatsRequest\x1a\x16.singleflight.v1.Stats\x12D\n" +
+	"\bListRuns\x12 .singleflight.v1.ListRunsRequest\x1a\x14.singleflight.v1.Run0\x01BJB\x11SingleFlightProtoP\x01Z3singleflightd/gen/go/singleflight/v1;singleflightv1b\x06proto3"
 
 var (
 	file_singleflight_v1_singleflight_proto_rawDescOnce sync.Once
@@ -2725,7 +3315,7 @@ func file_singleflight_v1_singleflight_proto_rawDescGZIP() []byte {
 }
 
 var file_singleflight_v1_singleflight_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_singleflight_v1_singleflight_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_singleflight_v1_singleflight_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_singleflight_v1_singleflight_proto_goTypes = []any{
 	(Role)(0),                  // 0: singleflight.v1.Role
 	(LeaderLoss)(0),            // 1: singleflight.v1.LeaderLoss
@@ -2738,72 +3328,83 @@ var file_singleflight_v1_singleflight_proto_goTypes = []any{
 	(*SessionResponse)(nil),    // 8: singleflight.v1.SessionResponse
 	(*CallResponse)(nil),       // 9: singleflight.v1.CallResponse
 	(*Join)(nil),               // 10: singleflight.v1.Join
-	(*Lead)(nil),               // 11: singleflight.v1.Lead
-	(*Follow)(nil),             // 12: singleflight.v1.Follow
-	(*Chunk)(nil),              // 13: singleflight.v1.Chunk
-	(*Renew)(nil),              // 14: singleflight.v1.Renew
-	(*Cancel)(nil),             // 15: singleflight.v1.Cancel
-	(*Finish)(nil),             // 16: singleflight.v1.Finish
-	(*Retention)(nil),          // 17: singleflight.v1.Retention
-	(*Outcome)(nil),            // 18: singleflight.v1.Outcome
-	(*Restart)(nil),            // 19: singleflight.v1.Restart
-	(*Audience)(nil),           // 20: singleflight.v1.Audience
-	(*Result)(nil),             // 21: singleflight.v1.Result
-	(*End)(nil),                // 22: singleflight.v1.End
-	(*ForgetRequest)(nil),      // 23: singleflight.v1.ForgetRequest
-	(*ForgetResponse)(nil),     // 24: singleflight.v1.ForgetResponse
-	(*ListFlightsRequest)(nil), // 25: singleflight.v1.ListFlightsRequest
-	(*Flight)(nil),             // 26: singleflight.v1.Flight
-	(*GetStatsRequest)(nil),    // 27: singleflight.v1.GetStatsRequest
-	(*Stats)(nil),              // 28: singleflight.v1.Stats
+	(*LeadRef)(nil),            // 11: singleflight.v1.LeadRef
+	(*Lead)(nil),               // 12: singleflight.v1.Lead
+	(*Follow)(nil),             // 13: singleflight.v1.Follow
+	(*Chunk)(nil),              // 14: singleflight.v1.Chunk
+	(*Renew)(nil),              // 15: singleflight.v1.Renew
+	(*Renewed)(nil),            // 16: singleflight.v1.Renewed
+	(*Cancel)(nil),             // 17: singleflight.v1.Cancel
+	(*Finish)(nil),             // 18: singleflight.v1.Finish
+	(*Retention)(nil),          // 19: singleflight.v1.Retention
+	(*Outcome)(nil),            // 20: singleflight.v1.Outcome
+	(*Restart)(nil),            // 21: singleflight.v1.Restart
+	(*Audience)(nil),           // 22: singleflight.v1.Audience
+	(*Result)(nil),             // 23: singleflight.v1.Result
+	(*End)(nil),                // 24: singleflight.v1.End
+	(*ForgetRequest)(nil),      // 25: singleflight.v1.ForgetRequest
+	(*ForgetResponse)(nil),     // 26: singleflight.v1.ForgetResponse
+	(*ListFlightsRequest)(nil), // 27: singleflight.v1.ListFlightsRequest
+	(*Flight)(nil),             // 28: singleflight.v1.Flight
+	(*ListRunsRequest)(nil),    // 29: singleflight.v1.ListRunsRequest
+	(*Run)(nil),                // 30: singleflight.v1.Run
+	(*GetStatsRequest)(nil),    // 31: singleflight.v1.GetStatsRequest
+	(*Stats)(nil),              // 32: singleflight.v1.Stats
 }
 var file_singleflight_v1_singleflight_proto_depIdxs = []int32{
 	10, // 0: singleflight.v1.DoRequest.join:type_name -> singleflight.v1.Join
-	13, // 1: singleflight.v1.DoRequest.chunk:type_name -> singleflight.v1.Chunk
-	14, // 2: singleflight.v1.DoRequest.renew:type_name -> singleflight.v1.Renew
-	16, // 3: singleflight.v1.DoRequest.finish:type_name -> singleflight.v1.Finish
-	11, // 4: singleflight.v1.DoResponse.lead:type_name -> singleflight.v1.Lead
-	12, // 5: singleflight.v1.DoResponse.follow:type_name -> singleflight.v1.Follow
-	13, // 6: singleflight.v1.DoResponse.chunk:type_name -> singleflight.v1.Chunk
-	19, // 7: singleflight.v1.DoResponse.restart:type_name -> singleflight.v1.Restart
-	20, // 8: singleflight.v1.DoResponse.audience:type_name -> singleflight.v1.Audience
-	21, // 9: singleflight.v1.DoResponse.result:type_name -> singleflight.v1.Result
-	7,  // 10: singleflight.v1.SessionRequest.calls:type_name -> singleflight.v1.CallRequest
-	10, // 11: singleflight.v1.CallRequest.join:type_name -> singleflight.v1.Join
-	13, // 12: singleflight.v1.CallRequest.chunk:type_name -> singleflight.v1.Chunk
-	14, // 13: singleflight.v1.CallRequest.renew:type_name -> singleflight.v1.Renew
-	16, // 14: singleflight.v1.CallRequest.finish:type_name -> singleflight.v1.Finish
-	15, // 15: singleflight.v1.CallRequest.cancel:type_name -> singleflight.v1.Cancel
-	9,  // 16: singleflight.v1.SessionResponse.calls:type_name -> singleflight.v1.CallResponse
-	11, // 17: singleflight.v1.CallResponse.lead:type_name -> singleflight.v1.Lead
-	12, // 18: singleflight.v1.CallResponse.follow:type_name -> singleflight.v1.Follow
-	13, // 19: singleflight.v1.CallResponse.chunk:type_name -> singleflight.v1.Chunk
-	19, // 20: singleflight.v1.CallResponse.restart:type_name -> singleflight.v1.Restart
-	20, // 21: singleflight.v1.CallResponse.audience:type_name -> singleflight.v1.Audience
-	21, // 22: singleflight.v1.CallResponse.result:type_name -> singleflight.v1.Result
-	22, // 23: singleflight.v1.CallResponse.end:type_name -> singleflight.v1.End
-	0,  // 24: singleflight.v1.Join.role:type_name -> singleflight.v1.Role
-	1,  // 25: singleflight.v1.Join.on_leader_loss:type_name -> singleflight.v1.LeaderLoss
-	18, // 26: singleflight.v1.Finish.outcome:type_name -> singleflight.v1.Outcome
-	17, // 27: singleflight.v1.Finish.retention:type_name -> singleflight.v1.Retention
-	2,  // 28: singleflight.v1.Outcome.kind:type_name -> singleflight.v1.OutcomeKind
-	18, // 29: singleflight.v1.Result.outcome:type_name -> singleflight.v1.Outcome
-	3,  // 30: singleflight.v1.Flight.state:type_name -> singleflight.v1.Flight.State
-	4,  // 31: singleflight.v1.SingleFlight.Do:input_type -> singleflight.v1.DoRequest
-	6,  // 32: singleflight.v1.SingleFlight.Session:input_type -> singleflight.v1.SessionRequest
-	23, // 33: singleflight.v1.SingleFlight.Forget:input_type -> singleflight.v1.ForgetRequest
-	25, // 34: singleflight.v1.Admin.ListFlights:input_type -> singleflight.v1.ListFlightsRequest
-	27, // 35: singleflight.v1.Admin.GetStats:input_type -> singleflight.v1.GetStatsRequest
-	5,  // 36: singleflight.v1.SingleFlight.Do:output_type -> singleflight.v1.DoResponse
-	8,  // 37: singleflight.v1.SingleFlight.Session:output_type -> singleflight.v1.SessionResponse
-	24, // 38: singleflight.v1.SingleFlight.Forget:output_type -> singleflight.v1.ForgetResponse
-	26, // 39: singleflight.v1.Admin.ListFlights:output_type -> singleflight.v1.Flight
-	28, // 40: singleflight.v1.Admin.GetStats:output_type -> singleflight.v1.Stats
-	36, // [36:41] is the sub-list for method output_type
-	31, // [31:36] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	14, // 1: singleflight.v1.DoRequest.chunk:type_name -> singleflight.v1.Chunk
+	15, // 2: singleflight.v1.DoRequest.renew:type_name -> singleflight.v1.Renew
+	18, // 3: singleflight.v1.DoRequest.finish:type_name -> singleflight.v1.Finish
+	12, // 4: singleflight.v1.DoResponse.lead:type_name -> singleflight.v1.Lead
+	13, // 5: singleflight.v1.DoResponse.follow:type_name -> singleflight.v1.Follow
+	14, // 6: singleflight.v1.DoResponse.chunk:type_name -> singleflight.v1.Chunk
+	21, // 7: singleflight.v1.DoResponse.restart:type_name -> singleflight.v1.Restart
+	22, // 8: singleflight.v1.DoResponse.audience:type_name -> singleflight.v1.Audience
+	23, // 9: singleflight.v1.DoResponse.result:type_name -> singleflight.v1.Result
+	16, // 10: singleflight.v1.DoResponse.renewed:type_name -> singleflight.v1.Renewed
+	7,  // 11: singleflight.v1.SessionRequest.calls:type_name -> singleflight.v1.CallRequest
+	10, // 12: singleflight.v1.CallRequest.join:type_name -> singleflight.v1.Join
+	14, // 13: singleflight.v1.CallRequest.chunk:type_name -> singleflight.v1.Chunk
+	15, // 14: singleflight.v1.CallRequest.renew:type_name -> singleflight.v1.Renew
+	18, // 15: singleflight.v1.CallRequest.finish:type_name -> singleflight.v1.Finish
+	17, // 16: singleflight.v1.CallRequest.cancel:type_name -> singleflight.v1.Cancel
+	9,  // 17: singleflight.v1.SessionResponse.calls:type_name -> singleflight.v1.CallResponse
+	12, // 18: singleflight.v1.CallResponse.lead:type_name -> singleflight.v1.Lead
+	13, // 19: singleflight.v1.CallResponse.follow:type_name -> singleflight.v1.Follow
+	14, // 20: singleflight.v1.CallResponse.chunk:type_name -> singleflight.v1.Chunk
+	21, // 21: singleflight.v1.CallResponse.restart:type_name -> singleflight.v1.Restart
+	22, // 22: singleflight.v1.CallResponse.audience:type_name -> singleflight.v1.Audience
+	23, // 23: singleflight.v1.CallResponse.result:type_name -> singleflight.v1.Result
+	24, // 24: singleflight.v1.CallResponse.end:type_name -> singleflight.v1.End
+	16, // 25: singleflight.v1.CallResponse.renewed:type_name -> singleflight.v1.Renewed
+	0,  // 26: singleflight.v1.Join.role:type_name -> singleflight.v1.Role
+	1,  // 27: singleflight.v1.Join.on_leader_loss:type_name -> singleflight.v1.LeaderLoss
+	11, // 28: singleflight.v1.Join.within:type_name -> singleflight.v1.LeadRef
+	20, // 29: singleflight.v1.Finish.outcome:type_name -> singleflight.v1.Outcome
+	19, // 30: singleflight.v1.Finish.retention:type_name -> singleflight.v1.Retention
+	2,  // 31: singleflight.v1.Outcome.kind:type_name -> singleflight.v1.OutcomeKind
+	20, // 32: singleflight.v1.Result.outcome:type_name -> singleflight.v1.Outcome
+	3,  // 33: singleflight.v1.Flight.state:type_name -> singleflight.v1.Flight.State
+	2,  // 34: singleflight.v1.Flight.kind:type_name -> singleflight.v1.OutcomeKind
+	2,  // 35: singleflight.v1.Run.kind:type_name -> singleflight.v1.OutcomeKind
+	4,  // 36: singleflight.v1.SingleFlight.Do:input_type -> singleflight.v1.DoRequest
+	6,  // 37: singleflight.v1.SingleFlight.Session:input_type -> singleflight.v1.SessionRequest
+	25, // 38: singleflight.v1.SingleFlight.Forget:input_type -> singleflight.v1.ForgetRequest
+	27, // 39: singleflight.v1.Admin.ListFlights:input_type -> singleflight.v1.ListFlightsRequest
+	31, // 40: singleflight.v1.Admin.GetStats:input_type -> singleflight.v1.GetStatsRequest
+	29, // 41: singleflight.v1.Admin.ListRuns:input_type -> singleflight.v1.ListRunsRequest
+	5,  // 42: singleflight.v1.SingleFlight.Do:output_type -> singleflight.v1.DoResponse
+	8,  // 43: singleflight.v1.SingleFlight.Session:output_type -> singleflight.v1.SessionResponse
+	26, // 44: singleflight.v1.SingleFlight.Forget:output_type -> singleflight.v1.ForgetResponse
+	28, // 45: singleflight.v1.Admin.ListFlights:output_type -> singleflight.v1.Flight
+	32, // 46: singleflight.v1.Admin.GetStats:output_type -> singleflight.v1.Stats
+	30, // 47: singleflight.v1.Admin.ListRuns:output_type -> singleflight.v1.Run
+	42, // [42:48] is the sub-list for method output_type
+	36, // [36:42] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_singleflight_v1_singleflight_proto_init() }
@@ -2824,6 +3425,7 @@ func file_singleflight_v1_singleflight_proto_init() {
 		(*DoResponse_Restart)(nil),
 		(*DoResponse_Audience)(nil),
 		(*DoResponse_Result)(nil),
+		(*DoResponse_Renewed)(nil),
 	}
 	file_singleflight_v1_singleflight_proto_msgTypes[3].OneofWrappers = []any{
 		(*CallRequest_Join)(nil),
@@ -2840,6 +3442,7 @@ func file_singleflight_v1_singleflight_proto_init() {
 		(*CallResponse_Audience)(nil),
 		(*CallResponse_Result)(nil),
 		(*CallResponse_End)(nil),
+		(*CallResponse_Renewed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2847,7 +3450,7 @@ func file_singleflight_v1_singleflight_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_singleflight_v1_singleflight_proto_rawDesc), len(file_singleflight_v1_singleflight_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   25,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -24,6 +24,10 @@
 //   retained  said of an outcome that is kept for a while and handed to callers that come late.
 //   forgotten said of a flight that keeps its callers but takes no new ones: the next caller starts
 //             another.
+//   overdue   said of a leader whose lease is over while nobody waits: it keeps the lead until
+//             somebody wants the key.
+//   next      said of the flight that begins when the running one of its key has ended. Callers
+//             that ask for `fresh` wait in it.
 //
 // Rules that hold everywhere
 //   - Durations are milliseconds. Sizes are bytes.
@@ -32,18 +36,22 @@
 //   - Fields that the server does not know are ignored. A step (oneof) that it does not know, an
 //     enum value that it does not know, and a string that is not UTF-8 are INVALID_ARGUMENT.
 //   - A message is at most 4 MiB in either direction.
+//   - Old and new may talk. What a server does not know it ignores, and Lead.silence_ms says
+//     whether it answers renewals.
 //
 // Statuses
 //   INVALID_ARGUMENT     malformed message, step out of order, field outside its bounds.
 //   FAILED_PRECONDITION  join with a fingerprint other than that of the flight or of the retained
-//                        outcome.
+//                        outcome; a join that would wait for the very lead that it is made in.
 //   NOT_FOUND            join as ROLE_FOLLOW_ONLY with nothing to follow.
 //   ABORTED              join as ROLE_LEAD_ONLY while another leads; a leader that lost the lead
 //                        ("fenced: token N, now M", M being 0 when nobody leads with a newer
 //                        token); a follower whose flight ended without an outcome because its
-//                        leader was lost and nobody was left to try.
-//   RESOURCE_EXHAUSTED   something that other calls fill too is full, or a message or a result is
-//                        too large. The text names the limit and its value.
+//                        leader was lost and nobody was left to try, or because somebody ended it.
+//                        The text names the reason in words, with its figures.
+//   RESOURCE_EXHAUSTED   something that other calls fill too is full, or a message is too large.
+//                        The text names the limit and its value. (A value that meets a limit is an
+//                        outcome: see Outcome.)
 //   UNAVAILABLE          the server drains or cannot reach its coordinator. Safe to try again,
 //                        elsewhere or later.
 //   CANCELLED, DEADLINE_EXCEEDED  the caller's own doing; only that caller leaves.
@@ -100,7 +108,7 @@ type SingleFlightClient interface {
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SessionRequest, SessionResponse], error)
 	// Makes the next caller of a key start a new flight, and drops the key's retained outcome. The
 	// callers of a flight that is forgotten stay together and end as usual; its outcome is not
-	// retained. Forgetting nothing is no error.
+	// retained. With `end`, the flight that runs ends, too. Forgetting nothing is no error.
 	Forget(ctx context.Context, in *ForgetRequest, opts ...grpc.CallOption) (*ForgetResponse, error)
 }
 
@@ -170,7 +178,7 @@ type SingleFlightServer interface {
 	Session(grpc.BidiStreamingServer[SessionRequest, SessionResponse]) error
 	// Makes the next caller of a key start a new flight, and drops the key's retained outcome. The
 	// callers of a flight that is forgotten stay together and end as usual; its outcome is not
-	// retained. Forgetting nothing is no error.
+	// retained. With `end`, the flight that runs ends, too. Forgetting nothing is no error.
 	Forget(context.Context, *ForgetRequest) (*ForgetResponse, error)
 	mustEmbedUnimplementedSingleFlightServer()
 }
@@ -276,6 +284,7 @@ var SingleFlight_ServiceDesc = grpc.ServiceDesc{
 const (
 	Admin_ListFlights_FullMethodName = "/singleflight.v1.Admin/ListFlights"
 	Admin_GetStats_FullMethodName    = "/singleflight.v1.Admin/GetStats"
+	Admin_ListRuns_FullMethodName    = "/singleflight.v1.Admin/ListRuns"
 )
 
 // AdminClient is the client API for Admin service.
@@ -289,6 +298,10 @@ type AdminClient interface {
 	ListFlights(ctx context.Context, in *ListFlightsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Flight], error)
 	// Counters since the server started, and what is there now.
 	GetStats(ctx context.Context, in *GetStatsRequest, opts ...grpc.CallOption) (*Stats, error)
+	// Sends one message for each flight that has ended and is remembered, the newest first. By
+	// default these are the flights that had a lease or were retained, 10,000 in all; a server with a
+	// data directory remembers them across restarts.
+	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Run], error)
 }
 
 type adminClient struct {
@@ -328,6 +341,25 @@ func (c *adminClient) GetStats(ctx context.Context, in *GetStatsRequest, opts ..
 	return out, nil
 }
 
+func (c *adminClient) ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Run], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Admin_ServiceDesc.Streams[1], Admin_ListRuns_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListRunsRequest, Run]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Admin_ListRunsClient = grpc.ServerStreamingClient[Run]
+
 // AdminServer is the server API for Admin service.
 // All implementations must embed UnimplementedAdminServer
 // for forward compatibility.
@@ -339,6 +371,10 @@ type AdminServer interface {
 	ListFlights(*ListFlightsRequest, grpc.ServerStreamingServer[Flight]) error
 	// Counters since the server started, and what is there now.
 	GetStats(context.Context, *GetStatsRequest) (*Stats, error)
+	// Sends one message for each flight that has ended and is remembered, the newest first. By
+	// default these are the flights that had a lease or were retained, 10,000 in all; a server with a
+	// data directory remembers them across restarts.
+	ListRuns(*ListRunsRequest, grpc.ServerStreamingServer[Run]) error
 	mustEmbedUnimplementedAdminServer()
 }
 
@@ -354,6 +390,9 @@ func (UnimplementedAdminServer) ListFlights(*ListFlightsRequest, grpc.ServerStre
 }
 func (UnimplementedAdminServer) GetStats(context.Context, *GetStatsRequest) (*Stats, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method GetStats not implemented")
+}
+func (UnimplementedAdminServer) ListRuns(*ListRunsRequest, grpc.ServerStreamingServer[Run]) error {
+	return status.Errorf(codes.Unimplemented, "method ListRuns not implemented")
 }
 func (UnimplementedAdminServer) mustEmbedUnimplementedAdminServer() {}
 func (UnimplementedAdminServer) testEmbeddedByValue()               {}
@@ -405,6 +444,17 @@ func _Admin_GetStats_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_ListRuns_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListRunsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServer).ListRuns(m, &grpc.GenericServerStream[ListRunsRequest, Run]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Admin_ListRunsServer = grpc.ServerStreamingServer[Run]
+
 // Admin_ServiceDesc is the grpc.ServiceDesc for Admin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -421,6 +471,11 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ListFlights",
 			Handler:       _Admin_ListFlights_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListRuns",
+			Handler:       _Admin_ListRuns_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -123,6 +123,8 @@ export class Client {
       group: bounded('group', options.group ?? ''),
       key: readKey(key),
       ifUnshared: options.ifUnshared ?? false,
+      end: false,
+      caller: '',
     };
     const timeout = readTimeout(options.timeout) ?? this.#core.settings.connectTimeout;
     const { flight, retained } = await this.#core.forget(request, timeout, options.signal);

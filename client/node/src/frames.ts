@@ -34,7 +34,7 @@ export function chunkFrame(id: bigint, data: Buffer, sequence: bigint): CallRequ
 }
 
 export function renewFrame(id: bigint): CallRequest {
-  return { id, step: { $case: 'renew', value: {} }, timeoutMs: 0n };
+  return { id, step: { $case: 'renew', value: { id: 0n } }, timeoutMs: 0n };
 }
 
 export function cancelFrame(id: bigint): CallRequest {

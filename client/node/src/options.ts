@@ -176,6 +176,10 @@ export function readCallOptions(
     fingerprint: readFingerprint(options.fingerprint),
     resumeToken: readToken(options.resumeToken),
     caller: options.caller === undefined ? settings.caller : bounded('caller', options.caller),
+    detach: false,
+    retainFromLead: false,
+    fresh: false,
+    within: [],
   };
   const failOpen = options.failOpen ?? settings.failOpen;
   const resumes = wire.resumeToken !== 0n;

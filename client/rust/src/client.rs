@@ -111,7 +111,9 @@ impl Client {
         let inner = &self.handle.inner;
         let key = Bytes::copy_from_slice(key.as_ref());
         let address = &inner.settings.addresses[inner.home(group, &key)];
-        let request = pb::ForgetRequest { group: group.to_owned(), key: key.clone(), if_unshared };
+        let group = group.to_owned();
+        let request =
+            pb::ForgetRequest { group, key: key.clone(), if_unshared, ..Default::default() };
         let asked = async {
             let channel = connect(&inner.settings, address).await?;
             pb::single_flight_client::SingleFlightClient::new(channel).forget(request).await

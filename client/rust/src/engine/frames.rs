@@ -30,6 +30,7 @@ impl State {
                 self.on_result(id, result);
             }
             Step::End(end) => self.on_end(id, &end),
+            Step::Renewed(_) => {} // it never asked
         }
     }
 

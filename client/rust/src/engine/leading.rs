@@ -143,7 +143,7 @@ impl State {
         match seat.place {
             Some(place) if seat.answered => {
                 lead.renewed = Instant::now();
-                self.send(place, id, Step::Renew(pb::Renew {}), 0, 0);
+                self.send(place, id, Step::Renew(pb::Renew::default()), 0, 0);
                 self.arm_lease(id, RENEWALS_PER_LEASE);
             }
             _ => {

@@ -429,5 +429,6 @@ pub(super) fn wire_join(join: &Join, token: Option<u64>) -> pb::Join {
         fingerprint: join.fingerprint.clone(),
         resume_token: token.unwrap_or(join.resume_token),
         caller: join.caller.to_string(),
+        ..Default::default()
     }
 }

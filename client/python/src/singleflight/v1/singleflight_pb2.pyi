@@ -27,6 +27,10 @@ Words
   retained  said of an outcome that is kept for a while and handed to callers that come late.
   forgotten said of a flight that keeps its callers but takes no new ones: the next caller starts
             another.
+  overdue   said of a leader whose lease is over while nobody waits: it keeps the lead until
+            somebody wants the key.
+  next      said of the flight that begins when the running one of its key has ended. Callers
+            that ask for `fresh` wait in it.
 
 Rules that hold everywhere
   - Durations are milliseconds. Sizes are bytes.
@@ -35,18 +39,22 @@ Rules that hold everywhere
   - Fields that the server does not know are ignored. A step (oneof) that it does not know, an
     enum value that it does not know, and a string that is not UTF-8 are INVALID_ARGUMENT.
   - A message is at most 4 MiB in either direction.
+  - Old and new may talk. What a server does not know it ignores, and Lead.silence_ms says
+    whether it answers renewals.
 
 Statuses
   INVALID_ARGUMENT     malformed message, step out of order, field outside its bounds.
   FAILED_PRECONDITION  join with a fingerprint other than that of the flight or of the retained
-                       outcome.
+                       outcome; a join that would wait for the very lead that it is made in.
   NOT_FOUND            join as ROLE_FOLLOW_ONLY with nothing to follow.
   ABORTED              join as ROLE_LEAD_ONLY while another leads; a leader that lost the lead
                        ("fenced: token N, now M", M being 0 when nobody leads with a newer
                        token); a follower whose flight ended without an outcome because its
-                       leader was lost and nobody was left to try.
-  RESOURCE_EXHAUSTED   something that other calls fill too is full, or a message or a result is
-                       too large. The text names the limit and its value.
+                       leader was lost and nobody was left to try, or because somebody ended it.
+                       The text names the reason in words, with its figures.
+  RESOURCE_EXHAUSTED   something that other calls fill too is full, or a message is too large.
+                       The text names the limit and its value. (A value that meets a limit is an
+                       outcome: see Outcome.)
   UNAVAILABLE          the server drains or cannot reach its coordinator. Safe to try again,
                        elsewhere or later.
   CANCELLED, DEADLINE_EXCEEDED  the caller's own doing; only that caller leaves.
@@ -109,16 +117,28 @@ class _LeaderLossEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LeaderLoss
     """The default: the oldest follower that may lead gets `lead` with the next attempt."""
     LEADER_LOSS_FAIL: _LeaderLoss.ValueType  # 1
     """Every follower ends with ABORTED."""
+    LEADER_LOSS_HOLD: _LeaderLoss.ValueType  # 2
+    """The loss is the outcome of the flight: OUTCOME_KIND_ABANDONED, with the reason as its message
+    and what was posted as its value. Every follower gets it, it is retained for retain_error_ms,
+    and a leader that resumes gets it, too. For work that may not be tried twice: until the outcome
+    is forgotten nobody leads again.
+    """
 
 class LeaderLoss(_LeaderLoss, metaclass=_LeaderLossEnumTypeWrapper):
-    """What happens to a flight when its leader is lost: it left without `finish`, or its lease or run
-    limit ran out.
+    """What happens to a flight when its leader is lost: it left without `finish`, or its lease ran out
+    while somebody wanted the key, or its run limit ran out.
     """
 
 LEADER_LOSS_PROMOTE: LeaderLoss.ValueType  # 0
 """The default: the oldest follower that may lead gets `lead` with the next attempt."""
 LEADER_LOSS_FAIL: LeaderLoss.ValueType  # 1
 """Every follower ends with ABORTED."""
+LEADER_LOSS_HOLD: LeaderLoss.ValueType  # 2
+"""The loss is the outcome of the flight: OUTCOME_KIND_ABANDONED, with the reason as its message
+and what was posted as its value. Every follower gets it, it is retained for retain_error_ms,
+and a leader that resumes gets it, too. For work that may not be tried twice: until the outcome
+is forgotten nobody leads again.
+"""
 Global___LeaderLoss: _TypeAlias = LeaderLoss  # noqa: Y015
 
 class _OutcomeKind:
@@ -211,6 +231,7 @@ class DoResponse(_message.Message):
     RESTART_FIELD_NUMBER: _builtins.int
     AUDIENCE_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
+    RENEWED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def lead(self) -> Global___Lead:
         """You lead: run the function. May also come to a follower when the leader is lost."""
@@ -235,6 +256,10 @@ class DoResponse(_message.Message):
     def result(self) -> Global___Result:
         """Last. The stream then ends with status OK."""
 
+    @_builtins.property
+    def renewed(self) -> Global___Renewed:
+        """To leaders: the answer to a `renew` that has an id."""
+
     def __init__(
         self,
         *,
@@ -244,12 +269,13 @@ class DoResponse(_message.Message):
         restart: Global___Restart | None = ...,
         audience: Global___Audience | None = ...,
         result: Global___Result | None = ...,
+        renewed: Global___Renewed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "chunk", b"chunk", "follow", b"follow", "lead", b"lead", "restart", b"restart", "result", b"result", "step", b"step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "chunk", b"chunk", "follow", b"follow", "lead", b"lead", "renewed", b"renewed", "restart", b"restart", "result", b"result", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "chunk", b"chunk", "follow", b"follow", "lead", b"lead", "restart", b"restart", "result", b"result", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "chunk", b"chunk", "follow", b"follow", "lead", b"lead", "renewed", b"renewed", "restart", b"restart", "result", b"result", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["lead", "follow", "chunk", "restart", "audience", "result"]  # noqa: Y015
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["lead", "follow", "chunk", "restart", "audience", "result", "renewed"]  # noqa: Y015
     _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
 
@@ -299,7 +325,7 @@ class CallRequest(_message.Message):
     """
     timeout_ms: _builtins.int
     """With join: this call's deadline in milliseconds from now, after which it ends with End
-    DEADLINE_EXCEEDED. 0 = none. Ignored beside other steps.
+    DEADLINE_EXCEEDED. 0 = none. Ignored beside other steps. See Join.detach for a call that leads.
     """
     @_builtins.property
     def join(self) -> Global___Join:
@@ -380,6 +406,7 @@ class CallResponse(_message.Message):
     AUDIENCE_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    RENEWED_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The id that the call joined with."""
     @_builtins.property
@@ -410,6 +437,10 @@ class CallResponse(_message.Message):
     def end(self) -> Global___End:
         """Ends the call with a gRPC status other than OK."""
 
+    @_builtins.property
+    def renewed(self) -> Global___Renewed:
+        """To leaders: the answer to a `renew` that has an id."""
+
     def __init__(
         self,
         *,
@@ -421,12 +452,13 @@ class CallResponse(_message.Message):
         audience: Global___Audience | None = ...,
         result: Global___Result | None = ...,
         end: Global___End | None = ...,
+        renewed: Global___Renewed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "chunk", b"chunk", "end", b"end", "follow", b"follow", "lead", b"lead", "restart", b"restart", "result", b"result", "step", b"step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "chunk", b"chunk", "end", b"end", "follow", b"follow", "lead", b"lead", "renewed", b"renewed", "restart", b"restart", "result", b"result", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "chunk", b"chunk", "end", b"end", "follow", b"follow", "id", b"id", "lead", b"lead", "restart", b"restart", "result", b"result", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "chunk", b"chunk", "end", b"end", "follow", b"follow", "id", b"id", "lead", b"lead", "renewed", b"renewed", "restart", b"restart", "result", b"result", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["lead", "follow", "chunk", "restart", "audience", "result", "end"]  # noqa: Y015
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["lead", "follow", "chunk", "restart", "audience", "result", "end", "renewed"]  # noqa: Y015
     _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
 
@@ -436,9 +468,10 @@ Global___CallResponse: _TypeAlias = CallResponse  # noqa: Y015
 class Join(_message.Message):
     """The first step of every caller.
 
-    retain_ms, retain_error_ms, lease_ms, run_limit_ms, on_leader_loss, max_attempts and fingerprint
-    of the caller that opens the flight hold for the flight; later callers' are not looked at (but
-    the fingerprint is compared). The other fields are each caller's own.
+    retain_ms, retain_error_ms, retain_from_lead, lease_ms, run_limit_ms, on_leader_loss,
+    max_attempts and fingerprint of the caller that opens the flight hold for the flight; later
+    callers' are not looked at (but the fingerprint is compared). The other fields are each caller's
+    own.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -458,6 +491,10 @@ class Join(_message.Message):
     FINGERPRINT_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
+    DETACH_FIELD_NUMBER: _builtins.int
+    RETAIN_FROM_LEAD_FIELD_NUMBER: _builtins.int
+    FRESH_FIELD_NUMBER: _builtins.int
+    WITHIN_FIELD_NUMBER: _builtins.int
     group: _builtins.str
     """The namespace of the key: at most 128 bytes of [A-Za-z0-9._-]. "" is the group "default"."""
     key: _builtins.bytes
@@ -484,7 +521,9 @@ class Join(_message.Message):
     lease_ms: _builtins.int
     """0, the default: leadership is bound to the stream and ends with it. Otherwise 1,000 to 600,000
     milliseconds: leadership lives as long as it is renewed in time (see Renew), and survives a
-    broken stream (see resume_token).
+    broken stream (see resume_token). When the lease is over and somebody waits, the leader is
+    lost. While nobody waits it is overdue: `renew` or a resume restores the lease, and the next
+    caller that may lead takes the lead over.
     """
     run_limit_ms: _builtins.int
     """A leader that runs longer than this many milliseconds, counted from its `lead`, is lost. At
@@ -500,16 +539,39 @@ class Join(_message.Message):
     the default = not compared.
     """
     resume_token: _builtins.int
-    """Not 0: I am the leader that was granted this token with a lease, on a new stream. Only group,
-    key and this field are looked at. Answered with `lead` (same token and attempt, lease renewed,
-    next_sequence set), or with `result` when the outcome of that very token is retained, or with
-    ABORTED "fenced: ...". An older stream that still holds the lead ends with ABORTED. 0, the
-    default = not resuming.
+    """Not 0: I am the leader that was granted this token with a lease, on a new stream. Group and key
+    are needed beside it; of the rest, only what is each caller's own counts. Answered with `lead`
+    (same token and attempt, lease renewed, next_sequence set), or with `result` when the outcome
+    of that very token is retained, or with ABORTED "fenced: ...", with the reason while the key's
+    flight still runs. An older stream that still holds the lead ends with ABORTED. 0, the default
+    = not resuming.
     """
     caller: _builtins.str
     """A name for people to read in listings and messages, such as host and process id: at most 128
     bytes of UTF-8. Default "".
     """
+    detach: _builtins.bool
+    """true, on a Session: while this call leads, its timeout_ms does not end it, so that a caller's
+    patience does not end work that others wait for. For clients that merge callers and keep time
+    themselves. No effect on Do. Default false.
+    """
+    retain_from_lead: _builtins.bool
+    """true: the retention counts from the `lead` of the attempt whose outcome it is, not from its
+    end. When the run took longer than that, nothing is retained. For "at most once in an hour".
+    Default false.
+    """
+    fresh: _builtins.bool
+    """true: take no outcome of work that began before this join came. A retained outcome is not
+    taken, and when a flight runs, the caller waits in the key's next flight, which begins when the
+    running one has ended; `follow` with attempt 0 comes at once. All callers that ask for `fresh`
+    meanwhile share that flight. For whoever has just written. Default false.
+    """
+    @_builtins.property
+    def within(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeadRef]:
+        """The leads inside which this call is made: at most 32. A join that would wait for one of them is
+        refused with FAILED_PRECONDITION, because it would wait for itself.
+        """
+
     def __init__(
         self,
         *,
@@ -528,14 +590,48 @@ class Join(_message.Message):
         fingerprint: _builtins.bytes = ...,
         resume_token: _builtins.int = ...,
         caller: _builtins.str = ...,
+        detach: _builtins.bool = ...,
+        retain_from_lead: _builtins.bool = ...,
+        fresh: _builtins.bool = ...,
+        within: _abc.Iterable[Global___LeadRef] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "caller", b"caller", "fingerprint", b"fingerprint", "group", b"group", "key", b"key", "lease_ms", b"lease_ms", "live", b"live", "max_age_ms", b"max_age_ms", "max_attempts", b"max_attempts", "on_leader_loss", b"on_leader_loss", "resume_token", b"resume_token", "retain_error_ms", b"retain_error_ms", "retain_ms", b"retain_ms", "role", b"role", "run_limit_ms", b"run_limit_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "caller", b"caller", "detach", b"detach", "fingerprint", b"fingerprint", "fresh", b"fresh", "group", b"group", "key", b"key", "lease_ms", b"lease_ms", "live", b"live", "max_age_ms", b"max_age_ms", "max_attempts", b"max_attempts", "on_leader_loss", b"on_leader_loss", "resume_token", b"resume_token", "retain_error_ms", b"retain_error_ms", "retain_from_lead", b"retain_from_lead", "retain_ms", b"retain_ms", "role", b"role", "run_limit_ms", b"run_limit_ms", "within", b"within"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Join: _TypeAlias = Join  # noqa: Y015
+
+@_typing.final
+class LeadRef(_message.Message):
+    """A lead that somebody holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    group: _builtins.str
+    """As in Join. "" is the group "default"."""
+    key: _builtins.bytes
+    """As in Join: 1 to 1,024 bytes. Required."""
+    token: _builtins.int
+    """Lead.token. 0 stands for no lead."""
+    def __init__(
+        self,
+        *,
+        group: _builtins.str = ...,
+        key: _builtins.bytes = ...,
+        token: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "key", b"key", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeadRef: _TypeAlias = LeadRef  # noqa: Y015
 
 @_typing.final
 class Lead(_message.Message):
@@ -548,6 +644,8 @@ class Lead(_message.Message):
     LEASE_MS_FIELD_NUMBER: _builtins.int
     RUN_LIMIT_MS_FIELD_NUMBER: _builtins.int
     NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    SILENCE_MS_FIELD_NUMBER: _builtins.int
+    RESULT_LIMIT_FIELD_NUMBER: _builtins.int
     token: _builtins.int
     """The fencing token of this attempt; never 0."""
     attempt: _builtins.int
@@ -562,6 +660,14 @@ class Lead(_message.Message):
     """How many chunks this attempt has posted already, and so the sequence of the next one. 0 but
     after a resume.
     """
+    silence_ms: _builtins.int
+    """For how many milliseconds the lead holds without an answer, counted from the sending of the
+    last `renew` that was answered (before that, of this join): the lease, or, without one, the
+    time after which the server gives up a silent connection. Then somebody else may lead. 0 = this
+    server answers no renew.
+    """
+    result_limit: _builtins.int
+    """How many bytes the value may have. 0 = this server does not say."""
     def __init__(
         self,
         *,
@@ -570,10 +676,12 @@ class Lead(_message.Message):
         lease_ms: _builtins.int = ...,
         run_limit_ms: _builtins.int = ...,
         next_sequence: _builtins.int = ...,
+        silence_ms: _builtins.int = ...,
+        result_limit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "lease_ms", b"lease_ms", "next_sequence", b"next_sequence", "run_limit_ms", b"run_limit_ms", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "lease_ms", b"lease_ms", "next_sequence", b"next_sequence", "result_limit", b"result_limit", "run_limit_ms", b"run_limit_ms", "silence_ms", b"silence_ms", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -589,7 +697,9 @@ class Follow(_message.Message):
     LEADER_FIELD_NUMBER: _builtins.int
     RUNNING_MS_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
-    """The current attempt, from 1."""
+    """The current attempt, from 1; 0 = this is the key's next flight, which waits for the running
+    one. When it is led, another `follow` comes with the attempt.
+    """
     leader: _builtins.str
     """Join.caller of the leader; may be ""."""
     running_ms: _builtins.int
@@ -645,21 +755,59 @@ Global___Chunk: _TypeAlias = Chunk  # noqa: Y015
 @_typing.final
 class Renew(_message.Message):
     """The leader is alive: its lease starts anew. Only this and a successful resume renew a lease;
-    chunks do not. Send it every third of the lease or so. Without a lease it does nothing.
+    chunks do not. Send it every third of Lead.silence_ms. Without a lease it is answered and does
+    nothing else.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """Not 0: it is answered with `renewed`, which carries this id. Let it grow on a call. 0, the
+    default = not answered.
+    """
     def __init__(
         self,
+        *,
+        id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Renew: _TypeAlias = Renew  # noqa: Y015
+
+@_typing.final
+class Renewed(_message.Message):
+    """The answer to a `renew` with an id: at that moment the lead held. Every id comes back once, in
+    order.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SILENCE_MS_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """Renew.id."""
+    silence_ms: _builtins.int
+    """For how many milliseconds the lead holds from the sending of that renew, when that is not
+    Lead.silence_ms; 0 = as `lead` said.
+    """
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        silence_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "silence_ms", b"silence_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Renewed: _TypeAlias = Renewed  # noqa: Y015
 
 @_typing.final
 class Cancel(_message.Message):
@@ -691,7 +839,7 @@ class Finish(_message.Message):
     """true: this outcome is not for everybody, let the next caller try, as if the leader had been
     lost; the leader's own `result` comes at once. When nobody is left to try, the last outcome
     passed on is the outcome of the flight. INVALID_ARGUMENT with OUTCOME_KIND_OK; no effect under
-    LEADER_LOSS_FAIL. Default false.
+    LEADER_LOSS_FAIL and LEADER_LOSS_HOLD. Default false.
     """
     @_builtins.property
     def outcome(self) -> Global___Outcome:
@@ -726,7 +874,9 @@ class Retention(_message.Message):
 
     RETAIN_MS_FIELD_NUMBER: _builtins.int
     retain_ms: _builtins.int
-    """Milliseconds from the end of the flight, at most 7 days; 0, the default = not retained."""
+    """Milliseconds from the end of the flight (with Join.retain_from_lead: from the `lead` of this
+    attempt), at most 7 days; 0, the default = not retained.
+    """
     def __init__(
         self,
         *,
@@ -742,7 +892,13 @@ Global___Retention: _TypeAlias = Retention  # noqa: Y015
 
 @_typing.final
 class Outcome(_message.Message):
-    """What a flight ends with. The server hands it on as it is; value and error may stand side by side."""
+    """What a flight ends with. The server hands it on as it is; value and error may stand side by side.
+
+    The server makes two of its own. A value larger than Lead.result_limit, or one that it has no
+    room for, ends the flight: OUTCOME_KIND_ERROR, code 8, type "singleflight.LimitExceeded", the
+    limit in the message, no value. A lost leader's flight with LEADER_LOSS_HOLD ends with
+    OUTCOME_KIND_ABANDONED.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -943,22 +1099,32 @@ class ForgetRequest(_message.Message):
     GROUP_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
     IF_UNSHARED_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
     group: _builtins.str
     """As in Join. "" is the group "default"."""
     key: _builtins.bytes
     """As in Join: 1 to 1,024 bytes. Required."""
     if_unshared: _builtins.bool
     """true: forget the flight only if it has no followers. Default false."""
+    end: _builtins.bool
+    """true: the flight that runs ends, too. Its leader is fenced, its followers get ABORTED, and the
+    key's next flight, if there is one, begins. Flights forgotten before go on. Default false.
+    """
+    caller: _builtins.str
+    """Who ends it, for people: at most 128 bytes of UTF-8. Leader and followers read it. Default ""."""
     def __init__(
         self,
         *,
         group: _builtins.str = ...,
         key: _builtins.bytes = ...,
         if_unshared: _builtins.bool = ...,
+        end: _builtins.bool = ...,
+        caller: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "if_unshared", b"if_unshared", "key", b"key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "end", b"end", "group", b"group", "if_unshared", b"if_unshared", "key", b"key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -970,19 +1136,23 @@ class ForgetResponse(_message.Message):
 
     FLIGHT_FIELD_NUMBER: _builtins.int
     RETAINED_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
     flight: _builtins.bool
     """A flight was forgotten that new callers would have joined."""
     retained: _builtins.bool
     """A retained outcome was dropped."""
+    ended: _builtins.bool
+    """A flight that ran was ended."""
     def __init__(
         self,
         *,
         flight: _builtins.bool = ...,
         retained: _builtins.bool = ...,
+        ended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flight", b"flight", "retained", b"retained"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "flight", b"flight", "retained", b"retained"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1029,7 +1199,7 @@ class Flight(_message.Message):
     class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Flight._State.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: Flight._State.ValueType  # 0
-        """Never sent."""
+        """With `next`: it has not begun."""
         STATE_FINDING_HOME: Flight._State.ValueType  # 1
         """The coordinator has not said yet where this key lives."""
         STATE_LED: Flight._State.ValueType  # 2
@@ -1041,7 +1211,7 @@ class Flight(_message.Message):
 
     class State(_State, metaclass=_StateEnumTypeWrapper): ...
     STATE_UNSPECIFIED: Flight.State.ValueType  # 0
-    """Never sent."""
+    """With `next`: it has not begun."""
     STATE_FINDING_HOME: Flight.State.ValueType  # 1
     """The coordinator has not said yet where this key lives."""
     STATE_LED: Flight.State.ValueType  # 2
@@ -1063,6 +1233,11 @@ class Flight(_message.Message):
     EXPIRES_MS_FIELD_NUMBER: _builtins.int
     HOME_FIELD_NUMBER: _builtins.int
     FORGOTTEN_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    ENDED_UNIX_MS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
     group: _builtins.str
     """By its full name: "default", never ""."""
     key: _builtins.bytes
@@ -1085,6 +1260,16 @@ class Flight(_message.Message):
     """The address of the replica where the flight lives; "" = this one."""
     forgotten: _builtins.bool
     """New callers start another flight."""
+    kind: Global___OutcomeKind.ValueType
+    """How a retained outcome ended: its kind, its code, and when, in milliseconds since 1970. 0 for a
+    flight that runs.
+    """
+    code: _builtins.int
+    ended_unix_ms: _builtins.int
+    next: _builtins.bool
+    """It begins when the running flight of its key has ended; token is 0."""
+    overdue: _builtins.bool
+    """Its lease is over, and nobody has wanted the key since; expires_ms is 0."""
     def __init__(
         self,
         *,
@@ -1100,14 +1285,123 @@ class Flight(_message.Message):
         expires_ms: _builtins.int = ...,
         home: _builtins.str = ...,
         forgotten: _builtins.bool = ...,
+        kind: Global___OutcomeKind.ValueType = ...,
+        code: _builtins.int = ...,
+        ended_unix_ms: _builtins.int = ...,
+        next: _builtins.bool = ...,
+        overdue: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "callers", b"callers", "expires_ms", b"expires_ms", "forgotten", b"forgotten", "group", b"group", "home", b"home", "key", b"key", "leader", b"leader", "running_ms", b"running_ms", "state", b"state", "token", b"token", "value_bytes", b"value_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "callers", b"callers", "code", b"code", "ended_unix_ms", b"ended_unix_ms", "expires_ms", b"expires_ms", "forgotten", b"forgotten", "group", b"group", "home", b"home", "key", b"key", "kind", b"kind", "leader", b"leader", "next", b"next", "overdue", b"overdue", "running_ms", b"running_ms", "state", b"state", "token", b"token", "value_bytes", b"value_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Flight: _TypeAlias = Flight  # noqa: Y015
+
+@_typing.final
+class ListRunsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    KEY_PREFIX_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    group: _builtins.str
+    """Only this group. "", the default = all groups that the caller may see."""
+    key_prefix: _builtins.bytes
+    """Only keys that begin so: at most 1,024 bytes. Empty, the default = all."""
+    limit: _builtins.int
+    """At most so many. 0, the default = 1,000."""
+    since_unix_ms: _builtins.int
+    """Only what ended later than this, in milliseconds since 1970. 0, the default = all."""
+    def __init__(
+        self,
+        *,
+        group: _builtins.str = ...,
+        key_prefix: _builtins.bytes = ...,
+        limit: _builtins.int = ...,
+        since_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "key_prefix", b"key_prefix", "limit", b"limit", "since_unix_ms", b"since_unix_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsRequest: _TypeAlias = ListRunsRequest  # noqa: Y015
+
+@_typing.final
+class Run(_message.Message):
+    """A flight that has ended. Times are in milliseconds since 1970, by the server's clock."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    LEADER_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    BEGUN_UNIX_MS_FIELD_NUMBER: _builtins.int
+    LED_UNIX_MS_FIELD_NUMBER: _builtins.int
+    ENDED_UNIX_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    CALLERS_FIELD_NUMBER: _builtins.int
+    VALUE_BYTES_FIELD_NUMBER: _builtins.int
+    RETAINED_HITS_FIELD_NUMBER: _builtins.int
+    group: _builtins.str
+    """By its full name: "default", never ""."""
+    key: _builtins.bytes
+    leader: _builtins.str
+    """Join.caller of the leader of the last attempt; may be ""."""
+    token: _builtins.int
+    """Of the last attempt, or of the one whose outcome it is."""
+    attempts: _builtins.int
+    """How many led it."""
+    begun_unix_ms: _builtins.int
+    """The first `lead`."""
+    led_unix_ms: _builtins.int
+    """The last `lead`."""
+    ended_unix_ms: _builtins.int
+    kind: Global___OutcomeKind.ValueType
+    """OUTCOME_KIND_UNSPECIFIED: it ended with ABORTED, and the message says why."""
+    code: _builtins.int
+    """Outcome.code."""
+    message: _builtins.str
+    """Of the outcome or of the status: at most 256 bytes."""
+    callers: _builtins.int
+    """Those in the flight when it ended, the leader included."""
+    value_bytes: _builtins.int
+    """Of the whole value."""
+    retained_hits: _builtins.int
+    """Callers that the retained outcome has gone to since."""
+    def __init__(
+        self,
+        *,
+        group: _builtins.str = ...,
+        key: _builtins.bytes = ...,
+        leader: _builtins.str = ...,
+        token: _builtins.int = ...,
+        attempts: _builtins.int = ...,
+        begun_unix_ms: _builtins.int = ...,
+        led_unix_ms: _builtins.int = ...,
+        ended_unix_ms: _builtins.int = ...,
+        kind: Global___OutcomeKind.ValueType = ...,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
+        callers: _builtins.int = ...,
+        value_bytes: _builtins.int = ...,
+        retained_hits: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "begun_unix_ms", b"begun_unix_ms", "callers", b"callers", "code", b"code", "ended_unix_ms", b"ended_unix_ms", "group", b"group", "key", b"key", "kind", b"kind", "leader", b"leader", "led_unix_ms", b"led_unix_ms", "message", b"message", "retained_hits", b"retained_hits", "token", b"token", "value_bytes", b"value_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Run: _TypeAlias = Run  # noqa: Y015
 
 @_typing.final
 class GetStatsRequest(_message.Message):
@@ -1193,9 +1487,9 @@ class Stats(_message.Message):
     retain_refused: _builtins.int
     """Outcomes that should have been retained and were not, for want of room in memory or on disk."""
     outcomes_lost: _builtins.int
-    """Of the data directory; 0 without one, and when the question names a group. How many of these the
-    disk did not take, whether it failed to take something just now, and the bytes that wait to be
-    written.
+    """Of the data directory; 0 without one, and when the question names a group. How many of these
+    the disk did not take, whether it failed to take something just now, and the bytes that wait to
+    be written.
     """
     store_failing: _builtins.bool
     store_bytes_waiting: _builtins.int

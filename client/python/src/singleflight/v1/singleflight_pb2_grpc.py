@@ -83,7 +83,7 @@ class SingleFlightServicer(object):
     def Forget(self, request, context):
         """Makes the next caller of a key start a new flight, and drops the key's retained outcome. The
         callers of a flight that is forgotten stay together and end as usual; its outcome is not
-        retained. Forgetting nothing is no error.
+        retained. With `end`, the flight that runs ends, too. Forgetting nothing is no error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -221,6 +221,11 @@ class AdminStub(object):
                 request_serializer=singleflight_dot_v1_dot_singleflight__pb2.GetStatsRequest.SerializeToString,
                 response_deserializer=singleflight_dot_v1_dot_singleflight__pb2.Stats.FromString,
                 _registered_method=True)
+        self.ListRuns = channel.unary_stream(
+                '/singleflight.v1.Admin/ListRuns',
+                request_serializer=singleflight_dot_v1_dot_singleflight__pb2.ListRunsRequest.SerializeToString,
+                response_deserializer=singleflight_dot_v1_dot_singleflight__pb2.Run.FromString,
+                _registered_method=True)
 
 
 class AdminServicer(object):
@@ -242,6 +247,15 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRuns(self, request, context):
+        """Sends one message for each flight that has ended and is remembered, the newest first. By
+        default these are the flights that had a lease or were retained, 10,000 in all; a server with a
+        data directory remembers them across restarts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -254,6 +268,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.GetStats,
                     request_deserializer=singleflight_dot_v1_dot_singleflight__pb2.GetStatsRequest.FromString,
                     response_serializer=singleflight_dot_v1_dot_singleflight__pb2.Stats.SerializeToString,
+            ),
+            'ListRuns': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListRuns,
+                    request_deserializer=singleflight_dot_v1_dot_singleflight__pb2.ListRunsRequest.FromString,
+                    response_serializer=singleflight_dot_v1_dot_singleflight__pb2.Run.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -311,6 +330,33 @@ class Admin(object):
             '/singleflight.v1.Admin/GetStats',
             singleflight_dot_v1_dot_singleflight__pb2.GetStatsRequest.SerializeToString,
             singleflight_dot_v1_dot_singleflight__pb2.Stats.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/singleflight.v1.Admin/ListRuns',
+            singleflight_dot_v1_dot_singleflight__pb2.ListRunsRequest.SerializeToString,
+            singleflight_dot_v1_dot_singleflight__pb2.Run.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,6 +27,10 @@ Words
   retained  said of an outcome that is kept for a while and handed to callers that come late.
   forgotten said of a flight that keeps its callers but takes no new ones: the next caller starts
             another.
+  overdue   said of a leader whose lease is over while nobody waits: it keeps the lead until
+            somebody wants the key.
+  next      said of the flight that begins when the running one of its key has ended. Callers
+            that ask for `fresh` wait in it.
 
 Rules that hold everywhere
   - Durations are milliseconds. Sizes are bytes.
@@ -35,18 +39,22 @@ Rules that hold everywhere
   - Fields that the server does not know are ignored. A step (oneof) that it does not know, an
     enum value that it does not know, and a string that is not UTF-8 are INVALID_ARGUMENT.
   - A message is at most 4 MiB in either direction.
+  - Old and new may talk. What a server does not know it ignores, and Lead.silence_ms says
+    whether it answers renewals.
 
 Statuses
   INVALID_ARGUMENT     malformed message, step out of order, field outside its bounds.
   FAILED_PRECONDITION  join with a fingerprint other than that of the flight or of the retained
-                       outcome.
+                       outcome; a join that would wait for the very lead that it is made in.
   NOT_FOUND            join as ROLE_FOLLOW_ONLY with nothing to follow.
   ABORTED              join as ROLE_LEAD_ONLY while another leads; a leader that lost the lead
                        ("fenced: token N, now M", M being 0 when nobody leads with a newer
                        token); a follower whose flight ended without an outcome because its
-                       leader was lost and nobody was left to try.
-  RESOURCE_EXHAUSTED   something that other calls fill too is full, or a message or a result is
-                       too large. The text names the limit and its value.
+                       leader was lost and nobody was left to try, or because somebody ended it.
+                       The text names the reason in words, with its figures.
+  RESOURCE_EXHAUSTED   something that other calls fill too is full, or a message is too large.
+                       The text names the limit and its value. (A value that meets a limit is an
+                       outcome: see Outcome.)
   UNAVAILABLE          the server drains or cannot reach its coordinator. Safe to try again,
                        elsewhere or later.
   CANCELLED, DEADLINE_EXCEEDED  the caller's own doing; only that caller leaves.
@@ -108,7 +116,7 @@ class SingleFlightStub:
     Forget: _grpc.UnaryUnaryMultiCallable[_singleflight_pb2.ForgetRequest, _singleflight_pb2.ForgetResponse]
     """Makes the next caller of a key start a new flight, and drops the key's retained outcome. The
     callers of a flight that is forgotten stay together and end as usual; its outcome is not
-    retained. Forgetting nothing is no error.
+    retained. With `end`, the flight that runs ends, too. Forgetting nothing is no error.
     """
 
 @_typing.type_check_only
@@ -135,7 +143,7 @@ class SingleFlightAsyncStub(SingleFlightStub):
     Forget: _aio.UnaryUnaryMultiCallable[_singleflight_pb2.ForgetRequest, _singleflight_pb2.ForgetResponse]  # type: ignore[assignment]
     """Makes the next caller of a key start a new flight, and drops the key's retained outcome. The
     callers of a flight that is forgotten stay together and end as usual; its outcome is not
-    retained. Forgetting nothing is no error.
+    retained. With `end`, the flight that runs ends, too. Forgetting nothing is no error.
     """
 
 class SingleFlightServicer(metaclass=_abc_1.ABCMeta):
@@ -177,7 +185,7 @@ class SingleFlightServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_singleflight_pb2.ForgetResponse, _abc.Awaitable[_singleflight_pb2.ForgetResponse]]:
         """Makes the next caller of a key start a new flight, and drops the key's retained outcome. The
         callers of a flight that is forgotten stay together and end as usual; its outcome is not
-        retained. Forgetting nothing is no error.
+        retained. With `end`, the flight that runs ends, too. Forgetting nothing is no error.
         """
 
 def add_SingleFlightServicer_to_server(servicer: SingleFlightServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
@@ -195,6 +203,11 @@ class AdminStub:
     """
     GetStats: _grpc.UnaryUnaryMultiCallable[_singleflight_pb2.GetStatsRequest, _singleflight_pb2.Stats]
     """Counters since the server started, and what is there now."""
+    ListRuns: _grpc.UnaryStreamMultiCallable[_singleflight_pb2.ListRunsRequest, _singleflight_pb2.Run]
+    """Sends one message for each flight that has ended and is remembered, the newest first. By
+    default these are the flights that had a lease or were retained, 10,000 in all; a server with a
+    data directory remembers them across restarts.
+    """
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -207,6 +220,11 @@ class AdminAsyncStub(AdminStub):
     """
     GetStats: _aio.UnaryUnaryMultiCallable[_singleflight_pb2.GetStatsRequest, _singleflight_pb2.Stats]  # type: ignore[assignment]
     """Counters since the server started, and what is there now."""
+    ListRuns: _aio.UnaryStreamMultiCallable[_singleflight_pb2.ListRunsRequest, _singleflight_pb2.Run]  # type: ignore[assignment]
+    """Sends one message for each flight that has ended and is remembered, the newest first. By
+    default these are the flights that had a lease or were retained, 10,000 in all; a server with a
+    data directory remembers them across restarts.
+    """
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     """What operators and dashboards use."""
@@ -228,5 +246,16 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_singleflight_pb2.Stats, _abc.Awaitable[_singleflight_pb2.Stats]]:
         """Counters since the server started, and what is there now."""
+
+    @_abc_1.abstractmethod
+    def ListRuns(
+        self,
+        request: _singleflight_pb2.ListRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_singleflight_pb2.Run], _abc.AsyncIterator[_singleflight_pb2.Run]]:
+        """Sends one message for each flight that has ended and is remembered, the newest first. By
+        default these are the flights that had a lease or were retained, 10,000 in all; a server with a
+        data directory remembers them across restarts.
+        """
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,6 +30,7 @@ export enum Role {
 export enum LeaderLoss {
   LEADER_LOSS_PROMOTE = 0,
   LEADER_LOSS_FAIL = 1,
+  LEADER_LOSS_HOLD = 2,
   UNRECOGNIZED = -1,
 }
 
@@ -57,6 +58,7 @@ export interface DoResponse {
     | { $case: "restart"; value: Restart }
     | { $case: "audience"; value: Audience }
     | { $case: "result"; value: Result }
+    | { $case: "renewed"; value: Renewed }
     | undefined;
 }
 
@@ -90,6 +92,7 @@ export interface CallResponse {
     | { $case: "audience"; value: Audience }
     | { $case: "result"; value: Result }
     | { $case: "end"; value: End }
+    | { $case: "renewed"; value: Renewed }
     | undefined;
 }
 
@@ -109,6 +112,16 @@ export interface Join {
   fingerprint: Buffer;
   resumeToken: bigint;
   caller: string;
+  detach: boolean;
+  retainFromLead: boolean;
+  fresh: boolean;
+  within: LeadRef[];
+}
+
+export interface LeadRef {
+  group: string;
+  key: Buffer;
+  token: bigint;
 }
 
 export interface Lead {
@@ -117,6 +130,8 @@ export interface Lead {
   leaseMs: bigint;
   runLimitMs: bigint;
   nextSequence: bigint;
+  silenceMs: bigint;
+  resultLimit: bigint;
 }
 
 export interface Follow {
@@ -132,6 +147,12 @@ export interface Chunk {
 }
 
 export interface Renew {
+  id: bigint;
+}
+
+export interface Renewed {
+  id: bigint;
+  silenceMs: bigint;
 }
 
 export interface Cancel {
@@ -190,11 +211,14 @@ export interface ForgetRequest {
   group: string;
   key: Buffer;
   ifUnshared: boolean;
+  end: boolean;
+  caller: string;
 }
 
 export interface ForgetResponse {
   flight: boolean;
   retained: boolean;
+  ended: boolean;
 }
 
 export interface ListFlightsRequest {
@@ -216,6 +240,11 @@ export interface Flight {
   expiresMs: bigint;
   home: string;
   forgotten: boolean;
+  kind: OutcomeKind;
+  code: number;
+  endedUnixMs: bigint;
+  next: boolean;
+  overdue: boolean;
 }
 
 export enum Flight_State {
@@ -225,6 +254,30 @@ export enum Flight_State {
   STATE_ORPHANED = 3,
   STATE_RETAINED = 4,
   UNRECOGNIZED = -1,
+}
+
+export interface ListRunsRequest {
+  group: string;
+  keyPrefix: Buffer;
+  limit: number;
+  sinceUnixMs: bigint;
+}
+
+export interface Run {
+  group: string;
+  key: Buffer;
+  leader: string;
+  token: bigint;
+  attempts: number;
+  begunUnixMs: bigint;
+  ledUnixMs: bigint;
+  endedUnixMs: bigint;
+  kind: OutcomeKind;
+  code: number;
+  message: string;
+  callers: number;
+  valueBytes: bigint;
+  retainedHits: bigint;
 }
 
 export interface GetStatsRequest {
@@ -361,6 +414,9 @@ export const DoResponse: MessageFns<DoResponse> = {
       case "result":
         Result.encode(message.step.value, writer.uint32(50).fork()).join();
         break;
+      case "renewed":
+        Renewed.encode(message.step.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -424,6 +480,14 @@ export const DoResponse: MessageFns<DoResponse> = {
             }
 
             message.step = { $case: "result", value: Result.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.step = { $case: "renewed", value: Renewed.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -685,6 +749,9 @@ export const CallResponse: MessageFns<CallResponse> = {
       case "end":
         End.encode(message.step.value, writer.uint32(66).fork()).join();
         break;
+      case "renewed":
+        Renewed.encode(message.step.value, writer.uint32(74).fork()).join();
+        break;
     }
     return writer;
   },
@@ -766,6 +833,14 @@ export const CallResponse: MessageFns<CallResponse> = {
             message.step = { $case: "end", value: End.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.step = { $case: "renewed", value: Renewed.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -796,6 +871,10 @@ function createBaseJoin(): Join {
     fingerprint: Buffer.alloc(0),
     resumeToken: 0n,
     caller: "",
+    detach: false,
+    retainFromLead: false,
+    fresh: false,
+    within: [],
   };
 }
 
@@ -863,6 +942,18 @@ export const Join: MessageFns<Join> = {
     }
     if (message.caller !== "") {
       writer.uint32(122).string(message.caller);
+    }
+    if (message.detach !== false) {
+      writer.uint32(128).bool(message.detach);
+    }
+    if (message.retainFromLead !== false) {
+      writer.uint32(136).bool(message.retainFromLead);
+    }
+    if (message.fresh !== false) {
+      writer.uint32(144).bool(message.fresh);
+    }
+    for (const v of message.within) {
+      LeadRef.encode(v!, writer.uint32(154).fork()).join();
     }
     return writer;
   },
@@ -1000,6 +1091,109 @@ export const Join: MessageFns<Join> = {
             message.caller = reader.string();
             continue;
           }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.detach = reader.bool();
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.retainFromLead = reader.bool();
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.fresh = reader.bool();
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.within.push(LeadRef.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLeadRef(): LeadRef {
+  return { group: "", key: Buffer.alloc(0), token: 0n };
+}
+
+export const LeadRef: MessageFns<LeadRef> = {
+  encode(message: LeadRef, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.group !== "") {
+      writer.uint32(10).string(message.group);
+    }
+    if (message.key.length !== 0) {
+      writer.uint32(18).bytes(message.key);
+    }
+    if (message.token !== 0n) {
+      if (BigInt.asUintN(64, message.token) !== message.token) {
+        throw new globalThis.Error("value provided for field message.token of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.token);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LeadRef {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLeadRef();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.token = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1014,7 +1208,7 @@ export const Join: MessageFns<Join> = {
 };
 
 function createBaseLead(): Lead {
-  return { token: 0n, attempt: 0, leaseMs: 0n, runLimitMs: 0n, nextSequence: 0n };
+  return { token: 0n, attempt: 0, leaseMs: 0n, runLimitMs: 0n, nextSequence: 0n, silenceMs: 0n, resultLimit: 0n };
 }
 
 export const Lead: MessageFns<Lead> = {
@@ -1045,6 +1239,18 @@ export const Lead: MessageFns<Lead> = {
         throw new globalThis.Error("value provided for field message.nextSequence of type uint64 too large");
       }
       writer.uint32(40).uint64(message.nextSequence);
+    }
+    if (message.silenceMs !== 0n) {
+      if (BigInt.asUintN(64, message.silenceMs) !== message.silenceMs) {
+        throw new globalThis.Error("value provided for field message.silenceMs of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.silenceMs);
+    }
+    if (message.resultLimit !== 0n) {
+      if (BigInt.asUintN(64, message.resultLimit) !== message.resultLimit) {
+        throw new globalThis.Error("value provided for field message.resultLimit of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.resultLimit);
     }
     return writer;
   },
@@ -1100,6 +1306,22 @@ export const Lead: MessageFns<Lead> = {
             }
 
             message.nextSequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.silenceMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.resultLimit = reader.uint64() as bigint;
             continue;
           }
         }
@@ -1258,11 +1480,17 @@ export const Chunk: MessageFns<Chunk> = {
 };
 
 function createBaseRenew(): Renew {
-  return {};
+  return { id: 0n };
 }
 
 export const Renew: MessageFns<Renew> = {
-  encode(_: Renew, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: Renew, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0n) {
+      if (BigInt.asUintN(64, message.id) !== message.id) {
+        throw new globalThis.Error("value provided for field message.id of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.id);
+    }
     return writer;
   },
 
@@ -1279,6 +1507,77 @@ export const Renew: MessageFns<Renew> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRenewed(): Renewed {
+  return { id: 0n, silenceMs: 0n };
+}
+
+export const Renewed: MessageFns<Renewed> = {
+  encode(message: Renewed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0n) {
+      if (BigInt.asUintN(64, message.id) !== message.id) {
+        throw new globalThis.Error("value provided for field message.id of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.id);
+    }
+    if (message.silenceMs !== 0n) {
+      if (BigInt.asUintN(64, message.silenceMs) !== message.silenceMs) {
+        throw new globalThis.Error("value provided for field message.silenceMs of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.silenceMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Renewed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRenewed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.silenceMs = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1911,7 +2210,7 @@ export const End: MessageFns<End> = {
 };
 
 function createBaseForgetRequest(): ForgetRequest {
-  return { group: "", key: Buffer.alloc(0), ifUnshared: false };
+  return { group: "", key: Buffer.alloc(0), ifUnshared: false, end: false, caller: "" };
 }
 
 export const ForgetRequest: MessageFns<ForgetRequest> = {
@@ -1924,6 +2223,12 @@ export const ForgetRequest: MessageFns<ForgetRequest> = {
     }
     if (message.ifUnshared !== false) {
       writer.uint32(24).bool(message.ifUnshared);
+    }
+    if (message.end !== false) {
+      writer.uint32(32).bool(message.end);
+    }
+    if (message.caller !== "") {
+      writer.uint32(42).string(message.caller);
     }
     return writer;
   },
@@ -1965,6 +2270,22 @@ export const ForgetRequest: MessageFns<ForgetRequest> = {
             message.ifUnshared = reader.bool();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.end = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.caller = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1979,7 +2300,7 @@ export const ForgetRequest: MessageFns<ForgetRequest> = {
 };
 
 function createBaseForgetResponse(): ForgetResponse {
-  return { flight: false, retained: false };
+  return { flight: false, retained: false, ended: false };
 }
 
 export const ForgetResponse: MessageFns<ForgetResponse> = {
@@ -1989,6 +2310,9 @@ export const ForgetResponse: MessageFns<ForgetResponse> = {
     }
     if (message.retained !== false) {
       writer.uint32(16).bool(message.retained);
+    }
+    if (message.ended !== false) {
+      writer.uint32(24).bool(message.ended);
     }
     return writer;
   },
@@ -2020,6 +2344,14 @@ export const ForgetResponse: MessageFns<ForgetResponse> = {
             }
 
             message.retained = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.ended = reader.bool();
             continue;
           }
         }
@@ -2117,6 +2449,11 @@ function createBaseFlight(): Flight {
     expiresMs: 0n,
     home: "",
     forgotten: false,
+    kind: 0,
+    code: 0,
+    endedUnixMs: 0n,
+    next: false,
+    overdue: false,
   };
 }
 
@@ -2169,6 +2506,24 @@ export const Flight: MessageFns<Flight> = {
     }
     if (message.forgotten !== false) {
       writer.uint32(96).bool(message.forgotten);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(104).int32(message.kind);
+    }
+    if (message.code !== 0) {
+      writer.uint32(112).int32(message.code);
+    }
+    if (message.endedUnixMs !== 0n) {
+      if (BigInt.asUintN(64, message.endedUnixMs) !== message.endedUnixMs) {
+        throw new globalThis.Error("value provided for field message.endedUnixMs of type uint64 too large");
+      }
+      writer.uint32(120).uint64(message.endedUnixMs);
+    }
+    if (message.next !== false) {
+      writer.uint32(128).bool(message.next);
+    }
+    if (message.overdue !== false) {
+      writer.uint32(136).bool(message.overdue);
     }
     return writer;
   },
@@ -2280,6 +2635,350 @@ export const Flight: MessageFns<Flight> = {
             }
 
             message.forgotten = reader.bool();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.code = reader.int32();
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.endedUnixMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.next = reader.bool();
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.overdue = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListRunsRequest(): ListRunsRequest {
+  return { group: "", keyPrefix: Buffer.alloc(0), limit: 0, sinceUnixMs: 0n };
+}
+
+export const ListRunsRequest: MessageFns<ListRunsRequest> = {
+  encode(message: ListRunsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.group !== "") {
+      writer.uint32(10).string(message.group);
+    }
+    if (message.keyPrefix.length !== 0) {
+      writer.uint32(18).bytes(message.keyPrefix);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(24).uint32(message.limit);
+    }
+    if (message.sinceUnixMs !== 0n) {
+      if (BigInt.asUintN(64, message.sinceUnixMs) !== message.sinceUnixMs) {
+        throw new globalThis.Error("value provided for field message.sinceUnixMs of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.sinceUnixMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRunsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRunsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.keyPrefix = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.limit = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.sinceUnixMs = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRun(): Run {
+  return {
+    group: "",
+    key: Buffer.alloc(0),
+    leader: "",
+    token: 0n,
+    attempts: 0,
+    begunUnixMs: 0n,
+    ledUnixMs: 0n,
+    endedUnixMs: 0n,
+    kind: 0,
+    code: 0,
+    message: "",
+    callers: 0,
+    valueBytes: 0n,
+    retainedHits: 0n,
+  };
+}
+
+export const Run: MessageFns<Run> = {
+  encode(message: Run, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.group !== "") {
+      writer.uint32(10).string(message.group);
+    }
+    if (message.key.length !== 0) {
+      writer.uint32(18).bytes(message.key);
+    }
+    if (message.leader !== "") {
+      writer.uint32(26).string(message.leader);
+    }
+    if (message.token !== 0n) {
+      if (BigInt.asUintN(64, message.token) !== message.token) {
+        throw new globalThis.Error("value provided for field message.token of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.token);
+    }
+    if (message.attempts !== 0) {
+      writer.uint32(40).uint32(message.attempts);
+    }
+    if (message.begunUnixMs !== 0n) {
+      if (BigInt.asUintN(64, message.begunUnixMs) !== message.begunUnixMs) {
+        throw new globalThis.Error("value provided for field message.begunUnixMs of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.begunUnixMs);
+    }
+    if (message.ledUnixMs !== 0n) {
+      if (BigInt.asUintN(64, message.ledUnixMs) !== message.ledUnixMs) {
+        throw new globalThis.Error("value provided for field message.ledUnixMs of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.ledUnixMs);
+    }
+    if (message.endedUnixMs !== 0n) {
+      if (BigInt.asUintN(64, message.endedUnixMs) !== message.endedUnixMs) {
+        throw new globalThis.Error("value provided for field message.endedUnixMs of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.endedUnixMs);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(72).int32(message.kind);
+    }
+    if (message.code !== 0) {
+      writer.uint32(80).int32(message.code);
+    }
+    if (message.message !== "") {
+      writer.uint32(90).string(message.message);
+    }
+    if (message.callers !== 0) {
+      writer.uint32(96).uint32(message.callers);
+    }
+    if (message.valueBytes !== 0n) {
+      if (BigInt.asUintN(64, message.valueBytes) !== message.valueBytes) {
+        throw new globalThis.Error("value provided for field message.valueBytes of type uint64 too large");
+      }
+      writer.uint32(104).uint64(message.valueBytes);
+    }
+    if (message.retainedHits !== 0n) {
+      if (BigInt.asUintN(64, message.retainedHits) !== message.retainedHits) {
+        throw new globalThis.Error("value provided for field message.retainedHits of type uint64 too large");
+      }
+      writer.uint32(112).uint64(message.retainedHits);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Run {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRun();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.leader = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.token = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.attempts = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.begunUnixMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.ledUnixMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.endedUnixMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.code = reader.int32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.callers = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.valueBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.retainedHits = reader.uint64() as bigint;
             continue;
           }
         }
@@ -2779,11 +3478,21 @@ export const AdminService = {
     responseSerialize: (value: Stats): Buffer => Buffer.from(Stats.encode(value).finish()),
     responseDeserialize: (value: Buffer): Stats => Stats.decode(value),
   },
+  listRuns: {
+    path: "/singleflight.v1.Admin/ListRuns" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ListRunsRequest): Buffer => Buffer.from(ListRunsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListRunsRequest => ListRunsRequest.decode(value),
+    responseSerialize: (value: Run): Buffer => Buffer.from(Run.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Run => Run.decode(value),
+  },
 } as const;
 
 export interface AdminServer extends UntypedServiceImplementation {
   listFlights: handleServerStreamingCall<ListFlightsRequest, Flight>;
   getStats: handleUnaryCall<GetStatsRequest, Stats>;
+  listRuns: handleServerStreamingCall<ListRunsRequest, Run>;
 }
 
 export interface AdminClient extends Client {
@@ -2805,6 +3514,8 @@ export interface AdminClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Stats) => void,
   ): ClientUnaryCall;
+  listRuns(request: ListRunsRequest, options?: Partial<CallOptions>): ClientReadableStream<Run>;
+  listRuns(request: ListRunsRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<Run>;
 }
 
 export const AdminClient = makeGenericClientConstructor(AdminService, "singleflight.v1.Admin") as unknown as {
