@@ -5,12 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define PIECE_BYTES ((size_t)64 * 1024)
+#define STACK_SIZE (16 * 1024 + 1)
 
 // One Do. Callbacks come on the client's thread; the function has a thread of its own.
 struct call {
     struct call *next;
+    unsigned references; // under the lock: until it is done, and until its function has ended
+    bool is_done;        // under the lock
+    struct singleflight_client *client;
     struct json_object *command;
     struct singleflight_call *handle;
     bool live;
@@ -30,6 +35,10 @@ struct job {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static struct call *calls;
+
+static bool call_begin(struct singleflight_client *client, struct json_object *command,
+                       const struct singleflight_leader *within, struct call **kept_out);
+static void call_unref(struct call *call);
 
 // ---- the function ----
 
@@ -67,6 +76,10 @@ static enum singleflight_outcome end_with_error(struct singleflight_leader *lead
     error.message = line_text(details, "message");
     error.type = line_text(details, "type");
     error.code = line_code(details);
+    char stack[256] = "";
+    if (line_has(details, "cause"))
+        snprintf(stack, sizeof(stack), "caused by: %s", line_text(details, "cause"));
+    error.stack = stack;
     void *bytes = line_base64(details, "details_b64", &error.details_bytes);
     error.details = bytes;
     enum singleflight_status status = singleflight_leader_set_error(leader, &error);
@@ -78,8 +91,39 @@ static enum singleflight_outcome end_with_error(struct singleflight_leader *lead
     return SINGLEFLIGHT_OUTCOME_ERROR;
 }
 
+// A call inside this function. Its end is waited for.
+static void do_inside(struct call *outer, const struct singleflight_leader *leader,
+                      struct json_object *command)
+{
+    struct call *call = NULL;
+    if (!call_begin(outer->client, command, leader, &call))
+        return;
+    pthread_mutex_lock(&lock);
+    while (!call->is_done)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+    call_unref(call);
+}
+
+static void tell_whether_lost(const struct call *call, const struct singleflight_leader *leader)
+{
+    bool is_lost = singleflight_leader_lost(leader) != SINGLEFLIGHT_OK;
+    struct json_object *event = line_new("asked", "call", call->name);
+    line_add_flag(event, "lost", is_lost);
+    line_print(event);
+}
+
+static void block(uint64_t block_ms)
+{
+    struct timespec left = {.tv_sec = (time_t)(block_ms / 1000),
+                            .tv_nsec = (long)(block_ms % 1000) * 1000000};
+    // poll: to be deaf for so long is what this action is about.
+    while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) != 0)
+        continue;
+}
+
 // Does one action; false when the function has nothing more to do, and how it ends in `end_out`.
-static bool act(struct singleflight_leader *leader, struct json_object *action,
+static bool act(struct call *call, struct singleflight_leader *leader, struct json_object *action,
                 enum singleflight_outcome *end_out)
 {
     struct json_object *details = NULL;
@@ -100,6 +144,12 @@ static bool act(struct singleflight_leader *leader, struct json_object *action,
         singleflight_leader_wait_lost(leader, UINT64_MAX);
     } else if (line_has(action, "wait_audience")) {
         wait_for_audience(leader, line_number(action, "wait_audience"));
+    } else if (line_has(action, "block_ms")) {
+        block(line_number(action, "block_ms"));
+    } else if (line_has(action, "ask_lost")) {
+        tell_whether_lost(call, leader);
+    } else if (json_object_object_get_ex(action, "do_inside", &details)) {
+        do_inside(call, leader, details);
     } else if (line_has(action, "ok")) {
         if (line_has(action, "retain_ms"))
             singleflight_leader_set_retain(leader, line_number(action, "retain_ms"));
@@ -115,25 +165,68 @@ static bool act(struct singleflight_leader *leader, struct json_object *action,
             singleflight_leader_pass_on(leader);
         *end_out = SINGLEFLIGHT_OUTCOME_ABANDONED;
         return false;
-    } else {
-        fprintf(stderr, "driver: no action: %s\n", json_object_to_json_string(action));
-        exit(65);
     }
     return true;
+}
+
+static const char *const action_words[] = {"write_b64", "fill", "wait", "wait_lost", "wait_audience",
+                                      "block_ms", "ask_lost", "do_inside", "ok", "error", "panic",
+                                      "abandon", NULL};
+static const char *const option_words[] = {"group", "key_b64", "timeout_ms", "retain_ms",
+                                      "retain_error_ms", "max_age_ms", "lease_ms", "run_limit_ms",
+                                      "on_leader_loss", "max_attempts", "role", "live", "audience",
+                                      "fingerprint_b64", "caller", "resume_token",
+                                      "connect_timeout_ms", "fail_open", "local_merge", NULL};
+
+static bool is_in(const char *word, const char *const *words)
+{
+    while (*words != NULL && strcmp(*words, word) != 0)
+        words++;
+    return *words != NULL;
+}
+
+// The first word of a `do` that this driver does not know; NULL: it knows them all.
+static const char *unknown_word(struct json_object *command)
+{
+    struct json_object *from = NULL;
+    json_object_object_get_ex(command, "options", &from);
+    json_object_object_foreach(from, option, value)
+    {
+        (void)value;
+        if (!is_in(option, option_words))
+            return option;
+    }
+    struct json_object *list = NULL;
+    json_object_object_get_ex(command, "function", &list);
+    size_t count = list == NULL ? 0 : json_object_array_length(list);
+    for (size_t i = 0; i < count; i++) {
+        json_object_object_foreach(json_object_array_get_idx(list, i), action, inside)
+        {
+            if (strcmp(action, "retain_ms") == 0) // beside "ok"
+                continue;
+            const char *word = is_in(action, action_words) ? NULL : action;
+            if (word == NULL && strcmp(action, "do_inside") == 0)
+                word = unknown_word(inside);
+            if (word != NULL)
+                return word;
+        }
+    }
+    return NULL;
 }
 
 static void *run_function(void *argument)
 {
     struct job *job = argument;
-    struct json_object *actions = NULL;
-    json_object_object_get_ex(job->call->command, "function", &actions);
+    struct json_object *list = NULL;
+    json_object_object_get_ex(job->call->command, "function", &list);
     enum singleflight_outcome end = SINGLEFLIGHT_OUTCOME_OK;
-    size_t count = actions == NULL ? 0 : json_object_array_length(actions);
+    size_t count = list == NULL ? 0 : json_object_array_length(list);
     for (size_t i = 0; i < count; i++) {
-        if (!act(job->leader, json_object_array_get_idx(actions, i), &end))
+        if (!act(job->call, job->leader, json_object_array_get_idx(list, i), &end))
             break;
     }
     singleflight_leader_finish(job->leader, end);
+    call_unref(job->call);
     free(job);
     return NULL;
 }
@@ -151,6 +244,9 @@ static void on_lead(void *context, struct singleflight_leader *leader)
     struct job *job = malloc(sizeof(*job));
     if (job == NULL)
         abort();
+    pthread_mutex_lock(&lock);
+    call->references++;
+    pthread_mutex_unlock(&lock);
     *job = (struct job){.call = call, .leader = leader};
     pthread_t thread;
     if (pthread_create(&thread, NULL, run_function, job) != 0)
@@ -206,21 +302,34 @@ static void on_lost(void *context, struct singleflight_leader *leader,
     line_print(event);
 }
 
-static void call_free(struct call *call)
+static void call_unref(struct call *call)
 {
     pthread_mutex_lock(&lock);
-    for (struct call **at = &calls; *at != NULL; at = &(*at)->next) {
+    bool is_last = --call->references == 0;
+    for (struct call **at = &calls; is_last && *at != NULL; at = &(*at)->next) {
         if (*at == call) {
             *at = call->next;
             break;
         }
     }
-    singleflight_call_release(call->handle);
+    if (is_last)
+        singleflight_call_release(call->handle);
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
+    if (!is_last)
+        return;
     json_object_put(call->command);
     free(call->chunks.data);
     free(call);
+}
+
+static void call_is_done(struct call *call)
+{
+    pthread_mutex_lock(&lock);
+    call->is_done = true;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    call_unref(call);
 }
 
 static const char *outcome_name(enum singleflight_outcome outcome)
@@ -240,6 +349,16 @@ static const char *outcome_name(enum singleflight_outcome outcome)
     return "";
 }
 
+// C has no codec: what another language could not encode is told by the outcome's type.
+static const char *error_class(const struct singleflight_result *result)
+{
+    if (result->status != SINGLEFLIGHT_OK)
+        return "status";
+    if (result->outcome == SINGLEFLIGHT_OUTCOME_OK)
+        return "";
+    return strcmp(result->type, "singleflight.EncodeError") == 0 ? "encode" : "function";
+}
+
 static void on_done(void *context, struct singleflight_result *result)
 {
     struct call *call = context;
@@ -247,11 +366,15 @@ static void on_done(void *context, struct singleflight_result *result)
     line_add_text(event, "status", singleflight_status_name(result->status));
     line_add_text(event, "message", result->message);
     line_add_text(event, "outcome", outcome_name(result->outcome));
+    line_add_text(event, "error_class", error_class(result));
     line_add_number(event, "value_bytes", result->value_bytes);
     line_add_sha256(event, "value_sha256", result->value, result->value_bytes);
     json_object_object_add(event, "code", json_object_new_int(result->code));
     line_add_text(event, "type", result->type);
     line_add_flag(event, "has_stack", result->stack[0] != '\0');
+    char stack[STACK_SIZE];
+    snprintf(stack, sizeof(stack), "%s", result->stack);
+    line_add_text(event, "stack", stack);
     line_add_base64(event, "details_b64", result->details, result->details_bytes);
     line_add_flag(event, "led", result->led);
     line_add_flag(event, "shared", result->shared);
@@ -259,6 +382,8 @@ static void on_done(void *context, struct singleflight_result *result)
     line_add_number(event, "attempt", result->attempt);
     line_add_token(event, result->token);
     line_add_flag(event, "retained", result->retained);
+    if (result->retained)
+        line_add_number(event, "age_ms", result->age_ms);
     line_add_flag(event, "retain_refused", result->retain_refused);
     line_add_flag(event, "failed_open", result->failed_open);
     if (call->live) {
@@ -267,7 +392,7 @@ static void on_done(void *context, struct singleflight_result *result)
     }
     line_print(event);
     singleflight_result_free(result);
-    call_free(call);
+    call_is_done(call);
 }
 
 // ---- starting and ending ----
@@ -309,58 +434,97 @@ static void print_refusal(const char *name, enum singleflight_status status)
 {
     struct json_object *event = line_new("done", "call", name);
     line_add_text(event, "status", singleflight_status_name(status));
+    bool is_misuse = status == SINGLEFLIGHT_INVALID_ARGUMENT;
+    line_add_text(event, "error_class", is_misuse ? "misuse" : "status");
     line_add_text(event, "message", singleflight_last_error());
     line_print(event);
 }
 
-void call_start(struct singleflight_client *client, struct json_object *command)
+static bool has_function(struct json_object *command)
 {
+    struct json_object *list = NULL;
+    bool is_there = json_object_object_get_ex(command, "function", &list);
+    return !is_there || list != NULL; // what is not there is an empty list
+}
+
+// Held while it starts, so that its end, which may come at once, finds it in the list.
+static enum singleflight_status start_listed(struct call *call,
+                                             const struct singleflight_do_options *given)
+{
+    struct singleflight_call_events events = SINGLEFLIGHT_CALL_EVENTS_INIT;
+    events.on_lead = has_function(call->command) ? on_lead : NULL;
+    events.on_follow = on_follow;
+    events.on_chunk = on_chunk;
+    events.on_restart = on_restart;
+    events.on_lost = on_lost;
+    events.on_done = on_done;
+    pthread_mutex_lock(&lock);
+    call->next = calls;
+    calls = call;
+    enum singleflight_status status =
+        singleflight_do_async(call->client, given, &events, call, &call->handle);
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
+// Begins the call of `command`. `kept_out`, which may be NULL, gets a reference. False: there is
+// no such call, and that has been told.
+static bool call_begin(struct singleflight_client *client, struct json_object *command,
+                       const struct singleflight_leader *within, struct call **kept_out)
+{
+    (void)within;
     const char *name = line_text(command, "call");
     size_t name_bytes = strlen(name) + 1;
     struct call *call = calloc(1, sizeof(*call) + name_bytes);
     if (call == NULL)
         abort();
     memcpy(call->name, name, name_bytes);
+    call->references = kept_out == NULL ? 1 : 2;
+    call->client = client;
     call->command = json_object_get(command);
 
     struct json_object *from = NULL;
     json_object_object_get_ex(command, "options", &from);
-    struct singleflight_do_options options = SINGLEFLIGHT_DO_OPTIONS_INIT;
-    read_options(from, &options);
-    void *key = line_base64(from, "key_b64", &options.key_bytes);
-    void *fingerprint = line_base64(from, "fingerprint_b64", &options.fingerprint_bytes);
-    options.key = key;
-    options.fingerprint = fingerprint;
-    call->live = options.live;
-
-    struct singleflight_call_events events = SINGLEFLIGHT_CALL_EVENTS_INIT;
-    events.on_lead = on_lead;
-    events.on_follow = on_follow;
-    events.on_chunk = on_chunk;
-    events.on_restart = on_restart;
-    events.on_lost = on_lost;
-    events.on_done = on_done;
-
-    // Held while it starts, so that its end, which may come at once, finds it in the list.
-    pthread_mutex_lock(&lock);
-    call->next = calls;
-    calls = call;
-    enum singleflight_status status =
-        singleflight_do_async(client, &options, &events, call, &call->handle);
-    pthread_mutex_unlock(&lock);
+    struct singleflight_do_options given = SINGLEFLIGHT_DO_OPTIONS_INIT;
+    read_options(from, &given);
+    void *key = line_base64(from, "key_b64", &given.key_bytes);
+    void *fingerprint = line_base64(from, "fingerprint_b64", &given.fingerprint_bytes);
+    given.key = key;
+    given.fingerprint = fingerprint;
+    call->live = given.live;
+    if (kept_out != NULL)
+        *kept_out = call;
+    enum singleflight_status status = start_listed(call, &given);
     if (status != SINGLEFLIGHT_OK) {
         print_refusal(name, status);
-        call_free(call);
+        call_unref(call);
+        if (kept_out != NULL)
+            call_unref(call);
     }
     free(key);
     free(fingerprint);
+    return status == SINGLEFLIGHT_OK;
+}
+
+void call_start(struct singleflight_client *client, struct json_object *command)
+{
+    const char *word = unknown_word(command);
+    if (word == NULL) {
+        (void)call_begin(client, command, NULL, NULL);
+        return;
+    }
+    char text[128];
+    snprintf(text, sizeof(text), "unknown: %s", word);
+    struct json_object *event = line_new("error", "call", line_text(command, "call"));
+    line_add_text(event, "message", text);
+    line_print(event);
 }
 
 void call_cancel(const char *name)
 {
     pthread_mutex_lock(&lock);
     for (struct call *call = calls; call != NULL; call = call->next) {
-        if (strcmp(call->name, name) == 0)
+        if (!call->is_done && strcmp(call->name, name) == 0)
             singleflight_call_cancel(call->handle);
     }
     pthread_mutex_unlock(&lock);

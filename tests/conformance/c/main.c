@@ -114,6 +114,17 @@ static void hello(void)
     line_print(event);
 }
 
+static void print_unknown(struct json_object *command, const char *op)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "unknown: %s", op);
+    bool has_call = line_has(command, "call");
+    const char *name = line_text(command, has_call ? "call" : "client");
+    struct json_object *event = line_new("error", has_call ? "call" : "client", name);
+    line_add_text(event, "message", text);
+    line_print(event);
+}
+
 static void obey(struct json_object *command)
 {
     const char *op = line_text(command, "op");
@@ -133,10 +144,8 @@ static void obey(struct json_object *command)
         forget(command);
     else if (strcmp(op, "close") == 0)
         close_client(command);
-    else {
-        fprintf(stderr, "driver: no op \"%s\"\n", op);
-        exit(65);
-    }
+    else
+        print_unknown(command, op);
 }
 
 int main(void)

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import signal
+import time
 
 # Everything that is waited for comes at once; who waits so long waits in vain.
 PATIENCE_S = float(os.environ.get("SFL_CONFORMANCE_PATIENCE", "40"))
@@ -13,6 +14,14 @@ PATIENCE_S = float(os.environ.get("SFL_CONFORMANCE_PATIENCE", "40"))
 
 class Failure(Exception):
     """A scenario did not go as it should; the text says how."""
+
+
+def look_for_unknown(event):
+    """A driver says so when it does not know a word of a command."""
+    if event["event"] == "error" and "unknown" in event.get("message", ""):
+        raise Failure(f"the driver cannot do this yet: {event['message']}")
+    if event["event"] == "ended":
+        raise Failure("the driver's process has ended")
 
 
 async def within_patience(awaitable, what):
@@ -161,6 +170,7 @@ class Driver:
         self.process = None
         self.queues = {}
         self.reading = None
+        self.has_ended = False
 
     async def start(self):
         self.process = await asyncio.create_subprocess_exec(
@@ -178,8 +188,10 @@ class Driver:
                 event = json.loads(line)
             except ValueError:
                 event = {"event": "garbage", "line": line.decode(errors="replace")}
+            event["came_at"] = time.monotonic()
             name = event.get("call") or event.get("client") or "hello"
             self._queue(name).put_nowait(event)
+        self.has_ended = True
         for queue in self.queues.values():
             queue.put_nowait({"event": "ended"})
 
@@ -187,10 +199,14 @@ class Driver:
         return self.queues.setdefault(name, asyncio.Queue())
 
     def send(self, command):
+        if self.has_ended:
+            raise Failure(f"the driver of {self.language} has ended")
         self.process.stdin.write((json.dumps(command) + "\n").encode())
 
     async def next_event(self, name, what):
-        return await within_patience(self._queue(name).get(), f"{self.language}: {what}")
+        event = await within_patience(self._queue(name).get(), f"{self.language}: {what}")
+        look_for_unknown(event)
+        return event
 
     async def barrier(self):
         """Everything sent before has been taken in when this returns."""
@@ -202,7 +218,7 @@ class Driver:
 
     async def end(self):
         """Ends it as a user would, by closing its input; it has to follow."""
-        if self.process.returncode is None:
+        if self.process.returncode is None and not self.has_ended:
             self.process.stdin.close()
             try:
                 code = await asyncio.wait_for(self.process.wait(), PATIENCE_S)

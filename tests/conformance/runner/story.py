@@ -3,13 +3,21 @@
 
 import hashlib
 import signal
+import time
 
 from .peers import (Daemon, Failure, Relay, base64_of, closed_address, until_listed,
                     within_patience)
 
-EVENT_FIELDS = {"expect", "event", "value", "chunks", "details"}
+EVENT_FIELDS = {"expect", "event", "value", "chunks", "details", "cause", "took_below_ms",
+                "took_above_ms"}
 # What may come before the event that is waited for.
 ALONG_THE_WAY = {"follow", "chunk", "restart", "lost"}
+
+
+def is_possible(scenario, pair):
+    """Whether both languages have what it is about: "not" says for which roles they have not."""
+    return not any(language in scenario.get("not", {}).get(role, [])
+                   for role, language in zip("LF", pair))
 
 
 def expand(scenarios):
@@ -21,7 +29,7 @@ def expand(scenarios):
 
 def fill_in(node, words):
     if isinstance(node, dict):
-        return {key: fill_in(value, words) for key, value in node.items()}
+        return {fill_in(key, words): fill_in(value, words) for key, value in node.items()}
     if isinstance(node, list):
         return [fill_in(value, words) for value in node]
     if isinstance(node, str) and "$" in node:
@@ -57,6 +65,7 @@ class Story:
         self.programs = programs
         self.relays = {}
         self.saved = {}
+        self.begun = {}               # name of a call -> when it was told to begin
         self.dead = set()
         self.closed = set()
         self.ours = []                # what this story has started: daemons, drivers
@@ -93,15 +102,20 @@ class Story:
 
     async def _open_client(self, role):
         settings = self.scenario.get("clients", {}).get(role, {})
-        self.drivers[role].send({
-            "op": "client", "client": self._own(role),
-            "addresses": await self._addresses(role, settings.get("addresses", "daemon")),
-            "options": settings.get("options", {})})
-        event = await self.drivers[role].next_event(self._own(role), "a client")
+        event = await self._ask_for_client(role, role, settings)
         if event["event"] != "client":
             raise Failure(f"no client: {event}")
 
+    async def _ask_for_client(self, role, name, settings):
+        self.drivers[role].send({
+            "op": "client", "client": self._own(name),
+            "addresses": await self._addresses(role, settings.get("addresses", "daemon")),
+            "options": settings.get("options", {})})
+        return await self.drivers[role].next_event(self._own(name), "a client")
+
     async def _addresses(self, role, what):
+        if isinstance(what, list):
+            return what
         if role in self.scenario.get("relay", []):
             self.relays[role] = Relay(self.daemon.address)
             return [await self.relays[role].start()]
@@ -142,18 +156,27 @@ class Story:
     # ---- steps
 
     async def _step(self, step):
-        for word, act in (("do", self._do), ("expect", self._expect), ("forget", self._forget)):
+        for word, act in (("do", self._do), ("expect", self._expect), ("forget", self._forget),
+                          ("refused_client", self._refused_client)):
             if word in step:
                 return await act(step)
         (word, argument), = step.items()
         await getattr(self, "_" + word)(argument)
 
     async def _do(self, step):
-        driver = self._driver_of(step["do"])
-        driver.send({"op": "do", "client": self._own(step["do"][0]), "call": self._own(step["do"]),
-                     "options": self._options(step.get("options", {})),
-                     "function": [self._action(action, step["do"][0])
-                                  for action in step.get("function", [])]})
+        name = step["do"]
+        self.begun[name] = time.monotonic()
+        self._driver_of(name).send({
+            "op": "do", "client": self._own(name[0]), "call": self._own(name),
+            "options": self._options(step.get("options", {})),
+            "function": self._function(step.get("function", []), name[0])})
+
+    async def _refused_client(self, step):
+        name = step["refused_client"]
+        event = await self._ask_for_client(name[0], name, step)
+        if event["event"] != "error":
+            raise Failure(f"came instead of an error: {event}")
+        self._match("message", step["message"], event.get("message"), event)
 
     def _options(self, options):
         out = {"group": self.name}
@@ -176,7 +199,15 @@ class Story:
             return b"k" * options["key_bytes"]
         return options.get("key", "key").encode()
 
+    def _function(self, actions, role):
+        return None if actions is None else [self._action(action, role) for action in actions]
+
     def _action(self, action, role):
+        if "do_inside" in action:
+            inside = action["do_inside"]
+            return {"do_inside": {
+                "call": self._own(inside["call"]), "options": self._options(inside["options"]),
+                "function": self._function(inside.get("function", []), role)}}
         if "write_text" in action:
             return {"write_b64": base64_of(action["write_text"].encode())}
         if "wait" in action:
@@ -204,6 +235,16 @@ class Story:
         for field in ("value", "chunks"):
             if field in step:
                 self._match_content(field, content(step[field]), event)
+        if step.get("cause", "") not in event.get("message", "") + event.get("stack", ""):
+            raise Failure(f"neither message nor stack has {step['cause']!r}: {event}")
+        self._match_time(step, event)
+
+    def _match_time(self, step, event):
+        took_ms = 1000 * (event["came_at"] - self.begun.get(step["expect"], 0))
+        if took_ms >= step.get("took_below_ms", float("inf")):
+            raise Failure(f"took {took_ms:.0f} ms: {event}")
+        if took_ms < step.get("took_above_ms", 0):
+            raise Failure(f"took {took_ms:.0f} ms only: {event}")
 
     @staticmethod
     def _match_content(field, wanted, event):
@@ -227,6 +268,10 @@ class Story:
                 good = found in what
             elif how == "contains":
                 good = what in (found or "")
+            elif how == "below":
+                good = int(found) < what
+            elif how == "above":
+                good = int(found) > what
         if not good:
             raise Failure(f"{field} is {found!r}, not {wanted!r}: {event}")
 
@@ -234,12 +279,14 @@ class Story:
         role = step["forget"]
         self.drivers[role].send({
             "op": "forget", "client": self._own(role), "group": self.name,
-            "key_b64": base64_of(self._key(step)), "if_unshared": step.get("if_unshared", False)})
+            "key_b64": base64_of(self._key(step)), "if_unshared": step.get("if_unshared", False),
+            **{name: step[name] for name in ("end", "caller") if name in step}})
         event = await self.drivers[role].next_event(self._own(role), "forgot")
         if event["event"] != "forgot":
             raise Failure(f"came instead: {event}")
-        for field in ("flight", "retained"):
-            self._match(field, step[field], event.get(field), event)
+        for field in ("flight", "retained", "ended"):
+            if field in step:
+                self._match(field, step[field], event.get(field), event)
 
     async def _signal(self, name):
         self._driver_of(name).send({"op": "signal", "name": self._own(name)})
