@@ -19,17 +19,23 @@
 // Nothing tells when the last process of a group has ended, so it is looked at so often.
 #define GROUP_POLL_MS 20
 
-#define VARIABLES 3
+#define VARIABLES 4
 
 void sfl_cli_command_init(struct sfl_cli_command *command, uv_loop_t *loop,
-                          uint64_t output_grace_ms, const struct sfl_cli_command_events *events,
-                          void *context)
+                          uint64_t output_grace_ms, bool shares_errors,
+                          const struct sfl_cli_command_events *events, void *context)
 {
     command->loop = loop;
     command->output_grace_ms = output_grace_ms;
+    // A terminal is the command's own: it may show colours and progress there.
+    command->shares_errors = shares_errors && !isatty(STDERR_FILENO);
     command->events = events;
     command->context = context;
     command->group = 0;
+    command->output = (struct sfl_cli_command_stream){
+        .command = command, .on_bytes = events->on_output, .closed = true};
+    command->errors = (struct sfl_cli_command_stream){
+        .command = command, .on_bytes = events->on_errors, .closed = true};
     prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
@@ -48,33 +54,50 @@ static bool group_is_gone(const struct sfl_cli_command *command)
     return kill(-command->group, 0) != 0 && errno == ESRCH;
 }
 
-static void on_close(uv_handle_t *handle)
+static void handle_closed(struct sfl_cli_command *command)
 {
-    struct sfl_cli_command *command = handle->data;
     if (--command->open_handles != 0)
         return;
     command->group = 0;
     command->events->on_over(command->context);
 }
 
-static void close_handle(uv_handle_t *handle)
+static void on_close(uv_handle_t *handle)
+{
+    handle_closed(handle->data);
+}
+
+static void on_stream_close(uv_handle_t *handle)
+{
+    const struct sfl_cli_command_stream *stream = handle->data;
+    handle_closed(stream->command);
+}
+
+static void close_handle(uv_handle_t *handle, uv_close_cb on_closed)
 {
     if (!uv_is_closing(handle))
-        uv_close(handle, on_close);
+        uv_close(handle, on_closed);
 }
 
 static void close_all(struct sfl_cli_command *command)
 {
-    close_handle((uv_handle_t *)&command->process);
-    close_handle((uv_handle_t *)&command->pipe);
-    close_handle((uv_handle_t *)&command->timer);
+    close_handle((uv_handle_t *)&command->process, on_close);
+    close_handle((uv_handle_t *)&command->timer, on_close);
+    close_handle((uv_handle_t *)&command->output.pipe, on_stream_close);
+    if (command->shares_errors)
+        close_handle((uv_handle_t *)&command->errors.pipe, on_stream_close);
+}
+
+static bool is_closed(const struct sfl_cli_command *command)
+{
+    return command->output.closed && command->errors.closed;
 }
 
 static void end_if_over(struct sfl_cli_command *command)
 {
     if (!command->exited)
         return;
-    if (command->ending ? group_is_gone(command) : command->closed)
+    if (command->ending ? group_is_gone(command) : is_closed(command))
         close_all(command);
 }
 
@@ -88,11 +111,11 @@ static void on_timer(uv_timer_t *timer)
 
 static void wait_for_output(struct sfl_cli_command *command);
 
-// Whoever still holds the output is left alone. What is in the pipe has been read, unless we pause.
+// Whoever still holds a pipe is left alone. What is in it has been read, unless we pause.
 static void on_grace_over(uv_timer_t *timer)
 {
     struct sfl_cli_command *command = timer->data;
-    if (command->paused) {
+    if (command->output.paused || command->errors.paused) {
         wait_for_output(command);
         return;
     }
@@ -112,7 +135,7 @@ static void on_process_exit(uv_process_t *process, int64_t exit_status, int term
     command->ended_by_itself = command->ended_by_itself || !command->ending;
     command->exit_status = exit_status;
     command->term_signal = term_signal;
-    if (!command->closed && !command->ending)
+    if (!is_closed(command) && !command->ending)
         wait_for_output(command);
     end_if_over(command);
 }
@@ -120,39 +143,42 @@ static void on_process_exit(uv_process_t *process, int64_t exit_status, int term
 static void on_allocate(uv_handle_t *handle, size_t suggested_bytes, uv_buf_t *buffer)
 {
     (void)suggested_bytes;
-    struct sfl_cli_command *command = handle->data;
+    struct sfl_cli_command_stream *stream = handle->data;
+    struct sfl_cli_command *command = stream->command;
     *buffer = uv_buf_init(command->read_buffer, sizeof(command->read_buffer));
 }
 
-static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
+static void on_read(uv_stream_t *pipe, ssize_t bytes, const uv_buf_t *buffer)
 {
-    struct sfl_cli_command *command = stream->data;
+    struct sfl_cli_command_stream *stream = pipe->data;
+    struct sfl_cli_command *command = stream->command;
     if (bytes > 0) {
-        command->events->on_output(command->context, buffer->base, (size_t)bytes);
+        stream->on_bytes(command->context, buffer->base, (size_t)bytes);
     } else if (bytes < 0) {
-        uv_read_stop(stream);
-        command->closed = true;
+        uv_read_stop(pipe);
+        stream->closed = true;
         end_if_over(command);
     }
 }
 
-// The environment of this process, and the three variables before it. `owned_out` gets the three
-// texts; all is to be freed.
+// The environment of this process, and our variables before it. `owned_out` gets the texts of
+// those; all is to be freed.
 static char **make_environment(const struct sfl_cli_command_variables *variables,
                                char *owned_out[VARIABLES])
 {
     static const char *const names[VARIABLES] = {
-        "SINGLEFLIGHT_TOKEN=", "SINGLEFLIGHT_ATTEMPT=", "SINGLEFLIGHT_KEY="};
+        "SINGLEFLIGHT_TOKEN=", "SINGLEFLIGHT_ATTEMPT=", "SINGLEFLIGHT_KEY=", "SINGLEFLIGHT_GROUP="};
     size_t count = 0;
     while (environ[count] != NULL)
         count++;
     char **environment = sfl_cli_allocate((count + VARIABLES + 1) * sizeof(*environment));
-    size_t room = strlen(variables->key) + 64;
+    size_t room = strlen(variables->key) + strlen(variables->group) + 64;
     for (size_t i = 0; i < VARIABLES; i++)
         owned_out[i] = environment[i] = sfl_cli_allocate(room);
     snprintf(owned_out[0], room, "%s%" PRIu64, names[0], variables->token);
     snprintf(owned_out[1], room, "%s%" PRIu32, names[1], variables->attempt);
     snprintf(owned_out[2], room, "%s%s", names[2], variables->key);
+    snprintf(owned_out[3], room, "%s%s", names[3], variables->group);
     size_t used = VARIABLES;
     for (size_t i = 0; i < count; i++) {
         size_t name = 0;
@@ -179,21 +205,34 @@ static char **make_arguments(char *const argv[], char *parent, char *report)
     return arguments;
 }
 
-// The two pipes between us and the command: its standard output, and the errno of its exec.
+// The pipes between us and the command, read here and written there: its standard output, its
+// standard error, and the errno of its exec. -1: there is none.
 struct pipes {
     uv_file output[2];
+    uv_file errors[2];
     uv_file report[2];
 };
 
-static int open_pipes(struct pipes *pipes)
+static void close_ends(const struct pipes *pipes, int end)
 {
+    const uv_file *const all[] = {pipes->output, pipes->errors, pipes->report};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (all[i][end] >= 0)
+            close(all[i][end]);
+    }
+}
+
+static int open_pipes(struct pipes *pipes, bool with_errors)
+{
+    *pipes = (struct pipes){{-1, -1}, {-1, -1}, {-1, -1}};
     int error = uv_pipe(pipes->output, UV_NONBLOCK_PIPE, 0);
-    if (error != 0)
-        return error;
-    error = uv_pipe(pipes->report, 0, 0);
+    if (error == 0 && with_errors)
+        error = uv_pipe(pipes->errors, UV_NONBLOCK_PIPE, 0);
+    if (error == 0)
+        error = uv_pipe(pipes->report, 0, 0);
     if (error != 0) {
-        close(pipes->output[0]);
-        close(pipes->output[1]);
+        close_ends(pipes, 0);
+        close_ends(pipes, 1);
         return error;
     }
     // This one must live through the first exec; the second one closes it.
@@ -201,8 +240,7 @@ static int open_pipes(struct pipes *pipes)
     return 0;
 }
 
-// The standard output is a pipe of ours and not one of libuv's, which are sockets: a socket cannot
-// be opened as /dev/stdout.
+// The pipes are ours and not libuv's, which are sockets: a socket cannot be opened as /dev/stdout.
 static int spawn(struct sfl_cli_command *command, char *const argv[], char **environment,
                  const struct pipes *pipes)
 {
@@ -217,7 +255,8 @@ static int spawn(struct sfl_cli_command *command, char *const argv[], char **env
     uv_stdio_container_t stdio[] = {
         {.flags = inherits ? UV_INHERIT_FD : UV_IGNORE, .data.fd = STDIN_FILENO},
         {.flags = UV_INHERIT_FD, .data.fd = pipes->output[1]},
-        {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
+        {.flags = UV_INHERIT_FD,
+         .data.fd = pipes->errors[1] >= 0 ? pipes->errors[1] : STDERR_FILENO},
     };
     uv_process_options_t options = {
         .exit_cb = on_process_exit,
@@ -249,24 +288,35 @@ static void open_handle(struct sfl_cli_command *command, uv_handle_t *handle)
     command->open_handles++;
 }
 
-static void open_handles(struct sfl_cli_command *command, uv_file output)
+static void open_stream(struct sfl_cli_command_stream *stream, uv_file file)
 {
-    uv_pipe_init(command->loop, &command->pipe, 0);
-    int error = uv_pipe_open(&command->pipe, output);
+    struct sfl_cli_command *command = stream->command;
+    uv_pipe_init(command->loop, &stream->pipe, 0);
+    int error = uv_pipe_open(&stream->pipe, file);
     assert(error == 0); // it is a pipe
     (void)error;
-    uv_timer_init(command->loop, &command->timer);
+    stream->pipe.data = stream;
+    command->open_handles++;
+    stream->closed = false;
+    stream->paused = false;
+    uv_read_start((uv_stream_t *)&stream->pipe, on_allocate, on_read);
+}
+
+static void open_handles(struct sfl_cli_command *command, const struct pipes *pipes)
+{
     open_handle(command, (uv_handle_t *)&command->process);
-    open_handle(command, (uv_handle_t *)&command->pipe);
+    uv_timer_init(command->loop, &command->timer);
     open_handle(command, (uv_handle_t *)&command->timer);
-    uv_read_start((uv_stream_t *)&command->pipe, on_allocate, on_read);
+    open_stream(&command->output, pipes->output[0]);
+    if (command->shares_errors)
+        open_stream(&command->errors, pipes->errors[0]);
 }
 
 static void reset(struct sfl_cli_command *command)
 {
+    command->output.closed = true;
+    command->errors.closed = true;
     command->exited = false;
-    command->closed = false;
-    command->paused = false;
     command->ending = false;
     command->ended_by_itself = false;
     command->is_left_open = false;
@@ -277,24 +327,24 @@ int sfl_cli_command_start(struct sfl_cli_command *command, char *const argv[],
 {
     assert(!sfl_cli_command_runs(command));
     struct pipes pipes;
-    int error = open_pipes(&pipes);
+    int error = open_pipes(&pipes, command->shares_errors);
     if (error != 0)
         return error;
     reset(command);
     char *owned[VARIABLES];
     char **environment = make_environment(variables, owned);
     error = spawn(command, argv, environment, &pipes);
-    close(pipes.output[1]);
-    close(pipes.report[1]);
+    close_ends(&pipes, 1);
     if (error == 0)
         error = read_report(pipes.report[0]);
     close(pipes.report[0]);
+    pipes.report[0] = -1;
     if (error == 0) {
         command->group = command->process.pid;
-        open_handles(command, pipes.output[0]);
+        open_handles(command, &pipes);
     } else {
         uv_close((uv_handle_t *)&command->process, NULL);
-        close(pipes.output[0]);
+        close_ends(&pipes, 0);
     }
     for (size_t i = 0; i < VARIABLES; i++)
         free(owned[i]);
@@ -302,22 +352,25 @@ int sfl_cli_command_start(struct sfl_cli_command *command, char *const argv[],
     return error;
 }
 
-void sfl_cli_command_pause(struct sfl_cli_command *command)
+static void resume(struct sfl_cli_command_stream *stream)
 {
-    if (!sfl_cli_command_runs(command) || command->closed || command->paused || command->ending)
-        return;
-    command->paused = true;
-    uv_read_stop((uv_stream_t *)&command->pipe);
+    struct sfl_cli_command *command = stream->command;
+    stream->paused = false;
+    uv_read_start((uv_stream_t *)&stream->pipe, on_allocate, on_read);
+    if (command->exited && !command->ending)
+        wait_for_output(command); // with time to read what is in the pipe
 }
 
-void sfl_cli_command_resume(struct sfl_cli_command *command)
+void sfl_cli_command_pause(struct sfl_cli_command_stream *stream, bool is_paused)
 {
-    if (!sfl_cli_command_runs(command) || !command->paused)
+    if (!sfl_cli_command_runs(stream->command) || stream->closed || stream->paused == is_paused)
         return;
-    command->paused = false;
-    uv_read_start((uv_stream_t *)&command->pipe, on_allocate, on_read);
-    if (command->exited && !command->closed && !command->ending)
-        wait_for_output(command); // with time to read what is in the pipe
+    if (!is_paused) {
+        resume(stream);
+    } else if (!stream->command->ending) {
+        stream->paused = true;
+        uv_read_stop((uv_stream_t *)&stream->pipe);
+    }
 }
 
 void sfl_cli_command_signal(struct sfl_cli_command *command, int number)
@@ -340,7 +393,9 @@ void sfl_cli_command_end(struct sfl_cli_command *command, uint64_t kill_after_ms
 {
     if (!sfl_cli_command_runs(command) || command->ending)
         return;
-    sfl_cli_command_resume(command); // its last words must not block it
+    // Its last words must not block it.
+    sfl_cli_command_pause(&command->output, false);
+    sfl_cli_command_pause(&command->errors, false);
     command->ended_by_itself = has_ended(command);
     command->ending = true;
     command->kill_at_ms = uv_now(command->loop) + kill_after_ms;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The user's command: a child process in a group of its own, its standard output a pipe to us.
+// The user's command: a child process in a group of its own, its standard output a pipe to us. So
+// is its standard error, unless that is a terminal or somebody wants it otherwise.
 #ifndef SFL_CLI_COMMAND_H
 #define SFL_CLI_COMMAND_H
 
@@ -12,12 +13,22 @@
 #define SFL_CLI_READ_BYTES 65536
 
 struct sfl_cli_command_events {
-    // Bytes of the standard output, borrowed.
+    // Bytes of the standard output, and of the standard error; borrowed.
     void (*on_output)(void *context, const char *data, size_t data_bytes);
-    // The command is over: it has ended, and its standard output is closed, or something that it
-    // has left behind holds it open for longer than the grace (`is_left_open`); or, after
+    void (*on_errors)(void *context, const char *data, size_t data_bytes);
+    // The command is over: it has ended, and its pipes are closed, or something that it has left
+    // behind holds one open for longer than the grace (`is_left_open`); or, after
     // sfl_cli_command_end(), it and all of its group have ended.
     void (*on_over)(void *context);
+};
+
+// What comes out of the command on one of its descriptors.
+struct sfl_cli_command_stream {
+    struct sfl_cli_command *command;
+    void (*on_bytes)(void *context, const char *data, size_t data_bytes);
+    uv_pipe_t pipe;
+    bool closed; // the pipe has come to its end, or there is none
+    bool paused;
 };
 
 struct sfl_cli_command {
@@ -26,17 +37,17 @@ struct sfl_cli_command {
     void *context;
 
     uv_process_t process;
-    uv_pipe_t pipe;
+    struct sfl_cli_command_stream output;
+    struct sfl_cli_command_stream errors;
     uv_timer_t timer;
     unsigned open_handles;
-    pid_t group; // the process group; 0 while there is no command
+    bool shares_errors; // the standard error is a pipe
+    pid_t group;        // the process group; 0 while there is no command
 
     bool exited;
-    bool closed; // the pipe has come to its end
-    bool paused;
     bool ending;          // sfl_cli_command_end() was called
     bool ended_by_itself; // when `exited`: it had ended before that
-    bool is_left_open;    // it has ended, and somebody still holds its standard output
+    bool is_left_open;    // it has ended, and somebody still holds one of its pipes
     uint64_t output_grace_ms;
     uint64_t kill_at_ms; // when the group gets SIGKILL, on the loop's clock
     int64_t exit_status; // when `exited`
@@ -49,14 +60,16 @@ struct sfl_cli_command_variables {
     uint64_t token;
     uint32_t attempt;
     const char *key;
+    const char *group;
 };
 
-// No command runs yet. `events` are borrowed, and called on the loop's thread. A standard output
-// that is still open `output_grace_ms` after the command has ended is not waited for. Makes this
-// process the one that orphans among its descendants come to.
+// No command runs yet. `events` are borrowed, and called on the loop's thread. A pipe that is still
+// open `output_grace_ms` after the command has ended is not waited for. `shares_errors`: its
+// standard error is to come through on_errors, unless ours is a terminal. Makes this process the
+// one that orphans among its descendants come to.
 void sfl_cli_command_init(struct sfl_cli_command *command, uv_loop_t *loop,
-                          uint64_t output_grace_ms, const struct sfl_cli_command_events *events,
-                          void *context);
+                          uint64_t output_grace_ms, bool shares_errors,
+                          const struct sfl_cli_command_events *events, void *context);
 
 // Whether a command runs, from a successful start to on_over.
 bool sfl_cli_command_runs(const struct sfl_cli_command *command);
@@ -67,9 +80,8 @@ __attribute__((warn_unused_result)) int
 sfl_cli_command_start(struct sfl_cli_command *command, char *const argv[],
                       const struct sfl_cli_command_variables *variables);
 
-// Stops and goes on reading the output.
-void sfl_cli_command_pause(struct sfl_cli_command *command);
-void sfl_cli_command_resume(struct sfl_cli_command *command);
+// Stops reading from one of the pipes, or goes on, as is said.
+void sfl_cli_command_pause(struct sfl_cli_command_stream *stream, bool is_paused);
 
 // Sends a signal to the whole group.
 void sfl_cli_command_signal(struct sfl_cli_command *command, int number);

@@ -5,18 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool belongs(const struct sfl_cli_option *option,
-                    const struct sfl_cli_subcommand *subcommand)
-{
-    return (option->commands & subcommand->bit) != 0;
-}
-
 static void write_bash_options(FILE *out, const struct sfl_cli_subcommand *subcommand)
 {
     fprintf(out, "    %s) options=\"", subcommand->name);
     const char *space = "";
     for (size_t i = 0; i < sfl_cli_option_count; i++) {
-        if (!belongs(&sfl_cli_option_table[i], subcommand))
+        if (!sfl_cli_option_belongs(&sfl_cli_option_table[i], subcommand))
             continue;
         fprintf(out, "%s--%s", space, sfl_cli_option_table[i].name);
         space = " ";
@@ -87,7 +81,7 @@ static void write_zsh_subcommand(FILE *out, const struct sfl_cli_subcommand *sub
 {
     fprintf(out, "%s)\n    _arguments -S \\\n", subcommand->name);
     for (size_t i = 0; i < sfl_cli_option_count; i++) {
-        if (belongs(&sfl_cli_option_table[i], subcommand))
+        if (sfl_cli_option_belongs(&sfl_cli_option_table[i], subcommand))
             write_zsh_option(out, &sfl_cli_option_table[i]);
     }
     if (subcommand->bit == SFL_CLI_DO)

@@ -12,13 +12,10 @@
 //
 // The lead is given back (singleflight_leader_finish) only when the command and its whole group
 // have ended, so this tool can never lead again while an old command of it still runs.
-#include "cli/command.h"
 #include "cli/connect.h"
 #include "cli/exit_code.h"
-#include "cli/mailbox.h"
 #include "cli/memory.h"
-#include "cli/output.h"
-#include "cli/share.h"
+#include "cli/run.h"
 #include "cli/subcommands.h"
 #include "cli/text.h"
 
@@ -29,251 +26,55 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 // Those that end a program, unless it handles them; then those that do not.
-static const int signal_numbers[] = {SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM, SIGUSR1,
-                                     SIGUSR2, SIGTSTP, SIGWINCH, SIGCONT};
-#define SIGNALS (sizeof(signal_numbers) / sizeof(signal_numbers[0]))
+static const int signal_numbers[SFL_CLI_SIGNALS] = {SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM, SIGUSR1,
+                                                    SIGUSR2, SIGTSTP, SIGWINCH, SIGCONT};
 
-struct run {
-    const struct sfl_cli_options *options;
-    uv_loop_t loop;
-    uv_signal_t signals[SIGNALS];
-    struct singleflight_client *client;
-    struct singleflight_call *call;
-    struct sfl_cli_mailbox mailbox;
-    struct sfl_cli_output output;
-    struct sfl_cli_command command;
-
-    struct singleflight_leader *leader; // while this call leads and the command is not over
-    bool led;                           // this call has led
-    bool lost;                          // the lead is lost; set before the command is ended
-    struct sfl_cli_share share;
-    bool unwanted;      // nobody reads the output, here or elsewhere
-    bool replaces;      // the next bytes of another leader replace our command's
-    bool follows_again; // this call is the one after the lead was lost
-    bool prints_own;    // what is printed, or will be, is of our own command
-    bool leaving;       // the call was cancelled
-    bool concluded;     // the call is over; only the output is still written
-    int leaving_signal; // what made us leave; 0: none
-    int passed_signal;  // the last one that the command got from us; 0: none
-    int own_code;       // what our command exited with by itself; -1: it did not, or not yet
-    char fingerprint[SFL_CLI_FINGERPRINT_MAX + 1];
-    char *why_lost;
-    uint64_t begun_ms; // on the loop's clock
-    int exit_code;
-};
-
-__attribute__((format(printf, 2, 3))) static void say(const struct run *run, const char *format,
-                                                      ...)
+// What the command has said before, and is not written yet, comes first.
+void sfl_cli_run_say(struct sfl_cli_run *run, const char *format, ...)
 {
     if (run->options->quiet)
         return;
     va_list arguments;
     va_start(arguments, format);
-    sfl_cli_vsay(format, arguments);
+    char *line = sfl_cli_vline(format, arguments);
     va_end(arguments);
-}
-
-// ---- leading ----
-
-static void finish(struct run *run, enum singleflight_outcome outcome)
-{
-    struct singleflight_leader *leader = run->leader;
-    run->leader = NULL;
-    singleflight_leader_finish(leader, outcome);
-}
-
-static void set_error(struct run *run, int code, const char *type, const char *message)
-{
-    struct singleflight_error error = SINGLEFLIGHT_ERROR_INIT;
-    error.code = code;
-    error.type = type;
-    error.message = message;
-    // Without memory for the words, the outcome is an error all the same.
-    (void)!singleflight_leader_set_error(run->leader, &error);
-}
-
-// It says nothing about the work that this machine cannot start the command: others may try, and
-// whoever comes later is not told.
-static void finish_not_started(struct run *run, int error)
-{
-    char message[512];
-    snprintf(message, sizeof(message), "cannot run %s: %s", run->options->argv[0],
-             uv_strerror(error));
-    say(run, "%s", message);
-    run->own_code = error == UV_ENOENT ? SFL_CLI_EXIT_NOT_FOUND : SFL_CLI_EXIT_NOT_EXECUTABLE;
-    set_error(run, run->own_code, "exec", message);
-    singleflight_leader_set_retain(run->leader, 0);
-    singleflight_leader_pass_on(run->leader);
-    finish(run, SINGLEFLIGHT_OUTCOME_ERROR);
-}
-
-static int code_of_command(const struct sfl_cli_command *command)
-{
-    if (command->term_signal != 0)
-        return SFL_CLI_EXIT_SIGNAL + command->term_signal;
-    return (int)command->exit_status;
-}
-
-// A shell exits with these when it could not start what it was told to.
-static bool is_not_started(int code)
-{
-    return code == SFL_CLI_EXIT_NOT_EXECUTABLE || code == SFL_CLI_EXIT_NOT_FOUND;
-}
-
-// A command that failed, or was ended by a signal.
-static void finish_failed(struct run *run)
-{
-    char message[128];
-    int term_signal = run->command.term_signal;
-    int code = run->own_code;
-    if (term_signal != 0) {
-        snprintf(message, sizeof(message), "the command was ended by signal %d (%s)", term_signal,
-                 strsignal(term_signal));
-    } else {
-        snprintf(message, sizeof(message), "the command exited with code %d", code);
-    }
-    set_error(run, code, term_signal != 0 ? "signal" : "exit", message);
-    // A command that dies of a signal that was meant for this tool has not failed: its leader was
-    // killed, and that hands over. A shell may catch the signal and exit with its number.
-    bool killed = run->passed_signal != 0 && code == SFL_CLI_EXIT_SIGNAL + run->passed_signal;
-    if (killed || is_not_started(code))
-        singleflight_leader_set_retain(run->leader, 0);
-    if (killed || run->options->pass_on_error)
-        singleflight_leader_pass_on(run->leader);
-    finish(run, SINGLEFLIGHT_OUTCOME_ERROR);
-}
-
-static void give_up_lead(struct run *run)
-{
-    singleflight_leader_pass_on(run->leader);
-    finish(run, SINGLEFLIGHT_OUTCOME_ABANDONED);
-}
-
-static void print(struct run *run, const char *data, size_t data_bytes)
-{
-    sfl_cli_output_write(&run->output, data, data_bytes);
-    // What is kept back is bounded as what is shared is.
-    if (run->output.held && run->output.waiting.used > run->options->result_bytes_max)
-        sfl_cli_output_hold(&run->output, false);
-}
-
-static void on_command_over(void *context)
-{
-    struct run *run = context;
-    if (run->command.ended_by_itself)
-        run->own_code = code_of_command(&run->command);
-    if (run->command.is_left_open)
-        say(run, "the command has ended, and what it has left behind still holds its standard "
-                 "output, which is not read any more");
-    if (!run->lost)
-        sfl_cli_share_end(&run->share);
-    if (run->lost || run->unwanted)
-        give_up_lead(run);
-    else if (run->own_code != SFL_CLI_EXIT_OK)
-        finish_failed(run);
+    if (sfl_cli_output_pending(&run->errors) != 0)
+        sfl_cli_output_write(&run->errors, line, strlen(line));
     else
-        finish(run, SINGLEFLIGHT_OUTCOME_OK);
-}
-
-// Stops reading from the command while too much of it waits, and goes on. What a lost lead has not
-// sent never will be.
-static void throttle(struct run *run)
-{
-    if (run->leader == NULL)
-        return;
-    uint64_t unsent_bytes = run->lost ? 0 : singleflight_leader_unsent(run->leader);
-    if (unsent_bytes > SFL_CLI_UNSENT_BYTES_MAX ||
-        sfl_cli_output_pending(&run->output) > SFL_CLI_UNSENT_BYTES_MAX)
-        sfl_cli_command_pause(&run->command);
-    else
-        sfl_cli_command_resume(&run->command);
-}
-
-// A command whose output nobody takes any more would get SIGPIPE without this tool; so it is ended
-// here, too, unless there are followers, or later callers to retain the outcome for.
-static void end_if_unwanted(struct run *run)
-{
-    if (run->leader == NULL || run->output.error == 0 || run->options->retain_ms != 0)
-        return;
-    struct singleflight_audience audience = {0};
-    if (singleflight_leader_audience(run->leader, &audience) && audience.followers != 0)
-        return;
-    run->unwanted = true;
-    sfl_cli_command_end(&run->command, run->options->kill_after_ms);
-}
-
-static void on_command_output(void *context, const char *data, size_t data_bytes)
-{
-    struct run *run = context;
-    if (run->unwanted)
-        return;
-    print(run, data, data_bytes);
-    if (!run->lost && sfl_cli_share_write(&run->share, data, data_bytes))
-        say(run, "the output is larger than --result-limit: the rest is printed here alone");
-    throttle(run);
-}
-
-static const struct sfl_cli_command_events command_events = {
-    .on_output = on_command_output,
-    .on_over = on_command_over,
-};
-
-static void on_lead(struct run *run, struct singleflight_leader *leader)
-{
-    run->leader = leader;
-    run->led = true;
-    run->prints_own = true;
-    run->own_code = -1;
-    sfl_cli_share_begin(&run->share, leader, run->options->result_bytes_max);
-    if (run->leaving) {
-        give_up_lead(run);
-        return;
-    }
-    struct sfl_cli_command_variables variables = {
-        .token = singleflight_leader_token(leader),
-        .attempt = singleflight_leader_attempt(leader),
-        .key = run->options->key,
-    };
-    if (variables.token == 0)
-        say(run, "no server can be reached: the command runs here, and maybe elsewhere too");
-    else if (run->options->verbose)
-        say(run, "leading: attempt %" PRIu32 ", token %" PRIu64, variables.attempt,
-            variables.token);
-    int error = sfl_cli_command_start(&run->command, run->options->argv, &variables);
-    if (error != 0)
-        finish_not_started(run, error);
-}
-
-static void on_lost(struct run *run, enum singleflight_status status, const char *why)
-{
-    run->lost = true;
-    free(run->why_lost);
-    run->why_lost = sfl_cli_copy_text(why);
-    if (run->leader == NULL)
-        return; // it was finished already
-    if (status == SINGLEFLIGHT_RESOURCE_EXHAUSTED) {
-        say(run, "the output is no longer shared (%s); the command goes on", why);
-        throttle(run);
-        return;
-    }
-    say(run, "the lead is lost (%s); ending the command", why);
-    sfl_cli_command_end(&run->command, run->options->kill_after_ms);
+        fputs(line, stderr);
+    free(line);
 }
 
 // ---- the call ----
 
-static void leave(struct run *run)
+// Nothing more is printed after what is on its way.
+static void end_outputs(struct sfl_cli_run *run)
+{
+    run->concluded = true;
+    sfl_cli_output_hold(&run->output, false);
+    sfl_cli_output_end(&run->output);
+    sfl_cli_output_end(&run->errors);
+}
+
+static void leave(struct sfl_cli_run *run)
 {
     if (run->leaving || run->concluded)
         return;
     run->leaving = true;
-    singleflight_call_cancel(run->call);
+    if (run->call != NULL) {
+        singleflight_call_cancel(run->call);
+        return;
+    }
+    // It has not begun.
+    run->exit_code = SFL_CLI_EXIT_SIGNAL + run->leaving_signal;
+    end_outputs(run);
 }
 
-static enum singleflight_role role_of(const struct run *run)
+static enum singleflight_role role_of(const struct sfl_cli_run *run)
 {
     if (run->options->follow_only || run->follows_again)
         return SINGLEFLIGHT_ROLE_FOLLOW_ONLY;
@@ -281,7 +82,7 @@ static enum singleflight_role role_of(const struct run *run)
 }
 
 // What is left of --timeout for this call, which may be the second one.
-static uint64_t timeout_left_ms(const struct run *run)
+static uint64_t timeout_left_ms(const struct sfl_cli_run *run)
 {
     uint64_t timeout_ms = run->options->timeout_ms;
     if (timeout_ms == 0)
@@ -290,8 +91,17 @@ static uint64_t timeout_left_ms(const struct run *run)
     return gone_ms < timeout_ms ? timeout_ms - gone_ms : 1;
 }
 
+// --wait is over. It is a bound for waiting behind somebody else, not for finding a server.
+static void on_late(uv_timer_t *timer)
+{
+    struct sfl_cli_run *run = timer->data;
+    run->is_late = true;
+    if (run->follows && run->leader == NULL)
+        leave(run);
+}
+
 // Without one of its own, a command is told from another by its words.
-static void make_fingerprint(struct run *run)
+static void make_fingerprint(struct sfl_cli_run *run)
 {
     const struct sfl_cli_options *options = run->options;
     if (options->fingerprint != NULL) {
@@ -316,7 +126,15 @@ static void make_fingerprint(struct run *run)
              hash.high64, hash.low64);
 }
 
-static enum singleflight_status begin_call(struct run *run)
+static void name_place(struct sfl_cli_run *run)
+{
+    if (run->options->caller != NULL)
+        snprintf(run->place, sizeof(run->place), "%s", run->options->caller);
+    else if (gethostname(run->place, sizeof(run->place) - 1) != 0)
+        snprintf(run->place, sizeof(run->place), "this node");
+}
+
+static enum singleflight_status begin_call(struct sfl_cli_run *run)
 {
     const struct sfl_cli_options *options = run->options;
     struct singleflight_do_options call = SINGLEFLIGHT_DO_OPTIONS_INIT;
@@ -341,12 +159,15 @@ static enum singleflight_status begin_call(struct run *run)
     call.live = !options->buffer;
     call.no_value = !options->buffer;
     run->lost = false;
+    run->is_late = false;
+    if (options->wait_ms != 0)
+        uv_timer_start(&run->timer, on_late, options->wait_ms, 0);
     return singleflight_do_async(run->client, &call, &sfl_cli_mailbox_events, &run->mailbox,
                                  &run->call);
 }
 
 // What another leader says takes the place of what is printed.
-static void begin_anew(struct run *run)
+static void begin_anew(struct sfl_cli_run *run)
 {
     run->replaces = false;
     run->prints_own = false;
@@ -354,56 +175,91 @@ static void begin_anew(struct run *run)
 }
 
 // The exit code of a call that has no outcome, and the words for it.
-static int explain(struct run *run, const struct singleflight_result *result)
+static int explain(struct sfl_cli_run *run, const struct singleflight_result *result)
 {
     bool skipped =
         run->options->skip_if_running && !run->led && result->status == SINGLEFLIGHT_ABORTED;
     if (run->leaving_signal != 0)
         return SFL_CLI_EXIT_SIGNAL + run->leaving_signal;
+    if (run->is_late) {
+        sfl_cli_run_say(run, "%s has led for longer than --wait",
+                        run->leader_name == NULL ? "somebody else" : run->leader_name);
+        return SFL_CLI_EXIT_TRY_LATER;
+    }
     if (run->leaving)
         return SFL_CLI_EXIT_OUTPUT;
     if (run->follows_again && result->status == SINGLEFLIGHT_NOT_FOUND) {
-        say(run, "the lead was lost (%s), and there is nobody to follow",
-            run->why_lost == NULL ? "" : run->why_lost);
+        sfl_cli_run_say(run, "the lead was lost (%s), and there is nobody to follow",
+                        run->why_lost == NULL ? "" : run->why_lost);
         return SFL_CLI_EXIT_TRY_LATER;
     }
     const char *advice = "";
     if (result->status == SINGLEFLIGHT_FAILED_PRECONDITION)
         advice = ": another command line uses this key. Take another key, or share it on purpose "
                  "(--fingerprint none, or the same --fingerprint)";
-    say(run, "%s%s%s", skipped ? "skipped: " : "", result->message, advice);
+    sfl_cli_run_say(run, "%s%s%s", skipped ? "skipped: " : "", result->message, advice);
     if (skipped)
         return (int)run->options->skip_code;
     return sfl_cli_exit_of_status(result->status);
 }
 
 // What the command said and how it ended counts, although nobody else hears of it.
-static void keep_own_outcome(struct run *run, const struct singleflight_result *result)
+static void keep_own_outcome(struct sfl_cli_run *run, const struct singleflight_result *result)
 {
     run->exit_code = run->own_code;
-    say(run, "the command ended with code %d, which could not be handed over: %s", run->own_code,
-        result->message);
+    sfl_cli_run_say(run, "the command ended with code %d, which could not be handed over: %s",
+                    run->own_code, result->message);
 }
 
-static void conclude_outcome(struct run *run, const struct singleflight_result *result)
+// What the leader's command said last on its standard error, when that is what the details are.
+static void tell_errors(struct sfl_cli_run *run, const struct singleflight_result *result)
+{
+    static const char *const types[] = {"exit", "signal", "exec"};
+    bool is_of_command = false;
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        is_of_command = is_of_command || strcmp(result->type, types[i]) == 0;
+    const char *line = result->details;
+    const char *end = line + result->details_bytes;
+    while (is_of_command && line < end) {
+        const char *newline = memchr(line, '\n', (size_t)(end - line));
+        const char *next = newline == NULL ? end : newline + 1;
+        sfl_cli_run_say(run, "| %.*s", (int)((newline == NULL ? end : newline) - line), line);
+        line = next;
+    }
+}
+
+// Whether this invocation has nothing to print or to say about that outcome.
+static bool is_silent_about(const struct sfl_cli_run *run, const struct singleflight_result *result)
+{
+    return !result->led && (run->options->prints == SFL_CLI_PRINTS_LEADER ||
+                            (run->options->once && result->retained));
+}
+
+static void conclude_outcome(struct sfl_cli_run *run, const struct singleflight_result *result)
 {
     run->exit_code = sfl_cli_exit_of_outcome(result);
-    if (run->options->buffer && !result->led)
-        sfl_cli_output_write(&run->output, result->value, result->value_bytes);
-    if (run->exit_code != SFL_CLI_EXIT_OK && !result->led)
-        say(run, "%s", result->message);
-    if (result->failed_open && result->token != 0)
-        say(run, "the server was lost: the command went on here, and its outcome is not shared");
-    if (result->led && result->retain_refused)
-        say(run, "the outcome is not retained: the server has no room for it");
+    if (result->retained && run->options->retained_code <= UINT8_MAX)
+        run->exit_code = (int)run->options->retained_code;
     if (result->retained && run->options->verbose)
-        say(run, "a retained outcome, %" PRIu64 ".%" PRIu64 " s old", result->age_ms / 1000,
-            result->age_ms % 1000 / 100);
+        sfl_cli_run_say(run, "a retained outcome, %" PRIu64 ".%" PRIu64 " s old",
+                        result->age_ms / 1000, result->age_ms % 1000 / 100);
+    if (result->failed_open && result->token != 0)
+        sfl_cli_run_say(
+            run, "the server was lost: the command went on here, and its outcome is not shared");
+    if (result->led && result->retain_refused)
+        sfl_cli_run_say(run, "the outcome is not retained: the server has no room for it");
+    if (result->led || is_silent_about(run, result))
+        return;
+    if (run->options->buffer)
+        sfl_cli_output_write(&run->output, result->value, result->value_bytes);
+    if (result->outcome != SINGLEFLIGHT_OUTCOME_OK) {
+        sfl_cli_run_say(run, "%s", result->message);
+        tell_errors(run, result);
+    }
 }
 
-static void conclude(struct run *run, const struct singleflight_result *result)
+static void conclude(struct sfl_cli_run *run, const struct singleflight_result *result)
 {
-    run->concluded = true;
     bool has_outcome = result->status == SINGLEFLIGHT_OK;
     if (has_outcome && run->replaces)
         begin_anew(run); // also when the next leader has printed nothing
@@ -418,19 +274,19 @@ static void conclude(struct run *run, const struct singleflight_result *result)
     bool is_own = run->prints_own && (run->own_code >= 0 || !run->options->buffer);
     if (!has_outcome && !is_own)
         sfl_cli_output_discard(&run->output);
-    sfl_cli_output_hold(&run->output, false);
-    sfl_cli_output_end(&run->output);
+    end_outputs(run);
 }
 
 // Whoever lost the lead may still have what the next leader makes.
-static bool should_follow_again(const struct run *run, const struct singleflight_result *result)
+static bool should_follow_again(const struct sfl_cli_run *run,
+                                const struct singleflight_result *result)
 {
     return run->led && run->own_code < 0 && result->status == SINGLEFLIGHT_ABORTED &&
            !run->leaving && !run->options->skip_if_running &&
            run->options->on_leader_loss == SINGLEFLIGHT_LEADER_LOSS_PROMOTE;
 }
 
-static void follow_again(struct run *run)
+static void follow_again(struct sfl_cli_run *run)
 {
     run->replaces = true;
     singleflight_call_release(run->call);
@@ -440,13 +296,11 @@ static void follow_again(struct run *run)
     enum singleflight_status status = begin_call(run);
     if (status == SINGLEFLIGHT_OK)
         return;
-    run->concluded = true;
     run->exit_code = sfl_cli_complain(run->options, status);
-    sfl_cli_output_hold(&run->output, false);
-    sfl_cli_output_end(&run->output);
+    end_outputs(run);
 }
 
-static void on_done(struct run *run, struct singleflight_result *result)
+static void on_done(struct sfl_cli_run *run, struct singleflight_result *result)
 {
     if (should_follow_again(run, result))
         follow_again(run);
@@ -455,37 +309,58 @@ static void on_done(struct run *run, struct singleflight_result *result)
     singleflight_result_free(result);
 }
 
+static void note_leader(struct sfl_cli_run *run, const char *name)
+{
+    run->follows = true;
+    free(run->leader_name);
+    run->leader_name = name[0] == '\0' ? NULL : sfl_cli_copy_text(name);
+    if (run->is_late)
+        leave(run);
+}
+
+// Before anybody has led or followed, it is of a retained outcome.
+static void on_chunk(struct sfl_cli_run *run, const char *data, size_t data_bytes)
+{
+    bool is_retained = !run->follows && !run->led;
+    if (run->options->prints == SFL_CLI_PRINTS_LEADER || (run->options->once && is_retained))
+        return;
+    if (run->replaces)
+        begin_anew(run);
+    sfl_cli_output_write(&run->output, data, data_bytes);
+}
+
 static void on_letter(void *context, struct sfl_cli_letter *letter)
 {
-    struct run *run = context;
+    struct sfl_cli_run *run = context;
     switch (letter->kind) {
     case SFL_CLI_LETTER_LEAD:
-        on_lead(run, letter->leader);
+        sfl_cli_lead_begin(run, letter->leader);
         break;
     case SFL_CLI_LETTER_FOLLOW:
+        note_leader(run, letter->data);
         if (run->options->verbose)
-            say(run, "following %s: attempt %" PRIu32 ", which has run for %" PRIu64 " ms",
-                letter->data, letter->attempt, letter->running_ms);
+            sfl_cli_run_say(run,
+                            "following %s: attempt %" PRIu32 ", which has run for %" PRIu64 " ms",
+                            letter->data, letter->attempt, letter->running_ms);
         break;
     case SFL_CLI_LETTER_CHUNK:
-        if (run->replaces)
-            begin_anew(run);
-        sfl_cli_output_write(&run->output, letter->data, letter->data_bytes);
+        on_chunk(run, letter->data, letter->data_bytes);
         break;
     case SFL_CLI_LETTER_RESTART:
+        note_leader(run, letter->data);
         if (run->options->verbose)
-            say(run, "another leader begins: attempt %" PRIu32 ", %s", letter->attempt,
-                letter->data);
+            sfl_cli_run_say(run, "another leader begins: attempt %" PRIu32 ", %s", letter->attempt,
+                            letter->data);
         begin_anew(run);
         break;
     case SFL_CLI_LETTER_AUDIENCE:
-        end_if_unwanted(run);
+        sfl_cli_lead_end_if_unwanted(run);
         break;
     case SFL_CLI_LETTER_DRAINED:
-        throttle(run);
+        sfl_cli_lead_throttle(run);
         break;
     case SFL_CLI_LETTER_LOST:
-        on_lost(run, letter->status, letter->data);
+        sfl_cli_lead_lost(run, letter->status, letter->data);
         break;
     case SFL_CLI_LETTER_DONE:
         on_done(run, letter->result);
@@ -497,26 +372,29 @@ static void on_letter(void *context, struct sfl_cli_letter *letter)
 
 static void on_written(void *context)
 {
-    struct run *run = context;
+    struct sfl_cli_run *run = context;
     if (run->output.error != 0 && run->leader == NULL)
         leave(run);
-    end_if_unwanted(run);
-    throttle(run);
+    sfl_cli_lead_end_if_unwanted(run);
+    sfl_cli_lead_throttle(run);
 }
 
 static void on_printed_again(void *context)
 {
-    const struct run *run = context;
-    say(run, "what is printed so far is of a leader that was lost; the output begins anew");
+    struct sfl_cli_run *run = context;
+    sfl_cli_run_say(run,
+                    "what is printed so far is of a leader that was lost; the output begins anew");
 }
 
 static void on_ended(void *context)
 {
-    struct run *run = context;
+    struct sfl_cli_run *run = context;
+    if (--run->open_outputs != 0)
+        return;
     if (run->output.error != 0 && run->leaving_signal == 0) {
         // A reader that has had enough is no news.
         if (run->output.error != EPIPE)
-            say(run, "cannot write the output: %s", strerror(run->output.error));
+            sfl_cli_run_say(run, "cannot write the output: %s", strerror(run->output.error));
         run->exit_code = SFL_CLI_EXIT_OUTPUT;
     }
     uv_stop(&run->loop);
@@ -537,7 +415,7 @@ static bool ends_programs(int number)
 
 static void on_signal(uv_signal_t *handle, int number)
 {
-    struct run *run = handle->data;
+    struct sfl_cli_run *run = handle->data;
     if (sfl_cli_command_runs(&run->command)) {
         if (number != SIGCONT && number != SIGTSTP && number != SIGWINCH)
             run->passed_signal = number;
@@ -561,10 +439,10 @@ static bool is_ignored(int number)
            action.sa_handler == SIG_IGN;
 }
 
-static void listen_to_signals(struct run *run)
+static void listen_to_signals(struct sfl_cli_run *run)
 {
     signal(SIGPIPE, SIG_IGN);
-    for (size_t i = 0; i < SIGNALS; i++) {
+    for (size_t i = 0; i < SFL_CLI_SIGNALS; i++) {
         uv_signal_init(&run->loop, &run->signals[i]);
         run->signals[i].data = run;
         if (!is_ignored(signal_numbers[i]))
@@ -574,51 +452,99 @@ static void listen_to_signals(struct run *run)
 
 // ---- from the beginning to the end ----
 
-static int open_all(struct run *run)
+// Begins the first call. False: the exit code tells.
+static bool begin(struct sfl_cli_run *run)
+{
+    enum singleflight_status status = begin_call(run);
+    if (status != SINGLEFLIGHT_OK) {
+        run->exit_code = sfl_cli_complain(run->options, status);
+        return false;
+    }
+    return true;
+}
+
+static void on_jitter_over(uv_timer_t *timer)
+{
+    struct sfl_cli_run *run = timer->data;
+    if (!run->concluded && !begin(run))
+        end_outputs(run);
+}
+
+static uint64_t random_below(uint64_t bound)
+{
+    uint64_t number = 0;
+    if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+        number = uv_hrtime();
+    return number % bound;
+}
+
+static void open_output(struct sfl_cli_run *run, struct sfl_cli_output *output, int fd)
+{
+    int error = sfl_cli_output_init(output, &run->loop, fd, &output_events, run);
+    assert(error == 0);
+    (void)error;
+    run->open_outputs++;
+}
+
+static void open_loop(struct sfl_cli_run *run)
 {
     int error = uv_loop_init(&run->loop);
     assert(error == 0);
     run->begun_ms = uv_now(&run->loop);
     error = sfl_cli_mailbox_open(&run->mailbox, &run->loop, on_letter, run);
     assert(error == 0);
-    error = sfl_cli_output_init(&run->output, &run->loop, STDOUT_FILENO, &output_events, run);
-    assert(error == 0);
+    (void)error;
+    open_output(run, &run->output, STDOUT_FILENO);
+    open_output(run, &run->errors, STDERR_FILENO);
     sfl_cli_output_hold(&run->output, run->options->buffer);
-    sfl_cli_command_init(&run->command, &run->loop, run->options->output_grace_ms, &command_events,
+    uv_timer_init(&run->loop, &run->timer);
+    run->timer.data = run;
+    sfl_cli_command_init(&run->command, &run->loop, run->options->output_grace_ms,
+                         run->options->errors == SFL_CLI_ERRORS_SHARE, &sfl_cli_lead_command_events,
                          run);
     listen_to_signals(run);
-    run->client = sfl_cli_connect(run->options, &run->exit_code);
-    if (run->client == NULL)
-        return -1;
-    enum singleflight_status status = begin_call(run);
-    if (status == SINGLEFLIGHT_OK)
-        return 0;
-    run->exit_code = sfl_cli_complain(run->options, status);
-    return -1;
 }
 
-static void close_all(struct run *run)
+// False: there is nothing to wait for, and the exit code tells.
+static bool open_all(struct sfl_cli_run *run)
+{
+    open_loop(run);
+    run->client = sfl_cli_connect(run->options, &run->exit_code);
+    if (run->client == NULL)
+        return false;
+    uint64_t jitter_ms = run->options->jitter_ms;
+    if (jitter_ms == 0)
+        return begin(run);
+    uv_timer_start(&run->timer, on_jitter_over, random_below(jitter_ms + 1), 0);
+    return true;
+}
+
+static void close_all(struct sfl_cli_run *run)
 {
     singleflight_call_release(run->call);
     singleflight_client_destroy(run->client);
     sfl_cli_mailbox_close(&run->mailbox);
-    for (size_t i = 0; i < SIGNALS; i++)
+    for (size_t i = 0; i < SFL_CLI_SIGNALS; i++)
         uv_close((uv_handle_t *)&run->signals[i], NULL);
+    uv_close((uv_handle_t *)&run->timer, NULL);
     uv_run(&run->loop, UV_RUN_DEFAULT);
     sfl_cli_output_deinit(&run->output);
+    sfl_cli_output_deinit(&run->errors);
     int error = uv_loop_close(&run->loop);
     assert(error == 0);
     (void)error;
+    free(run->leader_name);
     free(run->why_lost);
 }
 
 int sfl_cli_do(const struct sfl_cli_options *options)
 {
-    struct run *run = sfl_cli_allocate(sizeof(*run));
+    struct sfl_cli_run *run = sfl_cli_allocate(sizeof(*run));
     run->options = options;
     run->own_code = -1;
     make_fingerprint(run);
-    if (open_all(run) == 0)
+    name_place(run);
+    if (open_all(run))
         uv_run(&run->loop, UV_RUN_DEFAULT);
     close_all(run);
     int exit_code = run->exit_code;

@@ -21,8 +21,8 @@
     X(OUTPUT, 74, "Standard output could not be written.")                                         \
     X(TRY_LATER, 75,                                                                               \
       "Try again later: the leader was lost and nobody took over, this invocation lost the "       \
-      "lead and there is nobody to follow, --timeout is over, a limit of the server is reached, "  \
-      "or --skip-if-running and it runs.")                                                         \
+      "lead and there is nobody to follow, --timeout or --wait is over, a limit of the server is " \
+      "reached, or --skip-if-running and it runs.")                                                \
     X(NOT_ALLOWED, 77, "The server does not allow it.")                                            \
     X(NOT_EXECUTABLE, 126, "The command was found but could not be run.")                          \
     X(NOT_FOUND, 127, "The command was not found.")

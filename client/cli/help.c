@@ -28,6 +28,11 @@ static const struct {
      "0 3 * * * singleflight do -q --retain 10m --retain-error 10m nightly -- make-report"},
     {"Run it now by hand, although an outcome is retained.",
      "singleflight do --max-age 1ms nightly -- make-report"},
+    {"The same with one mail: only the node that ran it prints.",
+     "0 3 * * * singleflight do --output leader --once --retain 10m --retain-error 10m nightly -- "
+     "make-report"},
+    {"Wait at most a minute for somebody else's run.",
+     "singleflight do --wait 1m sync -- sync-files"},
     {"Skip, with success, when it runs already.",
      "singleflight do --skip-if-running --skip-code 0 sync -- sync-files"},
     {"Watch from another terminal, from the first line on.",
@@ -108,7 +113,7 @@ void sfl_cli_write_subcommand_help(FILE *out, const struct sfl_cli_subcommand *s
     write_wrapped(out, subcommand->help, 0);
     fprintf(out, "\nOptions (times as 500ms, 2s, 10m, 1h, 7d; sizes as 4096, 64MiB):\n");
     for (size_t i = 0; i < sfl_cli_option_count; i++) {
-        if ((sfl_cli_option_table[i].commands & subcommand->bit) != 0)
+        if (sfl_cli_option_belongs(&sfl_cli_option_table[i], subcommand))
             write_option(out, &sfl_cli_option_table[i]);
     }
     if (subcommand->bit == SFL_CLI_DO)
@@ -193,7 +198,7 @@ static void write_man_subcommand(FILE *out, const struct sfl_cli_subcommand *sub
     for (size_t i = 0; i < sfl_cli_option_count; i++) {
         const struct sfl_cli_option *option = &sfl_cli_option_table[i];
         bool is_common = (option->commands & commands_left_out) == commands_left_out;
-        if ((option->commands & subcommand->bit) != 0 && !is_common)
+        if (sfl_cli_option_belongs(option, subcommand) && !is_common)
             write_man_option(out, option);
     }
 }
@@ -243,8 +248,8 @@ void sfl_cli_write_man_page(FILE *out)
     fprintf(out, ".SH ENVIRONMENT\n.TP\n\\fBSINGLEFLIGHT_ADDRESS\\fR\n"
                  "Servers, comma separated, when there is no \\fB\\-\\-address\\fR.\n"
                  ".TP\n\\fBSINGLEFLIGHT_TOKEN\\fR, \\fBSINGLEFLIGHT_KEY\\fR, "
-                 "\\fBSINGLEFLIGHT_ATTEMPT\\fR\n"
-                 "Set for the command: its fencing token, its key, and the attempt\n"
+                 "\\fBSINGLEFLIGHT_GROUP\\fR, \\fBSINGLEFLIGHT_ATTEMPT\\fR\n"
+                 "Set for the command: its fencing token, its key, its group, and the attempt\n"
                  "(1 for the first leader).\n");
     fprintf(out, ".SH EXAMPLES\n");
     for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {

@@ -38,7 +38,7 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .type = SFL_CLI_OPTION_DURATION,
      FIELD(lease_ms),
      .argument = "TIME",
-     .fallback = "5s",
+     .fallback = "15s",
      .help = "How long the leader may be out of reach before somebody else takes over: a broken "
              "connection that is back within this time does not end the command, and a leader "
              "that is killed is replaced after it. 0: the leader is lost with its connection."},
@@ -60,7 +60,7 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .help = "How many leaders may try, one after the other. 0: no limit."},
     {.name = "on-leader-loss",
      .commands = SFL_CLI_DO,
-     .type = SFL_CLI_OPTION_LOSS,
+     .type = SFL_CLI_OPTION_CHOICE,
      FIELD(on_leader_loss),
      .argument = "promote|fail",
      .fallback = "promote",
@@ -85,6 +85,55 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .fallback = "75",
      .max = 255,
      .help = "What --skip-if-running exits with when it skips."},
+    {.name = "once",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_FLAG,
+     FIELD(once),
+     .help = "Print nothing when the answer is a retained outcome: it has been printed before."},
+    {.name = "retained-code",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_NUMBER,
+     FIELD(retained_code),
+     .argument = "CODE",
+     .fallback = "",
+     .max = 255,
+     .help = "What to exit with when the answer is a retained outcome. Otherwise: with the code of "
+             "that outcome."},
+    {.name = "output",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_CHOICE,
+     FIELD(prints),
+     .argument = "all|leader",
+     .fallback = "all",
+     .help = "Who prints what the command says: all, or only who runs it. With leader, five nodes "
+             "with the same line in their crontab send one mail."},
+    {.name = "errors",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_CHOICE,
+     FIELD(errors),
+     .argument = "share|own",
+     .fallback = "share",
+     .help = "With share, those who follow a command that fails get the last lines of its standard "
+             "error, 4 KiB at most. It is a pipe then, as its standard output is; a terminal is "
+             "left to the command, and nothing is shared. With own the command has the standard "
+             "error of this tool in any case."},
+    {.name = "wait",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(wait_ms),
+     .argument = "TIME",
+     .fallback = "0",
+     .help = "Wait for somebody else's command so long at most (code 75). A command that this "
+             "invocation runs itself is never touched. 0: without bound."},
+    {.name = "jitter",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(jitter_ms),
+     .argument = "TIME",
+     .fallback = "0",
+     .max = DAY,
+     .help = "Wait for a random time before anything else, so long at most: spreads what many "
+             "nodes begin at the same second."},
     {.name = "follow-only",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_FLAG,
@@ -266,8 +315,9 @@ const struct sfl_cli_subcommand sfl_cli_subcommand_table[] = {
          "that is killed, or out of reach for longer than --lease, is replaced by the one that "
          "waits longest, whose command starts from the beginning. An invocation that finds that it "
          "was replaced ends its command and follows the new leader.\n"
-         "The command finds SINGLEFLIGHT_TOKEN, SINGLEFLIGHT_KEY and SINGLEFLIGHT_ATTEMPT in its "
-         "environment. The token is greater than that of every leader before: what the command "
+         "The command finds SINGLEFLIGHT_TOKEN, SINGLEFLIGHT_KEY, SINGLEFLIGHT_GROUP and "
+         "SINGLEFLIGHT_ATTEMPT in its environment. The token is greater than that of every leader "
+         "before: what the command "
          "writes to should refuse a smaller token, because nobody can keep a machine that was "
          "paused from going on later. The command runs in a process group of its own, and reads "
          "standard input unless that is a terminal. It is over when it has ended and its standard "

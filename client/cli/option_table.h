@@ -13,7 +13,7 @@ enum sfl_cli_option_type {
     SFL_CLI_OPTION_DURATION, // uint64_t, milliseconds
     SFL_CLI_OPTION_SIZE,     // uint64_t, bytes
     SFL_CLI_OPTION_NUMBER,   // uint64_t
-    SFL_CLI_OPTION_LOSS,     // uint64_t: enum singleflight_leader_loss
+    SFL_CLI_OPTION_CHOICE,   // uint64_t: which of the words of `argument`, from 0
     SFL_CLI_OPTION_HELP,     // no field
 };
 
@@ -42,6 +42,12 @@ extern const struct sfl_cli_option sfl_cli_option_table[];
 extern const size_t sfl_cli_option_count;
 extern const struct sfl_cli_subcommand sfl_cli_subcommand_table[];
 extern const size_t sfl_cli_subcommand_count;
+
+static inline bool sfl_cli_option_belongs(const struct sfl_cli_option *option,
+                                          const struct sfl_cli_subcommand *subcommand)
+{
+    return (option->commands & subcommand->bit) != 0;
+}
 
 // The --help of the tool, and of one subcommand.
 void sfl_cli_write_help(FILE *out);

@@ -33,6 +33,14 @@ static bool complain(struct parser *parser, const char *what, const char *name, 
     return false;
 }
 
+static bool complain_choice(struct parser *parser, const struct sfl_cli_option *option,
+                            const char *why)
+{
+    char text[96];
+    snprintf(text, sizeof(text), "%s %s", why, option->argument);
+    return complain(parser, "--", option->name, text);
+}
+
 static const char *parse_number(const char *text, uint64_t *number_out)
 {
     if (text[0] == '\0' || strspn(text, "0123456789") != strlen(text) || strlen(text) > 18)
@@ -41,15 +49,20 @@ static const char *parse_number(const char *text, uint64_t *number_out)
     return NULL;
 }
 
-static const char *parse_loss(const char *text, uint64_t *loss_out)
+// `words` are separated by "|".
+static const char *parse_choice(const char *text, const char *words, uint64_t *choice_out)
 {
-    if (strcmp(text, "promote") == 0)
-        *loss_out = SINGLEFLIGHT_LEADER_LOSS_PROMOTE;
-    else if (strcmp(text, "fail") == 0)
-        *loss_out = SINGLEFLIGHT_LEADER_LOSS_FAIL;
-    else
-        return "must be promote or fail";
-    return NULL;
+    size_t length = strlen(text);
+    uint64_t choice = 0;
+    for (const char *word = words; *word != '\0'; choice++) {
+        size_t word_length = strcspn(word, "|");
+        if (word_length == length && memcmp(word, text, length) == 0) {
+            *choice_out = choice;
+            return NULL;
+        }
+        word += word_length + (word[word_length] == '|');
+    }
+    return "must be one of";
 }
 
 // The problem with the value, or NULL when it was stored.
@@ -64,8 +77,8 @@ static const char *store_number(const struct sfl_cli_option *option, const char 
     } else if (option->type == SFL_CLI_OPTION_SIZE) {
         if (sfl_size_parse(text, &number, &problem) != SFL_OK)
             return problem;
-    } else if (option->type == SFL_CLI_OPTION_LOSS) {
-        problem = parse_loss(text, &number);
+    } else if (option->type == SFL_CLI_OPTION_CHOICE) {
+        problem = parse_choice(text, option->argument, &number);
     } else {
         problem = parse_number(text, &number);
     }
@@ -110,7 +123,7 @@ static const char *store(struct sfl_cli_options *options, const struct sfl_cli_o
     case SFL_CLI_OPTION_DURATION:
     case SFL_CLI_OPTION_SIZE:
     case SFL_CLI_OPTION_NUMBER:
-    case SFL_CLI_OPTION_LOSS:
+    case SFL_CLI_OPTION_CHOICE:
         return store_number(option, text, (uint64_t *)field);
     case SFL_CLI_OPTION_HELP:
         return NULL;
@@ -118,17 +131,12 @@ static const char *store(struct sfl_cli_options *options, const struct sfl_cli_o
     return NULL;
 }
 
-static bool belongs(const struct sfl_cli_option *option,
-                    const struct sfl_cli_subcommand *subcommand)
-{
-    return (option->commands & subcommand->bit) != 0;
-}
-
 static void set_defaults(const struct sfl_cli_subcommand *subcommand,
                          struct sfl_cli_options *options)
 {
     memset(options, 0, sizeof(*options));
     options->command = subcommand->bit;
+    options->retained_code = UINT64_MAX;
     for (size_t i = 0; i < sfl_cli_option_count; i++) {
         const struct sfl_cli_option *option = &sfl_cli_option_table[i];
         if (option->fallback == NULL || option->fallback[0] == '\0')
@@ -155,7 +163,7 @@ static void make_getopt_tables(const struct sfl_cli_subcommand *subcommand,
     tables->shorts[shorts++] = ':'; // errors are ours to tell
     for (size_t i = 0; i < sfl_cli_option_count; i++) {
         const struct sfl_cli_option *option = &sfl_cli_option_table[i];
-        if (!belongs(option, subcommand))
+        if (!sfl_cli_option_belongs(option, subcommand))
             continue;
         int has_argument = option->argument == NULL ? no_argument : required_argument;
         tables->longs[longs++] =
@@ -203,6 +211,8 @@ static bool parse_options(struct parser *parser, int argc, char *argv[])
             return false;
         }
         const char *problem = store(parser->options, option, optarg);
+        if (problem != NULL && option->type == SFL_CLI_OPTION_CHOICE)
+            return complain_choice(parser, option, problem);
         if (problem != NULL)
             return complain(parser, "--", option->name, problem);
     }

@@ -22,6 +22,12 @@ enum sfl_cli_command_bit {
 #define SFL_CLI_ADDRESSES_MAX 64
 #define SFL_CLI_FINGERPRINT_MAX 64 // bytes
 
+// Who prints what the command says, in the order of the words of --output.
+enum sfl_cli_prints { SFL_CLI_PRINTS_ALL, SFL_CLI_PRINTS_LEADER };
+
+// Whose the command's standard error is, in the order of the words of --errors.
+enum sfl_cli_errors { SFL_CLI_ERRORS_SHARE, SFL_CLI_ERRORS_OWN };
+
 // What the command line asks for. The texts are borrowed from argv.
 struct sfl_cli_options {
     enum sfl_cli_command_bit command;
@@ -44,9 +50,15 @@ struct sfl_cli_options {
     uint64_t result_bytes_max;
     uint64_t max_attempts;
     uint64_t skip_code;
+    uint64_t retained_code; // above 255: that of the outcome
+    uint64_t wait_ms;       // 0: without bound
+    uint64_t jitter_ms;
     uint64_t on_leader_loss; // enum singleflight_leader_loss
+    uint64_t prints;         // enum sfl_cli_prints
+    uint64_t errors;         // enum sfl_cli_errors
     const char *fingerprint;
     const char *caller;
+    bool once;
     bool skip_if_running;
     bool follow_only;
     bool fail_open;

@@ -35,22 +35,27 @@ char *sfl_cli_readable(const void *bytes, size_t bytes_count)
     return escape(bytes, bytes_count, true);
 }
 
-void sfl_cli_vsay(const char *format, va_list arguments)
+char *sfl_cli_vline(const char *format, va_list arguments)
 {
-    char *line = NULL;
-    int length = vasprintf(&line, format, arguments);
+    char *words = NULL;
+    int length = vasprintf(&words, format, arguments);
     if (length < 0)
-        return; // there is no memory for the words
-    char *text = escape((const unsigned char *)line, (size_t)length, false);
-    fprintf(stderr, "singleflight: %s\n", text);
+        return sfl_cli_copy_text("singleflight: there is no memory for words\n");
+    char *text = escape((const unsigned char *)words, (size_t)length, false);
+    free(words);
+    char *line = NULL;
+    if (asprintf(&line, "singleflight: %s\n", text) < 0)
+        line = sfl_cli_copy_text("singleflight: there is no memory for words\n");
     free(text);
-    free(line);
+    return line;
 }
 
 void sfl_cli_say(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    sfl_cli_vsay(format, arguments);
+    char *line = sfl_cli_vline(format, arguments);
     va_end(arguments);
+    fputs(line, stderr);
+    free(line);
 }

@@ -11,8 +11,11 @@
 // Unicode too, bytes that are no UTF-8, and the backslash. To be freed.
 char *sfl_cli_readable(const void *bytes, size_t bytes_count);
 
-// One line on standard error, "singleflight: " before it; what is formatted is made readable first.
-void sfl_cli_vsay(const char *format, va_list arguments);
+// One line, "singleflight: " before it and a newline after it; what is formatted is made readable
+// first. To be freed.
+char *sfl_cli_vline(const char *format, va_list arguments);
+
+// The same on standard error.
 __attribute__((format(printf, 1, 2))) void sfl_cli_say(const char *format, ...);
 
 #endif

@@ -27,7 +27,7 @@ WRONG = [
     (["do", "--skip-code", "-1", "key", "--", "true"], "--skip-code must be a whole number"),
     (["do", "--max-attempts", "many", "key", "--", "true"], "must be a whole number"),
     (["do", "--result-limit", "0", "key", "--", "true"], "--result-limit is too small"),
-    (["do", "--on-leader-loss", "cry", "key", "--", "true"], "must be promote or fail"),
+    (["do", "--on-leader-loss", "cry", "key", "--", "true"], "must be one of promote|fail"),
     (["do", "--fingerprint", "x" * 65, "key", "--", "true"], "longer than 64 bytes"),
     (["do", "--follow-only", "--skip-if-running", "key"], "contradict each other"),
     (["do", "--address", "", "key", "--", "true"], "--address must not be empty"),
@@ -89,7 +89,7 @@ class Usage(Case):
 
     def test_bash_completes_subcommands_options_and_commands(self):
         self.assertEqual(self.complete("s"), ["stats"])
-        self.assertEqual(self.complete("do", "--retain"), ["--retain", "--retain-error"])
+        self.assertEqual(self.complete("do", "--retain"), ["--retain", "--retain-error", "--retained-code"])
         self.assertEqual(self.complete("list", "--retain"), [])
         self.assertIn("true", self.complete("do", "key", "--", "tru"))
 
