@@ -12,7 +12,8 @@
     X(OK, 0, "The command (or this subcommand) succeeded.")                                        \
     X(USAGE, 64, "The command line is wrong, or an option is out of the server's bounds.")         \
     X(OTHER_ARGUMENTS, 65, "The key is in use by another command line (see --fingerprint).")       \
-    X(NOTHING_TO_FOLLOW, 66, "--follow-only, and nothing runs or is retained.")                    \
+    X(NOTHING_TO_FOLLOW, 66,                                                                       \
+      "--follow-only, and nothing runs or is retained; or stop, and nothing runs.")                \
     X(UNAVAILABLE, 69, "No server could be reached, or it shuts down.")                            \
     X(SOFTWARE, 70,                                                                                \
       "An error inside the tool or the server; or the work was done by another program and "       \

@@ -42,6 +42,9 @@ static const struct {
     {"Run in any case, when no server is there.",
      "singleflight do --fail-open warm -- warm-caches"},
     {"Who runs what.", "singleflight list"},
+    {"End what runs, on whatever node.", "singleflight stop nightly"},
+    {"Who ran it last night, how long it took, and how it ended.",
+     "singleflight runs --since 12h nightly"},
 };
 
 static const char exit_intro[] =

@@ -14,6 +14,10 @@ static int run(const struct sfl_cli_options *options)
         return sfl_cli_do(options);
     case SFL_CLI_FORGET:
         return sfl_cli_forget(options);
+    case SFL_CLI_STOP:
+        return sfl_cli_stop(options);
+    case SFL_CLI_RUNS:
+        return sfl_cli_runs(options);
     case SFL_CLI_LIST:
         return sfl_cli_list(options);
     case SFL_CLI_TOP:

@@ -4,8 +4,8 @@
 #define SECOND ((uint64_t)1000)
 #define DAY (24 * 3600 * SECOND)
 
-#define ALL (SFL_CLI_DO | SFL_CLI_FORGET | SFL_CLI_LIST | SFL_CLI_TOP | SFL_CLI_STATS)
-#define VIEWS (SFL_CLI_LIST | SFL_CLI_TOP | SFL_CLI_STATS)
+#define VIEWS (SFL_CLI_LIST | SFL_CLI_TOP | SFL_CLI_RUNS | SFL_CLI_STATS)
+#define ALL (SFL_CLI_DO | SFL_CLI_FORGET | SFL_CLI_STOP | VIEWS)
 
 #define FIELD(name) .offset = offsetof(struct sfl_cli_options, name)
 
@@ -203,12 +203,13 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
          "output is printed by the leader alone; a last line tells the others how much was left "
          "out. The server has a limit of its own (64MiB)."},
     {.name = "caller",
-     .commands = SFL_CLI_DO,
+     .commands = SFL_CLI_DO | SFL_CLI_STOP,
      .type = SFL_CLI_OPTION_TEXT,
      FIELD(caller),
      .argument = "NAME",
      .fallback = "",
-     .help = "The name of this invocation in listings. Otherwise: program@host:process."},
+     .help =
+         "The name of this invocation in listings and messages. Otherwise: program@host:process."},
     {.name = "verbose",
      .letter = 'v',
      .commands = SFL_CLI_DO,
@@ -221,21 +222,29 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .type = SFL_CLI_OPTION_FLAG,
      FIELD(if_unshared),
      .help = "Forget the flight only if nobody follows it."},
+    {.name = "since",
+     .commands = SFL_CLI_RUNS,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(since_ms),
+     .argument = "TIME",
+     .fallback = "0",
+     .help = "Only what has ended within that time, such as 12h. 0: all that is remembered."},
     {.name = "prefix",
-     .commands = SFL_CLI_LIST | SFL_CLI_TOP,
+     .commands = SFL_CLI_LIST | SFL_CLI_TOP | SFL_CLI_RUNS,
      .type = SFL_CLI_OPTION_TEXT,
      FIELD(prefix),
      .argument = "TEXT",
      .fallback = "",
      .help = "Only keys that begin so."},
     {.name = "limit",
-     .commands = SFL_CLI_LIST | SFL_CLI_TOP,
+     .commands = SFL_CLI_LIST | SFL_CLI_TOP | SFL_CLI_RUNS,
      .type = SFL_CLI_OPTION_NUMBER,
      FIELD(limit),
      .argument = "NUMBER",
      .fallback = "0",
      .max = UINT32_MAX - 1,
-     .help = "At most so many rows from each server. 0: list 1,000, and top 100,000 to find those "
+     .help = "At most so many rows from each server. 0: list and runs 1,000, and top 100,000 to "
+             "find those "
              "with the most callers among."},
     {.name = "interval",
      .commands = SFL_CLI_TOP,
@@ -255,7 +264,7 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .max = UINT32_MAX,
      .help = "End after so many looks. 0: on q or Ctrl-C; without a terminal, after one look."},
     {.name = "json",
-     .commands = VIEWS | SFL_CLI_FORGET,
+     .commands = VIEWS | SFL_CLI_FORGET | SFL_CLI_STOP,
      .type = SFL_CLI_OPTION_FLAG,
      FIELD(json),
      .help = "Print one line of JSON for each row. In JSON a key that is not UTF-8 has \"?\" for "
@@ -268,7 +277,7 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      FIELD(group),
      .argument = "NAME",
      .fallback = "",
-     .help = "The namespace of the key; for list, top and stats: only this group."},
+     .help = "The namespace of the key; for list, top, runs and stats: only this group."},
     {.name = "address",
      .letter = 'a',
      .commands = ALL,
@@ -339,6 +348,20 @@ const struct sfl_cli_subcommand sfl_cli_subcommand_table[] = {
      .summary = "let the next caller of a key start anew",
      .help = "Those who wait for the key already get their outcome as usual, but whoever comes "
              "from now on starts another flight. A retained outcome is dropped."},
+    {.name = "stop",
+     .bit = SFL_CLI_STOP,
+     .arguments = "KEY",
+     .summary = "end what runs for a key, everywhere",
+     .help = "The leader is told that it lost the lead, and its command is ended; nobody takes "
+             "over: all who wait exit with code 75 and say who ended it. A retained outcome is "
+             "dropped. Exits with 66 when nothing runs."},
+    {.name = "runs",
+     .bit = SFL_CLI_RUNS,
+     .arguments = "[KEY]",
+     .summary = "show what has ended: who, when, how long, how",
+     .help = "One row for each flight that has ended, newest first. A server remembers those that "
+             "had a lease, as all of this tool have, or whose outcome was retained; see "
+             "singleflightd --runs and --runs-limit."},
     {.name = "list",
      .bit = SFL_CLI_LIST,
      .arguments = "",

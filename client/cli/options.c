@@ -232,7 +232,7 @@ static bool check(struct parser *parser)
 
 static bool takes_key(const struct sfl_cli_subcommand *subcommand)
 {
-    return subcommand->bit == SFL_CLI_DO || subcommand->bit == SFL_CLI_FORGET;
+    return (subcommand->bit & (SFL_CLI_DO | SFL_CLI_FORGET | SFL_CLI_STOP | SFL_CLI_RUNS)) != 0;
 }
 
 // What stands between the options: the key, or nothing.
@@ -241,6 +241,8 @@ static bool take_key(struct parser *parser, int count, char *const words[])
     if (!takes_key(parser->subcommand)) {
         return count == 0 || complain(parser, "", words[0], "is too much");
     }
+    if (count == 0 && parser->subcommand->bit == SFL_CLI_RUNS)
+        return true;
     if (count == 0 || words[0][0] == '\0')
         return complain(parser, "", "the key", "is missing");
     if (count > 1)

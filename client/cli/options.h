@@ -17,6 +17,8 @@ enum sfl_cli_command_bit {
     SFL_CLI_LIST = 1 << 2,
     SFL_CLI_TOP = 1 << 3,
     SFL_CLI_STATS = 1 << 4,
+    SFL_CLI_STOP = 1 << 5,
+    SFL_CLI_RUNS = 1 << 6,
 };
 
 #define SFL_CLI_ADDRESSES_MAX 64
@@ -66,15 +68,16 @@ struct sfl_cli_options {
     bool buffer;
     bool verbose;
 
-    // forget, list, top, stats
+    // forget, stop, list, top, runs, stats
     const char *prefix;
     uint64_t limit;
+    uint64_t since_ms;
     uint64_t interval_ms;
     uint64_t count;
     bool if_unshared;
     bool json;
 
-    const char *key;
+    const char *key;   // NULL: runs of all keys
     char *const *argv; // of the command to run, ended by NULL; NULL when there is none
 };
 

@@ -19,17 +19,16 @@ static void add_number(struct json_object *object, const char *name, uint64_t nu
 }
 
 // JSON is text, a key is bytes: "key" is for people, "key_hex" for programs that must be exact.
-static void add_key(struct json_object *object, const struct singleflight_flight *flight)
+static void add_key(struct json_object *object, const unsigned char *bytes, size_t count)
 {
-    const unsigned char *bytes = flight->key;
-    char *text = sfl_cli_allocate(flight->key_bytes * 2 + 1);
-    memcpy(text, bytes, flight->key_bytes);
-    if (!sfl_utf8_is_valid(sfl_span_of(bytes, flight->key_bytes))) {
-        for (size_t i = 0; i < flight->key_bytes; i++)
+    char *text = sfl_cli_allocate(count * 2 + 1);
+    memcpy(text, bytes, count);
+    if (!sfl_utf8_is_valid(sfl_span_of(bytes, count))) {
+        for (size_t i = 0; i < count; i++)
             text[i] = bytes[i] < 0x80 ? (char)bytes[i] : '?';
     }
-    json_object_object_add(object, "key", json_object_new_string_len(text, (int)flight->key_bytes));
-    for (size_t i = 0; i < flight->key_bytes; i++)
+    json_object_object_add(object, "key", json_object_new_string_len(text, (int)count));
+    for (size_t i = 0; i < count; i++)
         sprintf(text + 2 * i, "%02x", bytes[i]);
     add_text(object, "key_hex", text);
     free(text);
@@ -49,7 +48,7 @@ void sfl_cli_print_flights_json(FILE *out, const struct sfl_cli_snapshot *snapsh
         struct json_object *object = json_object_new_object();
         add_text(object, "address", flight->address);
         add_text(object, "group", flight->group);
-        add_key(object, flight);
+        add_key(object, flight->key, flight->key_bytes);
         add_text(object, "state", sfl_cli_state_name(flight->state));
         json_object_object_add(object, "forgotten", json_object_new_boolean(flight->forgotten));
         add_number(object, "token", flight->token);
@@ -58,8 +57,37 @@ void sfl_cli_print_flights_json(FILE *out, const struct sfl_cli_snapshot *snapsh
         add_number(object, "callers", flight->callers);
         add_number(object, "running_ms", flight->running_ms);
         add_number(object, "value_bytes", flight->value_bytes);
+        json_object_object_add(object, "next", json_object_new_boolean(flight->next));
+        json_object_object_add(object, "overdue", json_object_new_boolean(flight->overdue));
+        add_text(object, "outcome", sfl_cli_outcome_name(flight->outcome));
+        json_object_object_add(object, "code", json_object_new_int(flight->code));
+        add_number(object, "ended_unix_ms", flight->ended_unix_ms);
         add_number(object, "expires_ms", flight->expires_ms);
         add_text(object, "home", flight->home);
+        print_and_free(out, object);
+    }
+}
+
+void sfl_cli_print_runs_json(FILE *out, const struct sfl_cli_snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->run_count; i++) {
+        const struct singleflight_run *run = &snapshot->runs[i];
+        struct json_object *object = json_object_new_object();
+        add_text(object, "address", run->address);
+        add_text(object, "group", run->group);
+        add_key(object, run->key, run->key_bytes);
+        add_text(object, "outcome", sfl_cli_outcome_name(run->outcome));
+        json_object_object_add(object, "code", json_object_new_int(run->code));
+        add_text(object, "message", run->message);
+        add_text(object, "leader", run->leader);
+        add_number(object, "begun_unix_ms", run->begun_unix_ms);
+        add_number(object, "led_unix_ms", run->led_unix_ms);
+        add_number(object, "ended_unix_ms", run->ended_unix_ms);
+        add_number(object, "attempts", run->attempts);
+        add_number(object, "callers", run->callers);
+        add_number(object, "retained_hits", run->retained_hits);
+        add_number(object, "value_bytes", run->value_bytes);
+        add_number(object, "token", run->token);
         print_and_free(out, object);
     }
 }

@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tables for people.
-#include "cli/memory.h"
 #include "cli/snapshot.h"
-#include "cli/text.h"
+#include "cli/table.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#define CELL_MAX 32
+static const char *const flight_headings[] = {
+    // What people look for first comes first: a narrow terminal shows that much.
+    "GROUP",   "KEY",     "STATE",   "LEADER", "CALLERS", "RUNNING",
+    "EXPIRES", "OUTCOME", "ATTEMPT", "BYTES",  "TOKEN",
+};
+#define FLIGHT_COLUMNS (sizeof(flight_headings) / sizeof(flight_headings[0]))
 
-enum { GROUP, KEY, STATE, LEADER, CALLERS, RUNNING, EXPIRES, ATTEMPT, BYTES, TOKEN, COLUMNS };
-
-// What people look for first comes first: a narrow terminal shows that much.
-static const char *const headings[COLUMNS] = {"GROUP",   "KEY",     "STATE",   "LEADER", "CALLERS",
-                                              "RUNNING", "EXPIRES", "ATTEMPT", "BYTES",  "TOKEN"};
+static const char *const run_headings[] = {
+    "ENDED",    "GROUP",   "KEY",  "OUTCOME", "LEADER", "TOOK",
+    "ATTEMPTS", "CALLERS", "HITS", "BYTES",   "TOKEN",  "MESSAGE",
+};
+#define RUN_COLUMNS (sizeof(run_headings) / sizeof(run_headings[0]))
 
 const char *sfl_cli_state_name(enum singleflight_flight_state state)
 {
     switch (state) {
+    case SINGLEFLIGHT_FLIGHT_NOT_BEGUN:
+        return "next";
     case SINGLEFLIGHT_FLIGHT_FINDING_HOME:
         return "finding-home";
     case SINGLEFLIGHT_FLIGHT_LED:
@@ -31,156 +37,194 @@ const char *sfl_cli_state_name(enum singleflight_flight_state state)
     return "unknown";
 }
 
-static void format_time(uint64_t ms, char text_out[CELL_MAX])
+const char *sfl_cli_outcome_name(enum singleflight_outcome outcome)
 {
-    uint64_t s = ms / 1000;
-    if (s < 60)
-        snprintf(text_out, CELL_MAX, "%" PRIu64 ".%" PRIu64 "s", s, ms % 1000 / 100);
-    else if (s < 3600)
-        snprintf(text_out, CELL_MAX, "%" PRIu64 "m%02" PRIu64 "s", s / 60, s % 60);
-    else if (s < 48 * 3600)
-        snprintf(text_out, CELL_MAX, "%" PRIu64 "h%02" PRIu64 "m", s / 3600, s / 60 % 60);
-    else
-        snprintf(text_out, CELL_MAX, "%" PRIu64 "d%02" PRIu64 "h", s / 86400, s / 3600 % 24);
+    switch (outcome) {
+    case SINGLEFLIGHT_OUTCOME_NONE:
+        return "";
+    case SINGLEFLIGHT_OUTCOME_OK:
+        return "ok";
+    case SINGLEFLIGHT_OUTCOME_ERROR:
+        return "error";
+    case SINGLEFLIGHT_OUTCOME_PANIC:
+        return "panic";
+    case SINGLEFLIGHT_OUTCOME_ABANDONED:
+        return "abandoned";
+    }
+    return "unknown";
 }
 
-static void format_number(uint64_t number, char text_out[CELL_MAX])
+// "ok", "error 7".
+static void add_outcome(struct sfl_cli_table *table, enum singleflight_outcome outcome,
+                        int32_t code, const char *none)
 {
-    snprintf(text_out, CELL_MAX, "%" PRIu64, number);
+    char text[48];
+    const char *name = outcome == SINGLEFLIGHT_OUTCOME_NONE ? none : sfl_cli_outcome_name(outcome);
+    if (code == 0)
+        snprintf(text, sizeof(text), "%s", name);
+    else
+        snprintf(text, sizeof(text), "%s %" PRId32, name, code);
+    sfl_cli_table_add_text(table, text);
 }
 
-struct row {
-    char *key;
-    char *leader;
-    char *group;
-    char cells[COLUMNS][CELL_MAX];
-    const char *texts[COLUMNS];
-};
-
-static void fill_row(struct row *row, const struct singleflight_flight *flight)
+static const char *state_of(const struct singleflight_flight *flight)
 {
-    for (size_t i = 0; i < COLUMNS; i++)
-        row->texts[i] = row->cells[i];
-    row->key = sfl_cli_readable(flight->key, flight->key_bytes);
-    row->group = sfl_cli_readable(flight->group, strlen(flight->group));
-    row->leader = sfl_cli_readable(flight->leader, strlen(flight->leader));
-    row->texts[GROUP] = row->group;
-    row->texts[KEY] = row->key;
-    row->texts[STATE] = flight->forgotten ? "forgotten" : sfl_cli_state_name(flight->state);
-    row->texts[LEADER] = row->leader[0] == '\0' ? "-" : row->leader;
-    format_number(flight->attempt, row->cells[ATTEMPT]);
-    format_number(flight->callers, row->cells[CALLERS]);
-    format_number(flight->value_bytes, row->cells[BYTES]);
-    format_number(flight->token, row->cells[TOKEN]);
-    if (flight->state == SINGLEFLIGHT_FLIGHT_RETAINED)
-        row->texts[RUNNING] = "-";
+    if (flight->forgotten)
+        return "forgotten";
+    if (flight->next)
+        return "next";
+    return flight->overdue ? "overdue" : sfl_cli_state_name(flight->state);
+}
+
+static void add_flight(struct sfl_cli_table *table, const struct singleflight_flight *flight)
+{
+    bool is_retained = flight->state == SINGLEFLIGHT_FLIGHT_RETAINED;
+    sfl_cli_table_add_text(table, flight->group);
+    sfl_cli_table_add_bytes(table, flight->key, flight->key_bytes);
+    sfl_cli_table_add_text(table, state_of(flight));
+    sfl_cli_table_add_text(table, flight->leader);
+    sfl_cli_table_add_number(table, flight->callers);
+    if (is_retained)
+        sfl_cli_table_add_text(table, "");
     else
-        format_time(flight->running_ms, row->cells[RUNNING]);
+        sfl_cli_table_add_duration(table, flight->running_ms);
     if (flight->expires_ms == 0)
-        row->texts[EXPIRES] = "-";
+        sfl_cli_table_add_text(table, "");
     else
-        format_time(flight->expires_ms, row->cells[EXPIRES]);
-}
-
-// Characters, not bytes.
-static size_t width_of(const char *text)
-{
-    size_t width = 0;
-    for (; *text != '\0'; text++)
-        width += ((unsigned char)*text & 0xc0) != 0x80;
-    return width;
-}
-
-static void measure(size_t widths[COLUMNS], const char *const texts[COLUMNS])
-{
-    for (size_t i = 0; i < COLUMNS; i++) {
-        size_t width = width_of(texts[i]);
-        if (width > widths[i])
-            widths[i] = width;
-    }
-}
-
-// Writes one cell, no further than `columns_max`.
-static void write_text(FILE *out, const char *text, size_t width, size_t *column,
-                       size_t columns_max)
-{
-    for (; *text != '\0'; text++) {
-        if (((unsigned char)*text & 0xc0) != 0x80) {
-            if (*column == columns_max)
-                return;
-            (*column)++;
-            width -= width != 0;
-        }
-        fputc(*text, out);
-    }
-    for (; width != 0 && *column < columns_max; width--, (*column)++)
-        fputc(' ', out);
-}
-
-static void write_line(FILE *out, const size_t widths[COLUMNS], const char *const texts[COLUMNS],
-                       size_t columns_max)
-{
-    size_t column = 0;
-    for (size_t i = 0; i < COLUMNS; i++)
-        write_text(out, texts[i], i == COLUMNS - 1 ? 0 : widths[i] + 2, &column, columns_max);
-    fputc('\n', out);
+        sfl_cli_table_add_duration(table, flight->expires_ms);
+    add_outcome(table, flight->outcome, flight->code, "");
+    sfl_cli_table_add_number(table, flight->attempt);
+    sfl_cli_table_add_number(table, flight->value_bytes);
+    sfl_cli_table_add_number(table, flight->token);
 }
 
 void sfl_cli_print_flights(FILE *out, const struct sfl_cli_snapshot *snapshot, size_t rows_max,
                            size_t columns_max)
 {
-    size_t count = snapshot->flight_count < rows_max ? snapshot->flight_count : rows_max;
-    struct row *rows = sfl_cli_allocate((count + 1) * sizeof(*rows));
-    size_t widths[COLUMNS] = {0};
-    measure(widths, headings);
-    for (size_t i = 0; i < count; i++) {
-        fill_row(&rows[i], &snapshot->flights[i]);
-        measure(widths, rows[i].texts);
-    }
-    write_line(out, widths, headings, columns_max);
-    for (size_t i = 0; i < count; i++) {
-        write_line(out, widths, rows[i].texts, columns_max);
-        free(rows[i].key);
-        free(rows[i].leader);
-        free(rows[i].group);
-    }
-    free(rows);
+    struct sfl_cli_table table;
+    sfl_cli_table_init(&table, flight_headings, FLIGHT_COLUMNS);
+    for (size_t i = 0; i < snapshot->flight_count && i < rows_max; i++)
+        add_flight(&table, &snapshot->flights[i]);
+    sfl_cli_table_print(&table, out, columns_max);
+    sfl_cli_table_deinit(&table);
+}
+
+// In the zone of whoever looks.
+static void add_time(struct sfl_cli_table *table, uint64_t unix_ms)
+{
+    time_t seconds = (time_t)(unix_ms / 1000);
+    struct tm broken;
+    char text[32] = "";
+    if (localtime_r(&seconds, &broken) != NULL)
+        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &broken);
+    sfl_cli_table_add_text(table, text);
+}
+
+static void add_run(struct sfl_cli_table *table, const struct singleflight_run *run)
+{
+    add_time(table, run->ended_unix_ms);
+    sfl_cli_table_add_text(table, run->group);
+    sfl_cli_table_add_bytes(table, run->key, run->key_bytes);
+    add_outcome(table, run->outcome, run->code, "lost");
+    sfl_cli_table_add_text(table, run->leader);
+    uint64_t begun_ms =
+        run->begun_unix_ms < run->ended_unix_ms ? run->begun_unix_ms : run->ended_unix_ms;
+    sfl_cli_table_add_duration(table, run->ended_unix_ms - begun_ms);
+    sfl_cli_table_add_number(table, run->attempts);
+    sfl_cli_table_add_number(table, run->callers);
+    sfl_cli_table_add_number(table, run->retained_hits);
+    sfl_cli_table_add_number(table, run->value_bytes);
+    sfl_cli_table_add_number(table, run->token);
+    sfl_cli_table_add_text(table, run->message);
+}
+
+void sfl_cli_print_runs(FILE *out, const struct sfl_cli_snapshot *snapshot)
+{
+    struct sfl_cli_table table;
+    sfl_cli_table_init(&table, run_headings, RUN_COLUMNS);
+    for (size_t i = 0; i < snapshot->run_count; i++)
+        add_run(&table, &snapshot->runs[i]);
+    sfl_cli_table_print(&table, out, SIZE_MAX);
+    sfl_cli_table_deinit(&table);
+}
+
+struct stats_line {
+    const char *name;
+    uint64_t value;
+};
+#define STATS_LINES 20
+
+static void list_stats(const struct singleflight_stats *stats, struct stats_line out[STATS_LINES])
+{
+    const struct stats_line lines[STATS_LINES] = {
+        {"calls", stats->calls},
+        {"executions", stats->executions},
+        {"executions saved", stats->executions_saved},
+        {"retained hits", stats->retained_hits},
+        {"leaders lost", stats->leaders_lost},
+        {"fenced", stats->fenced},
+        {"forgets", stats->forgets},
+        {"refused", stats->refused},
+        {"flights now", stats->flights_now},
+        {"callers now", stats->callers_now},
+        {"retained now", stats->retained_now},
+        {"bytes now", stats->bytes_now},
+        {"connections now", stats->connections_now},
+        {"connections refused", stats->connections_refused},
+        {"silent streams now", stats->streams_silent_now},
+        {"streams ended", stats->streams_ended},
+        {"retain refused", stats->retain_refused},
+        {"outcomes lost", stats->outcomes_lost},
+        {"store failing", stats->store_failing},
+        {"store bytes waiting", stats->store_bytes_waiting},
+    };
+    memcpy(out, lines, sizeof(lines));
 }
 
 void sfl_cli_print_stats(FILE *out, const struct sfl_cli_snapshot *snapshot)
 {
     for (size_t i = 0; i < snapshot->stats_count; i++) {
         const struct singleflight_stats *stats = &snapshot->stats[i];
-        char uptime[CELL_MAX];
-        format_time(stats->uptime_ms, uptime);
+        char uptime[SFL_CLI_DURATION_BYTES];
+        sfl_cli_format_duration(stats->uptime_ms, uptime);
         fprintf(out, "%sserver              %s\nuptime              %s\n", i == 0 ? "" : "\n",
                 stats->address, uptime);
-        const struct {
-            const char *name;
-            uint64_t value;
-        } lines[] = {
-            {"calls", stats->calls},
-            {"executions", stats->executions},
-            {"executions saved", stats->executions_saved},
-            {"retained hits", stats->retained_hits},
-            {"leaders lost", stats->leaders_lost},
-            {"fenced", stats->fenced},
-            {"forgets", stats->forgets},
-            {"refused", stats->refused},
-            {"flights now", stats->flights_now},
-            {"callers now", stats->callers_now},
-            {"retained now", stats->retained_now},
-            {"bytes now", stats->bytes_now},
-            {"connections now", stats->connections_now},
-            {"connections refused", stats->connections_refused},
-            {"silent streams now", stats->streams_silent_now},
-            {"streams ended", stats->streams_ended},
-            {"retain refused", stats->retain_refused},
-            {"outcomes lost", stats->outcomes_lost},
-            {"store failing", stats->store_failing},
-            {"store bytes waiting", stats->store_bytes_waiting},
-        };
-        for (size_t j = 0; j < sizeof(lines) / sizeof(lines[0]); j++)
+        struct stats_line lines[STATS_LINES];
+        list_stats(stats, lines);
+        for (size_t j = 0; j < STATS_LINES; j++)
             fprintf(out, "%-19s %" PRIu64 "\n", lines[j].name, lines[j].value);
     }
+}
+
+// One server's counters, side by side. Returns how many lines it took.
+static size_t print_stats_densely(FILE *out, const struct singleflight_stats *stats,
+                                  size_t columns_max)
+{
+    char uptime[SFL_CLI_DURATION_BYTES];
+    sfl_cli_format_duration(stats->uptime_ms, uptime);
+    fprintf(out, "%s, up %s\n", stats->address, uptime);
+    struct stats_line lines[STATS_LINES];
+    list_stats(stats, lines);
+    size_t rows = 1;
+    size_t column = 0;
+    for (size_t i = 0; i < STATS_LINES; i++) {
+        char text[64];
+        size_t length =
+            (size_t)snprintf(text, sizeof(text), "%s %" PRIu64, lines[i].name, lines[i].value);
+        bool breaks = column == 0 || column + 3 + length > columns_max;
+        rows += breaks;
+        fprintf(out, "%s%s", column == 0 ? "" : breaks ? "\n" : " | ", text);
+        column = breaks ? length : column + 3 + length;
+    }
+    fputc('\n', out);
+    return rows;
+}
+
+size_t sfl_cli_print_stats_densely(FILE *out, const struct sfl_cli_snapshot *snapshot,
+                                   size_t columns_max)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < snapshot->stats_count; i++)
+        rows += print_stats_densely(out, &snapshot->stats[i], columns_max);
+    return rows;
 }

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 // A table is for reading; but who shows the busiest must have looked at all.
 #define ROWS_OF_LIST 1000
@@ -17,6 +18,14 @@ static void *grow(void *items, size_t count, size_t *room, size_t item_bytes)
         return items;
     *room = *room == 0 ? 16 : *room * 2;
     return sfl_cli_reallocate(items, *room * item_bytes);
+}
+
+static void *copy_bytes(const void *bytes, size_t count)
+{
+    char *copy = sfl_cli_allocate(count + 1);
+    if (count != 0)
+        memcpy(copy, bytes, count);
+    return copy;
 }
 
 static void on_flight(void *context, const struct singleflight_flight *flight)
@@ -38,8 +47,7 @@ static void on_flight(void *context, const struct singleflight_flight *flight)
     copy->group = sfl_cli_copy_text(flight->group);
     copy->leader = sfl_cli_copy_text(flight->leader);
     copy->home = sfl_cli_copy_text(flight->home);
-    copy->key = sfl_cli_allocate(flight->key_bytes + 1);
-    memcpy((char *)copy->key, flight->key, flight->key_bytes);
+    copy->key = copy_bytes(flight->key, flight->key_bytes);
 }
 
 static void on_stats(void *context, const struct singleflight_stats *stats)
@@ -74,6 +82,54 @@ enum singleflight_status sfl_cli_snapshot_stats(struct sfl_cli_snapshot *snapsho
                                   snapshot);
 }
 
+static void on_run(void *context, const struct singleflight_run *run)
+{
+    struct sfl_cli_snapshot *snapshot = context;
+    bool is_wanted =
+        snapshot->key == NULL || (run->key_bytes == strlen(snapshot->key) &&
+                                  memcmp(run->key, snapshot->key, run->key_bytes) == 0);
+    if (!is_wanted)
+        return;
+    snapshot->runs =
+        grow(snapshot->runs, snapshot->run_count, &snapshot->run_room, sizeof(*snapshot->runs));
+    struct singleflight_run *copy = &snapshot->runs[snapshot->run_count++];
+    *copy = *run;
+    copy->address = sfl_cli_copy_text(run->address);
+    copy->group = sfl_cli_copy_text(run->group);
+    copy->leader = sfl_cli_copy_text(run->leader);
+    copy->message = sfl_cli_copy_text(run->message);
+    copy->key = copy_bytes(run->key, run->key_bytes);
+}
+
+static int compare_runs(const void *left, const void *right)
+{
+    const struct singleflight_run *a = left;
+    const struct singleflight_run *b = right;
+    return (a->ended_unix_ms < b->ended_unix_ms) - (a->ended_unix_ms > b->ended_unix_ms);
+}
+
+static uint64_t unix_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+enum singleflight_status sfl_cli_snapshot_runs(struct sfl_cli_snapshot *snapshot,
+                                               struct singleflight_client *client,
+                                               const struct sfl_cli_options *options)
+{
+    const char *prefix = options->key != NULL ? options->key : options->prefix;
+    snapshot->key = options->key;
+    uint64_t since_unix_ms = options->since_ms == 0 ? 0 : unix_now_ms() - options->since_ms;
+    enum singleflight_status status = singleflight_list_runs(
+        client, options->group, prefix, prefix == NULL ? 0 : strlen(prefix), since_unix_ms,
+        (uint32_t)options->limit, options->connect_timeout_ms, on_run, snapshot);
+    if (snapshot->run_count > 1)
+        qsort(snapshot->runs, snapshot->run_count, sizeof(*snapshot->runs), compare_runs);
+    return status;
+}
+
 void sfl_cli_snapshot_deinit(struct sfl_cli_snapshot *snapshot)
 {
     for (size_t i = 0; i < snapshot->flight_count; i++) {
@@ -86,8 +142,17 @@ void sfl_cli_snapshot_deinit(struct sfl_cli_snapshot *snapshot)
     }
     for (size_t i = 0; i < snapshot->stats_count; i++)
         free((char *)snapshot->stats[i].address);
+    for (size_t i = 0; i < snapshot->run_count; i++) {
+        struct singleflight_run *run = &snapshot->runs[i];
+        free((char *)run->address);
+        free((char *)run->group);
+        free((char *)run->leader);
+        free((char *)run->message);
+        free((char *)run->key);
+    }
     free(snapshot->flights);
     free(snapshot->stats);
+    free(snapshot->runs);
     *snapshot = (struct sfl_cli_snapshot){0};
 }
 

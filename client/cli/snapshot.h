@@ -18,6 +18,10 @@ struct sfl_cli_snapshot {
     struct singleflight_stats *stats; // their addresses are owned
     size_t stats_count;
     size_t stats_room;
+    struct singleflight_run *runs; // their texts and keys are owned
+    size_t run_count;
+    size_t run_room;
+    const char *key; // only runs of this one; NULL: of all. Borrowed
 };
 
 // Appends what the servers tell to a snapshot that starts as {0}. When some servers cannot be
@@ -29,6 +33,11 @@ enum singleflight_status sfl_cli_snapshot_flights(struct sfl_cli_snapshot *snaps
 enum singleflight_status sfl_cli_snapshot_stats(struct sfl_cli_snapshot *snapshot,
                                                 struct singleflight_client *client,
                                                 const struct sfl_cli_options *options);
+// Those that ended within the last `since_ms` (0: all), newest first; of options->key alone if
+// there is one.
+enum singleflight_status sfl_cli_snapshot_runs(struct sfl_cli_snapshot *snapshot,
+                                               struct singleflight_client *client,
+                                               const struct sfl_cli_options *options);
 void sfl_cli_snapshot_deinit(struct sfl_cli_snapshot *snapshot);
 
 // Those with the most callers first; among equals, those that run longest.
@@ -39,12 +48,21 @@ void sfl_cli_snapshot_sort(struct sfl_cli_snapshot *snapshot);
 void sfl_cli_print_flights(FILE *out, const struct sfl_cli_snapshot *snapshot, size_t rows_max,
                            size_t columns_max);
 void sfl_cli_print_stats(FILE *out, const struct sfl_cli_snapshot *snapshot);
+void sfl_cli_print_runs(FILE *out, const struct sfl_cli_snapshot *snapshot);
+
+// The counters side by side, for a screen. Returns how many lines that took.
+size_t sfl_cli_print_stats_densely(FILE *out, const struct sfl_cli_snapshot *snapshot,
+                                   size_t columns_max);
 
 // The same as JSON, one object on each line.
 void sfl_cli_print_flights_json(FILE *out, const struct sfl_cli_snapshot *snapshot);
 void sfl_cli_print_stats_json(FILE *out, const struct sfl_cli_snapshot *snapshot);
+void sfl_cli_print_runs_json(FILE *out, const struct sfl_cli_snapshot *snapshot);
 
-// "finding-home", "led", "orphaned", "retained".
+// "next", "finding-home", "led", "orphaned", "retained".
 const char *sfl_cli_state_name(enum singleflight_flight_state state);
+
+// "ok", "error", "panic", "abandoned"; "" for none.
+const char *sfl_cli_outcome_name(enum singleflight_outcome outcome);
 
 #endif

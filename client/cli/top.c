@@ -16,9 +16,6 @@
 #include <unistd.h>
 #include <uv.h>
 
-// The counters of one server, and the heading of the table.
-#define ROWS_OF_STATS 16
-
 struct view {
     const struct sfl_cli_options *options;
     struct singleflight_client *client;
@@ -56,9 +53,10 @@ static void draw_screen(struct view *view)
     int columns = 80;
     int rows = 24;
     uv_tty_get_winsize(&view->screen, &columns, &rows);
-    size_t rows_left = rows > ROWS_OF_STATS + 4 ? (size_t)rows - ROWS_OF_STATS - 2 : 4;
     printf("\033[H\033[J"); // home, and clear to the end
-    sfl_cli_print_stats(stdout, &view->snapshot);
+    size_t taken = sfl_cli_print_stats_densely(stdout, &view->snapshot, (size_t)columns);
+    taken += 5; // empty lines, the heading, a problem, the last line
+    size_t rows_left = (size_t)rows > taken + 4 ? (size_t)rows - taken : 4;
     printf("\n");
     sfl_cli_print_flights(stdout, &view->snapshot, rows_left, (size_t)columns);
     if (view->problem != NULL) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The subcommands that ask once: forget, list, stats.
+// The subcommands that ask once: forget, stop, list, runs, stats.
 #include "cli/connect.h"
 #include "cli/exit_code.h"
 #include "cli/snapshot.h"
@@ -50,6 +50,62 @@ int sfl_cli_forget(const struct sfl_cli_options *options)
         exit_code = complain(options, status);
     else if (!options->quiet)
         print_forgotten(options, &forgotten);
+    singleflight_client_destroy(client);
+    return close_output(exit_code);
+}
+
+static int print_stopped(const struct sfl_cli_options *options,
+                         const struct singleflight_forgotten *forgotten)
+{
+    if (options->json)
+        printf("{\"ended\":%s,\"retained\":%s}\n", forgotten->ended ? "true" : "false",
+               forgotten->retained ? "true" : "false");
+    else if (forgotten->ended && !options->quiet)
+        printf("stopped\n");
+    if (forgotten->ended)
+        return SFL_CLI_EXIT_OK;
+    if (forgotten->flight) {
+        if (!options->quiet)
+            sfl_cli_say("the server is too old to end a flight: it is forgotten, and goes on");
+        return SFL_CLI_EXIT_SOFTWARE;
+    }
+    if (!options->quiet)
+        sfl_cli_say("nothing runs for this key%s",
+                    forgotten->retained ? "; its retained outcome is dropped" : "");
+    return SFL_CLI_EXIT_NOTHING_TO_FOLLOW;
+}
+
+int sfl_cli_stop(const struct sfl_cli_options *options)
+{
+    int exit_code = SFL_CLI_EXIT_OK;
+    struct singleflight_client *client = sfl_cli_connect(options, &exit_code);
+    if (client == NULL)
+        return exit_code;
+    struct singleflight_forgotten forgotten;
+    enum singleflight_status status =
+        singleflight_end(client, options->group, options->key, strlen(options->key),
+                         options->caller, options->connect_timeout_ms, &forgotten);
+    exit_code =
+        status == SINGLEFLIGHT_OK ? print_stopped(options, &forgotten) : complain(options, status);
+    singleflight_client_destroy(client);
+    return close_output(exit_code);
+}
+
+int sfl_cli_runs(const struct sfl_cli_options *options)
+{
+    int exit_code = SFL_CLI_EXIT_OK;
+    struct singleflight_client *client = sfl_cli_connect(options, &exit_code);
+    if (client == NULL)
+        return exit_code;
+    struct sfl_cli_snapshot snapshot = {0};
+    enum singleflight_status status = sfl_cli_snapshot_runs(&snapshot, client, options);
+    if (status != SINGLEFLIGHT_OK)
+        exit_code = complain(options, status);
+    if (options->json)
+        sfl_cli_print_runs_json(stdout, &snapshot);
+    else if (status == SINGLEFLIGHT_OK || snapshot.run_count != 0)
+        sfl_cli_print_runs(stdout, &snapshot);
+    sfl_cli_snapshot_deinit(&snapshot);
     singleflight_client_destroy(client);
     return close_output(exit_code);
 }

@@ -487,6 +487,7 @@ SINGLEFLIGHT_API void singleflight_leader_finish(struct singleflight_leader *lea
 struct singleflight_forgotten {
     bool flight;   // a flight was forgotten that new callers would have joined
     bool retained; // a retained outcome was dropped
+    bool ended;    // a flight that ran was ended
 };
 
 // Makes the next caller of the key start anew. `forgotten_out` may be NULL.
@@ -496,7 +497,17 @@ singleflight_forget(struct singleflight_client *client, const char *group, const
                     size_t key_bytes, bool if_unshared, uint64_t timeout_ms,
                     struct singleflight_forgotten *forgotten_out) SINGLEFLIGHT_MUST_USE;
 
+// Ends the flight of the key that runs: its leader is told that it lost the lead, its followers end
+// with ABORTED, and both read who ended it. What is retained is dropped. `caller`: who ends it, at
+// most 128 bytes; NULL: the client's name. Otherwise as singleflight_forget(). A server older than
+// this function forgets the flight, which goes on: `ended` is false then, and `flight` true.
+SINGLEFLIGHT_API enum singleflight_status
+singleflight_end(struct singleflight_client *client, const char *group, const void *key,
+                 size_t key_bytes, const char *caller, uint64_t timeout_ms,
+                 struct singleflight_forgotten *forgotten_out) SINGLEFLIGHT_MUST_USE;
+
 enum singleflight_flight_state {
+    SINGLEFLIGHT_FLIGHT_NOT_BEGUN = 0, // with `next`
     SINGLEFLIGHT_FLIGHT_FINDING_HOME = 1,
     SINGLEFLIGHT_FLIGHT_LED = 2,
     SINGLEFLIGHT_FLIGHT_ORPHANED = 3, // the leader is gone and may still come back
@@ -519,6 +530,12 @@ struct singleflight_flight {
     uint64_t expires_ms; // of the lease or the retention, from now; 0: never
     const char *home;    // address of the replica where it lives; "": the one that told it
     bool forgotten;
+    bool next;    // it begins when the running flight of its key has ended
+    bool overdue; // its lease is over, and nobody has wanted the key since
+    // Of a retained outcome; NONE and 0 from a server older than this library.
+    enum singleflight_outcome outcome;
+    int32_t code;
+    uint64_t ended_unix_ms; // milliseconds since 1970
 };
 
 // Calls `on_flight` on this thread, once per flight and retained outcome, for every server in turn;
@@ -530,6 +547,36 @@ SINGLEFLIGHT_API enum singleflight_status singleflight_list_flights(
     size_t key_prefix_bytes, uint32_t limit, uint64_t timeout_ms,
     void (*on_flight)(void *context, const struct singleflight_flight *flight),
     void *context) SINGLEFLIGHT_MUST_USE;
+
+// A flight that has ended. Later versions may append fields.
+struct singleflight_run {
+    const char *address; // the server that told it
+    const char *group;
+    const void *key;
+    size_t key_bytes;
+    const char *leader; // of the last attempt
+    uint64_t token;
+    uint32_t attempts;
+    uint64_t begun_unix_ms; // the first lead; all three in milliseconds since 1970
+    uint64_t led_unix_ms;   // the last lead
+    uint64_t ended_unix_ms;
+    enum singleflight_outcome outcome; // NONE: it ended without one, and the message says why
+    int32_t code;
+    const char *message; // at most 256 bytes
+    uint32_t callers;    // in the flight when it ended, the leader included
+    uint64_t value_bytes;
+    uint64_t retained_hits; // callers that the retained outcome has gone to since
+};
+
+// Calls `on_run` on this thread, once per run that a server remembers, newest first, for every
+// server in turn. `since_unix_ms`: only what ended later; 0: all. Otherwise as list_flights. Which
+// runs a server remembers is its setting.
+SINGLEFLIGHT_API enum singleflight_status
+singleflight_list_runs(struct singleflight_client *client, const char *group,
+                       const void *key_prefix, size_t key_prefix_bytes, uint64_t since_unix_ms,
+                       uint32_t limit, uint64_t timeout_ms,
+                       void (*on_run)(void *context, const struct singleflight_run *run),
+                       void *context) SINGLEFLIGHT_MUST_USE;
 
 // Counters of one server since its start, and what is there now.
 struct singleflight_stats {

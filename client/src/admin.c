@@ -13,6 +13,7 @@
 
 #define FORGET_PATH "/singleflight.v1.SingleFlight/Forget"
 #define LIST_PATH "/singleflight.v1.Admin/ListFlights"
+#define RUNS_PATH "/singleflight.v1.Admin/ListRuns"
 #define STATS_PATH "/singleflight.v1.Admin/GetStats"
 #define MESSAGE_SIZE 512
 
@@ -165,9 +166,37 @@ static enum singleflight_status read_forgotten(const struct request *request,
     if (response == NULL)
         return sfl_error_set(SINGLEFLIGHT_INTERNAL, "the server's answer cannot be read");
     if (forgotten_out != NULL)
-        *forgotten_out = (struct singleflight_forgotten){response->flight, response->retained};
+        *forgotten_out = (struct singleflight_forgotten){
+            .flight = response->flight, .retained = response->retained, .ended = response->ended};
     singleflight__v1__forget_response__free_unpacked(response, NULL);
     return SINGLEFLIGHT_OK;
+}
+
+static enum singleflight_status forget(struct singleflight_client *client,
+                                       Singleflight__V1__ForgetRequest *wire, uint64_t timeout_ms,
+                                       struct singleflight_forgotten *forgotten_out)
+{
+    if (sfl_pump_is_current())
+        return refuse_in_callback();
+    if (wire->key.data == NULL || wire->key.len == 0)
+        return sfl_error_set(SINGLEFLIGHT_INVALID_ARGUMENT, "key is missing");
+    size_t size = singleflight__v1__forget_request__get_packed_size(wire);
+    uint8_t *bytes = malloc(size);
+    if (bytes == NULL)
+        return no_memory();
+    singleflight__v1__forget_request__pack(wire, bytes);
+
+    struct request request;
+    request_init(&request, client, FORGET_PATH, timeout_ms, sfl_span_of(bytes, size));
+    request.forgets = true;
+    request.group = sfl_span_of_text(wire->group);
+    request.key = sfl_span_of(wire->key.data, wire->key.len);
+    enum singleflight_status status = request_run(&request);
+    if (status == SINGLEFLIGHT_OK)
+        status = read_forgotten(&request, forgotten_out);
+    request_deinit(&request);
+    free(bytes);
+    return status;
 }
 
 enum singleflight_status singleflight_forget(struct singleflight_client *client, const char *group,
@@ -175,31 +204,24 @@ enum singleflight_status singleflight_forget(struct singleflight_client *client,
                                              uint64_t timeout_ms,
                                              struct singleflight_forgotten *forgotten_out)
 {
-    if (sfl_pump_is_current())
-        return refuse_in_callback();
-    if (key == NULL || key_bytes == 0)
-        return sfl_error_set(SINGLEFLIGHT_INVALID_ARGUMENT, "key is missing");
-    Singleflight__V1__ForgetRequest forget = SINGLEFLIGHT__V1__FORGET_REQUEST__INIT;
-    forget.group = (char *)(group == NULL ? "" : group);
-    forget.key = (ProtobufCBinaryData){key_bytes, (uint8_t *)key};
-    forget.if_unshared = if_unshared;
-    size_t size = singleflight__v1__forget_request__get_packed_size(&forget);
-    uint8_t *bytes = malloc(size);
-    if (bytes == NULL)
-        return no_memory();
-    singleflight__v1__forget_request__pack(&forget, bytes);
+    Singleflight__V1__ForgetRequest wire = SINGLEFLIGHT__V1__FORGET_REQUEST__INIT;
+    wire.group = (char *)(group == NULL ? "" : group);
+    wire.key = (ProtobufCBinaryData){key_bytes, (uint8_t *)key};
+    wire.if_unshared = if_unshared;
+    return forget(client, &wire, timeout_ms, forgotten_out);
+}
 
-    struct request request;
-    request_init(&request, client, FORGET_PATH, timeout_ms, sfl_span_of(bytes, size));
-    request.forgets = true;
-    request.group = sfl_span_of_text(forget.group);
-    request.key = sfl_span_of(key, key_bytes);
-    enum singleflight_status status = request_run(&request);
-    if (status == SINGLEFLIGHT_OK)
-        status = read_forgotten(&request, forgotten_out);
-    request_deinit(&request);
-    free(bytes);
-    return status;
+enum singleflight_status singleflight_end(struct singleflight_client *client, const char *group,
+                                          const void *key, size_t key_bytes, const char *caller,
+                                          uint64_t timeout_ms,
+                                          struct singleflight_forgotten *forgotten_out)
+{
+    Singleflight__V1__ForgetRequest wire = SINGLEFLIGHT__V1__FORGET_REQUEST__INIT;
+    wire.group = (char *)(group == NULL ? "" : group);
+    wire.key = (ProtobufCBinaryData){key_bytes, (uint8_t *)key};
+    wire.end = true;
+    wire.caller = (char *)(caller == NULL ? client->settings.caller : caller);
+    return forget(client, &wire, timeout_ms, forgotten_out);
 }
 
 // -------------------------------------------------------------------------------------- listings
@@ -259,6 +281,11 @@ static void read_flight(void *context, const char *address, const struct answer 
         .expires_ms = wire->expires_ms,
         .home = wire->home,
         .forgotten = wire->forgotten,
+        .next = wire->next,
+        .overdue = wire->overdue,
+        .outcome = (enum singleflight_outcome)wire->kind,
+        .code = wire->code,
+        .ended_unix_ms = wire->ended_unix_ms,
     };
     reader->on_flight(reader->context, &flight);
     singleflight__v1__flight__free_unpacked(wire, NULL);
@@ -283,6 +310,63 @@ enum singleflight_status singleflight_list_flights(
     struct flight_reader reader = {on_flight, context};
     enum singleflight_status status =
         ask_all(client, LIST_PATH, timeout_ms, sfl_span_of(bytes, size), read_flight, &reader);
+    free(bytes);
+    return status;
+}
+
+struct run_reader {
+    void (*on_run)(void *context, const struct singleflight_run *run);
+    void *context;
+};
+
+static void read_run(void *context, const char *address, const struct answer *answer)
+{
+    struct run_reader *reader = context;
+    Singleflight__V1__Run *wire = singleflight__v1__run__unpack(NULL, answer->size, answer->data);
+    if (wire == NULL)
+        return;
+    const struct singleflight_run run = {
+        .address = address,
+        .group = wire->group,
+        .key = wire->key.data,
+        .key_bytes = wire->key.len,
+        .leader = wire->leader,
+        .token = wire->token,
+        .attempts = wire->attempts,
+        .begun_unix_ms = wire->begun_unix_ms,
+        .led_unix_ms = wire->led_unix_ms,
+        .ended_unix_ms = wire->ended_unix_ms,
+        .outcome = (enum singleflight_outcome)wire->kind,
+        .code = wire->code,
+        .message = wire->message,
+        .callers = wire->callers,
+        .value_bytes = wire->value_bytes,
+        .retained_hits = wire->retained_hits,
+    };
+    reader->on_run(reader->context, &run);
+    singleflight__v1__run__free_unpacked(wire, NULL);
+}
+
+enum singleflight_status singleflight_list_runs(
+    struct singleflight_client *client, const char *group, const void *key_prefix,
+    size_t key_prefix_bytes, uint64_t since_unix_ms, uint32_t limit, uint64_t timeout_ms,
+    void (*on_run)(void *context, const struct singleflight_run *run), void *context)
+{
+    if (sfl_pump_is_current())
+        return refuse_in_callback();
+    Singleflight__V1__ListRunsRequest list = SINGLEFLIGHT__V1__LIST_RUNS_REQUEST__INIT;
+    list.group = (char *)(group == NULL ? "" : group);
+    list.key_prefix = (ProtobufCBinaryData){key_prefix_bytes, (uint8_t *)key_prefix};
+    list.limit = limit;
+    list.since_unix_ms = since_unix_ms;
+    size_t size = singleflight__v1__list_runs_request__get_packed_size(&list);
+    uint8_t *bytes = malloc(size + 1);
+    if (bytes == NULL)
+        return no_memory();
+    singleflight__v1__list_runs_request__pack(&list, bytes);
+    struct run_reader reader = {on_run, context};
+    enum singleflight_status status =
+        ask_all(client, RUNS_PATH, timeout_ms, sfl_span_of(bytes, size), read_run, &reader);
     free(bytes);
     return status;
 }

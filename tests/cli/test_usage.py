@@ -88,7 +88,7 @@ class Usage(Case):
         return shell.stdout.split()
 
     def test_bash_completes_subcommands_options_and_commands(self):
-        self.assertEqual(self.complete("s"), ["stats"])
+        self.assertEqual(self.complete("s"), ["stop", "stats"])
         self.assertEqual(self.complete("do", "--retain"), ["--retain", "--retain-error", "--retained-code"])
         self.assertEqual(self.complete("list", "--retain"), [])
         self.assertIn("true", self.complete("do", "key", "--", "tru"))

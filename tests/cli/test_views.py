@@ -172,7 +172,7 @@ class Top(Case):
         while seen.count(b"\x1b[H") < 3:
             seen += os.read(ours, 65536)
         self.assertIn(b"kept", seen)
-        self.assertRegex(seen, rb"\nexecutions +1\r\n")
+        self.assertRegex(seen, rb"\| executions 1 \|")
         os.write(ours, b"q")
         self.assert_ends(tool, 0)
         self.assertEqual(termios.tcgetattr(theirs), before)
