@@ -402,6 +402,7 @@ static bool create_parts(struct daemon *daemon)
         .pumps = daemon->pumps,
         .limits = &daemon->limits,
         .connection_callers_max = settings->connection_callers_max,
+        .silence_ms = settings->keepalive_time_ms + settings->keepalive_timeout_ms,
         .on_earlier_tick = on_earlier_tick,
         .tick_context = daemon,
         .count_network = count_network,

@@ -52,7 +52,7 @@ struct sfl_field {
     unsigned choice;   // above 0: member of the oneof, and what the oneof's int is set to
     unsigned enum_max; // ENUM
     const struct sfl_schema *message;
-    size_t presence; // MESSAGE: above 0, where the bool is that says it was there
+    size_t presence;                   // MESSAGE: above 0, where the bool is that says it was there
     const struct sfl_field_list *list; // LIST
 };
 

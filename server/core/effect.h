@@ -14,6 +14,7 @@ enum sfl_effect_type {
     SFL_EFFECT_CHUNK,        // flight: its value has grown; see sfl_table_take_live
     SFL_EFFECT_RESTART,      // flight: a new attempt leads; see sfl_table_take_live
     SFL_EFFECT_AUDIENCE,     // caller, audience
+    SFL_EFFECT_RENEWED,      // caller, renewed_id
     SFL_EFFECT_RESULT,       // caller, result: the caller is not joined any more
     SFL_EFFECT_REFUSE,       // caller, refusal: the caller is not joined (any more)
     SFL_EFFECT_SETTLED,      // the flight ended: fetch its followers with sfl_table_take_settled
@@ -59,6 +60,7 @@ struct sfl_effect {
         struct sfl_lead lead;
         struct sfl_follow follow;
         struct sfl_audience audience;
+        uint64_t renewed_id;
         struct sfl_result result;
         struct sfl_refusal refusal;
         struct sfl_forgotten forgotten;

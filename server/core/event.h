@@ -10,7 +10,7 @@
 enum sfl_event_type {
     SFL_EVENT_JOIN,       // caller, join, hash: a caller that is not joined asks to be
     SFL_EVENT_CHUNK,      // caller, chunk: the leader posts a part of the value
-    SFL_EVENT_RENEW,      // caller: the leader renews its lease
+    SFL_EVENT_RENEW,      // caller, renew: the leader renews its lease
     SFL_EVENT_FINISH,     // caller, finish: the leader posts the outcome
     SFL_EVENT_HALF_CLOSE, // caller: it will send no more steps
     SFL_EVENT_LEAVE,      // caller, leave: it is gone, or the transport ends it
@@ -76,6 +76,7 @@ struct sfl_event {
     union {
         const struct sfl_join *join;
         struct sfl_chunk chunk;
+        struct sfl_renew renew;
         struct sfl_finish finish;
         struct sfl_leave leave;
         struct sfl_forget forget;

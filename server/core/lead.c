@@ -209,8 +209,14 @@ static bool check_leads(struct sfl_step *step, struct sfl_caller *caller)
 
 void sfl_step_renew(struct sfl_step *step, const struct sfl_event *event)
 {
-    if (check_leads(step, event->caller))
-        sfl_flight_extend_lease(step, event->caller->flight);
+    if (!check_leads(step, event->caller))
+        return;
+    sfl_flight_extend_lease(step, event->caller->flight);
+    if (event->renew.id == 0)
+        return;
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RENEWED);
+    effect->caller = event->caller;
+    effect->renewed_id = event->renew.id;
 }
 
 // The reason why a limit stops the leader, with the limit's value.

@@ -51,6 +51,8 @@
     X(TEXTS_LIMIT, RESOURCE_EXHAUSTED,                                                             \
       "outcome: message, type, stack and details are larger than the limit of %a bytes")           \
     X(HELD_LIMIT, RESOURCE_EXHAUSTED, "bytes held for results: the limit of %a is reached")        \
+    X(RENEWALS_LIMIT, RESOURCE_EXHAUSTED,                                                          \
+      "renewals: 1024 of this call wait until the caller reads their answers")                     \
     X(NO_MEMORY, NO_MEMORY, "out of memory")
 
 enum sfl_reason {

@@ -218,6 +218,9 @@ static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
     case SFL_EFFECT_AUDIENCE:
         sink->audience(context, member, &effect->audience);
         break;
+    case SFL_EFFECT_RENEWED:
+        sink->renewed(context, member, effect->renewed_id);
+        break;
     case SFL_EFFECT_RESULT:
         sink->result(context, member, &effect->result);
         break;
@@ -429,10 +432,11 @@ void sfl_engine_chunk(struct sfl_engine *engine, struct sfl_member *member,
     run_for_member(member, &event, now_ms);
 }
 
-void sfl_engine_renew(struct sfl_engine *engine, struct sfl_member *member, uint64_t now_ms)
+void sfl_engine_renew(struct sfl_engine *engine, struct sfl_member *member, uint64_t id,
+                      uint64_t now_ms)
 {
     (void)engine;
-    struct sfl_event event = {.type = SFL_EVENT_RENEW};
+    struct sfl_event event = {.type = SFL_EVENT_RENEW, .renew = {id}};
     run_for_member(member, &event, now_ms);
 }
 

@@ -37,6 +37,8 @@ struct sfl_engine_sink {
     void (*restart)(void *context, struct sfl_member *member, uint32_t attempt,
                     const struct sfl_bytes *leader);
     void (*audience)(void *context, struct sfl_member *member, const struct sfl_audience *audience);
+    // The lead held when the renewal with this id came.
+    void (*renewed)(void *context, struct sfl_member *member, uint64_t id);
     // The last word to a member: it is not joined any more. `result` comes with a reference to its
     // outcome, which the sink takes.
     void (*result)(void *context, struct sfl_member *member, const struct sfl_result *result);
@@ -122,7 +124,9 @@ void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,
 // has been or is being said.
 void sfl_engine_chunk(struct sfl_engine *engine, struct sfl_member *member,
                       const struct sfl_chunk *chunk, uint64_t now_ms);
-void sfl_engine_renew(struct sfl_engine *engine, struct sfl_member *member, uint64_t now_ms);
+// With an `id` above 0, the sink is told `renewed` before this returns, or the member's last word.
+void sfl_engine_renew(struct sfl_engine *engine, struct sfl_member *member, uint64_t id,
+                      uint64_t now_ms);
 void sfl_engine_finish(struct sfl_engine *engine, struct sfl_member *member,
                        const struct sfl_finish *finish, uint64_t now_ms);
 void sfl_engine_half_close(struct sfl_engine *engine, struct sfl_member *member, uint64_t now_ms);

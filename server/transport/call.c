@@ -13,6 +13,7 @@ enum {
     PENDING_FOLLOW = 1 << SFL_REPLY_FOLLOW,
     PENDING_RESTART = 1 << SFL_REPLY_RESTART,
     PENDING_LEAD = 1 << SFL_REPLY_LEAD,
+    PENDING_RENEWED = 1 << SFL_REPLY_RENEWED,
     PENDING_AUDIENCE = 1 << SFL_REPLY_AUDIENCE,
     PENDING_RESULT = 1 << SFL_REPLY_RESULT,
     PENDING_END = 1 << SFL_REPLY_END,
@@ -41,6 +42,8 @@ void sfl_call_init(struct sfl_call *call, struct sfl_outbox *outbox, uint64_t id
     call->follow.leader = NULL;
     call->restart.leader = NULL;
     call->reader = (struct sfl_reader){0};
+    call->detaches = false;
+    call->renewals = NULL;
 }
 
 static void drop_reader(struct sfl_call *call)
@@ -56,6 +59,8 @@ static void clear(struct sfl_call *call)
     drop_reader(call);
     sfl_bytes_unref(call->follow.leader);
     sfl_bytes_unref(call->restart.leader);
+    sfl_renewals_destroy(call->renewals);
+    call->renewals = NULL;
     if (call->pending & PENDING_RESULT)
         sfl_told_result_release(&call->result);
     else if (call->pending & PENDING_END)
@@ -197,6 +202,8 @@ void sfl_call_on_lead(void *context, struct sfl_member *member, const struct sfl
     call->pending &= ~(unsigned)PENDING_RESTART;
     drop_reader(call);
     call->lead = *lead;
+    if (call->detaches)
+        call->deadline_ms = UINT64_MAX;
     end(call, PENDING_LEAD);
 }
 
@@ -250,6 +257,16 @@ void sfl_call_on_audience(void *context, struct sfl_member *member,
         return;
     call->audience = *audience;
     end(call, PENDING_AUDIENCE);
+}
+
+void sfl_call_on_renewed(void *context, struct sfl_member *member, uint64_t id)
+{
+    struct sfl_call *call = sfl_call_of(member);
+    (void)context;
+    if (!begin(call))
+        return;
+    sfl_renewals_add(call->renewals, id);
+    end(call, PENDING_RENEWED);
 }
 
 void sfl_call_set_result_locked(struct sfl_call *call, const struct sfl_told_result *said)
@@ -356,6 +373,7 @@ void sfl_call_join(struct sfl_call *call, struct sfl_engine *engine, const struc
     atomic_store_explicit(&call->references, 2, memory_order_relaxed);
     if (join->ends_at_deadline)
         call->deadline_ms = join->deadline_ms;
+    call->detaches = join->detach;
     sfl_engine_join(engine, &call->member, join, now_ms);
 }
 
@@ -384,6 +402,28 @@ static void finish(struct sfl_call *call, struct sfl_engine *engine,
     }
     sfl_engine_finish(engine, &call->member, &finish, now_ms);
     sfl_bytes_unref(finish.texts);
+}
+
+// Room for the answer is made before the engine gives it.
+static enum sfl_reason reserve_answer(struct sfl_call *call)
+{
+    sfl_outbox_lock(call->outbox);
+    enum sfl_reason reason = SFL_REASON_NONE;
+    if (sfl_renewals_are_full(call->renewals))
+        reason = SFL_REASON_RENEWALS_LIMIT;
+    else if (!sfl_renewals_reserve(&call->renewals))
+        reason = SFL_REASON_NO_MEMORY;
+    sfl_outbox_unlock(call->outbox);
+    return reason;
+}
+
+static void renew(struct sfl_call *call, struct sfl_engine *engine, uint64_t id, uint64_t now_ms)
+{
+    enum sfl_reason reason = id == 0 ? SFL_REASON_NONE : reserve_answer(call);
+    if (reason == SFL_REASON_NONE)
+        sfl_engine_renew(engine, &call->member, id, now_ms);
+    else
+        sfl_engine_leave(engine, &call->member, reason, false, now_ms);
 }
 
 static void cancel(struct sfl_call *call, struct sfl_engine *engine, uint64_t now_ms)
@@ -420,7 +460,7 @@ void sfl_call_step(struct sfl_call *call, struct sfl_engine *engine,
         sfl_engine_chunk(engine, &call->member, &request->chunk, now_ms);
         return;
     case SFL_REQUEST_RENEW:
-        sfl_engine_renew(engine, &call->member, now_ms);
+        renew(call, engine, request->renew.id, now_ms);
         return;
     case SFL_REQUEST_FINISH:
         finish(call, engine, &request->finish, now_ms);
@@ -470,6 +510,7 @@ uint64_t sfl_call_next_bytes_locked(const struct sfl_call *call, uint64_t chunk_
     case SFL_REPLY_FOLLOW:
     case SFL_REPLY_RESTART:
     case SFL_REPLY_LEAD:
+    case SFL_REPLY_RENEWED:
     case SFL_REPLY_AUDIENCE:
         return SMALL_REPLY_BYTES;
     case SFL_REPLY_CHUNK:
@@ -485,6 +526,24 @@ uint64_t sfl_call_next_bytes_locked(const struct sfl_call *call, uint64_t chunk_
 bool sfl_call_ends_chunks_locked(const struct sfl_call *call)
 {
     return call->reader.sequence > 0 && next_type(call) == SFL_REPLY_RESULT;
+}
+
+static void take_lead(const struct sfl_call *call, struct sfl_reply_lead *told)
+{
+    const struct sfl_transport *transport = call->outbox->transport;
+    const struct sfl_lead *lead = &call->lead;
+    told->lead = *lead;
+    told->result_limit = transport->limits->value_bytes_max;
+    told->silence_ms = lead->lease_ms > 0 ? lead->lease_ms : transport->silence_ms;
+}
+
+static uint64_t take_renewed(struct sfl_call *call)
+{
+    bool is_last = false;
+    uint64_t id = sfl_renewals_take(call->renewals, &is_last);
+    if (!is_last)
+        call->pending |= PENDING_RENEWED;
+    return id;
 }
 
 static void take_chunk(struct sfl_call *call, uint64_t chunk_bytes_max,
@@ -530,7 +589,10 @@ void sfl_call_take_locked(struct sfl_call *call, uint64_t chunk_bytes_max,
         take_chunk(call, chunk_bytes_max, &reply_out->chunk);
         break;
     case SFL_REPLY_LEAD:
-        reply_out->lead = call->lead;
+        take_lead(call, &reply_out->lead);
+        break;
+    case SFL_REPLY_RENEWED:
+        reply_out->renewed_id = take_renewed(call);
         break;
     case SFL_REPLY_AUDIENCE:
         reply_out->audience = call->audience;

@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "transport/decode.h"
 #include "transport/outbox.h"
+#include "transport/renewals.h"
 #include "transport/reply.h"
 
 // Where a follower is in the value of an attempt.
@@ -43,11 +44,13 @@ struct sfl_call {
     unsigned pending;         // which of the following are to be told
     bool is_detached;         // nothing is told any more
     bool awaits_disk;         // `result` is set, and to be told once it is kept
+    bool detaches;            // once it leads, its deadline does not end it
     struct sfl_lead lead;
     struct sfl_reply_follow follow;
     struct sfl_reply_restart restart;
     struct sfl_audience audience;
     struct sfl_reader reader;
+    struct sfl_renewals *renewals; // NULL until one has an id
     union {
         struct sfl_told_result result;
         struct sfl_reply_end end;
@@ -127,6 +130,7 @@ void sfl_call_on_restart(void *context, struct sfl_member *member, uint32_t atte
                          const struct sfl_bytes *leader);
 void sfl_call_on_audience(void *context, struct sfl_member *member,
                           const struct sfl_audience *audience);
+void sfl_call_on_renewed(void *context, struct sfl_member *member, uint64_t id);
 void sfl_call_on_result(void *context, struct sfl_member *member, const struct sfl_result *result);
 void sfl_call_on_refuse(void *context, struct sfl_member *member,
                         const struct sfl_refusal *refusal);

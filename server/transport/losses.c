@@ -9,7 +9,7 @@ struct losses {
     struct sfl_pump_work work;
     struct sfl_transport *transport;
     struct sfl_list waiting;
-    struct sfl_list due; // their wait is over, and they are carried out in turns
+    struct sfl_list due;  // their wait is over, and they are carried out in turns
     uint64_t first_ms;    // when the first of those that wait came
     uint64_t breaks;      // that had been noted when `work` last ran
     uint64_t last_ms;     // when it last found more of them, or a wait began
@@ -43,8 +43,8 @@ static void end_wait_if_quiet(void)
         losses.last_ms = now_ms;
     // Of a crowd, more may be on their way to a thread that does not run just now.
     bool is_crowd = breaks - losses.crowd_start >= SFL_LOSS_CROWD;
-    bool is_quiet = is_crowd ? now_ms - losses.last_ms >= SFL_LOSS_WAIT_MS
-                             : !has_more && sfl_pump_is_drained();
+    bool is_quiet =
+        is_crowd ? now_ms - losses.last_ms >= SFL_LOSS_WAIT_MS : !has_more && sfl_pump_is_drained();
     uint64_t wait_max_ms = is_crowd ? SFL_LOSS_CROWD_WAIT_MS : SFL_LOSS_WAIT_MS;
     if (is_quiet || now_ms - losses.first_ms >= wait_max_ms)
         sfl_list_append_all(&losses.due, &losses.waiting);

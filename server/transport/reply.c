@@ -9,7 +9,8 @@
 #include <assert.h>
 
 // The numbers of the steps in DoResponse. In CallResponse each is greater by one, the call's id
-// comes first, and `end` is the step after `result`.
+// comes first, and `end` is the step after `result`. DoResponse has no `end`, so `renewed` has its
+// number there.
 enum {
     FIELD_CALLS = 1,
     FIELD_ID = 1,
@@ -20,6 +21,7 @@ enum {
     FIELD_AUDIENCE = 5,
     FIELD_RESULT = 6,
     FIELD_END = 7,
+    FIELD_RENEWED = 8,
 };
 
 enum {
@@ -61,13 +63,16 @@ static void add_part(struct body *body, struct sfl_span bytes, void (*release)(v
     body->parts_bytes += bytes.size;
 }
 
-static void encode_lead(struct body *body, const struct sfl_lead *lead)
+static void encode_lead(struct body *body, const struct sfl_reply_lead *told)
 {
+    const struct sfl_lead *lead = &told->lead;
     uint8_t *at = sfl_wire_put_number(body->head, 1, lead->token);
     at = sfl_wire_put_number(at, 2, lead->attempt);
     at = sfl_wire_put_number(at, 3, lead->lease_ms);
     at = sfl_wire_put_number(at, 4, lead->run_limit_ms);
     at = sfl_wire_put_number(at, 5, lead->next_sequence);
+    at = sfl_wire_put_number(at, 6, told->silence_ms);
+    at = sfl_wire_put_number(at, 7, told->result_limit);
     body->field = FIELD_LEAD;
     body->head_size = (size_t)(at - body->head);
 }
@@ -97,6 +102,12 @@ static void encode_audience(struct body *body, const struct sfl_audience *audien
     at = sfl_wire_put_number(at, 2, audience->latest_deadline_ms);
     body->field = FIELD_AUDIENCE;
     body->head_size = (size_t)(at - body->head);
+}
+
+static void encode_renewed(struct body *body, uint64_t id)
+{
+    body->field = FIELD_RENEWED;
+    body->head_size = (size_t)(sfl_wire_put_number(body->head, 1, id) - body->head);
 }
 
 static void encode_chunk(struct body *body, struct sfl_reply_chunk *chunk)
@@ -252,6 +263,9 @@ static void encode(struct body *body, struct sfl_reply *reply)
     case SFL_REPLY_LEAD:
         encode_lead(body, &reply->lead);
         break;
+    case SFL_REPLY_RENEWED:
+        encode_renewed(body, reply->renewed_id);
+        break;
     case SFL_REPLY_FOLLOW:
         encode_follow(body, &reply->follow);
         break;
@@ -279,7 +293,7 @@ typedef uint8_t *put_prefix(uint8_t *at, uint64_t id, unsigned field, uint64_t b
 static uint8_t *put_do_prefix(uint8_t *at, uint64_t id, unsigned field, uint64_t body_bytes)
 {
     (void)id;
-    return sfl_wire_put_length(at, field, body_bytes);
+    return sfl_wire_put_length(at, field == FIELD_RENEWED ? FIELD_RENEWED - 1 : field, body_bytes);
 }
 
 static uint8_t *put_session_prefix(uint8_t *at, uint64_t id, unsigned field, uint64_t body_bytes)

@@ -13,9 +13,16 @@ enum sfl_reply_type {
     SFL_REPLY_RESTART,
     SFL_REPLY_CHUNK,
     SFL_REPLY_LEAD,
+    SFL_REPLY_RENEWED,
     SFL_REPLY_AUDIENCE,
     SFL_REPLY_RESULT, // ends the call
     SFL_REPLY_END,    // ends the call with a status other than OK
+};
+
+struct sfl_reply_lead {
+    struct sfl_lead lead;
+    uint64_t silence_ms;
+    uint64_t result_limit;
 };
 
 struct sfl_reply_follow {
@@ -68,7 +75,8 @@ struct sfl_reply {
     enum sfl_reply_type type;
     uint64_t id; // Session only
     union {
-        struct sfl_lead lead;
+        struct sfl_reply_lead lead;
+        uint64_t renewed_id;
         struct sfl_reply_follow follow;
         struct sfl_reply_chunk chunk;
         struct sfl_reply_restart restart;

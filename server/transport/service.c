@@ -18,6 +18,7 @@ static const struct sfl_engine_sink sink = {
     .chunk = sfl_call_on_chunk,
     .restart = sfl_call_on_restart,
     .audience = sfl_call_on_audience,
+    .renewed = sfl_call_on_renewed,
     .result = sfl_call_on_result,
     .refuse = sfl_call_on_refuse,
     .settled = sfl_crowd_on_settled,
@@ -73,6 +74,7 @@ enum sfl_status sfl_transport_create(const struct sfl_transport_options *options
     sfl_engine_set_sink_context(options->engine, transport);
     transport->limits = options->limits;
     transport->connection_callers_max = options->connection_callers_max;
+    transport->silence_ms = options->silence_ms;
     transport->count_network = options->count_network;
     transport->network_context = options->network_context;
     transport->hash_seed = sfl_entropy_u64();

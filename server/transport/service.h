@@ -22,6 +22,7 @@ struct sfl_transport_options {
     struct sfl_pumps *pumps;         // borrowed; those that serve its methods
     const struct sfl_limits *limits; // borrowed
     uint64_t connection_callers_max;
+    uint64_t silence_ms; // after which the server gives up a silent connection
     // An earlier tick is wanted than sfl_transport_tick last said. Any thread, under locks.
     void (*on_earlier_tick)(void *context);
     void *tick_context;

@@ -19,6 +19,7 @@ struct sfl_transport {
     struct sfl_delivery *deliveries; // one for each shard
     const struct sfl_limits *limits;
     uint64_t connection_callers_max;
+    uint64_t silence_ms; // a connection that is silent for so long is given up
     void (*count_network)(void *context, struct sfl_network_counts *counts_out);
     void *network_context;
     uint64_t hash_seed;

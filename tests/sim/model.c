@@ -47,7 +47,8 @@ struct sfl_stats model_stats(const struct model *model)
 
 // Words as text.
 
-static const char *told_names[] = {"lead", "follow", "chunk", "restart", "result", "refuse"};
+static const char *told_names[] = {"lead",    "follow", "chunk", "restart",
+                                   "renewed", "result", "refuse"};
 
 static const char *reason_name(uint32_t reason)
 {

@@ -24,6 +24,7 @@ enum told {
     TOLD_FOLLOW,
     TOLD_CHUNK,
     TOLD_RESTART,
+    TOLD_RENEWED,
     TOLD_RESULT,
     TOLD_REFUSE,
 };
@@ -44,8 +45,8 @@ struct word {
     uint32_t reason;
     uint32_t loss;
     uint32_t kind;
-    uint32_t name; // of the leader: its number + 1; 0 = it has none
-    uint64_t token;
+    uint32_t name;  // of the leader: its number + 1; 0 = it has none
+    uint64_t token; // renewed: the id
     uint64_t a;     // refusal; lead: lease; follow: running
     uint64_t b;     // refusal; lead: run_limit
     uint64_t bytes; // of the value so far; lead: next_sequence
@@ -207,7 +208,7 @@ void model_join_malformed(struct model *model, int c, enum sfl_reason reason, ui
                           uint64_t b);
 void model_home_found(struct model *model, int f, bool found, uint64_t token);
 void model_chunk(struct model *model, int c, uint64_t sequence, uint64_t bytes);
-void model_renew(struct model *model, int c);
+void model_renew(struct model *model, int c, uint64_t id);
 void model_finish(struct model *model, int c, const struct model_finish *finish);
 void model_finish_malformed(struct model *model, int c, enum sfl_reason reason, uint64_t a,
                             uint64_t b);

@@ -423,13 +423,15 @@ void model_chunk(struct model *model, int c, uint64_t sequence, uint64_t bytes)
     }
 }
 
-void model_renew(struct model *model, int c)
+void model_renew(struct model *model, int c, uint64_t id)
 {
     if (is_out_of_order(model, c))
         return;
     struct model_flight *flight = &model->flight[model->caller[c].flight];
     if (flight->wish.lease_ms > 0)
         flight->lease_until_ms = model->now_ms + flight->wish.lease_ms;
+    if (id > 0)
+        model_expect(model, c, &(struct word){.told = TOLD_RENEWED, .token = id});
 }
 
 void model_finish_malformed(struct model *model, int c, enum sfl_reason reason, uint64_t a,

@@ -166,6 +166,11 @@ static void on_audience(void *context, struct sfl_caller *caller,
     heard->audience = *audience;
 }
 
+static void on_renewed(void *context, struct sfl_caller *caller, uint64_t id)
+{
+    hear_word(context, caller, TOLD_RENEWED)->token = id;
+}
+
 static void on_result(void *context, struct sfl_caller *caller, const struct sfl_result *result)
 {
     const struct sfl_outcome *outcome = result->outcome;
@@ -219,8 +224,9 @@ static void on_flight(void *context, enum sfl_effect_type type, struct sfl_fligh
 
 static struct carry_sink sink_of(struct run *run)
 {
-    return (struct carry_sink){run,         on_lead,   on_follow, on_chunk,     on_restart,
-                               on_audience, on_result, on_refuse, on_forgotten, on_flight};
+    return (struct carry_sink){run,        on_lead,      on_follow,  on_chunk,
+                               on_restart, on_audience,  on_renewed, on_result,
+                               on_refuse,  on_forgotten, on_flight};
 }
 
 // Nothing may come of it.
@@ -342,6 +348,7 @@ static void take_in(struct run *run, const struct heard *heard)
             read_on(run, heard->c, heard->value, word->bytes);
         break;
     }
+    case TOLD_RENEWED:
     case TOLD_REFUSE:
         break;
     }

@@ -275,11 +275,14 @@ static void play_chunk(struct run *run, int c)
 static void play_renew(struct run *run, int c)
 {
     run_trace(run, "caller %d renews", c);
-    struct sfl_event event = {
-        .type = SFL_EVENT_RENEW, .now_ms = run->now_ms, .caller = &run->actors[c].caller};
+    uint64_t id = below(run, 3);
+    struct sfl_event event = {.type = SFL_EVENT_RENEW,
+                              .now_ms = run->now_ms,
+                              .caller = &run->actors[c].caller,
+                              .renew = {id}};
     struct sfl_effects effects;
     run_observe(run, &event, &effects);
-    model_renew(&run->model, c);
+    model_renew(&run->model, c, id);
     run_compare(run);
 }
 

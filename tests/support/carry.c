@@ -32,6 +32,9 @@ static void carry_one(const struct sfl_effect *effect, const struct carry_sink *
     case SFL_EFFECT_AUDIENCE:
         sink->audience(sink->context, effect->caller, &effect->audience);
         break;
+    case SFL_EFFECT_RENEWED:
+        sink->renewed(sink->context, effect->caller, effect->renewed_id);
+        break;
     case SFL_EFFECT_RESULT:
         sink->result(sink->context, effect->caller, &effect->result);
         sfl_outcome_unref(effect->result.outcome);

@@ -16,6 +16,7 @@ struct carry_sink {
     void (*restart)(void *context, struct sfl_caller *caller, uint32_t attempt,
                     struct sfl_span leader);
     void (*audience)(void *context, struct sfl_caller *caller, const struct sfl_audience *audience);
+    void (*renewed)(void *context, struct sfl_caller *caller, uint64_t id);
     void (*result)(void *context, struct sfl_caller *caller, const struct sfl_result *result);
     void (*refuse)(void *context, struct sfl_caller *caller, const struct sfl_refusal *refusal);
     void (*forgotten)(void *context, const struct sfl_forgotten *forgotten);

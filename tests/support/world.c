@@ -146,6 +146,12 @@ static void on_audience(void *context, struct sfl_caller *caller,
     words_of_audience(audience, next_line(person_of_caller(caller)));
 }
 
+static void on_renewed(void *context, struct sfl_caller *caller, uint64_t id)
+{
+    (void)context;
+    words_of_renewed(id, next_line(person_of_caller(caller)));
+}
+
 static void on_result(void *context, struct sfl_caller *caller, const struct sfl_result *result)
 {
     (void)context;
@@ -216,8 +222,9 @@ struct world *world_open(void)
     assert_non_null(w);
     memory_init(&w->memory);
     w->limits = sfl_limits_default;
-    w->sink = (struct carry_sink){w,           on_lead,   on_follow, on_chunk,     on_restart,
-                                  on_audience, on_result, on_refuse, on_forgotten, on_flight};
+    w->sink =
+        (struct carry_sink){w,          on_lead,   on_follow, on_chunk,     on_restart, on_audience,
+                            on_renewed, on_result, on_refuse, on_forgotten, on_flight};
     sfl_usage_init(&w->usage);
     sfl_table_init(&w->table, &(struct sfl_table_options){.allocator = &w->memory.allocator,
                                                           .limits = &w->limits,
@@ -341,7 +348,12 @@ void world_chunk(struct world *w, const char *name, uint64_t sequence, const cha
 
 void world_renew(struct world *w, const char *name)
 {
-    step_of(w, name, (struct sfl_event){.type = SFL_EVENT_RENEW});
+    world_renew_id(w, name, 0);
+}
+
+void world_renew_id(struct world *w, const char *name, uint64_t id)
+{
+    step_of(w, name, (struct sfl_event){.type = SFL_EVENT_RENEW, .renew = {id}});
 }
 
 void world_half_close(struct world *w, const char *name)

@@ -17,6 +17,7 @@
 //     chunk "bytes that are new"
 //     restart attempt=2 leader=B
 //     audience 2 latest=500
+//     renewed 7
 //     result OK "value" callers=2 attempt=1 token=1 [shared] [led] [retained age=5] [retain=1000]
 //         [retain_refused] [texts="..."]    (for a live follower, the value's unread rest)
 //     ABORTED: fenced: token 1, now 2       (status and text of a refusal)
@@ -60,6 +61,7 @@ void world_chunk(struct world *w, const char *name, uint64_t sequence, const cha
 void world_chunk_bytes(struct world *w, const char *name, uint64_t sequence, const void *data,
                        size_t size);
 void world_renew(struct world *w, const char *name);
+void world_renew_id(struct world *w, const char *name, uint64_t id);
 void world_half_close(struct world *w, const char *name);
 // `outcome` is "OK value" or "ERROR value ...": the kind, and after a blank the last of the value.
 void world_finish(struct world *w, const char *name, const char *outcome);

@@ -70,6 +70,12 @@ void words_of_audience(const struct sfl_audience *audience, char line_out[WORLD_
         add(line_out, " latest=%" PRIu64, audience->latest_deadline_ms);
 }
 
+void words_of_renewed(uint64_t id, char line_out[WORLD_LINE_MAX])
+{
+    line_out[0] = '\0';
+    add(line_out, "renewed %" PRIu64, id);
+}
+
 static const char *word_of_kind(enum sfl_outcome_kind kind)
 {
     switch (kind) {

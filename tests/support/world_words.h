@@ -13,6 +13,7 @@ void words_of_follow(const struct sfl_follow *follow, char line_out[WORLD_LINE_M
 void words_of_chunk(struct sfl_span bytes, char line_out[WORLD_LINE_MAX]);
 void words_of_restart(uint32_t attempt, struct sfl_span leader, char line_out[WORLD_LINE_MAX]);
 void words_of_audience(const struct sfl_audience *audience, char line_out[WORLD_LINE_MAX]);
+void words_of_renewed(uint64_t id, char line_out[WORLD_LINE_MAX]);
 void words_of_result(const struct sfl_result *result, struct sfl_span rest,
                      char line_out[WORLD_LINE_MAX]);
 void words_of_refusal(const struct sfl_refusal *refusal, char line_out[WORLD_LINE_MAX]);

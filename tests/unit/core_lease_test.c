@@ -62,6 +62,55 @@ static void renew_without_a_lease_does_nothing(void **state)
     world_close(w);
 }
 
+static void a_renewal_with_an_id_is_answered_once_and_in_order(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    JOIN(w, "A", .lease_ms = 1000);
+    HEAR(w, "A", "lead token=1 attempt=1 lease=1000");
+    world_renew_id(w, "A", 7);
+    world_renew(w, "A"); // one without an id never is
+    world_renew_id(w, "A", 3);
+    world_renew_id(w, "A", 3); // ids are given back, and not compared
+    HEAR(w, "A", "renewed 7");
+    HEAR(w, "A", "renewed 3");
+    HEAR(w, "A", "renewed 3");
+    SILENCE(w, "A");
+    world_close(w);
+}
+
+static void a_renewal_without_a_lease_is_answered_and_does_nothing_else(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    JOIN(w, "A", .run_limit_ms = 1000);
+    HEAR(w, "A", "lead token=1 attempt=1 run_limit=1000");
+    world_pass(w, 900);
+    world_renew_id(w, "A", UINT64_MAX);
+    HEAR(w, "A", "renewed 18446744073709551615");
+    world_pass(w, 100);
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
+    world_close(w);
+}
+
+static void a_renewal_of_a_lost_leader_is_not_answered(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    JOIN(w, "A", .lease_ms = 1000);
+    JOIN(w, "B");
+    HEAR(w, "A", "lead token=1 attempt=1 lease=1000");
+    HEAR(w, "B", "follow attempt=1 leader=A running=0");
+    world_homes_late(w, true);
+    world_pass(w, 1000); // the next token is not known yet
+    world_renew_id(w, "A", 1);
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
+    world_homes_late(w, false);
+    world_home(w, true);
+    HEAR(w, "B", "lead token=2 attempt=2 lease=1000");
+    world_close(w);
+}
+
 static void renewal_does_not_pass_the_run_limit(void **state)
 {
     (void)state;
@@ -346,6 +395,9 @@ int main(void)
         cmocka_unit_test(renew_moves_the_end_of_the_lease),
         cmocka_unit_test(chunks_do_not_renew_a_lease),
         cmocka_unit_test(renew_without_a_lease_does_nothing),
+        cmocka_unit_test(a_renewal_with_an_id_is_answered_once_and_in_order),
+        cmocka_unit_test(a_renewal_without_a_lease_is_answered_and_does_nothing_else),
+        cmocka_unit_test(a_renewal_of_a_lost_leader_is_not_answered),
         cmocka_unit_test(renewal_does_not_pass_the_run_limit),
         cmocka_unit_test(the_leaders_stream_breaks_with_a_lease_it_comes_back_and_its_chunks_stay),
         cmocka_unit_test(an_orphaned_flight_whose_lease_runs_out_goes_to_the_next),

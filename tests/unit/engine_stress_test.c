@@ -242,9 +242,17 @@ static bool may_tell(void *context, unsigned shard, unsigned batches)
     return true;
 }
 
-static const struct sfl_engine_sink sink = {on_lead,    on_follow,   on_chunk,
-                                            on_restart, on_audience, on_result,
-                                            on_refuse,  on_settled,  may_tell};
+static const struct sfl_engine_sink sink = {
+    .lead = on_lead,
+    .follow = on_follow,
+    .chunk = on_chunk,
+    .restart = on_restart,
+    .audience = on_audience,
+    .result = on_result,
+    .refuse = on_refuse,
+    .settled = on_settled,
+    .may_tell = may_tell,
+};
 
 // What a worker does.
 
@@ -356,7 +364,7 @@ static void lead_on(struct stage *stage, struct choice *choice, struct seat *sea
     else if (dice < 13)
         finish(stage, choice, seat);
     else if (dice < 15)
-        sfl_engine_renew(stage->engine, &seat->member, sfl_clock_now_ms());
+        sfl_engine_renew(stage->engine, &seat->member, 0, sfl_clock_now_ms());
     else if (dice == 15)
         sfl_engine_half_close(stage->engine, &seat->member, sfl_clock_now_ms());
     else if (dice == 16)
@@ -403,7 +411,7 @@ static void act(struct stage *stage, struct choice *choice, struct seat *seat)
         else if (choice_one_in(choice, 30))
             sfl_engine_half_close(stage->engine, &seat->member, sfl_clock_now_ms());
         else if (choice_one_in(choice, 200))
-            sfl_engine_renew(stage->engine, &seat->member, sfl_clock_now_ms()); // out of order
+            sfl_engine_renew(stage->engine, &seat->member, 0, sfl_clock_now_ms()); // out of order
         break;
     }
     if (choice_one_in(choice, 50)) {

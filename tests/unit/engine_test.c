@@ -143,9 +143,17 @@ static bool may_tell(void *context, unsigned shard, unsigned batches)
     return !f->is_busy && (batches == 0 || !f->wants_one_batch);
 }
 
-static const struct sfl_engine_sink sink = {on_lead,    on_follow,   on_chunk,
-                                            on_restart, on_audience, on_result,
-                                            on_refuse,  on_settled,  may_tell};
+static const struct sfl_engine_sink sink = {
+    .lead = on_lead,
+    .follow = on_follow,
+    .chunk = on_chunk,
+    .restart = on_restart,
+    .audience = on_audience,
+    .result = on_result,
+    .refuse = on_refuse,
+    .settled = on_settled,
+    .may_tell = may_tell,
+};
 
 static void on_earlier_tick(void *context)
 {
@@ -403,7 +411,7 @@ static void a_leader_that_leaves_hands_over(void **state)
     assert_true(b.token > a.token);
     // What comes after the last word is no one's.
     finish(f, &a);
-    sfl_engine_renew(f->engine, &a.member, sfl_clock_now_ms());
+    sfl_engine_renew(f->engine, &a.member, 0, sfl_clock_now_ms());
     sfl_engine_half_close(f->engine, &a.member, sfl_clock_now_ms());
     sfl_engine_leave(f->engine, &a.member, SFL_REASON_CANCELLED, true, sfl_clock_now_ms());
     assert_string_equal(a.heard, "L!");

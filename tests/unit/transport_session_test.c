@@ -100,6 +100,17 @@ static void finish(struct story *story, uint64_t id, const char *value)
     fake_session_send(&story->world, story->stream, &call);
 }
 
+static void renew(struct story *story, uint64_t id, uint64_t renewal)
+{
+    Singleflight__V1__Renew again = SINGLEFLIGHT__V1__RENEW__INIT;
+    Singleflight__V1__CallRequest call = SINGLEFLIGHT__V1__CALL_REQUEST__INIT;
+    again.id = renewal;
+    call.id = id;
+    call.step_case = SINGLEFLIGHT__V1__CALL_REQUEST__STEP_RENEW;
+    call.renew = &again;
+    fake_session_send(&story->world, story->stream, &call);
+}
+
 static void cancel(struct story *story, uint64_t id)
 {
     Singleflight__V1__Cancel nothing = SINGLEFLIGHT__V1__CANCEL__INIT;
@@ -175,6 +186,37 @@ static void what_gathers_during_a_send_travels_in_one_message(void **state)
     assert_int_equal(fake_count(story->stream), 2);
     look(story);
     assert_int_equal(story->count, 100);
+}
+
+static void every_renewal_is_answered_in_order_however_late_it_is_read(void **state)
+{
+    struct story *story = *state;
+    begin(story);
+    join(story, 1, "a");
+    fake_freeze(&story->world, story->stream, true);
+    for (uint64_t n = 1; n <= 100; n++)
+        renew(story, 1, 1000 - n);
+    finish(story, 1, "v");
+    fake_freeze(&story->world, story->stream, false);
+    expect(story, 0, 1, STEP(LEAD));
+    for (uint64_t n = 1; n <= 100; n++)
+        assert_int_equal(expect(story, n, 1, STEP(RENEWED))->bytes, 1000 - n);
+    expect(story, 101, 1, STEP(RESULT));
+}
+
+static void a_leader_that_reads_no_answer_to_its_renewals_is_stopped(void **state)
+{
+    enum { MOST = 1024 };
+    struct story *story = *state;
+    begin(story);
+    join(story, 1, "a");
+    fake_freeze(&story->world, story->stream, true);
+    for (uint64_t n = 0; n <= MOST + 1; n++) // one is on its way, MOST wait, and one is too many
+        renew(story, 1, 1 + n);
+    fake_freeze(&story->world, story->stream, false);
+    for (uint64_t n = 0; n <= MOST; n++)
+        assert_int_equal(expect(story, 1 + n, 1, STEP(RENEWED))->bytes, 1 + n);
+    expect_end(story, 2 + MOST, 1, RESOURCE_EXHAUSTED, "renewals: 1024 of this call wait");
 }
 
 static void an_id_that_does_not_grow_ends_with_invalid_argument(void **state)
@@ -570,6 +612,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(one_leads_others_follow_and_all_get_the_result),
         STORY(what_gathers_during_a_send_travels_in_one_message),
+        STORY(every_renewal_is_answered_in_order_however_late_it_is_read),
+        STORY(a_leader_that_reads_no_answer_to_its_renewals_is_stopped),
         STORY(an_id_that_does_not_grow_ends_with_invalid_argument),
         STORY(a_second_join_of_a_running_call_ends_it),
         STORY(a_step_for_an_id_that_never_joined_ends_that_id),

@@ -78,7 +78,7 @@ class Caller:
             raise AssertionError(f"nothing came within {bound} s") from None
         if name == "restart":
             assert self._live, "restart to a follower that is not live"
-            assert message.attempt > self.attempt, "a restart begins a later attempt"
+            assert message.attempt >= self.attempt, "a restart never goes back"
             self.attempt = message.attempt
             self._restarts.append(message)
             self._voided += self._chunks
@@ -96,7 +96,7 @@ class Caller:
 
     def leads(self, bound=BOUND):
         """Expects `lead`, and remembers token, attempt and sequence."""
-        lead = self.expect("lead", bound)
+        lead = self.last_lead = self.expect("lead", bound)
         self.token, self.attempt, self._sequence = lead.token, lead.attempt, lead.next_sequence
         return lead
 
@@ -184,8 +184,8 @@ class Caller:
         for start in range(0, len(value), size):
             self.chunk(value[start : start + size])
 
-    def renew(self):
-        self.send("renew", pb.Renew())
+    def renew(self, identity=0):
+        self.send("renew", pb.Renew(id=identity))
 
     def finish(self, value=b"", kind=OK, retain_ms=None, pass_on=False, **outcome):
         retention = None if retain_ms is None else pb.Retention(retain_ms=retain_ms)
