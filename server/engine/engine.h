@@ -69,6 +69,12 @@ struct sfl_engine_keeper {
     bool (*await)(void *context, uint64_t token, void (*on_kept)(void *argument, bool is_kept),
                   void *argument);
     struct sfl_keeper_state (*state)(void *context); // any thread
+    // As retain and drop, for leads with a lease; NULL: none is kept. False when the lead will not
+    // be kept: it holds all the same, and does not outlive the process. What `await` waits for
+    // counts leads, too: with a token, that its lead is kept (or has been taken back since); with
+    // 0, all that was dropped or taken back so far.
+    bool (*lead)(void *context, const struct sfl_kept_lead *lead);
+    void (*unlead)(void *context, uint64_t token);
 };
 
 struct sfl_engine_options {
@@ -171,6 +177,12 @@ uint64_t sfl_engine_tick(struct sfl_engine *engine);
 bool sfl_engine_restore(struct sfl_engine *engine, const struct sfl_join *join,
                         const struct sfl_outcome_parts *parts, uint32_t callers, uint64_t age_ms,
                         uint64_t left_ms);
+
+// Puts in a lead that was kept elsewhere: an orphaned flight, with a whole lease from now on.
+// `error` (NULL: none) stands for lead->error, which is not looked at, and `error_retain_ms` is how
+// long its leader wanted it retained. False when it is out of bounds, or there is no room.
+bool sfl_engine_restore_lead(struct sfl_engine *engine, const struct sfl_kept_lead *lead,
+                             const struct sfl_outcome_parts *error, uint64_t error_retain_ms);
 
 // From now on new callers are refused; resumes, retained outcomes and Forget are served.
 void sfl_engine_drain(struct sfl_engine *engine);
