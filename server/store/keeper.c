@@ -27,7 +27,12 @@ static struct sfl_keeper_state state(void *context)
     };
 }
 
-const struct sfl_engine_keeper sfl_store_keeper = {retain, drop, await, state};
+const struct sfl_engine_keeper sfl_store_keeper = {
+    .retain = retain,
+    .drop = drop,
+    .await = await,
+    .state = state,
+};
 
 uint64_t sfl_store_keeper_take_tokens(void *context, uint64_t count)
 {
