@@ -38,6 +38,8 @@ enum {
     // What is left after the drain has so long to reach its callers. With what the server needs to
     // cancel the rest, the process ends within the two seconds that are promised.
     STOP_GRACE_MS = 1400,
+    // And the disk so long to take what waits for it, beyond the drain time.
+    FLUSH_GRACE_MS = 500,
     TRIM_LOOK_MS = 2000,
 };
 
@@ -180,7 +182,9 @@ static void on_store_changed_here(uv_async_t *async)
 static void on_drain_poll(uv_timer_t *timer)
 {
     struct daemon *daemon = timer->data;
-    bool is_idle = sfl_engine_is_idle(daemon->engine) && sfl_transport_is_idle(daemon->transport);
+    uint64_t callers; // of leads whose leaders may come back after a restart
+    bool is_idle = sfl_engine_is_at_rest(daemon->engine, &callers) &&
+                   sfl_transport_is_idle(daemon->transport, callers);
     if (!is_idle && sfl_clock_now_ms() < daemon->drain_until_ms)
         return;
     sfl_log(SFL_LOG_INFO, "drained", SFL_BOOL("in_time", is_idle));
@@ -312,22 +316,22 @@ static bool open_store(struct daemon *daemon)
     return false;
 }
 
-// Puts in what was retained before the last end.
+// Puts in what was led and retained before the last end.
 static bool load_store(struct daemon *daemon)
 {
     if (daemon->store == NULL)
         return true;
-    uint64_t count;
-    uint64_t dropped;
-    if (sfl_store_keeper_load(daemon->store, daemon->engine, &count, &dropped) != SFL_OK) {
+    struct sfl_store_loaded loaded;
+    if (sfl_store_keeper_load(daemon->store, daemon->engine, &loaded) != SFL_OK) {
         fprintf(stderr, "singleflightd: cannot read the data directory %s\n",
                 daemon->settings.data_dir);
         return false;
     }
-    sfl_log(SFL_LOG_INFO, "data_loaded", SFL_U64("retained", count));
+    sfl_log(SFL_LOG_INFO, "data_loaded", SFL_U64("leads", loaded.leads),
+            SFL_U64("retained", loaded.outcomes));
     // Of those with another of the same key, the newer one counts; otherwise limits have changed.
-    if (dropped > 0)
-        sfl_log(SFL_LOG_WARN, "outcomes_without_room", SFL_U64("dropped", dropped));
+    if (loaded.dropped > 0)
+        sfl_log(SFL_LOG_WARN, "records_without_room", SFL_U64("dropped", loaded.dropped));
     return true;
 }
 
@@ -424,12 +428,34 @@ static bool create_parts(struct daemon *daemon)
            SFL_OK;
 }
 
+// A disk that hangs is waited for no longer than the drain was to take.
+static uint64_t disk_wait_ms(const struct daemon *daemon)
+{
+    uint64_t now_ms = sfl_clock_now_ms();
+    uint64_t until_ms = daemon->drain_until_ms;
+    return FLUSH_GRACE_MS + (until_ms > now_ms ? until_ms - now_ms : 0);
+}
+
+static void leave_the_disk(struct daemon *daemon)
+{
+    sfl_log(SFL_LOG_ERROR, "data_not_flushed",
+            SFL_U64("waiting_bytes", sfl_store_state(daemon->store).waiting_bytes));
+    sfl_log_flush(true);
+    _exit(EXIT_SUCCESS); // nobody was told that it is there
+}
+
+// Waits until everything that matters is on disk.
+static void flush_store(struct daemon *daemon)
+{
+    if (daemon->store != NULL && !sfl_store_flush(daemon->store, disk_wait_ms(daemon)))
+        leave_the_disk(daemon);
+}
+
 // In the opposite order, but for what is said below; parts that were not made are NULL.
 static void destroy_parts(struct daemon *daemon)
 {
     // Answers that wait for the disk refer to streams.
-    if (daemon->store != NULL)
-        sfl_store_flush(daemon->store);
+    flush_store(daemon);
     if (daemon->server != NULL)
         sfl_rpc_server_destroy(daemon->server);
     // The server has seen the end of every stream, but the pumps may still be putting away what the
@@ -441,8 +467,8 @@ static void destroy_parts(struct daemon *daemon)
     if (daemon->coordinator != NULL)
         daemon->coordinator->ops->destroy(daemon->coordinator);
     // Outcomes that wait to be written give their bytes back to the engine, so it goes last.
-    if (daemon->store != NULL)
-        sfl_store_close(daemon->store);
+    if (daemon->store != NULL && !sfl_store_close(daemon->store, disk_wait_ms(daemon)))
+        leave_the_disk(daemon);
     if (daemon->engine != NULL)
         sfl_engine_destroy(daemon->engine);
     sfl_guard_close();
@@ -528,8 +554,7 @@ static bool stop(struct daemon *daemon)
 static void leave_at_once(struct daemon *daemon)
 {
     sfl_log(SFL_LOG_WARN, "streams_left_open");
-    if (daemon->store != NULL)
-        sfl_store_flush(daemon->store); // not closed: the pumps still run
+    flush_store(daemon); // not closed: the pumps still run
     sfl_log_flush(true);
     _exit(EXIT_SUCCESS);
 }

@@ -36,7 +36,8 @@ static void check_running(const struct sfl_flight *flight, const char **broken)
 {
     RULE(broken, flight->place == SFL_PLACE_RUNNING || flight->place == SFL_PLACE_FORGOTTEN);
     RULE(broken, flight->outcome == NULL);
-    RULE(broken, !sfl_link_is_linked(&flight->in_list));
+    RULE(broken, sfl_link_is_linked(&flight->in_list) ==
+                     (flight->state == SFL_FLIGHT_ORPHANED && flight->lead_kept));
     RULE(broken, (flight->attempt == 0) == (flight->token == 0));
 }
 
@@ -45,6 +46,7 @@ static void check_finding_home(const struct sfl_flight *flight, const char **bro
     check_running(flight, broken);
     RULE(broken, flight->leader == NULL);
     RULE(broken, flight->home_owed);
+    RULE(broken, !flight->lead_kept);
     RULE(broken, flight->value == NULL);
     RULE(broken, flight->due_ms == UINT64_MAX);
 }

@@ -19,6 +19,7 @@ static void forget(struct sfl_step *step, const struct sfl_event *event)
         struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RELEASE_HOME);
         effect->flight = running;
         running->place = SFL_PLACE_FORGOTTEN;
+        sfl_flight_keep_forgotten(step, running);
     }
     if (flight || retained != NULL)
         SFL_COUNT(table, sfl_table_find_group(table, asked->group), forgets, 1);

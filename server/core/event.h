@@ -66,6 +66,7 @@ struct sfl_home {
     struct sfl_flight *flight; // as the effect named it; it lives at least until this event
     bool found;                // the home is here; otherwise the coordinator cannot be reached
     uint64_t token;            // greater than every token granted before for the key
+    bool is_kept;              // the lead with this token is kept beyond the process
 };
 
 struct sfl_event {

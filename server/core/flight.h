@@ -28,7 +28,8 @@
 //              | coordinator owes a HOME_FOUND, and until then the flight is not freed, also when
 //              | all its callers are gone; `fenced` may be a lost leader that waits for its answer
 // LED          | leader is joined; token is current; value is the current attempt's
-// ORPHANED     | leader is NULL; token is current; lease_until_ms says for how long; value is good
+// ORPHANED     | leader is NULL; token is current; lease_until_ms says for how long; value is good;
+//              | a flight that an earlier process left behind begins here (restore.c)
 // RETAINED     | no leader; outcome is set; due_ms is the retention's end; followers, if any, only
 //              | wait to be taken
 // SETTLED      | out of the index; outcome or refusal is what its followers are to get; they are
@@ -101,7 +102,8 @@ struct sfl_flight {
     enum sfl_leader_loss on_leader_loss : 8;
     enum sfl_loss loss : 8; // how the last leader was lost
     bool home_owed;         // the coordinator has been asked and has not answered
-    bool retain_refused;
+    bool retain_refused : 1;
+    bool lead_kept : 1; // LED and ORPHANED: the lead is kept beyond the process
     uint8_t fingerprint_size;
     uint32_t follower_count;
     uint32_t attempt; // the current one, or the last one
@@ -113,7 +115,7 @@ struct sfl_flight {
     struct sfl_list followers;     // oldest first
     struct sfl_list live;          // those of them that read chunks, and know all there is
 
-    struct sfl_link in_list; // of the table: settled or dead flights
+    struct sfl_link in_list; // of the table: settled, dead, or orphaned flights whose lead is kept
     uint64_t held_bytes;     // what the group's statistics count for this flight
     uint32_t max_attempts;
     uint16_t key_size;
@@ -149,6 +151,9 @@ struct sfl_flight {
 // Whether the flight, between two steps, is what its state says. NULL: it is; otherwise the rule
 // that does not hold. Walks over all its followers: for tests.
 const char *sfl_flight_check(const struct sfl_flight *flight);
+
+// The oldest follower that may lead; NULL when there is none.
+struct sfl_caller *sfl_flight_candidate(const struct sfl_flight *flight);
 
 static inline size_t sfl_flight_names_size(const struct sfl_flight *flight)
 {

@@ -11,12 +11,14 @@ void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *opt
         .limits = options->limits,
         .hash_seed = options->hash_seed,
         .now_ms = options->now_ms,
+        .keeps = options->keeps,
     };
     sfl_shares_init(&table->shares, options->usage);
     sfl_index_init(&table->flights, options->allocator);
     sfl_index_init(&table->groups, options->allocator);
     sfl_list_init(&table->settled);
     sfl_list_init(&table->behind);
+    sfl_list_init(&table->orphans);
     sfl_list_init(&table->dead);
     sfl_deadlines_init(&table->deadlines, options->now_ms);
     sfl_pages_init(&table->pages, options->allocator, &table->deadlines);

@@ -22,6 +22,7 @@ struct sfl_table_options {
     struct sfl_usage *usage;               // borrowed; all tables of the process have shares of it
     uint64_t now_ms;
     uint64_t hash_seed; // a secret for the hashes of group names
+    bool keeps;         // what outlives the process is kept
 };
 
 struct sfl_table {
@@ -33,6 +34,7 @@ struct sfl_table {
     struct sfl_group *last_group; // that was asked for; NULL at first
     struct sfl_list settled;      // flights whose followers wait to be taken
     struct sfl_list behind;       // live followers (in_live) who are to be told what is new
+    struct sfl_list orphans;      // flights whose leader is gone, and whose lead is kept
     struct sfl_list dead; // flights that the last step's effects may name; the next step frees them
     struct sfl_pages pages;
     struct sfl_deadlines deadlines;
@@ -42,6 +44,7 @@ struct sfl_table {
     uint32_t counts_begun; // of audiences
     uint64_t shut_at;      // where the search for the next flight to shut goes on
     bool draining;
+    bool keeps;
 };
 
 void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *options);
@@ -113,6 +116,26 @@ bool sfl_table_take_settled(struct sfl_table *table, struct sfl_settled *settled
 bool sfl_table_restore(struct sfl_table *table, const struct sfl_join *join, uint64_t hash,
                        struct sfl_outcome *outcome, uint32_t callers, uint64_t ended_at_ms,
                        uint64_t retained_until_ms, uint64_t now_ms);
+
+// A lead that an earlier process left behind. Spans are borrowed.
+struct sfl_left_lead {
+    const struct sfl_join *join; // of the opener; with the leader's name
+    uint64_t token;
+    uint32_t attempt;
+    bool forgotten;
+    uint64_t led_for_ms;       // since the lead of the attempt
+    struct sfl_outcome *error; // that was passed on before; NULL: none was
+};
+
+// Puts in a flight that is orphaned, with a whole lease from `now_ms` on. Takes over the reference
+// to the error on success. False when there is no room, the key has a flight already, or what it
+// led to is retained. Those with a greater token are put in first.
+bool sfl_table_restore_lead(struct sfl_table *table, const struct sfl_left_lead *lead,
+                            uint64_t hash, uint64_t now_ms);
+
+// True when nothing runs but what outlives the process as it is: orphaned flights whose lead is
+// kept. `callers_out` is how many follow those.
+bool sfl_table_is_at_rest(const struct sfl_table *table, uint64_t *callers_out);
 
 // One flight as Admin.ListFlights shows it. Spans are borrowed until the visit returns.
 struct sfl_flight_view {

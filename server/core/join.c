@@ -33,13 +33,6 @@ static void join_running(struct sfl_step *step, struct sfl_flight *flight,
     }
 }
 
-static void place_running(struct sfl_table *table, struct sfl_flight *flight)
-{
-    flight->place = SFL_PLACE_RUNNING;
-    sfl_index_insert(&table->flights, flight->hash, flight);
-    SFL_COUNT(table, flight->group, flights_now, 1);
-}
-
 // The flight and its first caller; SFL_REASON_NONE, or why not: then nothing has changed.
 static enum sfl_reason open_flight(struct sfl_step *step, struct sfl_caller *caller,
                                    const struct sfl_join *join, uint64_t hash,
@@ -80,7 +73,7 @@ static void open_or_refuse(struct sfl_step *step, const struct sfl_event *event)
         sfl_step_refuse_limit(step, caller, event->join, reason);
         return;
     }
-    place_running(step->table, flight);
+    sfl_flight_place_running(step->table, flight);
     sfl_flight_append_follower(flight, caller);
     sfl_flight_find_home(step, flight);
 }
@@ -104,6 +97,12 @@ static void refuse_fenced(struct sfl_step *step, const struct sfl_event *event)
     const struct sfl_join *join = event->join;
     uint64_t newest = newest_token(step->table, event);
     struct sfl_refusal refusal = {.reason = SFL_REASON_FENCED, .a = join->resume_token};
+    if (step->table->draining && step->table->keeps) {
+        // It may be a lead that the next process takes up.
+        refusal.reason = SFL_REASON_DRAINING;
+        sfl_step_refuse(step, event->caller, &refusal);
+        return;
+    }
     if (newest > join->resume_token)
         refusal.b = newest;
     struct sfl_group *group = sfl_table_find_group(step->table, join->group);
@@ -131,6 +130,7 @@ static void take_over(struct sfl_step *step, struct sfl_flight *flight, struct s
     }
     flight->leader = caller;
     flight->state = SFL_FLIGHT_LED;
+    sfl_link_remove(&flight->in_list); // of orphans
     caller->admitted = true;
     if (caller->name != NULL) {
         sfl_bytes_unref(flight->leader_name);

@@ -14,8 +14,7 @@ static bool may_lead(const struct sfl_caller *caller)
     return caller->role != SFL_ROLE_FOLLOW_ONLY && !caller->half_closed;
 }
 
-// The oldest follower that may lead; NULL when there is none.
-static struct sfl_caller *find_candidate(const struct sfl_flight *flight)
+struct sfl_caller *sfl_flight_candidate(const struct sfl_flight *flight)
 {
     const struct sfl_link *link = sfl_list_first(&flight->followers);
     while (link != NULL && !may_lead(caller_of(link)))
@@ -80,6 +79,7 @@ static void next_attempt(struct sfl_step *step, struct sfl_flight *flight, enum 
     assert(flight->leader == NULL);
     flight->loss = loss;
     flight->due_ms = UINT64_MAX;
+    sfl_flight_unlead(step, flight);
     if (loss != SFL_LOSS_PASSED_ON)
         SFL_COUNT(step->table, flight->group, leaders_lost, 1);
 
@@ -87,7 +87,7 @@ static void next_attempt(struct sfl_step *step, struct sfl_flight *flight, enum 
         give_up(step, flight, SFL_REASON_LOSS_IS_FAIL);
     } else if (attempts_are_used(flight)) {
         give_up(step, flight, SFL_REASON_ATTEMPTS_USED);
-    } else if (find_candidate(flight) == NULL) {
+    } else if (sfl_flight_candidate(flight) == NULL) {
         give_up(step, flight, SFL_REASON_NOBODY_LEADS);
     } else {
         sfl_flight_drop_value(step->table, flight);
@@ -140,10 +140,10 @@ void sfl_flight_tell_lead(struct sfl_step *step, const struct sfl_flight *flight
 }
 
 static void begin_attempt(struct sfl_step *step, struct sfl_flight *flight,
-                          struct sfl_caller *leader, uint64_t token)
+                          struct sfl_caller *leader, const struct sfl_home *home)
 {
     struct sfl_table *table = step->table;
-    assert(token > flight->token);
+    assert(home->token > flight->token);
     sfl_link_remove(&leader->in_followers);
     sfl_link_remove(&leader->in_live);
     flight->follower_count--;
@@ -157,7 +157,10 @@ static void begin_attempt(struct sfl_step *step, struct sfl_flight *flight,
 
     flight->state = SFL_FLIGHT_LED;
     flight->attempt++;
-    flight->token = token;
+    flight->token = home->token;
+    flight->lead_kept = home->is_kept;
+    if (flight->place == SFL_PLACE_FORGOTTEN)
+        sfl_flight_keep_forgotten(step, flight);
     flight->next_sequence = 0;
     flight->led_since_ms = step->now_ms;
     sfl_flight_extend_lease(step, flight);
@@ -169,6 +172,8 @@ void sfl_step_home_found(struct sfl_step *step, const struct sfl_event *event)
     assert(flight->home_owed);
     flight->home_owed = false;
     if (flight->state == SFL_FLIGHT_SETTLED) {
+        if (event->home.is_kept)
+            sfl_step_unlead(step, flight, event->home.token);
         sfl_flight_bury_if_done(step->table, flight);
         return;
     }
@@ -178,13 +183,15 @@ void sfl_step_home_found(struct sfl_step *step, const struct sfl_event *event)
         sfl_flight_abort(step, flight, &refusal);
         return;
     }
-    struct sfl_caller *candidate = find_candidate(flight);
+    struct sfl_caller *candidate = sfl_flight_candidate(flight);
     if (candidate == NULL) {
+        if (event->home.is_kept)
+            sfl_step_unlead(step, flight, event->home.token);
         give_up(step, flight, SFL_REASON_NOBODY_LEADS);
         return;
     }
     tell_fenced(step, flight, event->home.token);
-    begin_attempt(step, flight, candidate, event->home.token);
+    begin_attempt(step, flight, candidate, &event->home);
     sfl_flight_tell_lead(step, flight);
     sfl_flight_admit_opener(step, flight);
     if (flight->attempt > 1)
@@ -318,7 +325,7 @@ static enum sfl_reason create_outcome(struct sfl_table *table, struct sfl_flight
 static bool others_may_try(const struct sfl_flight *flight)
 {
     return flight->on_leader_loss == SFL_LEADER_LOSS_PROMOTE && !attempts_are_used(flight) &&
-           find_candidate(flight) != NULL;
+           sfl_flight_candidate(flight) != NULL;
 }
 
 // The leader's error is not for everybody: it is told its own, and the next one tries.
@@ -327,10 +334,14 @@ static void pass_on(struct sfl_step *step, struct sfl_flight *flight, struct sfl
 {
     sfl_outcome_unref(flight->kept);
     flight->kept = outcome; // counted with the next attempt, which drops the value
+    const struct sfl_result result = {.outcome = sfl_outcome_ref(outcome),
+                                      .led = true,
+                                      .callers = 1,
+                                      .lead_was_kept = flight->lead_kept};
+    sfl_flight_unlead(step, flight);
     struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RESULT);
     effect->caller = leader;
-    effect->result =
-        (struct sfl_result){.outcome = sfl_outcome_ref(outcome), .led = true, .callers = 1};
+    effect->result = result;
     next_attempt(step, flight, SFL_LOSS_PASSED_ON);
 }
 
@@ -363,7 +374,7 @@ void sfl_step_finish(struct sfl_step *step, const struct sfl_event *event)
 static void orphan(struct sfl_step *step, struct sfl_flight *flight)
 {
     sfl_caller_detach(step->table, flight->leader);
-    flight->state = SFL_FLIGHT_ORPHANED;
+    sfl_flight_orphan(step->table, flight);
 }
 
 void sfl_step_leave(struct sfl_step *step, struct sfl_caller *caller,

@@ -16,6 +16,7 @@ static void stop_running(struct sfl_step *step, struct sfl_flight *flight)
         effect->flight = flight;
     }
     flight->due_ms = UINT64_MAX;
+    sfl_link_remove(&flight->in_list); // of orphans
     sfl_share_give(&table->shares.flights, 1);
     SFL_COUNT(table, flight->group, flights_now, -1);
 
@@ -120,6 +121,7 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
                        struct sfl_outcome *outcome, struct sfl_caller *leader)
 {
     struct sfl_table *table = step->table;
+    bool lead_was_kept = flight->lead_kept;
     stop_running(step, flight);
     sfl_value_unref(flight->value);
     flight->value = NULL;
@@ -136,6 +138,7 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
     flight->callers = flight->follower_count + 1;
     SFL_COUNT(table, flight->group, executions_saved, flight->follower_count);
     retain_if_asked(step, flight);
+    sfl_flight_unlead(step, flight); // second: it is over because of the outcome
     if (flight->state == SFL_FLIGHT_SETTLED)
         sfl_flight_unplace(table, flight);
     sfl_flight_account(table, flight);
@@ -143,6 +146,7 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
     if (leader != NULL) {
         struct sfl_result result = result_of(flight);
         result.led = true;
+        result.lead_was_kept = lead_was_kept;
         push_result(step, leader, &result);
     }
     queue_followers(step, flight);
@@ -157,6 +161,8 @@ void sfl_flight_abort(struct sfl_step *step, struct sfl_flight *flight,
         sfl_step_refuse(step, leader, refusal);
     }
     stop_running(step, flight);
+    if (refusal->reason != SFL_REASON_DRAINED) // which the lead outlives
+        sfl_flight_unlead(step, flight);
     sfl_flight_unplace(step->table, flight);
     sfl_outcome_unref(flight->kept);
     flight->kept = NULL;

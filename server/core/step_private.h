@@ -5,6 +5,7 @@
 //   join.c          join, open, resume
 //   lead.c          who leads, how the lead is lost; chunk, renew, finish
 //   follow.c        how a caller follows a flight
+//   restore.c       what outlives the process, and how it comes back
 //   settle.c        how a flight ends, retention
 //   audience.c      what a leader knows of its followers
 //   live.c          what followers are told before the end
@@ -187,6 +188,23 @@ void sfl_flight_drop(struct sfl_step *step, struct sfl_flight *flight);
 
 // It turns out that a retained outcome could not be kept: it is as if there had been no room.
 void sfl_flight_unkeep(struct sfl_step *step, struct sfl_flight *flight);
+
+// restore.c
+
+// The lead of this flight, with its current token, is over: it need not be kept any more.
+void sfl_flight_unlead(struct sfl_step *step, struct sfl_flight *flight);
+
+// The same for a token that did not come to lead.
+void sfl_step_unlead(struct sfl_step *step, struct sfl_flight *flight, uint64_t token);
+
+// A flight whose lead is kept has been forgotten.
+void sfl_flight_keep_forgotten(struct sfl_step *step, struct sfl_flight *flight);
+
+// The flight, whose leader is gone, is orphaned from now on.
+void sfl_flight_orphan(struct sfl_table *table, struct sfl_flight *flight);
+
+// Makes a flight of the index one that new callers join.
+void sfl_flight_place_running(struct sfl_table *table, struct sfl_flight *flight);
 
 // live.c
 

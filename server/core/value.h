@@ -114,6 +114,7 @@ struct sfl_result {
     bool shared;
     bool retained;
     bool retain_refused;
+    bool lead_was_kept; // beyond the process; it is told when it is not any more
     uint32_t callers;
     uint64_t age_ms;
     uint64_t retain_ms;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/engine.h"
+#include "engine/engine_private.h"
 
 #include "base/clock.h"
 #include "base/entropy.h"
@@ -10,45 +10,12 @@
 #include <stdlib.h>
 
 enum {
-    CACHE_LINE = 64,
     VISIT_SLOTS = 512, // places of a table that a listing looks at under one lock
     LARGE = 16384,     // flights and outcomes, which are more than a processor's own cache holds
     // A tick comes at least so often, so that far deadlines, such as every flight's run_limit, need
     // not ask for one.
     TICK_MS_MAX = 10000,
 };
-
-struct sfl_shard {
-    _Alignas(CACHE_LINE) pthread_mutex_t lock;
-    struct sfl_engine *engine;
-    uint64_t tick_ms; // when sfl_engine_tick is expected for this shard
-    bool delivers;    // some thread sees to the followers of settled flights, now or later
-    struct sfl_table table;
-};
-
-struct sfl_engine {
-    const struct sfl_engine_sink *sink;
-    void *sink_context;
-    void (*on_earlier_tick)(void *context);
-    void *tick_context;
-    struct sfl_coordinator *coordinator;
-    const struct sfl_engine_keeper *keeper;
-    void *keeper_context;
-    const struct sfl_limits *limits;
-    struct sfl_hash_secret secret;
-    uint64_t started_at_ms;
-    unsigned shard_count;
-    struct sfl_shard *shards;
-    // Every step of every pump reads what stands above. What is below is written now and then.
-    _Alignas(CACHE_LINE) struct sfl_usage usage;
-    _Atomic uint64_t refused;
-};
-
-static struct sfl_shard *shard_of(struct sfl_engine *engine, uint64_t hash)
-{
-    // The tables' indexes use the low bits.
-    return &engine->shards[(hash >> 40) & (engine->shard_count - 1)];
-}
 
 static void on_answer(void *context, void *ticket, const struct sfl_home_answer *answer);
 
@@ -67,11 +34,11 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
                                   struct sfl_engine **engine_out)
 {
     assert((options->shards & (options->shards - 1)) == 0 && options->shards > 0);
-    struct sfl_engine *engine = aligned_alloc(CACHE_LINE, sizeof(*engine));
+    struct sfl_engine *engine = aligned_alloc(SFL_CACHE_LINE, sizeof(*engine));
     if (engine == NULL)
         return SFL_NO_MEMORY;
     *engine = (struct sfl_engine){0};
-    engine->shards = aligned_alloc(CACHE_LINE, options->shards * sizeof(engine->shards[0]));
+    engine->shards = aligned_alloc(SFL_CACHE_LINE, options->shards * sizeof(engine->shards[0]));
     if (engine->shards == NULL) {
         free(engine);
         return SFL_NO_MEMORY;
@@ -96,6 +63,7 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
             .usage = &engine->usage,
             .now_ms = engine->started_at_ms,
             .hash_seed = sfl_entropy_u64(),
+            .keeps = options->keeper != NULL,
         };
         init_lock(&shard->lock);
         shard->engine = engine;
@@ -148,8 +116,8 @@ static bool has_crowd(const struct sfl_shard *shard)
     return !sfl_list_is_empty(&shard->table.settled) || !sfl_list_is_empty(&shard->table.behind);
 }
 
-static void set_home_found(struct sfl_event *event_out, struct sfl_flight *flight, uint64_t now_ms,
-                           const struct sfl_home_answer *answer)
+void sfl_shard_set_home_found(struct sfl_event *event_out, struct sfl_flight *flight,
+                              uint64_t now_ms, const struct sfl_home_answer *answer, bool is_kept)
 {
     // Field by field, as in sfl_engine_join.
     event_out->type = SFL_EVENT_HOME_FOUND;
@@ -157,6 +125,7 @@ static void set_home_found(struct sfl_event *event_out, struct sfl_flight *fligh
     event_out->home.flight = flight;
     event_out->home.found = answer->found;
     event_out->home.token = answer->token;
+    event_out->home.is_kept = is_kept;
 }
 
 // Asks the coordinator. True when the answer is there at once: the event to be stepped next.
@@ -171,23 +140,11 @@ static bool find_home(struct sfl_shard *shard, struct sfl_flight *flight,
         .lane = (unsigned)(shard - shard->engine->shards),
     };
     struct sfl_home_answer answer;
-    if (!coordinator->ops->find_home(coordinator, &question, &answer))
+    if (!coordinator->ops->find_home(coordinator, &question, &answer) ||
+        sfl_shard_keep_lead(shard, flight, &answer))
         return false;
-    set_home_found(answered_out, flight, shard->table.now_ms, &answer);
+    sfl_shard_set_home_found(answered_out, flight, shard->table.now_ms, &answer, false);
     return true;
-}
-
-// Hands a retained outcome to the keeper. False when that will not keep it.
-static bool keep(const struct sfl_engine *engine, const struct sfl_flight *flight)
-{
-    const struct sfl_kept kept = {
-        .group = sfl_flight_group(flight),
-        .key = sfl_flight_key(flight),
-        .fingerprint = sfl_flight_fingerprint(flight),
-        .callers = flight->callers,
-        .outcome = flight->outcome,
-    };
-    return engine->keeper == NULL || engine->keeper->retain(engine->keeper_context, &kept);
 }
 
 static void set_unkept(struct sfl_event *event_out, const struct sfl_flight *flight,
@@ -236,6 +193,12 @@ static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
         engine->coordinator->ops->release_home(
             engine->coordinator, sfl_flight_group(effect->flight), sfl_flight_key(effect->flight));
         break;
+    case SFL_EFFECT_KEEP_LEAD:
+        sfl_shard_keep_forgotten(shard, effect->flight);
+        break;
+    case SFL_EFFECT_UNLEAD:
+        engine->keeper->unlead(engine->keeper_context, effect->token);
+        break;
     case SFL_EFFECT_DROP:
         if (engine->keeper != NULL)
             engine->keeper->drop(engine->keeper_context, effect->flight->token);
@@ -270,7 +233,7 @@ static bool carry_out_all(struct sfl_shard *shard, struct sfl_effects *effects,
         const struct sfl_effect *effect = &effects->items[i];
         if (effect->type == SFL_EFFECT_FIND_HOME) // it is the last one
             return find_home(shard, effect->flight, answered_out);
-        if (effect->type == SFL_EFFECT_RETAIN && !keep(shard->engine, effect->flight)) {
+        if (effect->type == SFL_EFFECT_RETAIN && !sfl_shard_keep_outcome(shard, effect->flight)) {
             // No home is sought in a step that ends a flight.
             set_unkept(answered_out, effect->flight, shard->table.now_ms);
             refuse_to_retain(effects, i + 1);
@@ -340,10 +303,8 @@ void sfl_engine_deliver(struct sfl_engine *engine, unsigned shard)
     deliver(&engine->shards[shard]);
 }
 
-// One event under the shard's lock, and what follows from it. Returns true when the same event is
-// to be stepped again.
-static bool run(struct sfl_shard *shard, const struct sfl_event *event,
-                struct sfl_forgotten *forgotten_out)
+bool sfl_shard_run(struct sfl_shard *shard, const struct sfl_event *event,
+                   struct sfl_forgotten *forgotten_out)
 {
     struct sfl_engine *engine = shard->engine;
     pthread_mutex_lock(&shard->lock);
@@ -367,9 +328,15 @@ static bool run(struct sfl_shard *shard, const struct sfl_event *event,
 static void on_answer(void *context, void *ticket, const struct sfl_home_answer *answer)
 {
     struct sfl_flight *flight = ticket; // it lives until this answer, and its hash never changes
+    struct sfl_shard *shard = sfl_engine_shard_of(context, flight->hash);
     struct sfl_event event;
-    set_home_found(&event, flight, sfl_clock_now_ms(), answer);
-    (void)run(shard_of(context, flight->hash), &event, NULL);
+    pthread_mutex_lock(&shard->lock);
+    bool is_to_wait = sfl_shard_keep_lead(shard, flight, answer);
+    pthread_mutex_unlock(&shard->lock);
+    if (is_to_wait)
+        return;
+    sfl_shard_set_home_found(&event, flight, sfl_clock_now_ms(), answer, false);
+    (void)sfl_shard_run(shard, &event, NULL);
 }
 
 bool sfl_engine_is_large(struct sfl_engine *engine)
@@ -391,7 +358,8 @@ void sfl_engine_announce(struct sfl_engine *engine, const struct sfl_announced *
     for (unsigned n = 0; n < sizeof(all) / sizeof(all[0]); n++) {
         for (unsigned i = 0; i < count; i++) {
             const struct sfl_member *member = steps[i].member;
-            struct sfl_shard *shard = member == NULL ? shard_of(engine, hashes[i]) : member->shard;
+            struct sfl_shard *shard =
+                member == NULL ? sfl_engine_shard_of(engine, hashes[i]) : member->shard;
             if (pthread_mutex_trylock(&shard->lock) != 0)
                 continue; // a hint is not worth waiting for
             if (member == NULL)
@@ -413,15 +381,15 @@ void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,
     event.hash = sfl_hash(&engine->secret, join->group, join->key);
     event.caller = &member->caller;
     event.join = join;
-    member->shard = shard_of(engine, event.hash);
-    (void)run(member->shard, &event, NULL);
+    member->shard = sfl_engine_shard_of(engine, event.hash);
+    (void)sfl_shard_run(member->shard, &event, NULL);
 }
 
 static void run_for_member(struct sfl_member *member, struct sfl_event *event, uint64_t now_ms)
 {
     event->now_ms = now_ms;
     event->caller = &member->caller;
-    (void)run(member->shard, event, NULL);
+    (void)sfl_shard_run(member->shard, event, NULL);
 }
 
 void sfl_engine_chunk(struct sfl_engine *engine, struct sfl_member *member,
@@ -485,42 +453,8 @@ struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct s
         .forget = *forget,
     };
     struct sfl_forgotten forgotten = {false, false};
-    (void)run(shard_of(engine, event.hash), &event, &forgotten);
+    (void)sfl_shard_run(sfl_engine_shard_of(engine, event.hash), &event, &forgotten);
     return forgotten;
-}
-
-bool sfl_engine_keeps(const struct sfl_engine *engine)
-{
-    return engine->keeper != NULL;
-}
-
-bool sfl_engine_await_kept(struct sfl_engine *engine, uint64_t token,
-                           void (*on_kept)(void *argument, bool is_kept), void *argument)
-{
-    return engine->keeper->await(engine->keeper_context, token, on_kept, argument);
-}
-
-void sfl_engine_unkeep(struct sfl_engine *engine, const struct sfl_unkept *unkept)
-{
-    struct sfl_event event = {
-        .type = SFL_EVENT_UNKEPT,
-        .now_ms = sfl_clock_now_ms(),
-        .hash = sfl_hash(&engine->secret, unkept->group, unkept->key),
-        .unkept = *unkept,
-    };
-    struct sfl_shard *shard = shard_of(engine, event.hash);
-    struct sfl_forgotten none;
-    // Followers that wait to be taken are seen to by whoever settled their flight.
-    pthread_mutex_lock(&shard->lock);
-    (void)step(shard, &event, &none);
-    pthread_mutex_unlock(&shard->lock);
-}
-
-struct sfl_keeper_state sfl_engine_keeper_state(const struct sfl_engine *engine)
-{
-    if (engine->keeper == NULL)
-        return (struct sfl_keeper_state){0};
-    return engine->keeper->state(engine->keeper_context);
 }
 
 uint64_t sfl_engine_tick(struct sfl_engine *engine)
@@ -529,7 +463,7 @@ uint64_t sfl_engine_tick(struct sfl_engine *engine)
     for (unsigned i = 0; i < engine->shard_count; i++) {
         struct sfl_shard *shard = &engine->shards[i];
         struct sfl_event event = {.type = SFL_EVENT_TICK, .now_ms = sfl_clock_now_ms()};
-        while (run(shard, &event, NULL))
+        while (sfl_shard_run(shard, &event, NULL))
             ;
         pthread_mutex_lock(&shard->lock);
         uint64_t deadline_ms = sfl_table_next_deadline_ms(&shard->table);
@@ -541,35 +475,11 @@ uint64_t sfl_engine_tick(struct sfl_engine *engine)
     return next_ms;
 }
 
-bool sfl_engine_restore(struct sfl_engine *engine, const struct sfl_join *join,
-                        const struct sfl_outcome_parts *parts, uint32_t callers, uint64_t age_ms,
-                        uint64_t left_ms)
-{
-    struct sfl_outcome *outcome;
-    if (sfl_limits_check_key(engine->limits, join->group, join->key).reason != SFL_REASON_NONE)
-        return false;
-    uint64_t hash = sfl_hash(&engine->secret, join->group, join->key);
-    struct sfl_shard *shard = shard_of(engine, hash);
-    if (sfl_outcome_restore(&sfl_local_heap, &shard->table.shares.held_bytes, engine->limits, parts,
-                            &outcome) != SFL_REASON_NONE)
-        return false;
-    outcome->retain_ms = left_ms;
-    uint64_t now_ms = sfl_clock_now_ms();
-    pthread_mutex_lock(&shard->lock);
-    // The difference is what counts, so it does no harm when the machine has not been up that long.
-    bool restored = sfl_table_restore(&shard->table, join, hash, outcome, callers, now_ms - age_ms,
-                                      now_ms + left_ms, now_ms);
-    pthread_mutex_unlock(&shard->lock);
-    if (!restored)
-        sfl_outcome_unref(outcome);
-    return restored;
-}
-
 static void run_everywhere(struct sfl_engine *engine, enum sfl_event_type type)
 {
     for (unsigned i = 0; i < engine->shard_count; i++) {
         struct sfl_event event = {.type = type, .now_ms = sfl_clock_now_ms()};
-        while (run(&engine->shards[i], &event, NULL))
+        while (sfl_shard_run(&engine->shards[i], &event, NULL))
             ;
     }
 }
@@ -593,6 +503,22 @@ bool sfl_engine_is_idle(struct sfl_engine *engine)
 {
     return sfl_budget_used(&engine->usage.flights) == 0 &&
            sfl_budget_used(&engine->usage.callers) == 0;
+}
+
+bool sfl_engine_is_at_rest(struct sfl_engine *engine, uint64_t *callers_out)
+{
+    bool is_at_rest = true;
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < engine->shard_count && is_at_rest; i++) {
+        struct sfl_shard *shard = &engine->shards[i];
+        uint64_t callers;
+        pthread_mutex_lock(&shard->lock);
+        is_at_rest = sfl_table_is_at_rest(&shard->table, &callers);
+        pthread_mutex_unlock(&shard->lock);
+        sum += callers;
+    }
+    *callers_out = sum;
+    return is_at_rest;
 }
 
 void sfl_engine_count_refused(struct sfl_engine *engine)

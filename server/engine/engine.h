@@ -10,7 +10,7 @@
 
 #include "coordinator/coordinator.h"
 #include "core/flight_table.h"
-#include "core/kept.h"
+#include "keeper/keeper.h"
 
 struct sfl_engine;
 struct sfl_shard;
@@ -52,38 +52,13 @@ struct sfl_engine_sink {
     bool (*may_tell)(void *context, unsigned shard, unsigned batches);
 };
 
-// How a keeper fares.
-struct sfl_keeper_state {
-    bool failing;           // what it tried last could not all be written
-    uint64_t waiting_bytes; // of what is not written yet
-    uint64_t lost;          // outcomes that were to be retained and could not be kept, ever
-};
-
-// Where retained outcomes are kept beyond this process.
-struct sfl_engine_keeper {
-    // Both are called under a shard's lock: they queue and return. Retain is false when the outcome
-    // will not be kept; what turns out later comes through sfl_engine_unkeep.
-    bool (*retain)(void *context, const struct sfl_kept *kept);
-    void (*drop)(void *context, uint64_t token);
-    // As sfl_engine_await_kept. False when `on_kept` will not be called.
-    bool (*await)(void *context, uint64_t token, void (*on_kept)(void *argument, bool is_kept),
-                  void *argument);
-    struct sfl_keeper_state (*state)(void *context); // any thread
-    // As retain and drop, for leads with a lease; NULL: none is kept. False when the lead will not
-    // be kept: it holds all the same, and does not outlive the process. What `await` waits for
-    // counts leads, too: with a token, that its lead is kept (or has been taken back since); with
-    // 0, all that was dropped or taken back so far.
-    bool (*lead)(void *context, const struct sfl_kept_lead *lead);
-    void (*unlead)(void *context, uint64_t token);
-};
-
 struct sfl_engine_options {
     unsigned shards;                     // a power of two
     const struct sfl_limits *limits;     // borrowed
     struct sfl_coordinator *coordinator; // borrowed; the engine sets its on_answer
     const struct sfl_engine_sink *sink;  // borrowed
     void *sink_context;
-    const struct sfl_engine_keeper *keeper; // borrowed; NULL: nothing is kept
+    const struct sfl_keeper *keeper; // borrowed; NULL: nothing is kept
     void *keeper_context;
     // An earlier tick is wanted than sfl_engine_tick last said. Any thread, under a shard's lock.
     void (*on_earlier_tick)(void *context);
@@ -154,9 +129,9 @@ struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct s
 bool sfl_engine_keeps(const struct sfl_engine *engine);
 
 // Has `on_kept` called, on any thread, once it is known whether a restart would show what this
-// process does: with a token, that its outcome is retained (or has been dropped since); with 0, all
-// that was forgotten so far. False when too much waits, or memory is short: it will not be called.
-// Only for an engine that keeps.
+// process does: with a token, that its outcome is retained (or has been dropped since) and its lead
+// is over; with 0, all that was forgotten so far. False when too much waits, or memory is short: it
+// will not be called. Only for an engine that keeps.
 bool sfl_engine_await_kept(struct sfl_engine *engine, uint64_t token,
                            void (*on_kept)(void *argument, bool is_kept),
                            void *argument) SFL_MUST_USE;
@@ -178,9 +153,11 @@ bool sfl_engine_restore(struct sfl_engine *engine, const struct sfl_join *join,
                         const struct sfl_outcome_parts *parts, uint32_t callers, uint64_t age_ms,
                         uint64_t left_ms);
 
-// Puts in a lead that was kept elsewhere: an orphaned flight, with a whole lease from now on.
-// `error` (NULL: none) stands for lead->error, which is not looked at, and `error_retain_ms` is how
-// long its leader wanted it retained. False when it is out of bounds, or there is no room.
+// Puts in a lead that an earlier process left behind: the flight is orphaned, with a whole lease
+// from now on. `error` (NULL: none) stands for lead->error, which is not looked at, and
+// `error_retain_ms` is how long its leader wanted it retained. False when it is out of bounds,
+// there is no room, or the key has its flight or the lead its outcome already: so outcomes are put
+// in first, and leads with a greater token before others.
 bool sfl_engine_restore_lead(struct sfl_engine *engine, const struct sfl_kept_lead *lead,
                              const struct sfl_outcome_parts *error, uint64_t error_retain_ms);
 
@@ -194,6 +171,10 @@ unsigned sfl_engine_shards(const struct sfl_engine *engine);
 
 // True when no flight runs.
 bool sfl_engine_is_idle(struct sfl_engine *engine);
+
+// True when no flight runs but such as outlive the process, whose leaders are not here.
+// `callers_out` is how many follow those.
+bool sfl_engine_is_at_rest(struct sfl_engine *engine, uint64_t *callers_out);
 
 // Counts a call that the transport refused over a limit of its own.
 void sfl_engine_count_refused(struct sfl_engine *engine);

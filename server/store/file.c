@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 enum {
-    FORMAT = 2,
+    FORMAT = 3,
     FORMAT_MAX = 100, // what a newer version may come to; beyond it is damage
-    TABLES_MAX = 3,
+    TABLES_MAX = SFL_FILE_TABLES + 2,
     PROBE_BYTES = 1 << 20,
     // When the map grows, it grows by half, and by so much at least.
     GROWTH_BYTES_MIN = 64 << 20,
@@ -27,10 +27,15 @@ enum {
 };
 
 // The tables, and the numbers in "meta". "format" is a bare number, as it was in format 1, so that
-// a daemon of that time can say what it does not know.
-#define OUTCOMES "outcomes" // token -> record
+// a daemon of that time can say what it does not know. It reads tables by the order of their names,
+// and has to come to "meta" first.
 #define META "meta"         // name -> number
 #define RETAINED "retained" // token -> record, of format 1
+static const char *const table_names[SFL_FILE_TABLES] = {
+    [SFL_FILE_OUTCOMES] = "outcomes",
+    [SFL_FILE_LEADS] = "orphans", // what each of them is after a start
+    [SFL_FILE_RUNS] = "runs",
+};
 #define NAME_FORMAT "format"
 #define NAME_TOKENS "tokens"
 // The number of the transaction that wrote the file last. It stands in the file's head too; when
@@ -42,7 +47,7 @@ struct sfl_file {
     char *path;            // of data.mdb
     int fd;                // holds the lock
     MDB_env *environment;
-    MDB_dbi outcomes;
+    MDB_dbi tables[SFL_FILE_TABLES];
     MDB_dbi meta;
     MDB_txn *txn; // NULL between transactions
     bool has_changed;
@@ -64,9 +69,38 @@ static bool is_named(struct sfl_span span, const char *name)
     return sfl_span_equal(span, sfl_span_of_text(name));
 }
 
+// SFL_FILE_TABLES when it is none of them.
+static enum sfl_file_table table_of(struct sfl_span name)
+{
+    unsigned table = 0;
+    while (table < SFL_FILE_TABLES && !is_named(name, table_names[table]))
+        table++;
+    return (enum sfl_file_table)table;
+}
+
 static bool has_number_keys(struct sfl_span table)
 {
-    return is_named(table, OUTCOMES) || is_named(table, RETAINED);
+    return table_of(table) != SFL_FILE_TABLES || is_named(table, RETAINED);
+}
+
+static const char *check_record(enum sfl_file_table table, uint64_t key, struct sfl_span bytes)
+{
+    union {
+        struct sfl_record outcome;
+        struct sfl_lead_record lead;
+        struct sfl_run run;
+    } record;
+    switch (table) {
+    case SFL_FILE_OUTCOMES:
+        return sfl_record_read(key, bytes, &record.outcome);
+    case SFL_FILE_LEADS:
+        return sfl_record_read_lead(key, bytes, &record.lead);
+    case SFL_FILE_RUNS:
+        return sfl_record_read_run(key, bytes, &record.run);
+    case SFL_FILE_TABLES: // the only one beside them that is let through
+        return sfl_record_read_1(key, bytes, &record.outcome);
+    }
+    return NULL;
 }
 
 static const char *check_number(struct contents *contents, struct sfl_span name,
@@ -95,23 +129,21 @@ static const char *check_number(struct contents *contents, struct sfl_span name,
 static const char *check_entry(void *context, struct sfl_span table, struct sfl_span key,
                                struct sfl_span data)
 {
-    struct sfl_record record;
-    uint64_t token;
+    uint64_t number;
     if (is_named(table, META))
         return check_number(context, key, data);
     if (!has_number_keys(table))
         return "has a table of another program";
-    memcpy(&token, key.data, sizeof(token));
-    return is_named(table, OUTCOMES) ? sfl_record_read(token, data, &record)
-                                     : sfl_record_read_1(token, data, &record);
+    memcpy(&number, key.data, sizeof(number));
+    return check_record(table_of(table), number, data);
 }
 
 static enum sfl_status say_damaged(const struct sfl_file *file, const char *what, char *error_out)
 {
     snprintf(error_out, SFL_FILE_ERROR_MAX,
-             "%s: damaged (%s); nothing of it is used. To start without the retained outcomes and "
-             "the greatest token that it holds, move it away; tokens then begin with the clock's "
-             "microseconds",
+             "%s: damaged (%s); nothing of it is used. To start without the leads, retained "
+             "outcomes and greatest token that it holds, move it away; tokens then begin with the "
+             "clock's microseconds",
              file->path, what);
     return SFL_FAILED_PRECONDITION;
 }
@@ -197,8 +229,11 @@ static int open_environment(struct sfl_file *file)
 
 static int open_tables(struct sfl_file *file)
 {
-    int code = mdb_dbi_open(file->txn, OUTCOMES, MDB_CREATE | MDB_INTEGERKEY, &file->outcomes);
-    return code != 0 ? code : mdb_dbi_open(file->txn, META, MDB_CREATE, &file->meta);
+    int code = mdb_dbi_open(file->txn, META, MDB_CREATE, &file->meta);
+    for (unsigned i = 0; i < SFL_FILE_TABLES && code == 0; i++)
+        code =
+            mdb_dbi_open(file->txn, table_names[i], MDB_CREATE | MDB_INTEGERKEY, &file->tables[i]);
+    return code;
 }
 
 // Gives the file its format.
@@ -230,7 +265,7 @@ static int carry_record(struct sfl_file *file, MDB_cursor *cursor, MDB_val key, 
         return ENOMEM;
     sfl_record_copy(copy.mv_data, &record);
     MDB_val copied_key = {sizeof(token), &token};
-    int code = mdb_put(file->txn, file->outcomes, &copied_key, &copy, 0);
+    int code = mdb_put(file->txn, file->tables[SFL_FILE_OUTCOMES], &copied_key, &copy, 0);
     if (code == 0)
         code = mdb_cursor_del(cursor, 0);
     *bytes_out = copy.mv_size;
@@ -370,23 +405,23 @@ void sfl_file_close(struct sfl_file *file)
 
 // --- changes ---
 
-int sfl_file_put(struct sfl_file *file, const struct sfl_record_head *head, const uint8_t *names,
-                 const struct sfl_outcome *outcome)
+int sfl_file_put(struct sfl_file *file, enum sfl_file_table table,
+                 const struct sfl_record_start *start, const uint8_t *beginning)
 {
-    uint64_t token = outcome->token;
-    MDB_val key = {sizeof(token), &token};
-    MDB_val data = {sfl_record_size(head), NULL};
+    uint64_t number = start->key;
+    MDB_val key = {sizeof(number), &number};
+    MDB_val data = {sfl_record_size(start), NULL};
     file->has_changed = true;
-    int code = mdb_put(file->txn, file->outcomes, &key, &data, MDB_RESERVE);
+    int code = mdb_put(file->txn, file->tables[table], &key, &data, MDB_RESERVE);
     if (code == 0)
-        sfl_record_write(data.mv_data, head, names, outcome);
+        sfl_record_write(data.mv_data, start, beginning);
     return code;
 }
 
-int sfl_file_delete(struct sfl_file *file, uint64_t token)
+int sfl_file_delete(struct sfl_file *file, enum sfl_file_table table, uint64_t number)
 {
-    MDB_val key = {sizeof(token), &token};
-    int code = mdb_del(file->txn, file->outcomes, &key, NULL);
+    MDB_val key = {sizeof(number), &number};
+    int code = mdb_del(file->txn, file->tables[table], &key, NULL);
     if (code == MDB_NOTFOUND)
         return 0;
     file->has_changed = true;
@@ -496,31 +531,31 @@ const char *sfl_file_reason(struct sfl_file *file, int code)
 // --- reading ---
 
 static int read_all(MDB_cursor *cursor,
-                    void (*visit)(void *context, const struct sfl_record *record), void *context)
+                    const char *(*visit)(void *context, uint64_t key, struct sfl_span bytes),
+                    void *context)
 {
     MDB_val key;
     MDB_val data;
     int code = mdb_cursor_get(cursor, &key, &data, MDB_LAST);
     for (; code == 0; code = mdb_cursor_get(cursor, &key, &data, MDB_PREV)) {
-        struct sfl_record record;
-        uint64_t token;
-        memcpy(&token, key.mv_data, sizeof(token));
-        if (sfl_record_read(token, sfl_span_of(data.mv_data, data.mv_size), &record) != NULL)
+        uint64_t number;
+        memcpy(&number, key.mv_data, sizeof(number));
+        if (visit(context, number, sfl_span_of(data.mv_data, data.mv_size)) != NULL)
             return MDB_CORRUPTED;
-        visit(context, &record);
     }
     return code == MDB_NOTFOUND ? 0 : code;
 }
 
-enum sfl_status sfl_file_read(struct sfl_file *file,
-                              void (*visit)(void *context, const struct sfl_record *record),
+enum sfl_status sfl_file_read(struct sfl_file *file, enum sfl_file_table table,
+                              const char *(*visit)(void *context, uint64_t key,
+                                                   struct sfl_span bytes),
                               void *context)
 {
     MDB_txn *txn;
     MDB_cursor *cursor;
     if (mdb_txn_begin(file->environment, NULL, MDB_RDONLY, &txn) != 0)
         return SFL_UNAVAILABLE;
-    int code = mdb_cursor_open(txn, file->outcomes, &cursor);
+    int code = mdb_cursor_open(txn, file->tables[table], &cursor);
     if (code == 0) {
         code = read_all(cursor, visit, context);
         mdb_cursor_close(cursor);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The data file: records and numbers in LMDB, written in transactions.
+// The data file: tables of records, and numbers, in LMDB, written in transactions.
 //
 // One thread uses a file, but for the opening. Codes are LMDB's or errno's; 0 is success.
 #ifndef SFL_STORE_FILE_H
@@ -12,8 +12,16 @@ struct sfl_file;
 
 enum { SFL_FILE_ERROR_MAX = 512 };
 
+enum sfl_file_table {
+    SFL_FILE_OUTCOMES, // by token
+    SFL_FILE_LEADS,    // by token
+    SFL_FILE_RUNS,     // by number
+    SFL_FILE_TABLES,
+};
+
 // Opens `directory`/data.mdb, which no other process may have open, and makes both if they are not
-// there. A file that is there is checked from end to end first; one of format 1 is carried over.
+// there. A file that is there is checked from end to end first; one of an older format is carried
+// over.
 // `map_bytes` is how large it may become before it has to be mapped anew. `tokens_out` is the
 // greatest token that may have been granted. On failure a text that says what is wrong and what to
 // do is written to `error_out`: SFL_UNAVAILABLE for a file that cannot be opened or is locked,
@@ -30,18 +38,21 @@ int sfl_file_write(struct sfl_file *file, int (*change)(struct sfl_file *file, v
                    void *context) SFL_MUST_USE;
 
 // Changes, for within the above. After one that failed nothing may follow.
-int sfl_file_put(struct sfl_file *file, const struct sfl_record_head *head, const uint8_t *names,
-                 const struct sfl_outcome *outcome) SFL_MUST_USE;
-int sfl_file_delete(struct sfl_file *file, uint64_t token) SFL_MUST_USE; // 0 also if not there
+int sfl_file_put(struct sfl_file *file, enum sfl_file_table table,
+                 const struct sfl_record_start *start, const uint8_t *beginning) SFL_MUST_USE;
+int sfl_file_delete(struct sfl_file *file, enum sfl_file_table table,
+                    uint64_t key) SFL_MUST_USE; // 0 also if not there
 int sfl_file_put_tokens(struct sfl_file *file, uint64_t tokens) SFL_MUST_USE;
 
 // Why a write failed. LMDB calls it an input/output error when a disk took a part of it.
 const char *sfl_file_reason(struct sfl_file *file, int code);
 
-// Calls `visit` for every record, from the greatest token to the smallest. Spans are borrowed. Not
-// inside a transaction, and nobody writes meanwhile.
-enum sfl_status sfl_file_read(struct sfl_file *file,
-                              void (*visit)(void *context, const struct sfl_record *record),
+// Calls `visit` for every record of a table, from the greatest key to the smallest; it returns what
+// is wrong with the record, NULL: nothing. Bytes are borrowed. Not inside a transaction, and nobody
+// writes meanwhile.
+enum sfl_status sfl_file_read(struct sfl_file *file, enum sfl_file_table table,
+                              const char *(*visit)(void *context, uint64_t key,
+                                                   struct sfl_span bytes),
                               void *context) SFL_MUST_USE;
 
 #endif

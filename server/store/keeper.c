@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/keeper.h"
 
+static bool lead(void *context, const struct sfl_kept_lead *kept)
+{
+    return sfl_store_lead(context, kept);
+}
+
+static void unlead(void *context, uint64_t token)
+{
+    sfl_store_unlead(context, token);
+}
+
 static bool retain(void *context, const struct sfl_kept *kept)
 {
     return sfl_store_retain(context, kept);
@@ -17,20 +27,23 @@ static bool await(void *context, uint64_t token, void (*on_kept)(void *argument,
     return sfl_store_await(context, token, on_kept, argument);
 }
 
-static struct sfl_keeper_state state(void *context)
+static void keep_run(void *context, uint64_t number, const struct sfl_run *run, uint64_t removed)
 {
-    struct sfl_store_state of_store = sfl_store_state(context);
-    return (struct sfl_keeper_state){
-        .failing = of_store.failing,
-        .waiting_bytes = of_store.waiting_bytes,
-        .lost = of_store.lost,
-    };
+    sfl_store_run(context, number, run, removed);
 }
 
-const struct sfl_engine_keeper sfl_store_keeper = {
+static struct sfl_keeper_state state(void *context)
+{
+    return sfl_store_state(context);
+}
+
+const struct sfl_keeper sfl_store_keeper = {
+    .lead = lead,
+    .unlead = unlead,
     .retain = retain,
     .drop = drop,
     .await = await,
+    .run = keep_run,
     .state = state,
 };
 
@@ -48,11 +61,10 @@ void sfl_store_keeper_lost(struct sfl_engine *engine, struct sfl_span group, str
 
 struct loading {
     struct sfl_engine *engine;
-    uint64_t count;
-    uint64_t dropped;
+    struct sfl_store_loaded loaded;
 };
 
-static bool restore(void *context, const struct sfl_stored *stored)
+static bool restore_outcome(void *context, const struct sfl_stored *stored)
 {
     struct loading *loading = context;
     const struct sfl_join join = {
@@ -70,20 +82,39 @@ static bool restore(void *context, const struct sfl_stored *stored)
     bool restored = sfl_engine_restore(loading->engine, &join, &parts, stored->callers,
                                        stored->age_ms, stored->left_ms);
     if (restored)
-        loading->count++;
+        loading->loaded.outcomes++;
     else
-        loading->dropped++;
+        loading->loaded.dropped++;
     return restored;
 }
 
+static bool restore_lead(void *context, const struct sfl_stored_lead *stored)
+{
+    struct loading *loading = context;
+    bool restored = sfl_engine_restore_lead(loading->engine, &stored->lead, stored->error,
+                                            stored->error_retain_ms);
+    if (restored)
+        loading->loaded.leads++;
+    else
+        loading->loaded.dropped++;
+    return restored;
+}
+
+static bool restore_run(void *context, uint64_t number, const struct sfl_run *run)
+{
+    (void)context;
+    (void)number;
+    (void)run;
+    return true;
+}
+
 enum sfl_status sfl_store_keeper_load(struct sfl_store *store, struct sfl_engine *engine,
-                                      uint64_t *count_out, uint64_t *dropped_out)
+                                      struct sfl_store_loaded *loaded_out)
 {
     struct loading loading = {.engine = engine};
-    enum sfl_status status = sfl_store_load(store, restore, &loading);
-    if (status != SFL_OK)
-        return status;
-    *count_out = loading.count;
-    *dropped_out = loading.dropped;
-    return SFL_OK;
+    const struct sfl_store_loader loader = {restore_outcome, restore_lead, restore_run, &loading};
+    enum sfl_status status = sfl_store_load(store, &loader);
+    if (status == SFL_OK)
+        *loaded_out = loading.loaded;
+    return status;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The data file as the engine's keeper: retained outcomes go out, and come back at start.
+// The data file as a keeper: what outlives the process goes out, and comes back at start.
 #ifndef SFL_STORE_KEEPER_H
 #define SFL_STORE_KEEPER_H
 
@@ -7,7 +7,7 @@
 #include "store/store.h"
 
 // To be given to the engine with the store as its context.
-extern const struct sfl_engine_keeper sfl_store_keeper;
+extern const struct sfl_keeper sfl_store_keeper;
 
 // The token source of a standalone coordinator; `context` is the store.
 uint64_t sfl_store_keeper_take_tokens(void *context, uint64_t count);
@@ -16,9 +16,14 @@ uint64_t sfl_store_keeper_take_tokens(void *context, uint64_t count);
 void sfl_store_keeper_lost(struct sfl_engine *engine, struct sfl_span group, struct sfl_span key,
                            uint64_t token);
 
-// Puts everything that the store has into the engine, before it serves. `count_out` is how many
-// outcomes that were, `dropped_out` how many found no room any more and are dropped.
+struct sfl_store_loaded {
+    uint64_t outcomes;
+    uint64_t leads;
+    uint64_t dropped; // outcomes and leads that found no room any more
+};
+
+// Puts everything that the store has into the engine, before it serves.
 enum sfl_status sfl_store_keeper_load(struct sfl_store *store, struct sfl_engine *engine,
-                                      uint64_t *count_out, uint64_t *dropped_out) SFL_MUST_USE;
+                                      struct sfl_store_loaded *loaded_out) SFL_MUST_USE;
 
 #endif

@@ -84,23 +84,19 @@ enum sfl_status sfl_store_open(const struct sfl_store_options *options,
     return SFL_OK;
 }
 
-void sfl_store_close(struct sfl_store *store)
+bool sfl_store_close(struct sfl_store *store, uint64_t wait_ms)
 {
-    sfl_writer_destroy(store->writer);
+    if (!sfl_writer_destroy(store->writer, wait_ms))
+        return false;
     store->writer = NULL;
-    uint64_t last = sfl_tokens_last(&store->tokens);
-    int code = sfl_file_write(store->file, put_tokens, &last);
-    if (code != 0)
-        sfl_log(SFL_LOG_WARN, "tokens_stay_reserved",
-                SFL_STR("error", sfl_file_reason(store->file, code)));
     free_store(store);
+    return true;
 }
 
 struct load {
     struct sfl_store *store;
     uint64_t now_us;
-    bool (*restore)(void *context, const struct sfl_stored *stored);
-    void *context;
+    const struct sfl_store_loader *loader;
 };
 
 static struct sfl_stored stored_of(const struct sfl_record *record, uint64_t now_us)
@@ -125,26 +121,67 @@ static struct sfl_stored stored_of(const struct sfl_record *record, uint64_t now
     };
 }
 
-static void load_record(void *context, const struct sfl_record *record)
+static const char *load_outcome(void *context, uint64_t token, struct sfl_span bytes)
 {
     const struct load *load = context;
-    if (record->until_us > load->now_us) {
-        struct sfl_stored stored = stored_of(record, load->now_us);
-        if (load->restore(load->context, &stored))
-            return;
+    struct sfl_record record;
+    const char *fault = sfl_record_read(token, bytes, &record);
+    if (fault != NULL)
+        return fault;
+    if (record.until_us > load->now_us) {
+        struct sfl_stored stored = stored_of(&record, load->now_us);
+        if (load->loader->outcome(load->loader->context, &stored))
+            return NULL;
     }
-    sfl_writer_drop(load->store->writer, record->token);
+    sfl_store_drop(load->store, token);
+    return NULL;
 }
 
-enum sfl_status sfl_store_load(struct sfl_store *store,
-                               bool (*restore)(void *context, const struct sfl_stored *stored),
-                               void *context)
+static const char *load_lead(void *context, uint64_t token, struct sfl_span bytes)
 {
-    struct load load = {store, sfl_clock_wall_us(), restore, context};
+    const struct load *load = context;
+    struct sfl_lead_record record;
+    const char *fault = sfl_record_read_lead(token, bytes, &record);
+    if (fault != NULL)
+        return fault;
+    const struct sfl_stored_lead stored = {record.lead, record.has_error ? &record.error : NULL,
+                                           record.error_retain_ms};
+    if (!load->loader->lead(load->loader->context, &stored))
+        sfl_store_unlead(load->store, token);
+    return NULL;
+}
+
+static const char *load_run(void *context, uint64_t number, struct sfl_span bytes)
+{
+    const struct load *load = context;
+    struct sfl_run run;
+    const char *fault = sfl_record_read_run(number, bytes, &run);
+    if (fault == NULL && !load->loader->run(load->loader->context, number, &run))
+        sfl_writer_delete(load->store->writer, SFL_FILE_RUNS, number);
+    return fault;
+}
+
+enum sfl_status sfl_store_load(struct sfl_store *store, const struct sfl_store_loader *loader)
+{
+    struct load load = {store, sfl_clock_wall_us(), loader};
     sfl_writer_pause(store->writer);
-    enum sfl_status status = sfl_file_read(store->file, load_record, &load);
+    enum sfl_status status = sfl_file_read(store->file, SFL_FILE_OUTCOMES, load_outcome, &load);
+    if (status == SFL_OK)
+        status = sfl_file_read(store->file, SFL_FILE_LEADS, load_lead, &load);
+    if (status == SFL_OK)
+        status = sfl_file_read(store->file, SFL_FILE_RUNS, load_run, &load);
     sfl_writer_resume(store->writer);
     return status;
+}
+
+bool sfl_store_lead(struct sfl_store *store, const struct sfl_kept_lead *lead)
+{
+    return sfl_writer_lead(store->writer, lead);
+}
+
+void sfl_store_unlead(struct sfl_store *store, uint64_t token)
+{
+    sfl_writer_delete(store->writer, SFL_FILE_LEADS, token);
 }
 
 bool sfl_store_retain(struct sfl_store *store, const struct sfl_kept *kept)
@@ -154,7 +191,15 @@ bool sfl_store_retain(struct sfl_store *store, const struct sfl_kept *kept)
 
 void sfl_store_drop(struct sfl_store *store, uint64_t token)
 {
-    sfl_writer_drop(store->writer, token);
+    sfl_writer_delete(store->writer, SFL_FILE_OUTCOMES, token);
+}
+
+void sfl_store_run(struct sfl_store *store, uint64_t number, const struct sfl_run *run,
+                   uint64_t removed)
+{
+    sfl_writer_run(store->writer, number, run);
+    if (removed > 0)
+        sfl_writer_delete(store->writer, SFL_FILE_RUNS, removed);
 }
 
 bool sfl_store_await(struct sfl_store *store, uint64_t token,
@@ -163,9 +208,9 @@ bool sfl_store_await(struct sfl_store *store, uint64_t token,
     return sfl_writer_await(store->writer, token, on_written, context);
 }
 
-void sfl_store_flush(struct sfl_store *store)
+bool sfl_store_flush(struct sfl_store *store, uint64_t wait_ms)
 {
-    sfl_writer_flush(store->writer);
+    return sfl_writer_flush(store->writer, wait_ms);
 }
 
 uint64_t sfl_store_take_tokens(struct sfl_store *store, uint64_t count)
@@ -173,7 +218,7 @@ uint64_t sfl_store_take_tokens(struct sfl_store *store, uint64_t count)
     return sfl_tokens_take(&store->tokens, count);
 }
 
-struct sfl_store_state sfl_store_state(struct sfl_store *store)
+struct sfl_keeper_state sfl_store_state(struct sfl_store *store)
 {
     return sfl_writer_state(store->writer);
 }

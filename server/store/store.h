@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The data file of a standalone daemon: retained outcomes and the token high-water mark, in LMDB.
+// The data file of a standalone daemon: leads with a lease, retained outcomes, runs and the token
+// high-water mark, in LMDB. It does what a keeper does (keeper/keeper.h).
 //
 // Writes are queued and done in batches by a thread of the store's own, so nobody waits for the
-// disk who does not ask to (sfl_store_await). What was retained (or forgotten) in the last moments
-// before a crash, and not waited for, may therefore be missing (or still there) afterwards; after
-// an orderly end nothing is. Tokens are exempt from that: they are reserved on disk before they are
-// granted.
+// disk who does not ask to (sfl_store_await). What was queued in the last moments before a crash,
+// and not waited for, may therefore not have been done afterwards; after an orderly end all is.
+// Tokens are exempt from that: they are reserved on disk before they are granted.
 #ifndef SFL_STORE_STORE_H
 #define SFL_STORE_STORE_H
 
-#include "base/bytes.h"
 #include "base/status.h"
-#include "core/kept.h"
-
-#include <stdbool.h>
-#include <stdint.h>
+#include "keeper/keeper.h"
 
 struct sfl_store;
 
@@ -23,8 +19,8 @@ enum { SFL_STORE_ERROR_MAX = 512 };
 struct sfl_store_options {
     const char *directory;       // made if it is not there; borrowed for the opening
     uint64_t retained_bytes_max; // how much the file has to hold; it grows when that takes more
-    // Bytes of queued jobs, without the outcomes' own; 0: 64 MiB. Beyond it nothing is retained,
-    // and nobody may wait.
+    // Bytes of queued jobs, without the outcomes' own; 0: 64 MiB. Beyond it nothing is kept, and
+    // nobody may wait.
     uint64_t queue_bytes_max;
     // An outcome that was queued could not be written: it is not on disk, and whoever waits for it
     // is told so afterwards. On the store's thread, without a lock; spans are borrowed. May be
@@ -43,8 +39,10 @@ enum sfl_status sfl_store_open(const struct sfl_store_options *options,
                                struct sfl_store **store_out,
                                char error_out[static SFL_STORE_ERROR_MAX]) SFL_MUST_USE;
 
-// Writes what is queued, gives unused tokens back, closes the file.
-void sfl_store_close(struct sfl_store *store);
+// Writes what is queued, gives unused tokens back, closes the file. False when the disk did not
+// take that within `wait_ms` (UINT64_MAX: whatever it takes): then the store is lost to the
+// process, which can only end.
+bool sfl_store_close(struct sfl_store *store, uint64_t wait_ms) SFL_MUST_USE;
 
 // One retained outcome as the file has it. Spans are borrowed for the call.
 struct sfl_stored {
@@ -61,42 +59,55 @@ struct sfl_stored {
     struct sfl_span value;
 };
 
-// Calls `restore` for each outcome whose retention is not over, from the newest to the oldest.
-// Those that are over, and those for which `restore` returns false, are dropped afterwards.
+// One lead as the file has it.
+struct sfl_stored_lead {
+    struct sfl_kept_lead lead;             // its error is NULL
+    const struct sfl_outcome_parts *error; // NULL: none was passed on
+    uint64_t error_retain_ms;
+};
+
+// Who takes what a file holds. False: it is of no use, and is deleted.
+struct sfl_store_loader {
+    bool (*outcome)(void *context, const struct sfl_stored *stored);
+    bool (*lead)(void *context, const struct sfl_stored_lead *stored);
+    bool (*run)(void *context, uint64_t number, const struct sfl_run *run);
+    void *context;
+};
+
+// Hands over each outcome whose retention is not over (the others are deleted), then each lead,
+// then each run, from the newest to the oldest of a kind.
 enum sfl_status sfl_store_load(struct sfl_store *store,
-                               bool (*restore)(void *context, const struct sfl_stored *stored),
-                               void *context) SFL_MUST_USE;
+                               const struct sfl_store_loader *loader) SFL_MUST_USE;
 
-// Queues an outcome that is retained. Any thread, also under a shard's lock. False when it cannot
-// be: the queue is full, or memory is short. It is counted as lost then.
+// Queue, as a keeper does (keeper/keeper.h). Any thread, also under a shard's lock. What may be
+// refused is counted as lost then; what may not is queued whatever the queue's bound, for each
+// belongs to something that was queued before.
+bool sfl_store_lead(struct sfl_store *store, const struct sfl_kept_lead *lead) SFL_MUST_USE;
+void sfl_store_unlead(struct sfl_store *store, uint64_t token);
 bool sfl_store_retain(struct sfl_store *store, const struct sfl_kept *kept) SFL_MUST_USE;
-
-// Queues that the outcome of this token is dropped. Same conditions; it is queued whatever the
-// queue's bound, for each belongs to an outcome that was queued before.
 void sfl_store_drop(struct sfl_store *store, uint64_t token);
+void sfl_store_run(struct sfl_store *store, uint64_t number, const struct sfl_run *run,
+                   uint64_t removed);
 
 // Calls `on_written` on the store's thread once it is known whether what it waits for is on disk:
-// with a token, its outcome (true also when it has been dropped since); with 0, every drop that was
-// queued so far. It must not block. False when there is no room or memory: it is not called.
+// with a token, its lead or outcome (true also when that has been removed since); with 0, all that
+// was removed or forgotten so far. It must not block. False when there is no room or memory: it is
+// not called.
 bool sfl_store_await(struct sfl_store *store, uint64_t token,
                      void (*on_written)(void *context, bool is_written),
                      void *context) SFL_MUST_USE;
 
-// Waits until all that was queued so far has been tried, and all that wait for it have been called.
-// Not under a lock.
-void sfl_store_flush(struct sfl_store *store);
+// Waits until all that was queued so far has been tried, and all that wait for it have been called;
+// at most so long, UINT64_MAX: whatever it takes. False when the time was over first. Not under a
+// lock.
+bool sfl_store_flush(struct sfl_store *store, uint64_t wait_ms);
 
 // The first of `count` tokens in a row, greater than any that this or an earlier process with this
 // file was given, and than the wall clock at start in microseconds. 0 when the disk cannot be
 // written and the reserve is used up. Any thread, never waits.
 uint64_t sfl_store_take_tokens(struct sfl_store *store, uint64_t count);
 
-// How the disk takes it.
-struct sfl_store_state {
-    bool failing;           // what was tried last could not all be written
-    uint64_t waiting_bytes; // of jobs, and of the outcomes that wait
-    uint64_t lost;          // outcomes that were to be retained and could not be written, ever
-};
-struct sfl_store_state sfl_store_state(struct sfl_store *store);
+// How the disk takes it. Any thread.
+struct sfl_keeper_state sfl_store_state(struct sfl_store *store);
 
 #endif

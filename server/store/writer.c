@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "store/job.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -14,27 +15,6 @@ enum {
     BATCH_BYTES_MAX = 16 << 20,     // of their outcomes; one alone may have more
     QUEUE_BYTES_DEFAULT = 64 << 20, // of jobs
     RETRY_MS = 1000,                // what failed is tried again so often
-};
-
-// What is queued: an outcome to keep, a token to delete, or somebody to call.
-struct job {
-    struct sfl_link link;
-    enum { JOB_RETAIN, JOB_DROP, JOB_CALL } type;
-    bool is_void;    // RETAIN: it has been dropped in the same batch, so it need not be written
-    bool has_failed; // RETAIN: it is not on disk; CALL: nor is what it waits for
-    size_t bytes;    // of this job
-    uint64_t token;
-    union {
-        struct {
-            struct sfl_outcome *outcome;
-            struct sfl_record_head head;
-        };
-        struct {
-            void (*on_written)(void *context, bool is_written);
-            void *context;
-        };
-    };
-    uint8_t names[]; // group, key, fingerprint
 };
 
 struct sfl_writer {
@@ -53,15 +33,17 @@ struct sfl_writer {
     uint64_t job_bytes;     // of all that is queued or being written
     uint64_t outcome_bytes; // of what their outcomes hold
     bool is_closing;
+    bool has_ended;
     bool is_paused;
     bool is_busy;
 
     atomic_bool is_failing;
-    atomic_bool has_lost_drops; // for want of memory
+    atomic_bool has_lost_musts; // for want of memory
     _Atomic uint64_t lost;
+    _Atomic uint64_t lost_leads;
 
     // The thread's alone.
-    struct sfl_list stuck; // drops that failed; they are tried again until they succeed
+    struct sfl_list stuck; // musts that failed, in order; they are tried until they succeed
     struct timespec retry_at;
 };
 
@@ -72,29 +54,24 @@ struct round {
     unsigned lost;
 };
 
+static struct timespec time_after(uint64_t ms)
+{
+    enum { MS = 1000, NS_IN_MS = 1000000, YEAR_MS_IN_DAYS = 366 };
+    const uint64_t ms_max = UINT64_C(1000) * 3600 * 24 * YEAR_MS_IN_DAYS;
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    ms = ms < ms_max ? ms : ms_max;
+    at.tv_sec += (time_t)(ms / MS);
+    at.tv_nsec += (long)(ms % MS) * NS_IN_MS;
+    at.tv_sec += at.tv_nsec / (MS * NS_IN_MS);
+    at.tv_nsec %= MS * NS_IN_MS;
+    return at;
+}
+
 // --- queueing, on any thread ---
 
-static struct job *create_job(int type, uint64_t token, size_t names)
-{
-    struct job *job = malloc(sizeof(*job) + names);
-    if (job == NULL)
-        return NULL;
-    sfl_link_init(&job->link);
-    job->type = type;
-    job->is_void = false;
-    job->has_failed = false;
-    job->bytes = sizeof(*job) + names;
-    job->token = token;
-    return job;
-}
-
-static uint64_t outcome_bytes(const struct job *job)
-{
-    return job->type == JOB_RETAIN ? sfl_outcome_held_bytes(job->outcome) : 0;
-}
-
 // False when that would pass `bytes_max`; then the job is as before.
-static bool queue(struct sfl_writer *writer, struct job *job, uint64_t bytes_max)
+static bool queue(struct sfl_writer *writer, struct sfl_job *job, uint64_t bytes_max)
 {
     pthread_mutex_lock(&writer->lock);
     bool has_room = writer->job_bytes + job->bytes <= bytes_max;
@@ -102,59 +79,88 @@ static bool queue(struct sfl_writer *writer, struct job *job, uint64_t bytes_max
         sfl_list_append(&writer->jobs, &job->link);
         writer->queued_count++;
         writer->job_bytes += job->bytes;
-        writer->outcome_bytes += outcome_bytes(job);
+        writer->outcome_bytes += sfl_job_outcome_bytes(job);
         pthread_cond_signal(&writer->queued);
     }
     pthread_mutex_unlock(&writer->lock);
     return has_room;
 }
 
-static void count_lost(struct sfl_writer *writer)
+static void count_lost(struct sfl_writer *writer, enum sfl_file_table table)
 {
-    atomic_fetch_add(&writer->lost, 1);
+    if (table == SFL_FILE_OUTCOMES)
+        atomic_fetch_add(&writer->lost, 1);
+    else if (table == SFL_FILE_LEADS)
+        atomic_fetch_add(&writer->lost_leads, 1);
 }
 
-bool sfl_writer_retain(struct sfl_writer *writer, const struct sfl_kept *kept)
+// Queues what may be refused, and takes it in any case.
+static bool queue_or_lose(struct sfl_writer *writer, enum sfl_file_table table, struct sfl_job *job)
 {
-    struct sfl_record_head head = sfl_record_head_of(kept, sfl_clock_wall_us());
-    struct job *job = create_job(JOB_RETAIN, kept->outcome->token, sfl_record_names_size(&head));
-    if (job == NULL) {
-        count_lost(writer);
-        return false;
-    }
-    job->head = head;
-    job->outcome = sfl_outcome_ref(kept->outcome);
-    uint8_t *at = job->names;
-    memcpy(at, kept->group.data, kept->group.size);
-    at += kept->group.size;
-    memcpy(at, kept->key.data, kept->key.size);
-    at += kept->key.size;
-    if (kept->fingerprint.size > 0)
-        memcpy(at, kept->fingerprint.data, kept->fingerprint.size);
-    if (queue(writer, job, writer->queue_bytes_max))
+    if (job != NULL && queue(writer, job, writer->queue_bytes_max))
         return true;
-    sfl_outcome_unref(job->outcome);
-    free(job);
-    count_lost(writer);
+    if (job != NULL)
+        sfl_job_free(job);
+    count_lost(writer, table);
     return false;
 }
 
-void sfl_writer_drop(struct sfl_writer *writer, uint64_t token)
+// Queues what may not, and takes it in any case.
+static void queue_must(struct sfl_writer *writer, struct sfl_job *job, uint64_t key)
 {
-    struct job *job = create_job(JOB_DROP, token, 0);
     if (job != NULL) {
         (void)queue(writer, job, UINT64_MAX);
         return;
     }
-    // From now on nobody can be told that all drops are on disk.
-    atomic_store(&writer->has_lost_drops, true);
-    sfl_log(SFL_LOG_ERROR, "out_of_memory_to_drop", SFL_U64("token", token));
+    // From now on nobody can be told that everything is on disk.
+    atomic_store(&writer->has_lost_musts, true);
+    sfl_log(SFL_LOG_ERROR, "out_of_memory_to_drop", SFL_U64("token", key));
+}
+
+bool sfl_writer_retain(struct sfl_writer *writer, const struct sfl_kept *kept)
+{
+    const struct sfl_record_start start = sfl_record_start_outcome(kept);
+    struct sfl_job *job = sfl_job_create_put(SFL_FILE_OUTCOMES, &start);
+    if (job != NULL) {
+        sfl_record_put_outcome(job->beginning, kept, sfl_clock_wall_us());
+        job->group_size = (uint16_t)kept->group.size;
+        job->key_size = (uint16_t)kept->key.size;
+    }
+    return queue_or_lose(writer, SFL_FILE_OUTCOMES, job);
+}
+
+bool sfl_writer_lead(struct sfl_writer *writer, const struct sfl_kept_lead *lead)
+{
+    const struct sfl_record_start start = sfl_record_start_lead(lead);
+    struct sfl_job *job = sfl_job_create_put(SFL_FILE_LEADS, &start);
+    if (job != NULL)
+        sfl_record_put_lead(job->beginning, lead);
+    if (!lead->forgotten)
+        return queue_or_lose(writer, SFL_FILE_LEADS, job);
+    if (job != NULL)
+        job->is_must = true;
+    queue_must(writer, job, lead->token);
+    return true;
+}
+
+void sfl_writer_run(struct sfl_writer *writer, uint64_t number, const struct sfl_run *run)
+{
+    const struct sfl_record_start start = sfl_record_start_run(number, run);
+    struct sfl_job *job = sfl_job_create_put(SFL_FILE_RUNS, &start);
+    if (job != NULL)
+        sfl_record_put_run(job->beginning, run);
+    (void)queue_or_lose(writer, SFL_FILE_RUNS, job);
+}
+
+void sfl_writer_delete(struct sfl_writer *writer, enum sfl_file_table table, uint64_t key)
+{
+    queue_must(writer, sfl_job_create(SFL_JOB_DELETE, table, key, 0), key);
 }
 
 bool sfl_writer_await(struct sfl_writer *writer, uint64_t token,
                       void (*on_written)(void *context, bool is_written), void *context)
 {
-    struct job *job = create_job(JOB_CALL, token, 0);
+    struct sfl_job *job = sfl_job_create(SFL_JOB_CALL, SFL_FILE_TABLES, token, 0);
     if (job == NULL)
         return false;
     job->on_written = on_written;
@@ -166,13 +172,26 @@ bool sfl_writer_await(struct sfl_writer *writer, uint64_t token,
     return false;
 }
 
-void sfl_writer_flush(struct sfl_writer *writer)
+// Waits for the thread until `until`, unless `wait_ms` is without end. False when that has passed.
+static bool wait_done_locked(struct sfl_writer *writer, uint64_t wait_ms,
+                             const struct timespec *until)
 {
+    if (wait_ms == UINT64_MAX)
+        return pthread_cond_wait(&writer->done, &writer->lock) == 0;
+    return pthread_cond_timedwait(&writer->done, &writer->lock, until) == 0;
+}
+
+bool sfl_writer_flush(struct sfl_writer *writer, uint64_t wait_ms)
+{
+    struct timespec until = time_after(wait_ms);
+    bool is_in_time = true;
     pthread_mutex_lock(&writer->lock);
     uint64_t target = writer->queued_count;
-    while (writer->done_count < target)
-        pthread_cond_wait(&writer->done, &writer->lock);
+    while (writer->done_count < target && is_in_time)
+        is_in_time = wait_done_locked(writer, wait_ms, &until);
+    bool is_done = writer->done_count >= target;
     pthread_mutex_unlock(&writer->lock);
+    return is_done;
 }
 
 void sfl_writer_want_tokens(struct sfl_writer *writer)
@@ -182,15 +201,16 @@ void sfl_writer_want_tokens(struct sfl_writer *writer)
     pthread_mutex_unlock(&writer->lock);
 }
 
-struct sfl_store_state sfl_writer_state(struct sfl_writer *writer)
+struct sfl_keeper_state sfl_writer_state(struct sfl_writer *writer)
 {
     pthread_mutex_lock(&writer->lock);
     uint64_t waiting_bytes = writer->job_bytes + writer->outcome_bytes;
     pthread_mutex_unlock(&writer->lock);
-    return (struct sfl_store_state){
+    return (struct sfl_keeper_state){
         .failing = atomic_load(&writer->is_failing),
         .waiting_bytes = waiting_bytes,
         .lost = atomic_load(&writer->lost),
+        .lost_leads = atomic_load(&writer->lost_leads),
     };
 }
 
@@ -213,118 +233,83 @@ void sfl_writer_resume(struct sfl_writer *writer)
 
 // --- writing, on the writer's thread ---
 
-static int put_outcome(struct sfl_file *file, void *context)
-{
-    const struct job *job = context;
-    return sfl_file_put(file, &job->head, job->names, job->outcome);
-}
-
-static int delete_all(struct sfl_file *file, const struct sfl_list *drops)
-{
-    int code = 0;
-    const struct sfl_link *link = sfl_list_first(drops);
-    for (; link != NULL && code == 0; link = sfl_list_next(drops, link)) {
-        const struct job *job = SFL_CONTAINER_OF(link, struct job, link);
-        if (job->type == JOB_DROP)
-            code = sfl_file_delete(file, job->token);
-    }
-    return code;
-}
-
 struct whole {
-    const struct sfl_list *stuck;
-    const struct sfl_list *batch;
+    struct sfl_list *stuck;
+    struct sfl_list *batch;
 };
 
 // Everything in one transaction, in the order in which it was queued.
 static int write_whole(struct sfl_file *file, void *context)
 {
     const struct whole *whole = context;
-    int code = delete_all(file, whole->stuck);
-    const struct sfl_link *link = sfl_list_first(whole->batch);
-    for (; link != NULL && code == 0; link = sfl_list_next(whole->batch, link)) {
-        struct job *job = SFL_CONTAINER_OF(link, struct job, link);
-        if (job->type == JOB_RETAIN)
-            code = put_outcome(file, job);
-        else if (job->type == JOB_DROP)
-            code = sfl_file_delete(file, job->token);
-    }
-    return code;
+    int code = sfl_jobs_apply(file, whole->stuck);
+    return code == 0 ? sfl_jobs_apply(file, whole->batch) : code;
 }
 
-static int write_drops(struct sfl_file *file, void *context)
-{
-    return delete_all(file, context);
-}
-
-static void free_jobs(struct sfl_list *jobs)
-{
-    struct sfl_link *link;
-    while ((link = sfl_list_pop(jobs)) != NULL) {
-        struct job *job = SFL_CONTAINER_OF(link, struct job, link);
-        if (job->type == JOB_RETAIN)
-            sfl_outcome_unref(job->outcome);
-        free(job);
-    }
-}
-
-// An outcome of this batch that is dropped in it is not written: it would come after its drop.
-static void make_void(const struct sfl_list *batch, uint64_t token)
-{
-    const struct sfl_link *link = sfl_list_first(batch);
-    for (; link != NULL; link = sfl_list_next(batch, link)) {
-        struct job *job = SFL_CONTAINER_OF(link, struct job, link);
-        if (job->type == JOB_RETAIN && job->token == token)
-            job->is_void = true;
-    }
-}
-
-static void take_out_drops(struct sfl_writer *writer, struct sfl_list *batch)
+static void take_out_musts(struct sfl_writer *writer, struct sfl_list *batch)
 {
     struct sfl_link *link = sfl_list_first(batch);
     while (link != NULL) {
-        struct job *job = SFL_CONTAINER_OF(link, struct job, link);
+        struct sfl_job *job = SFL_CONTAINER_OF(link, struct sfl_job, link);
         link = sfl_list_next(batch, link);
-        if (job->type != JOB_DROP)
+        if (!job->is_must)
             continue;
-        make_void(batch, job->token);
+        sfl_jobs_make_void(batch, job);
         sfl_link_remove(&job->link);
         sfl_list_append(&writer->stuck, &job->link);
     }
 }
 
-// Writes job by job what could not be written together: drops first, for they need least and matter
-// most.
+static void write_stuck(struct sfl_writer *writer, struct round *round)
+{
+    if (sfl_list_is_empty(&writer->stuck))
+        return;
+    int code = sfl_file_write(writer->file, sfl_jobs_apply, &writer->stuck);
+    if (code == 0)
+        sfl_jobs_free(&writer->stuck);
+    else
+        round->code = code;
+}
+
+// A record that could not be written may be on disk all the same, when it was the file's head that
+// failed last: whoever was told that it is lost must not meet it after a restart.
+static void take_back(struct sfl_writer *writer, const struct sfl_job *failed)
+{
+    struct sfl_job *job = sfl_job_create(SFL_JOB_DELETE, failed->table, failed->key, 0);
+    if (job != NULL)
+        sfl_list_append(&writer->stuck, &job->link);
+    else
+        atomic_store(&writer->has_lost_musts, true);
+}
+
+// Writes job by job what could not be written together: what is taken back first, for it needs
+// least and matters most.
 static void write_singly(struct sfl_writer *writer, struct sfl_list *batch, struct round *round)
 {
-    take_out_drops(writer, batch);
-    if (!sfl_list_is_empty(&writer->stuck)) {
-        int code = sfl_file_write(writer->file, write_drops, &writer->stuck);
-        if (code == 0)
-            free_jobs(&writer->stuck);
-        else
-            round->code = code;
-    }
+    take_out_musts(writer, batch);
+    write_stuck(writer, round);
     const struct sfl_link *link = sfl_list_first(batch);
     for (; link != NULL; link = sfl_list_next(batch, link)) {
-        struct job *job = SFL_CONTAINER_OF(link, struct job, link);
-        if (job->type != JOB_RETAIN || job->is_void)
+        struct sfl_job *job = SFL_CONTAINER_OF(link, struct sfl_job, link);
+        if (job->type != SFL_JOB_PUT || job->is_void)
             continue;
-        int code = sfl_file_write(writer->file, put_outcome, job);
+        int code = sfl_file_write(writer->file, sfl_job_apply, job);
         if (code == 0)
             continue;
         round->code = code;
         round->lost++;
         job->has_failed = true;
-        count_lost(writer);
+        count_lost(writer, job->table);
+        take_back(writer, job);
     }
+    write_stuck(writer, round);
 }
 
 static bool has_writes(const struct sfl_list *batch)
 {
     const struct sfl_link *link = sfl_list_first(batch);
     for (; link != NULL; link = sfl_list_next(batch, link)) {
-        if (SFL_CONTAINER_OF(link, const struct job, link)->type != JOB_CALL)
+        if (SFL_CONTAINER_OF(link, const struct sfl_job, link)->type != SFL_JOB_CALL)
             return true;
     }
     return false;
@@ -337,7 +322,7 @@ static void write_batch(struct sfl_writer *writer, struct sfl_list *batch, struc
     struct whole whole = {&writer->stuck, batch};
     round->has_written = true;
     if (sfl_file_write(writer->file, write_whole, &whole) == 0)
-        free_jobs(&writer->stuck);
+        sfl_jobs_free(&writer->stuck);
     else
         write_singly(writer, batch, round);
 }
@@ -369,7 +354,7 @@ static bool is_among(const uint64_t *tokens, unsigned count, uint64_t token)
     return false;
 }
 
-// Tells of the outcomes that are lost. From then on nobody begins to wait for one, so that it
+// Tells of what is lost. From then on nobody begins to wait for one, so that it
 // suffices to let those know who wait already.
 static unsigned tell_lost(struct sfl_writer *writer, const struct sfl_list *batch,
                           uint64_t tokens_out[static BATCH_MAX])
@@ -377,14 +362,15 @@ static unsigned tell_lost(struct sfl_writer *writer, const struct sfl_list *batc
     unsigned count = 0;
     const struct sfl_link *link = sfl_list_first(batch);
     for (; link != NULL; link = sfl_list_next(batch, link)) {
-        const struct job *job = SFL_CONTAINER_OF(link, struct job, link);
-        if (job->type != JOB_RETAIN || !job->has_failed)
+        const struct sfl_job *job = SFL_CONTAINER_OF(link, struct sfl_job, link);
+        if (job->type != SFL_JOB_PUT || !job->has_failed || job->table == SFL_FILE_RUNS)
             continue;
-        tokens_out[count++] = job->token;
-        if (writer->options.on_lost != NULL)
-            writer->options.on_lost(
-                writer->options.context, sfl_span_of(job->names, job->head.group_size),
-                sfl_span_of(job->names + job->head.group_size, job->head.key_size), job->token);
+        tokens_out[count++] = job->key;
+        if (writer->options.on_lost != NULL && job->table == SFL_FILE_OUTCOMES) {
+            const uint8_t *names = job->beginning + sizeof(struct sfl_record_head);
+            writer->options.on_lost(writer->options.context, sfl_span_of(names, job->group_size),
+                                    sfl_span_of(names + job->group_size, job->key_size), job->key);
+        }
     }
     return count;
 }
@@ -394,8 +380,8 @@ static void mark_waiting(struct sfl_writer *writer, const uint64_t *tokens, unsi
     pthread_mutex_lock(&writer->lock);
     const struct sfl_link *link = sfl_list_first(&writer->jobs);
     for (; link != NULL; link = sfl_list_next(&writer->jobs, link)) {
-        struct job *job = SFL_CONTAINER_OF(link, struct job, link);
-        if (job->type == JOB_CALL && is_among(tokens, count, job->token))
+        struct sfl_job *job = SFL_CONTAINER_OF(link, struct sfl_job, link);
+        if (job->type == SFL_JOB_CALL && is_among(tokens, count, job->key))
             job->has_failed = true;
     }
     pthread_mutex_unlock(&writer->lock);
@@ -404,14 +390,14 @@ static void mark_waiting(struct sfl_writer *writer, const uint64_t *tokens, unsi
 static void answer(const struct sfl_writer *writer, const struct sfl_list *batch,
                    const uint64_t *lost, unsigned lost_count)
 {
-    bool are_dropped = sfl_list_is_empty(&writer->stuck) && !atomic_load(&writer->has_lost_drops);
+    bool are_dropped = sfl_list_is_empty(&writer->stuck) && !atomic_load(&writer->has_lost_musts);
     const struct sfl_link *link = sfl_list_first(batch);
     for (; link != NULL; link = sfl_list_next(batch, link)) {
-        const struct job *job = SFL_CONTAINER_OF(link, struct job, link);
-        if (job->type != JOB_CALL)
+        const struct sfl_job *job = SFL_CONTAINER_OF(link, struct sfl_job, link);
+        if (job->type != SFL_JOB_CALL)
             continue;
-        bool is_kept = !job->has_failed && !is_among(lost, lost_count, job->token);
-        job->on_written(job->context, job->token == 0 ? are_dropped : is_kept);
+        bool is_kept = !job->has_failed && !is_among(lost, lost_count, job->key);
+        job->on_written(job->context, job->key == 0 ? are_dropped : is_kept);
     }
 }
 
@@ -443,10 +429,8 @@ static void set_state(struct sfl_writer *writer, const struct round *round)
     if (is_failing) {
         sfl_log(SFL_LOG_ERROR, "data_not_written",
                 SFL_STR("error", sfl_file_reason(writer->file, round->code)),
-                SFL_U64("lost_outcomes", round->lost),
-                SFL_U64("waiting_drops", count_of(&writer->stuck)));
-        clock_gettime(CLOCK_MONOTONIC, &writer->retry_at);
-        writer->retry_at.tv_sec += RETRY_MS / 1000;
+                SFL_U64("lost", round->lost), SFL_U64("waiting", count_of(&writer->stuck)));
+        writer->retry_at = time_after(RETRY_MS);
     }
     if (atomic_exchange(&writer->is_failing, is_failing) == is_failing)
         return;
@@ -501,11 +485,11 @@ static bool take_batch(struct sfl_writer *writer, struct sfl_list *batch, struct
     struct sfl_link *link;
     while (taken.count < BATCH_MAX && taken.outcome_bytes < BATCH_BYTES_MAX &&
            (link = sfl_list_pop(&writer->jobs)) != NULL) {
-        const struct job *job = SFL_CONTAINER_OF(link, struct job, link);
+        const struct sfl_job *job = SFL_CONTAINER_OF(link, struct sfl_job, link);
         sfl_list_append(batch, link);
         taken.count++;
         taken.job_bytes += job->bytes;
-        taken.outcome_bytes += outcome_bytes(job);
+        taken.outcome_bytes += sfl_job_outcome_bytes(job);
     }
     writer->is_busy = true;
     bool goes_on = taken.count > 0 || !writer->is_closing;
@@ -525,6 +509,20 @@ static void give_back(struct sfl_writer *writer, const struct taken *taken)
     pthread_mutex_unlock(&writer->lock);
 }
 
+// What is still to be taken back, and the tokens that nobody was given.
+static void write_last(struct sfl_writer *writer)
+{
+    if (!sfl_list_is_empty(&writer->stuck) &&
+        sfl_file_write(writer->file, sfl_jobs_apply, &writer->stuck) != 0)
+        sfl_log(SFL_LOG_ERROR, "drops_lost", SFL_U64("count", count_of(&writer->stuck)));
+    sfl_jobs_free(&writer->stuck);
+    uint64_t last = sfl_tokens_last(writer->tokens);
+    int code = sfl_file_write(writer->file, put_tokens, &last);
+    if (code != 0)
+        sfl_log(SFL_LOG_WARN, "tokens_stay_reserved",
+                SFL_STR("error", sfl_file_reason(writer->file, code)));
+}
+
 static void *run(void *argument)
 {
     struct sfl_writer *writer = argument;
@@ -539,9 +537,14 @@ static void *run(void *argument)
         write_batch(writer, &batch, &round);
         set_state(writer, &round);
         tell(writer, &batch, &round);
-        free_jobs(&batch);
+        sfl_jobs_free(&batch);
         give_back(writer, &taken);
     }
+    write_last(writer);
+    pthread_mutex_lock(&writer->lock);
+    writer->has_ended = true;
+    pthread_cond_broadcast(&writer->done);
+    pthread_mutex_unlock(&writer->lock);
     return NULL;
 }
 
@@ -552,9 +555,9 @@ static bool init_locks(struct sfl_writer *writer)
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     bool is_good = pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0 &&
-                   pthread_cond_init(&writer->queued, &monotonic) == 0;
+                   pthread_cond_init(&writer->queued, &monotonic) == 0 &&
+                   pthread_cond_init(&writer->done, &monotonic) == 0;
     pthread_condattr_destroy(&monotonic);
-    pthread_cond_init(&writer->done, NULL);
     pthread_mutex_init(&writer->lock, NULL);
     return is_good;
 }
@@ -589,16 +592,20 @@ enum sfl_status sfl_writer_create(struct sfl_file *file, struct sfl_tokens *toke
     return SFL_OK;
 }
 
-void sfl_writer_destroy(struct sfl_writer *writer)
+bool sfl_writer_destroy(struct sfl_writer *writer, uint64_t wait_ms)
 {
+    struct timespec until = time_after(wait_ms);
+    bool is_in_time = true;
     pthread_mutex_lock(&writer->lock);
     writer->is_closing = true;
     pthread_cond_signal(&writer->queued);
+    while (!writer->has_ended && is_in_time)
+        is_in_time = wait_done_locked(writer, wait_ms, &until);
+    bool has_ended = writer->has_ended;
     pthread_mutex_unlock(&writer->lock);
+    if (!has_ended)
+        return false;
     pthread_join(writer->thread, NULL);
-    if (!sfl_list_is_empty(&writer->stuck) &&
-        sfl_file_write(writer->file, write_drops, &writer->stuck) != 0)
-        sfl_log(SFL_LOG_ERROR, "drops_lost", SFL_U64("count", count_of(&writer->stuck)));
-    free_jobs(&writer->stuck);
     free_writer(writer);
+    return true;
 }

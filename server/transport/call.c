@@ -324,7 +324,7 @@ static void on_kept(void *argument, bool is_kept)
         sfl_call_drop_engines(call);
         return;
     }
-    if (!is_kept)
+    if (!is_kept && said.result.retain_ms > 0)
         refuse_to_retain(&said.result);
     say_result(call, &said);
 }
@@ -348,9 +348,11 @@ void sfl_call_on_result(void *context, struct sfl_member *member, const struct s
     struct sfl_call *call = sfl_call_of(member);
     struct sfl_told_result said = {.result = *result};
     (void)context;
-    // A leader goes on from here, and may acknowledge a message: so its outcome is safe by then.
+    // A leader goes on from here, and may acknowledge a message: so its outcome is safe by then,
+    // and no restart makes it lead again.
     struct sfl_engine *engine = call->outbox->transport->engine;
-    if (result->led && result->retain_ms > 0 && sfl_engine_keeps(engine)) {
+    if (result->led && (result->retain_ms > 0 || result->lead_was_kept) &&
+        sfl_engine_keeps(engine)) {
         if (!await_kept(call, &said))
             on_kept(call, false); // it may be kept, but nobody can say so
         return;

@@ -102,9 +102,9 @@ uint64_t sfl_transport_tick(struct sfl_transport *transport)
     return sfl_kept_waits_tick(&transport->kept, sfl_clock_now_ms(), sfl_call_expire);
 }
 
-bool sfl_transport_is_idle(const struct sfl_transport *transport)
+bool sfl_transport_is_idle(const struct sfl_transport *transport, uint64_t callers)
 {
-    return sfl_under_way_is_none(&transport->calls);
+    return sfl_under_way_count(&transport->calls) <= callers;
 }
 
 // --- RPCs that cannot be served ---

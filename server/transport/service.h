@@ -55,8 +55,9 @@ void sfl_transport_health_changed(struct sfl_transport *transport);
 // From now on health says NOT_SERVING, to watchers at once. (The engine is drained on its own.)
 void sfl_transport_drain(struct sfl_transport *transport);
 
-// True when every caller has been told its last word.
-bool sfl_transport_is_idle(const struct sfl_transport *transport);
+// True when every caller has been told its last word, but for so many that wait for what is not to
+// be waited for.
+bool sfl_transport_is_idle(const struct sfl_transport *transport, uint64_t callers);
 
 // Ends the streams that have no end of their own with UNAVAILABLE, once they have nothing left to
 // say.

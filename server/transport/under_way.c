@@ -11,11 +11,10 @@ unsigned sfl_under_way_part(void)
     return own - 1;
 }
 
-bool sfl_under_way_is_none(const struct sfl_under_way *under_way)
+uint64_t sfl_under_way_count(const struct sfl_under_way *under_way)
 {
-    for (unsigned i = 0; i < SFL_UNDER_WAY_PARTS; i++) {
-        if (atomic_load(&under_way->parts[i].calls) != 0)
-            return false;
-    }
-    return true;
+    uint64_t count = 0;
+    for (unsigned i = 0; i < SFL_UNDER_WAY_PARTS; i++)
+        count += atomic_load(&under_way->parts[i].calls);
+    return count;
 }

@@ -28,7 +28,7 @@ static inline void sfl_under_way_add(struct sfl_under_way *under_way, unsigned p
     atomic_fetch_add_explicit(&under_way->parts[part].calls, more, memory_order_relaxed);
 }
 
-// True when none is, apart from those that begin meanwhile. Any thread.
-bool sfl_under_way_is_none(const struct sfl_under_way *under_way);
+// How many are, apart from those that begin or end meanwhile. Any thread.
+uint64_t sfl_under_way_count(const struct sfl_under_way *under_way);
 
 #endif

@@ -51,6 +51,8 @@ static void carry_one(const struct sfl_effect *effect, const struct carry_sink *
     case SFL_EFFECT_SETTLED:
     case SFL_EFFECT_FIND_HOME:
     case SFL_EFFECT_RELEASE_HOME:
+    case SFL_EFFECT_KEEP_LEAD:
+    case SFL_EFFECT_UNLEAD:
     case SFL_EFFECT_RETAIN:
     case SFL_EFFECT_DROP:
         sink->flight(sink->context, effect->type, effect->flight);

@@ -60,7 +60,7 @@ static void forget_takes_flight_and_retained_outcome_together(void **state)
 }
 
 static void
-a_value_is_forgotten_while_it_is_produced_its_callers_get_it_and_it_is_not_retained(void **state)
+a_value_forgotten_while_it_is_produced_its_callers_get_it_and_it_is_not_retained(void **state)
 {
     (void)state;
     struct world *w = world_open();
@@ -210,7 +210,7 @@ int main(void)
         cmocka_unit_test(forget_a_retained_outcome_is_gone),
         cmocka_unit_test(forget_takes_flight_and_retained_outcome_together),
         cmocka_unit_test(
-            a_value_is_forgotten_while_it_is_produced_its_callers_get_it_and_it_is_not_retained),
+            a_value_forgotten_while_it_is_produced_its_callers_get_it_and_it_is_not_retained),
         cmocka_unit_test(a_forgotten_flight_ends_without_touching_what_is_retained_since),
         cmocka_unit_test(forget_if_unshared_with_followers_waiting_does_nothing),
         cmocka_unit_test(forget_if_unshared_without_followers_forgets),

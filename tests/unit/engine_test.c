@@ -178,7 +178,7 @@ static void on_drop(void *context, uint64_t token)
     f->dropped++;
 }
 
-static const struct sfl_engine_keeper keeper = {.retain = on_retain, .drop = on_drop};
+static const struct sfl_keeper keeper = {.retain = on_retain, .drop = on_drop};
 
 static int open_fixture(void **state)
 {

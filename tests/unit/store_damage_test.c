@@ -66,7 +66,7 @@ static void work(struct store_world *world, struct choice *choice, unsigned step
         snprintf(key, sizeof(key), "key %u", at);
         assert_true(store_retain(world, key, tokens[at], sfl_span_of(bytes, size), 3600 * 1000));
         if (choice_one_in(choice, 20))
-            sfl_store_flush(world->store);
+            assert_true(sfl_store_flush(world->store, UINT64_MAX));
     }
 }
 
@@ -86,7 +86,7 @@ static void what_was_written_is_never_taken_for_damaged(void **state)
     for (unsigned round = 0; round < 60; round++) {
         struct choice choice = choice_of_seed(round);
         work(world, &choice, 10 + choice_below(&choice, 400));
-        sfl_store_flush(world->store);
+        assert_true(sfl_store_flush(world->store, UINT64_MAX));
         uint64_t before = sum(world);
         store_world_reopen(world);
         assert_int_equal(sum(world), before);
@@ -108,10 +108,10 @@ static bool opens_as_before(struct store_world *world, uint64_t expected)
     assert_int_equal(sum(world), expected);
     for (uint64_t token = 1; token <= 40; token++)
         assert_true(store_retain(world, "more", token, sfl_span_of(bytes, token * 97), 60000));
-    sfl_store_flush(world->store);
+    assert_true(sfl_store_flush(world->store, UINT64_MAX));
     for (uint64_t token = 1; token <= 40; token++)
         sfl_store_drop(world->store, token);
-    sfl_store_flush(world->store);
+    assert_true(sfl_store_flush(world->store, UINT64_MAX));
     store_world_reopen(world);
     assert_int_equal(sum(world), expected);
     store_world_close(world);
@@ -122,7 +122,7 @@ static struct image make_image(struct store_world *world, uint64_t *sum_out)
 {
     struct choice choice = choice_of_seed(1);
     work(world, &choice, 500);
-    sfl_store_flush(world->store);
+    assert_true(sfl_store_flush(world->store, UINT64_MAX));
     *sum_out = sum(world);
     store_world_close(world);
     return read_image(world);
@@ -322,9 +322,9 @@ static void a_newer_format_is_refused_in_clear_words(void **state)
 {
     struct store_world *world = *state;
     store_world_close(world);
-    write_format_1(world, 3, 1, 10);
+    write_format_1(world, 4, 1, 10);
     const char *reason = store_world_refused(world, SFL_FAILED_PRECONDITION);
-    assert_non_null(strstr(reason, "of format 3, which a newer version made"));
+    assert_non_null(strstr(reason, "of format 4, which a newer version made"));
 }
 
 static void a_fingerprint_that_is_too_long_is_refused(void **state)

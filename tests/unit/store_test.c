@@ -82,9 +82,10 @@ static void newer_outcomes_come_first_and_refused_ones_are_deleted(void **state)
     assert_int_equal(found->tokens[1], 300);
     assert_int_equal(found->tokens[2], 5);
     unsigned refused = 0;
-    assert_int_equal(sfl_store_load(file->store, refuse, &refused), SFL_OK);
+    const struct sfl_store_loader loader = {.outcome = refuse, .context = &refused};
+    assert_int_equal(sfl_store_load(file->store, &loader), SFL_OK);
     assert_int_equal(refused, 3);
-    sfl_store_flush(file->store);
+    assert_true(sfl_store_flush(file->store, UINT64_MAX));
     assert_int_equal(store_load(file)->count, 0);
 }
 
@@ -131,7 +132,7 @@ static void a_flush_waits_for_what_was_queued(void **state)
         if (token > 1)
             sfl_store_drop(file->store, token - 1);
     }
-    sfl_store_flush(file->store);
+    assert_true(sfl_store_flush(file->store, UINT64_MAX));
     struct found *found = store_load(file);
     assert_int_equal(found->count, 1);
     assert_int_equal(found->tokens[0], 1000);

@@ -33,7 +33,7 @@ static void what_cannot_be_written_takes_nothing_else_with_it(void **state)
     struct store_world *world = *state;
     for (uint64_t token = 1; token <= 20; token++)
         retain(world, token, 10);
-    sfl_store_flush(world->store);
+    assert_true(sfl_store_flush(world->store, UINT64_MAX));
     gather(world);
     disk_refuse_above(sizeof(large));
     for (uint64_t token = 1; token <= 10; token++)
@@ -83,7 +83,7 @@ static void who_waits_for_what_is_lost_is_told_so(void **state)
         sfl_store_drop(world->store, 5000 + i);
     assert_true(sfl_store_await(world->store, 1, on_written, &answers));
     disk_go_on();
-    sfl_store_flush(world->store);
+    assert_true(sfl_store_flush(world->store, UINT64_MAX));
     disk_mend();
     assert_int_equal(answers.count, 2);
     assert_false(answers.is_written[0]);
@@ -144,7 +144,7 @@ static void the_map_grows_when_it_is_too_small(void **state)
     // 1 MiB of payload is what the store was told; this is far more than twice that and 64 MiB.
     for (uint64_t token = 1; token <= 1500; token++)
         retain(world, token, sizeof(large));
-    sfl_store_flush(world->store);
+    assert_true(sfl_store_flush(world->store, UINT64_MAX));
     assert_int_equal(world->lost_count, 0);
     assert_int_equal(store_load(world)->count, 1500);
     store_world_reopen(world);
@@ -163,7 +163,7 @@ static void tokens_are_granted_while_the_disk_fails_until_the_reserve_is_used_up
     }
     disk_mend();
     while ((row = sfl_store_take_tokens(world->store, 1)) == 0)
-        sfl_store_flush(world->store);
+        assert_true(sfl_store_flush(world->store, UINT64_MAX));
     assert_true(row > last);
     store_world_reopen(world);
     assert_true(sfl_store_take_tokens(world->store, 1) > row);
@@ -184,7 +184,7 @@ static void the_queue_has_a_bound(void **state)
     store_world_open(world);
     for (uint64_t token = 1; token <= 3; token++)
         retain(world, token, 10);
-    sfl_store_flush(world->store);
+    assert_true(sfl_store_flush(world->store, UINT64_MAX));
     gather(world);
     uint64_t token = 1000;
     while (store_retain(world, "key", token, sfl_span_of_text("v"), 60000))
@@ -203,7 +203,7 @@ static void the_queue_has_a_bound(void **state)
     for (uint64_t dropped = 1; dropped <= 3; dropped++)
         sfl_store_drop(world->store, dropped);
     disk_go_on();
-    sfl_store_flush(world->store);
+    assert_true(sfl_store_flush(world->store, UINT64_MAX));
     assert_true(answers.is_written[0]);
     assert_false(store_has(world, 1));
     assert_int_equal(sfl_store_state(world->store).waiting_bytes, 0);
@@ -220,7 +220,7 @@ static void nobody_but_who_waits_for_it_waits_for_a_disk_that_hangs(void **state
     assert_true(sfl_store_await(world->store, 0, on_written_once, &is_written));
     assert_false(is_written);
     disk_go_on();
-    sfl_store_flush(world->store);
+    assert_true(sfl_store_flush(world->store, UINT64_MAX));
     assert_true(is_written);
 }
 

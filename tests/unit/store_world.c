@@ -36,7 +36,7 @@ void store_world_open(struct store_world *world)
 
 void store_world_close(struct store_world *world)
 {
-    sfl_store_close(world->store);
+    assert_true(sfl_store_close(world->store, UINT64_MAX));
     world->store = NULL;
 }
 
@@ -174,11 +174,33 @@ static bool on_stored(void *context, const struct sfl_stored *stored)
     return true;
 }
 
+static bool on_stored_lead(void *context, const struct sfl_stored_lead *stored)
+{
+    struct found *found = context;
+    if (found->lead_count >= STORE_FOUND_MAX)
+        abort();
+    found->lead_tokens[found->lead_count++] = stored->lead.token;
+    return true;
+}
+
+static bool on_stored_run(void *context, uint64_t number, const struct sfl_run *run)
+{
+    struct found *found = context;
+    (void)run;
+    if (found->run_count >= STORE_FOUND_MAX)
+        abort();
+    found->run_numbers[found->run_count++] = number;
+    return true;
+}
+
 struct found *store_load(struct store_world *world)
 {
     static struct found found;
     found.count = 0;
-    assert_int_equal(sfl_store_load(world->store, on_stored, &found), SFL_OK);
+    found.lead_count = 0;
+    found.run_count = 0;
+    const struct sfl_store_loader loader = {on_stored, on_stored_lead, on_stored_run, &found};
+    assert_int_equal(sfl_store_load(world->store, &loader), SFL_OK);
     return &found;
 }
 

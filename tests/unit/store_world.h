@@ -52,6 +52,10 @@ struct found {
     uint8_t value[1 << 17];
     char texts[16];
     char key[16];
+    unsigned lead_count;
+    uint64_t lead_tokens[STORE_FOUND_MAX];
+    unsigned run_count;
+    uint64_t run_numbers[STORE_FOUND_MAX];
 };
 struct found *store_load(struct store_world *world);
 bool store_has(struct store_world *world, uint64_t token);

@@ -169,7 +169,7 @@ static void a_leader_waits_until_its_outcome_is_kept_and_nobody_else_does(void *
     assert_int_equal(fake_code(follower), OK);
     assert_int_equal(fake_code(other), OK);
     assert_int_equal(fake_count(leader), 1);
-    assert_false(sfl_transport_is_idle(world->transport));
+    assert_false(sfl_transport_is_idle(world->transport, 0));
     fake_keep(world);
     expect_step(leader, 1, STEP(RESULT));
     assert_int_equal(fake_code(leader), OK);

@@ -227,6 +227,20 @@ static void on_earlier_tick(void *context)
     (void)context; // nothing in these tests waits for a deadline
 }
 
+// Nothing in these tests asks what becomes of leads.
+static bool on_keep_lead(void *context, const struct sfl_kept_lead *lead)
+{
+    (void)context;
+    (void)lead;
+    return false;
+}
+
+static void on_unlead(void *context, uint64_t token)
+{
+    (void)context;
+    (void)token;
+}
+
 static bool on_retain(void *context, const struct sfl_kept *kept)
 {
     const struct fake_world *world = context;
@@ -259,7 +273,12 @@ static struct sfl_keeper_state state(void *context)
     return (struct sfl_keeper_state){.failing = world->refuses_to_keep};
 }
 
-static const struct sfl_engine_keeper keeper = {on_retain, on_drop, await, state};
+static const struct sfl_keeper keeper = {.lead = on_keep_lead,
+                                         .unlead = on_unlead,
+                                         .retain = on_retain,
+                                         .drop = on_drop,
+                                         .await = await,
+                                         .state = state};
 
 static void tell_waiting(struct fake_world *world, bool is_kept)
 {
@@ -317,7 +336,7 @@ void fake_world_deinit(struct fake_world *world)
     fake_run(world);
     pump.is_current = false;
     assert_true(sfl_list_is_empty(&world->streams));
-    assert_true(sfl_transport_is_idle(world->transport));
+    assert_true(sfl_transport_is_idle(world->transport, 0));
     assert_true(sfl_engine_is_idle(world->engine));
     sfl_transport_destroy(world->transport);
     sfl_engine_destroy(world->engine);

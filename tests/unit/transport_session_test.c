@@ -347,7 +347,7 @@ static void a_stream_that_breaks_takes_its_calls_with_it(void **state)
     for (uint64_t id = 1; id <= 50; id++)
         join(story, id, "a");
     fake_break(&story->world, story->stream);
-    assert_true(sfl_transport_is_idle(story->world.transport));
+    assert_true(sfl_transport_is_idle(story->world.transport, 0));
     assert_true(sfl_engine_is_idle(story->world.engine));
 }
 

@@ -361,9 +361,9 @@ static void a_stream_that_breaks_while_it_is_not_read_leaves_nothing(void **stat
     fake_freeze(world, stream, true);
     send_joins(world, stream, 100000);
     assert_true(fake_is_paused(stream));
-    assert_false(sfl_transport_is_idle(world->transport));
+    assert_false(sfl_transport_is_idle(world->transport, 0));
     fake_break(world, stream);
-    assert_true(sfl_transport_is_idle(world->transport));
+    assert_true(sfl_transport_is_idle(world->transport, 0));
     fake_release(stream);
 }
 
