@@ -14,6 +14,7 @@
 #include "rpc/library.h"
 #include "rpc/refused.h"
 #include "rpc/server.h"
+#include "runs/runs.h"
 #include "sockets/guard.h"
 #include "store/keeper.h"
 #include "transport/service.h"
@@ -50,6 +51,7 @@ struct daemon {
     struct sfl_limits limits;
     struct sfl_pumps *pumps;
     struct sfl_store *store; // NULL without a data directory
+    struct sfl_runs *runs;   // NULL when they are not remembered
     struct sfl_coordinator *coordinator;
     struct sfl_engine *engine;
     struct sfl_transport *transport;
@@ -59,6 +61,7 @@ struct daemon {
     bool has_loop;
     uv_async_t earlier_tick;
     uv_async_t store_changed;
+    uv_async_t runs_added;
     uv_timer_t tick;
     uint64_t tick_due_ms;
     bool catches_up; // the next tick waits until what came during a standstill has been read
@@ -179,6 +182,12 @@ static void on_store_changed_here(uv_async_t *async)
     sfl_transport_health_changed(daemon->transport);
 }
 
+static void on_runs_added_here(uv_async_t *async)
+{
+    const struct daemon *daemon = async->data;
+    sfl_runs_log(daemon->runs);
+}
+
 static void on_drain_poll(uv_timer_t *timer)
 {
     struct daemon *daemon = timer->data;
@@ -247,6 +256,7 @@ static bool open_loop(struct daemon *daemon)
     bool is_open =
         uv_async_init(&daemon->loop, &daemon->earlier_tick, on_earlier_tick_here) == 0 &&
         uv_async_init(&daemon->loop, &daemon->store_changed, on_store_changed_here) == 0 &&
+        uv_async_init(&daemon->loop, &daemon->runs_added, on_runs_added_here) == 0 &&
         uv_timer_init(&daemon->loop, &daemon->tick) == 0 &&
         uv_timer_init(&daemon->loop, &daemon->drain_poll) == 0 &&
         uv_timer_init(&daemon->loop, &daemon->trim_look) == 0 &&
@@ -258,6 +268,7 @@ static bool open_loop(struct daemon *daemon)
         uv_signal_start(&daemon->sigint, on_signal, SIGINT) == 0;
     daemon->earlier_tick.data = daemon;
     daemon->store_changed.data = daemon;
+    daemon->runs_added.data = daemon;
     daemon->tick.data = daemon;
     daemon->drain_poll.data = daemon;
     daemon->trim_look.data = daemon;
@@ -322,17 +333,36 @@ static bool load_store(struct daemon *daemon)
     if (daemon->store == NULL)
         return true;
     struct sfl_store_loaded loaded;
-    if (sfl_store_keeper_load(daemon->store, daemon->engine, &loaded) != SFL_OK) {
+    if (sfl_store_keeper_load(daemon->store, daemon->engine, daemon->runs, &loaded) != SFL_OK) {
         fprintf(stderr, "singleflightd: cannot read the data directory %s\n",
                 daemon->settings.data_dir);
         return false;
     }
     sfl_log(SFL_LOG_INFO, "data_loaded", SFL_U64("leads", loaded.leads),
-            SFL_U64("retained", loaded.outcomes));
+            SFL_U64("retained", loaded.outcomes), SFL_U64("runs", loaded.runs));
     // Of those with another of the same key, the newer one counts; otherwise limits have changed.
     if (loaded.dropped > 0)
         sfl_log(SFL_LOG_WARN, "records_without_room", SFL_U64("dropped", loaded.dropped));
     return true;
+}
+
+static void on_run_added(void *context)
+{
+    struct daemon *daemon = context;
+    uv_async_send(&daemon->runs_added);
+}
+
+static bool create_runs(struct daemon *daemon)
+{
+    const struct sfl_runs_options options = {
+        .limit = daemon->settings.runs_max,
+        .keeper = daemon->store == NULL ? NULL : &sfl_store_keeper,
+        .keeper_context = daemon->store,
+        .on_added = on_run_added,
+        .context = daemon,
+    };
+    return daemon->settings.runs_kept == SFL_RUNS_KEPT_OFF ||
+           sfl_runs_create(&options, &daemon->runs) == SFL_OK;
 }
 
 static bool create_coordinator(struct daemon *daemon)
@@ -387,7 +417,7 @@ static bool create_parts(struct daemon *daemon)
         return false;
     if (sfl_pumps_create(settings->pumps, NULL, &daemon->pumps) != SFL_OK)
         return false;
-    if (!create_coordinator(daemon))
+    if (!create_runs(daemon) || !create_coordinator(daemon))
         return false;
     const struct sfl_engine_options engine = {
         .shards = settings->shards,
@@ -406,6 +436,8 @@ static bool create_parts(struct daemon *daemon)
         .pumps = daemon->pumps,
         .limits = &daemon->limits,
         .connection_callers_max = settings->connection_callers_max,
+        .runs = daemon->runs,
+        .runs_all = settings->runs_kept == SFL_RUNS_KEPT_ALL,
         .silence_ms = settings->keepalive_time_ms + settings->keepalive_timeout_ms,
         .on_earlier_tick = on_earlier_tick,
         .tick_context = daemon,
@@ -471,6 +503,10 @@ static void destroy_parts(struct daemon *daemon)
         leave_the_disk(daemon);
     if (daemon->engine != NULL)
         sfl_engine_destroy(daemon->engine);
+    if (daemon->runs != NULL) {
+        sfl_runs_log(daemon->runs);
+        sfl_runs_destroy(daemon->runs);
+    }
     sfl_guard_close();
 }
 

@@ -32,6 +32,13 @@ struct sfl_string_list {
     size_t count;
 };
 
+// Which flights that have ended are remembered.
+enum sfl_runs_kept {
+    SFL_RUNS_KEPT_JOBS, // those with a lease, or whose outcome was retained
+    SFL_RUNS_KEPT_ALL,
+    SFL_RUNS_KEPT_OFF,
+};
+
 // Every field holds what is in force: automatic values (pumps, shards and others that are
 // written as 0) are already worked out, so that no reader meets the 0. Strings are owned by the
 // struct.
@@ -76,6 +83,10 @@ struct sfl_settings {
     // Logging.
     enum sfl_log_level log_level;
     enum sfl_log_format log_format;
+
+    // Flights that have ended.
+    enum sfl_runs_kept runs_kept;
+    uint32_t runs_max;
 };
 
 // Reads the settings of one start of the daemon: flags come before the environment

@@ -42,6 +42,13 @@ static const struct sfl_setting_choice log_levels[] = {
     {NULL, 0},
 };
 
+static const struct sfl_setting_choice runs_kept[] = {
+    {"jobs", SFL_RUNS_KEPT_JOBS},
+    {"all", SFL_RUNS_KEPT_ALL},
+    {"off", SFL_RUNS_KEPT_OFF},
+    {NULL, 0},
+};
+
 static const struct sfl_setting_choice log_formats[] = {
     {"logfmt", SFL_LOG_LOGFMT},
     {"json", SFL_LOG_JSON},
@@ -151,8 +158,17 @@ const struct sfl_setting sfl_setting_table[] = {
      FIELD(data_dir),
      .argument = "PATH",
      .fallback = "",
-     .help = "Keep retained outcomes and the greatest token in this directory, so that they "
-             "survive a restart."},
+     .help = "Keep leads with a lease, retained outcomes, runs and the greatest token in this "
+             "directory, so that they survive a restart."},
+    {.name = "runs",
+     .group = RUNNING,
+     .type = SFL_SETTING_CHOICE,
+     FIELD(runs_kept),
+     .argument = "WHICH",
+     .fallback = "jobs",
+     .choices = runs_kept,
+     .help = "Which flights that have ended are remembered and logged: jobs, which are those that "
+             "had a lease or whose outcome was retained, all, or none."},
     {.name = "coordinator",
      .group = RUNNING,
      .type = SFL_SETTING_CHOICE,
@@ -238,6 +254,15 @@ const struct sfl_setting sfl_setting_table[] = {
      .min = 1,
      .max = 100000000,
      .help = "Flights that run at the same time. As many outcomes may be retained beside them."},
+    {.name = "runs-limit",
+     .group = COUNTS,
+     .type = SFL_SETTING_COUNT,
+     FIELD(runs_max),
+     .argument = "NUMBER",
+     .fallback = "10000",
+     .min = 1,
+     .max = 10000000,
+     .help = "Flights that have ended and are remembered; the oldest makes room."},
     {.name = "callers-limit",
      .group = COUNTS,
      .type = SFL_SETTING_COUNT,

@@ -61,6 +61,7 @@ void sfl_store_keeper_lost(struct sfl_engine *engine, struct sfl_span group, str
 
 struct loading {
     struct sfl_engine *engine;
+    struct sfl_runs *runs;
     struct sfl_store_loaded loaded;
 };
 
@@ -102,16 +103,17 @@ static bool restore_lead(void *context, const struct sfl_stored_lead *stored)
 
 static bool restore_run(void *context, uint64_t number, const struct sfl_run *run)
 {
-    (void)context;
-    (void)number;
-    (void)run;
+    struct loading *loading = context;
+    if (loading->runs == NULL || !sfl_runs_restore(loading->runs, number, run))
+        return false;
+    loading->loaded.runs++;
     return true;
 }
 
 enum sfl_status sfl_store_keeper_load(struct sfl_store *store, struct sfl_engine *engine,
-                                      struct sfl_store_loaded *loaded_out)
+                                      struct sfl_runs *runs, struct sfl_store_loaded *loaded_out)
 {
-    struct loading loading = {.engine = engine};
+    struct loading loading = {.engine = engine, .runs = runs};
     const struct sfl_store_loader loader = {restore_outcome, restore_lead, restore_run, &loading};
     enum sfl_status status = sfl_store_load(store, &loader);
     if (status == SFL_OK)

@@ -4,6 +4,7 @@
 #define SFL_STORE_KEEPER_H
 
 #include "engine/engine.h"
+#include "runs/runs.h"
 #include "store/store.h"
 
 // To be given to the engine with the store as its context.
@@ -19,11 +20,14 @@ void sfl_store_keeper_lost(struct sfl_engine *engine, struct sfl_span group, str
 struct sfl_store_loaded {
     uint64_t outcomes;
     uint64_t leads;
+    uint64_t runs;
     uint64_t dropped; // outcomes and leads that found no room any more
 };
 
-// Puts everything that the store has into the engine, before it serves.
+// Puts everything that the store has into the engine and the runs (NULL: they are not remembered,
+// and deleted), before it serves.
 enum sfl_status sfl_store_keeper_load(struct sfl_store *store, struct sfl_engine *engine,
+                                      struct sfl_runs *runs,
                                       struct sfl_store_loaded *loaded_out) SFL_MUST_USE;
 
 #endif

@@ -1,0 +1,1 @@
+sfl_add_unit_test(runs_test sfl_runs)
