@@ -86,7 +86,7 @@ static uint64_t timeout_left_ms(const struct sfl_cli_run *run)
 {
     uint64_t timeout_ms = run->options->timeout_ms;
     if (timeout_ms == 0)
-        return 0;
+        return SINGLEFLIGHT_NOT_GIVEN;
     uint64_t gone_ms = uv_now(&run->loop) - run->begun_ms;
     return gone_ms < timeout_ms ? timeout_ms - gone_ms : 1;
 }
@@ -156,6 +156,7 @@ static enum singleflight_status begin_call(struct sfl_cli_run *run)
     call.fail_open = options->fail_open && !options->follow_only;
     call.no_fail_open = run->follows_again;
     call.audience = true;
+    call.ends_function = true;
     call.live = !options->buffer;
     call.no_value = !options->buffer;
     run->lost = false;

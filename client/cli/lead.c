@@ -150,8 +150,8 @@ static void on_command_output(void *context, const char *data, size_t data_bytes
         return;
     print(run, data, data_bytes);
     if (!run->lost && sfl_cli_share_write(&run->share, data, data_bytes))
-        sfl_cli_run_say(run,
-                        "the output is larger than --result-limit: the rest is printed here alone");
+        sfl_cli_run_say(run, "the output is larger than the limit on results: the rest is printed "
+                             "here alone");
     sfl_cli_lead_throttle(run);
 }
 
@@ -177,7 +177,7 @@ void sfl_cli_lead_begin(struct sfl_cli_run *run, struct singleflight_leader *lea
     run->own_code = -1;
     run->tail = (struct sfl_cli_tail){0};
     uv_timer_stop(&run->timer); // nobody else's command is waited for
-    sfl_cli_share_begin(&run->share, leader, run->options->result_bytes_max);
+    sfl_cli_share_begin(&run->share, leader, singleflight_leader_value_bytes_max(leader));
     if (run->leaving) {
         give_up_lead(run);
         return;

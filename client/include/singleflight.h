@@ -29,7 +29,8 @@
 // writes to, so that a leader that was paused and has been replaced is refused there.
 //
 // Conventions, everywhere below:
-// - Durations are milliseconds, sizes are bytes. 0 means "the default" or "none", as is said.
+// - Durations are milliseconds, sizes are bytes. 0 means "the default" or "none", as is said; of a
+//   timeout it is a timeout of zero, and SINGLEFLIGHT_NOT_GIVEN is what its ..._INIT gives it.
 // - What is passed in is copied before the function returns, unless something else is said. Texts
 //   are UTF-8 and end with NUL. NULL is taken for an empty text.
 // - Every function may be called from any thread, also from the callbacks of this library, unless
@@ -71,12 +72,13 @@ enum singleflight_status {
     SINGLEFLIGHT_OK = 0,
     SINGLEFLIGHT_CANCELLED = 1, // by singleflight_call_cancel(), or the client was destroyed
     SINGLEFLIGHT_UNKNOWN = 2,
-    SINGLEFLIGHT_INVALID_ARGUMENT = 3,    // an option is out of its bounds; the message says which
-    SINGLEFLIGHT_DEADLINE_EXCEEDED = 4,   // timeout_ms is over
-    SINGLEFLIGHT_NOT_FOUND = 5,           // FOLLOW_ONLY, and there is nothing to follow
-    SINGLEFLIGHT_PERMISSION_DENIED = 7,   // the server does not allow it
-    SINGLEFLIGHT_RESOURCE_EXHAUSTED = 8,  // a limit, named in the message; or no memory here
-    SINGLEFLIGHT_FAILED_PRECONDITION = 9, // another fingerprint; or a blocking call in a callback
+    SINGLEFLIGHT_INVALID_ARGUMENT = 3,   // an option is out of its bounds; the message says which
+    SINGLEFLIGHT_DEADLINE_EXCEEDED = 4,  // timeout_ms is over
+    SINGLEFLIGHT_NOT_FOUND = 5,          // FOLLOW_ONLY, and there is nothing to follow
+    SINGLEFLIGHT_PERMISSION_DENIED = 7,  // the server does not allow it
+    SINGLEFLIGHT_RESOURCE_EXHAUSTED = 8, // a limit, named in the message; or no memory here
+    // Another fingerprint; a call that would wait for itself; or a blocking call in a callback.
+    SINGLEFLIGHT_FAILED_PRECONDITION = 9,
     // The leader was lost and nobody may take over; or this caller led and was replaced ("fenced");
     // or LEAD_ONLY while another leads. The message says which.
     SINGLEFLIGHT_ABORTED = 10,
@@ -92,6 +94,14 @@ SINGLEFLIGHT_API const char *singleflight_status_name(enum singleflight_status s
 // What went wrong in the last function of this library that returned something other than OK on
 // this thread, in words. Valid until the next such function on this thread.
 SINGLEFLIGHT_API const char *singleflight_last_error(void);
+
+// A timeout that is not given.
+#define SINGLEFLIGHT_NOT_GIVEN UINT64_MAX
+
+// Types of errors that are not the function's own words: a value that met a limit on its size (the
+// code is 8), and one that the leader's program, in another language, could not encode.
+#define SINGLEFLIGHT_TYPE_LIMIT_EXCEEDED "singleflight.LimitExceeded"
+#define SINGLEFLIGHT_TYPE_ENCODE_ERROR "singleflight.EncodeError"
 
 // How the function ended.
 enum singleflight_outcome {
@@ -152,8 +162,9 @@ struct singleflight_client_options {
     // With several addresses, each key has one home among them by rendezvous hashing: the address
     // with the greatest XXH64 (seed 0) of <address> 00 <group> 00 <key> ("default" for an empty
     // group), the first of equal ones. So all programs must write the addresses in the same way.
-    // A server that could not be reached for connect_timeout_ms is "down": the next in that order
-    // stands in for it, until it answers a health check again, which is tried all the time.
+    // A server that refuses the connection, is not to be found, drains, or is silent for
+    // connect_timeout_ms is "down": the next in that order stands in for it at once, until it
+    // answers a health check again, which is tried all the time. Who leads stays with its server.
     const char *const *addresses;
     size_t address_count;
 
@@ -161,14 +172,16 @@ struct singleflight_client_options {
     const char *caller;
 
     // When no server can be reached: run the function here, alone, and say so in the result
-    // (failed_open). Otherwise such calls end with UNAVAILABLE. A function that runs already when
-    // its server is lost goes on to its end; its lead is not lost then, though somebody else may
-    // be made the leader (compare tokens).
+    // (failed_open); at once when every address refuses the connection or is not to be found.
+    // Otherwise such calls end with UNAVAILABLE. A server that drains is there: the call looks for
+    // another until connect_timeout_ms is over, and ends with UNAVAILABLE. A function that runs
+    // already when its server is lost goes on to its end; its lead is not lost then, though
+    // somebody else may be made the leader (compare tokens).
     bool fail_open;
 
     // How long a call looks for a server that takes it, at first or after the connection broke,
-    // before it gives up (or fails open). While every server is known to be down, new calls give up
-    // at once. 0: 5,000.
+    // before it gives up (or fails open). 0: it does not wait for a connection, and takes one that
+    // is there. Not given: 5,000.
     uint64_t connect_timeout_ms;
 
     // The wait between two tries to connect is random, between 0 and a bound that doubles from the
@@ -190,7 +203,8 @@ struct singleflight_client_options {
 
 #define SINGLEFLIGHT_CLIENT_OPTIONS_INIT                                                           \
     {                                                                                              \
-        .struct_bytes = sizeof(struct singleflight_client_options)                                 \
+        .struct_bytes = sizeof(struct singleflight_client_options),                                \
+        .connect_timeout_ms = SINGLEFLIGHT_NOT_GIVEN,                                              \
     }
 
 // Makes a client and starts its thread. Connects when the first call needs it. `options` may be
@@ -217,6 +231,9 @@ enum singleflight_role {
 enum singleflight_leader_loss {
     SINGLEFLIGHT_LEADER_LOSS_PROMOTE = 0, // the oldest follower runs the function anew
     SINGLEFLIGHT_LEADER_LOSS_FAIL = 1,    // every follower ends with ABORTED
+    // The loss is the outcome, ABANDONED, for every follower, and is retained by retain_error_ms:
+    // for what may not be tried twice.
+    SINGLEFLIGHT_LEADER_LOSS_HOLD = 2,
 };
 
 // Those marked (opener) hold for the flight as its first caller gave them; the others are each
@@ -225,10 +242,14 @@ enum singleflight_leader_loss {
 // Equal calls are merged inside the client before they go to the network: one of them joins the
 // flight, and all get its result; the first one that still waits runs its function when this
 // process is told to lead. Calls are equal when everything below is, except timeout_ms,
-// connect_timeout_ms and the functions. Calls that are live, of another role than ANY, with a
-// resume_token or no_local_merge are never merged. A call whose deadline is much later than that of
-// the call that it would wait for joins by itself. When a merged caller cancels or times out, only
-// that one leaves.
+// connect_timeout_ms, within and the functions. Calls that are live, fresh, of another role than
+// ANY, with a resume_token or no_local_merge are never merged. A call whose deadline is much later
+// than that of the call that it would wait for joins by itself.
+//
+// A caller that leaves (its timeout is over, or it is cancelled) takes nothing from the others.
+// When its function runs it ends at once all the same, and the function goes on as long as anybody
+// waits for it, here or elsewhere; when nobody does any more the function learns that it lost the
+// lead.
 struct singleflight_do_options {
     size_t struct_bytes;
 
@@ -236,7 +257,9 @@ struct singleflight_do_options {
     const void *key;   // 1 to 1,024 bytes, any bytes
     size_t key_bytes;
 
-    uint64_t timeout_ms; // the call ends with DEADLINE_EXCEEDED after that; 0: never
+    // The call ends with DEADLINE_EXCEEDED after that, whatever its function does; 0: at once. Not
+    // given: never.
+    uint64_t timeout_ms;
 
     uint64_t retain_ms;       // (opener) keep an OK outcome so long, at most 7 days; 0: not
     uint64_t retain_error_ms; // (opener) the same for every other outcome
@@ -264,7 +287,7 @@ struct singleflight_do_options {
     // this call's own result is only what is written now.
     uint64_t resume_token;
 
-    uint64_t connect_timeout_ms; // instead of the client's; 0: the client's
+    uint64_t connect_timeout_ms; // not given: the client's
     bool fail_open;              // in addition to the client's
     bool no_fail_open;           // never for this call, whatever the client's
     // Go to the network in any case. A merged call knows nothing of a Forget by another process: it
@@ -272,11 +295,34 @@ struct singleflight_do_options {
     // process had joined before. (A Forget through the same client does end the merging.)
     bool no_local_merge;
     bool no_value; // do not collect the value in the result (on_chunk has had it)
+
+    // Join no flight that was led before this call, and take no retained outcome: for whoever has
+    // just written. If a flight runs, this call waits for the next one, which all fresh ones share.
+    bool fresh;
+
+    // (opener) retain_ms and retain_error_ms count from when the leader began, not from the end:
+    // for "at most once in an hour". What took longer is not retained.
+    bool retain_from_lead;
+
+    // The lead inside which this call is made. A call for a key that it, or one that it was made
+    // inside, leads would wait for itself, and is refused with FAILED_PRECONDITION. NULL: the lead
+    // of the blocking Do whose function runs on this thread, if there is one.
+    const struct singleflight_leader *within;
+
+    // Asynchronous calls: when this call leaves its function ends, too, although others may wait
+    // for it: on_lost comes, and then, when it is finished, on_done. For a process that ends then.
+    bool ends_function;
+
+    // Blocking calls: called once with the `context` of the function, on any thread, when the
+    // library will not use it any more. That may be long after the call returned: see
+    // singleflight_do().
+    void (*release_context)(void *context);
 };
 
 #define SINGLEFLIGHT_DO_OPTIONS_INIT                                                               \
     {                                                                                              \
-        .struct_bytes = sizeof(struct singleflight_do_options)                                     \
+        .struct_bytes = sizeof(struct singleflight_do_options),                                    \
+        .timeout_ms = SINGLEFLIGHT_NOT_GIVEN, .connect_timeout_ms = SINGLEFLIGHT_NOT_GIVEN,        \
     }
 
 // ---- the blocking Do ----
@@ -290,9 +336,12 @@ struct singleflight_leader;
 typedef enum singleflight_outcome singleflight_function(struct singleflight_leader *leader,
                                                         void *context);
 
-// Asks for the work: runs `function` on this thread if this caller is told to lead, or else waits
-// for who leads. Returns the status, which is also in the result. `function` may be NULL with
-// FOLLOW_ONLY.
+// Asks for the work: runs `function` if this caller is told to lead, or else waits for who leads.
+// Returns the status, which is also in the result. `function` may be NULL with FOLLOW_ONLY.
+//
+// The function runs on this thread, and the call returns when it has returned. With a timeout_ms it
+// runs on a thread of its own instead, so that the call returns in time. Then what `context` points
+// to must stay valid until the function has returned, or release_context is called.
 //
 // `*result_out` is set whatever happens, never to NULL, and is to be freed; `result_out` may be
 // NULL if nobody cares.
@@ -323,6 +372,10 @@ SINGLEFLIGHT_API uint64_t singleflight_leader_lease_ms(const struct singleflight
 SINGLEFLIGHT_API uint64_t
 singleflight_leader_run_limit_ms(const struct singleflight_leader *leader);
 
+// How many bytes the value may have: result_bytes_max, or what the server takes if that is less.
+SINGLEFLIGHT_API uint64_t
+singleflight_leader_value_bytes_max(const struct singleflight_leader *leader);
+
 // Appends bytes to the value. They go out at once, in the background, to followers that are live.
 //
 // In a blocking Do it waits while more than unsent_bytes_max bytes are not sent yet. In an
@@ -331,9 +384,10 @@ singleflight_leader_run_limit_ms(const struct singleflight_leader *leader);
 //
 // When a connection with a lease breaks, what was written is sent again as far as it is missing.
 //
-// The status of singleflight_leader_lost() when the lead is lost: stop, nobody takes the rest.
-// RESOURCE_EXHAUSTED: the value is larger than result_bytes_max, or no memory; such a flight cannot
-// end OK any more, it ends with ERROR whatever the function says.
+// The status that on_lost brings when the lead is lost: stop, nobody takes the rest.
+// RESOURCE_EXHAUSTED: the value is larger than result_bytes_max or the server's limit, or no
+// memory; such a flight cannot end OK any more: it ends with ERROR, the code 8 and the type
+// SINGLEFLIGHT_TYPE_LIMIT_EXCEEDED.
 SINGLEFLIGHT_API enum singleflight_status
 singleflight_leader_write(struct singleflight_leader *leader, const void *data, size_t data_bytes);
 
@@ -392,10 +446,15 @@ struct singleflight_audience {
 SINGLEFLIGHT_API bool singleflight_leader_audience(const struct singleflight_leader *leader,
                                                    struct singleflight_audience *audience_out);
 
-// OK while this is the leader. Otherwise the status that the call will end with: ABORTED (replaced,
-// or the connection or the lease is gone), CANCELLED, or DEADLINE_EXCEEDED. A long function asks
-// now and then, and stops. It may be too late: only what checks the token is safe from a late
-// leader.
+// OK while this is the leader. Otherwise why it is not: ABORTED (replaced, or the connection or the
+// lease is gone), CANCELLED, or DEADLINE_EXCEEDED (nobody waits any more). A long function asks now
+// and then, and stops.
+//
+// The answer is worked out from the clock at this moment, a clock that goes on while the process or
+// the machine sleeps: a lead holds from one renewal that the server has answered for as long as the
+// lease (without one, for as long as the server bears silence). So it says "lost" in the first
+// instant after a pause, too, though the server may give the lead back: then it is OK again, and
+// on_lost never comes. Only what checks the token is safe from a late leader all the same.
 SINGLEFLIGHT_API enum singleflight_status
 singleflight_leader_lost(const struct singleflight_leader *leader);
 
@@ -422,7 +481,7 @@ struct singleflight_call_events {
 
     // This call leads: start the function somewhere. The leader is the program's from now on, until
     // it calls singleflight_leader_finish(), which it must do once, on any thread, also when the
-    // lead is lost: on_done waits for it.
+    // lead is lost.
     void (*on_lead)(void *context, struct singleflight_leader *leader);
 
     // Somebody else leads: the how-many-eth attempt, the leader's name, and how long it has run.
@@ -443,11 +502,13 @@ struct singleflight_call_events {
     // The unsent bytes have fallen to half of unsent_bytes_max after they had been above it.
     void (*on_drained)(void *context, struct singleflight_leader *leader);
 
-    // The lead is lost: stop the function, then call singleflight_leader_finish().
+    // The lead is lost: stop the function, then call singleflight_leader_finish(). on_done waits
+    // for it.
     void (*on_lost)(void *context, struct singleflight_leader *leader,
                     enum singleflight_status status, const char *why);
 
-    // The end, exactly once, last. `result` is the program's now: singleflight_result_free().
+    // The end, exactly once, last. It waits for the finish of a leader, unless the call has left.
+    // `result` is the program's now: singleflight_result_free().
     void (*on_done)(void *context, struct singleflight_result *result);
 };
 
@@ -458,17 +519,19 @@ struct singleflight_call_events {
 
 // Asks for the work without waiting. `events` is copied. `call_out` may be NULL when the call will
 // not be cancelled; otherwise it is to be given back by singleflight_call_release().
-// On any status but OK (INVALID_ARGUMENT, RESOURCE_EXHAUSTED for memory) nothing has begun, and no
-// callback comes; everything else is told by on_done.
+// On any status but OK nothing has begun, and no callback comes: INVALID_ARGUMENT,
+// FAILED_PRECONDITION (it would wait for itself, see `within`), RESOURCE_EXHAUSTED for memory.
+// Everything else is told by on_done.
 SINGLEFLIGHT_API enum singleflight_status
 singleflight_do_async(struct singleflight_client *client,
                       const struct singleflight_do_options *options,
                       const struct singleflight_call_events *events, void *context,
                       struct singleflight_call **call_out) SINGLEFLIGHT_MUST_USE;
 
-// Leaves: on_done comes with CANCELLED (for a leader: after on_lost and its finish), unless the
-// call has ended by itself. A leader's flight goes on: for the merged callers of this process with
-// the same function, which is not told anything; otherwise with the next caller.
+// Leaves: on_done comes with CANCELLED, unless the call has ended by itself. The function of a
+// leader goes on as long as anybody waits for it; no callback comes any more, but
+// singleflight_leader_lost() and its like tell when nobody does, and the leader is still to be
+// finished. (With ends_function: on_lost, and on_done after the finish.)
 SINGLEFLIGHT_API void singleflight_call_cancel(struct singleflight_call *call);
 
 // Gives the handle back, at any time; the call goes on. NULL is fine.

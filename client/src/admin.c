@@ -117,7 +117,7 @@ static void request_init(struct request *request, struct singleflight_client *cl
         .changed = PTHREAD_COND_INITIALIZER,
     };
     sfl_list_init(&request->answers);
-    uint64_t wait_ms = timeout_ms == 0 ? client->settings.connect_timeout_ms : timeout_ms;
+    uint64_t wait_ms = timeout_ms == 0 ? client->settings.patience_ms : timeout_ms;
     request->unary.deadline_ms =
         wait_ms > UINT64_MAX / 4 ? UINT64_MAX : sfl_clock_now_ms() + wait_ms;
 }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/references.h"
+#include "src/constants.h"
 #include "src/error.h"
 #include "src/leader.h"
 #include "src/memory.h"
@@ -11,6 +12,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 // -------------------------------------------------------------------------------- on their thread
 
@@ -72,7 +74,7 @@ void sfl_call_lose(struct singleflight_call *call, struct singleflight_leader *l
                    enum singleflight_status status, const char *why)
 {
     sfl_leader_lose(leader, status);
-    if (call->leader == leader && call->events.on_lost != NULL)
+    if (call->leader == leader && !call->ended && call->events.on_lost != NULL)
         call->events.on_lost(call->context, leader, status, why);
 }
 
@@ -88,14 +90,22 @@ void sfl_call_on_function_ended(struct singleflight_call *call, struct singlefli
     deliver(call, result);
 }
 
+// Its function goes on as long as anybody waits for it.
 static void leave(struct singleflight_call *call, enum singleflight_status status, const char *why)
 {
     if (call->ended || call->pending != NULL)
         return;
     struct sfl_seat *seat = call->seat;
-    sfl_call_end(call, sfl_result_of_status(status, why));
+    struct singleflight_result *result = sfl_result_of_status(status, why);
+    if (call->join.options.ends_function) {
+        sfl_call_end(call, result);
+    } else {
+        sfl_link_remove(&call->seat_link);
+        call->seat = NULL;
+        deliver(call, result);
+    }
     if (seat != NULL)
-        sfl_seat_on_call_left(seat, status, why);
+        sfl_seat_on_call_left(seat, call, status, why);
 }
 
 static void on_deadline(struct sfl_timer *timer)
@@ -125,6 +135,10 @@ static void run_start(struct sfl_command *command)
         sfl_call_abort(call);
         return;
     }
+    if (call->join.options.timeout_ms == 0) {
+        leave(call, SINGLEFLIGHT_DEADLINE_EXCEEDED, "the timeout is 0 ms");
+        return;
+    }
     if (call->deadline_ms != UINT64_MAX)
         sfl_timers_arm(&client->timers, &call->deadline_timer, call->deadline_ms);
     sfl_seat_take(call);
@@ -132,10 +146,59 @@ static void run_start(struct sfl_command *command)
 
 // ------------------------------------------------------------------------------------- any thread
 
+static struct sfl_span group_of(const struct sfl_join *join)
+{
+    return join->group_bytes == 0 ? sfl_span_of_text("default") : sfl_join_group(join);
+}
+
+// Whether the call is for a key that `lead` was granted.
+static bool is_for_key_of(const struct sfl_join *join, const struct singleflight_call *lead)
+{
+    return sfl_span_equal(sfl_join_key(join), sfl_join_key(&lead->join)) &&
+           sfl_span_equal(group_of(join), group_of(&lead->join));
+}
+
+// Looks through the leads that the call is made inside of. False: it would wait for itself. One for
+// a key that is led through another client may have to go by itself: the server knows.
+static bool may_wait(struct sfl_join *join, const struct singleflight_client *client,
+                     const struct singleflight_call *lead)
+{
+    for (; lead != NULL; lead = lead->within) {
+        if (!is_for_key_of(join, lead))
+            continue;
+        if (lead->client == client)
+            return false;
+        join->mergeable = false;
+    }
+    return true;
+}
+
+// The server is told the innermost leads; those that it has not granted have no token.
+static enum sfl_status write_within(struct singleflight_call *call)
+{
+    struct sfl_lead_ref refs[SFL_WITHIN_MAX];
+    size_t count = 0;
+    const struct singleflight_call *lead = call->within;
+    for (; lead != NULL && count < SFL_WITHIN_MAX; lead = lead->within) {
+        if (lead->lead.terms.token != 0)
+            refs[count++] = (struct sfl_lead_ref){group_of(&lead->join), sfl_join_key(&lead->join),
+                                                  lead->lead.terms.token};
+    }
+    size_t size = sfl_join_within_size(refs, count);
+    if (size == 0)
+        return SFL_OK;
+    uint8_t *wire = malloc(size);
+    if (wire == NULL)
+        return SFL_NO_MEMORY;
+    sfl_join_put_within(wire, refs, count);
+    call->within_wire = sfl_span_of(wire, size);
+    return SFL_OK;
+}
+
 enum sfl_status sfl_call_create(struct singleflight_client *client,
                                 const struct singleflight_do_options *options,
                                 const struct singleflight_call_events *events, void *context,
-                                bool blocking, struct singleflight_call **call_out,
+                                bool blocking, bool may_leave, struct singleflight_call **call_out,
                                 const char **problem_out)
 {
     struct sfl_join join;
@@ -145,6 +208,14 @@ enum sfl_status sfl_call_create(struct singleflight_client *client,
     if (events->on_lead == NULL && join.options.role != SINGLEFLIGHT_ROLE_FOLLOW_ONLY) {
         *problem_out = "the function is missing: only FOLLOW_ONLY calls can do without one";
         return SFL_INVALID_ARGUMENT;
+    }
+    const struct singleflight_leader *within = join.options.within;
+    if (within == NULL)
+        within = sfl_do_lead_of_thread();
+    if (within != NULL && !may_wait(&join, client, within->call)) {
+        *problem_out = "the call would wait for itself: it was made inside the function that leads "
+                       "its key";
+        return SFL_FAILED_PRECONDITION;
     }
     size_t bytes = sizeof(struct singleflight_call) + sfl_join_copy_bytes(&join);
     struct singleflight_call *call = sfl_memory_alloc(bytes);
@@ -163,11 +234,20 @@ enum sfl_status sfl_call_create(struct singleflight_client *client,
     call->context = context;
     call->blocking = blocking;
     uint64_t timeout_ms = join.options.timeout_ms;
-    bool is_endless = timeout_ms == 0 || timeout_ms > UINT64_MAX / 4;
-    call->deadline_ms = is_endless ? UINT64_MAX : sfl_clock_now_ms() + timeout_ms;
+    bool is_endless = timeout_ms > UINT64_MAX / 4;
+    call->deadline_ms = is_endless ? UINT64_MAX : sfl_clock_boot_ms() + timeout_ms;
+    call->may_leave = may_leave || !is_endless;
     call->deadline_timer.fire = on_deadline;
     call->start.run = run_start;
     call->cancel.run = run_cancel;
+    if (within != NULL)
+        call->within = sfl_call_ref(within->call);
+    status = write_within(call);
+    if (status != SFL_OK) {
+        *problem_out = "there is no memory left";
+        sfl_call_unref(call);
+        return status;
+    }
     *call_out = call;
     return SFL_OK;
 }
@@ -190,6 +270,9 @@ void sfl_call_unref(struct singleflight_call *call)
         return;
     struct singleflight_client *client = call->client;
     singleflight_result_free(call->pending);
+    free((void *)call->within_wire.data);
+    if (call->within != NULL)
+        sfl_call_unref(call->within);
     sfl_leader_deinit(&call->lead);
     sfl_memory_free(call, call->bytes);
     sfl_client_unref(client);
@@ -208,8 +291,8 @@ enum singleflight_status singleflight_do_async(struct singleflight_client *clien
 
     struct singleflight_call *call = NULL;
     const char *problem = NULL;
-    enum sfl_status status =
-        sfl_call_create(client, options, &events, context, false, &call, &problem);
+    enum sfl_status status = sfl_call_create(client, options, &events, context, false,
+                                             call_out != NULL, &call, &problem);
     if (status != SFL_OK)
         return sfl_error_set(sfl_error_of(status), problem);
     if (call_out != NULL)

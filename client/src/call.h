@@ -17,7 +17,10 @@ struct singleflight_call {
     struct singleflight_call_events events;
     void *context;
     bool blocking;
-    uint64_t deadline_ms; // of the monotonic clock; UINT64_MAX: none
+    bool may_leave;                   // it has a timeout, or somebody may cancel it
+    struct singleflight_call *within; // in whose function it was made, a reference; NULL
+    struct sfl_span within_wire;      // Join.within; owned
+    uint64_t deadline_ms;             // of sfl_clock_boot_ms(); UINT64_MAX: none
     struct sfl_command start;
     struct sfl_command cancel;
     atomic_bool is_cancelled; // `cancel` is posted, once for all
@@ -35,13 +38,17 @@ struct singleflight_call {
     struct singleflight_leader lead; // all but its `call` is uninitialized until then
 };
 
-// Makes a call with one reference, the program's. Any thread. SFL_INVALID_ARGUMENT and
-// SFL_NO_MEMORY: *problem_out (static) says what is wrong.
+// Makes a call with one reference, the program's. Any thread. `may_leave`: somebody may cancel it.
+// SFL_INVALID_ARGUMENT, SFL_FAILED_PRECONDITION (it would wait for itself), SFL_NO_MEMORY:
+// *problem_out (static) says what is wrong.
 enum sfl_status sfl_call_create(struct singleflight_client *client,
                                 const struct singleflight_do_options *options,
                                 const struct singleflight_call_events *events, void *context,
-                                bool blocking, struct singleflight_call **call_out,
+                                bool blocking, bool may_leave, struct singleflight_call **call_out,
                                 const char **problem_out) SFL_MUST_USE;
+
+// The lead of the blocking Do whose function runs on this thread; NULL: none.
+struct singleflight_leader *sfl_do_lead_of_thread(void);
 
 // Has it begin, soon; takes the reference. Any thread.
 void sfl_call_start(struct singleflight_call *call);
@@ -58,15 +65,15 @@ void sfl_call_let_go(struct singleflight_call *call);
 // Its function is to run.
 void sfl_call_lead(struct singleflight_call *call, struct singleflight_leader *leader);
 
-// The lead is lost; nothing happens when the function has ended already.
+// The lead is lost; the program is not told when the function or the call has ended already.
 void sfl_call_lose(struct singleflight_call *call, struct singleflight_leader *leader,
                    enum singleflight_status status, const char *why);
 
 // The program has finished `leader`.
 void sfl_call_on_function_ended(struct singleflight_call *call, struct singleflight_leader *leader);
 
-// Takes it off its seat, and ends it with `result` (taken): at once, or when its function has
-// ended. Of several ends the first one counts.
+// Takes it off its seat, and ends it with `result` (taken): at once, or, if it still leads, when
+// its function has ended. Of several ends the first one counts.
 void sfl_call_end(struct singleflight_call *call, struct singleflight_result *result);
 
 // Ends it at once, whatever runs.

@@ -5,6 +5,7 @@
 #include "base/entropy.h"
 #include "base/references.h"
 #include "src/call.h"
+#include "src/constants.h"
 #include "src/error.h"
 #include "src/seat.h"
 #include "src/server.h"
@@ -13,12 +14,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
-// How long destroying a client waits for its last frames to go out.
-#define CLOSE_TIME_MS 500
-
 // gRPC begins a wait that was interrupted anew, for the whole of its time: when the process was
 // stopped and goes on, or was frozen with its container. No timer is later than this for it.
 #define WAIT_MS_MAX 250
+
+// A thread that wakes so much too late has been stopped, with its process or its machine.
+#define PAUSE_MS_MIN 1000
 
 // -------------------------------------------------------------------------------------- commands
 
@@ -142,26 +143,43 @@ bool sfl_client_post(struct singleflight_client *client, struct sfl_command *com
 
 // ------------------------------------------------------------------------------ the pump's hooks
 
+static void note_pause(struct singleflight_client *client, uint64_t now_ms)
+{
+    bool is_late = client->wakes_by_ms != UINT64_MAX && now_ms > client->wakes_by_ms + PAUSE_MS_MIN;
+    if (is_late) {
+        client->pause_from_ms = client->awake_ms;
+        client->pause_to_ms = now_ms;
+    }
+    client->awake_ms = now_ms;
+}
+
 // Asked before each wait. The order matters: first the sign that a wake is needed, then the look.
 static uint64_t next_tick_ms(void *context)
 {
     struct singleflight_client *client = context;
     own_client = client;
     atomic_store(&client->is_asleep, true);
-    if (has_commands(client))
-        return 0;
     uint64_t next_ms = sfl_timers_next_ms(&client->timers);
-    if (next_ms == UINT64_MAX)
-        return UINT64_MAX;
-    uint64_t latest_ms = sfl_clock_now_ms() + WAIT_MS_MAX;
-    return next_ms < latest_ms ? next_ms : latest_ms;
+    if (next_ms == UINT64_MAX) {
+        client->wakes_by_ms = UINT64_MAX;
+        return has_commands(client) ? 0 : UINT64_MAX;
+    }
+    uint64_t now_ms = sfl_clock_boot_ms();
+    note_pause(client, now_ms);
+    uint64_t wait_ms = next_ms <= now_ms ? 0 : next_ms - now_ms;
+    if (wait_ms > WAIT_MS_MAX)
+        wait_ms = WAIT_MS_MAX;
+    client->wakes_by_ms = now_ms + wait_ms;
+    return has_commands(client) ? 0 : sfl_clock_now_ms() + wait_ms;
 }
 
 static void on_tick(void *context)
 {
     struct singleflight_client *client = context;
     sfl_client_run_commands(client);
-    sfl_timers_fire(&client->timers, sfl_clock_now_ms());
+    uint64_t now_ms = sfl_clock_boot_ms();
+    note_pause(client, now_ms);
+    sfl_timers_fire(&client->timers, now_ms);
 }
 
 // --------------------------------------------------------------------------------------- closing
@@ -217,7 +235,7 @@ static void run_close(struct sfl_command *command)
     client->closing = true;
     for (size_t i = 0; i < client->server_count; i++)
         sfl_server_close(&client->servers[i]);
-    sfl_timers_arm(&client->timers, &client->close_timer, sfl_clock_now_ms() + CLOSE_TIME_MS);
+    sfl_timers_arm(&client->timers, &client->close_timer, sfl_clock_boot_ms() + SFL_CLOSE_MS);
     close_if_done(client);
 }
 
@@ -286,6 +304,8 @@ static void init(struct singleflight_client *client)
     client->merging_seed = sfl_entropy_u64();
     client->close.run = run_close;
     client->close_timer.fire = on_close_timer;
+    client->hold_timer.fire = sfl_seat_on_hold_timer;
+    client->wakes_by_ms = UINT64_MAX;
 }
 
 // Starts the thread, and makes the channels. On failure what was made is undone.

@@ -59,8 +59,13 @@ struct singleflight_client {
     struct sfl_command **own_commands_end;
     struct sfl_pump_work next_turn; // runs them
     bool runs_commands_next;        // sfl_client_run_commands() comes next, without that turn
-    struct sfl_timers timers;
+    struct sfl_timers timers;       // by sfl_clock_boot_ms()
     struct sfl_timer close_timer;
+    struct sfl_timer hold_timer; // the next look at the leads: seat_hold.c
+    uint64_t awake_ms;           // when the thread was last seen awake
+    uint64_t wakes_by_ms;    // and by when it was to be so again; UINT64_MAX: it slept by itself
+    uint64_t pause_from_ms;  // the last pause of the process, when it began
+    uint64_t pause_to_ms;    // and when it was over; 0: none yet
     struct sfl_list calls;   // those that have not ended
     struct sfl_list seats;   // all of them
     struct sfl_list unaries; // those that have not ended

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The blocking Do: an asynchronous one whose events wake the thread that waits.
+// The blocking Do: an asynchronous one whose events wake the thread that waits. The function runs
+// on that thread, or, when the call has a timeout, on one of its own.
 #include "src/call.h"
 #include "src/error.h"
 #include "src/leader.h"
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdlib.h>
 
 // On the stack of the thread that waits. The client's thread sets a field, then posts: twice at
 // most, for the lead and for the end. After a post it touches nothing here until the next event.
@@ -19,6 +21,23 @@ struct waiting {
     struct singleflight_call *call;
     int cancel_state; // of the thread, before
 };
+
+// The function, while it runs.
+struct run {
+    singleflight_function *function;
+    void *context;
+    void (*release_context)(void *context);
+    struct singleflight_leader *leader;
+    struct singleflight_leader *outer; // the lead of the function that this one runs inside of
+    struct waiting *waiting;           // whose thread it is; NULL: it has one of its own
+};
+
+static _Thread_local struct singleflight_leader *lead_of_thread;
+
+struct singleflight_leader *sfl_do_lead_of_thread(void)
+{
+    return lead_of_thread;
+}
 
 static void on_lead(void *context, struct singleflight_leader *leader)
 {
@@ -43,11 +62,22 @@ static void wait_for_event(struct waiting *waiting)
     assert(error == 0);
 }
 
-// The function has left by pthread_exit(), cancellation or an exception: nobody takes the result.
-static void abandon(void *context)
+static void release(const struct run *run)
 {
-    struct waiting *waiting = context;
-    singleflight_leader_finish(waiting->leader, SINGLEFLIGHT_OUTCOME_ABANDONED);
+    if (run->release_context != NULL)
+        run->release_context(run->context);
+}
+
+// The function has left by pthread_exit(), cancellation or an exception: nobody takes the result.
+static void abandon(void *argument)
+{
+    struct run *run = argument;
+    lead_of_thread = run->outer;
+    singleflight_leader_finish(run->leader, SINGLEFLIGHT_OUTCOME_ABANDONED);
+    release(run);
+    struct waiting *waiting = run->waiting;
+    if (waiting == NULL)
+        return;
     singleflight_call_cancel(waiting->call);
     wait_for_event(waiting);
     singleflight_result_free(waiting->result);
@@ -56,27 +86,60 @@ static void abandon(void *context)
 }
 
 // The function may be cancelled as its thread was set to before; this library may not.
-static void run(struct waiting *waiting, singleflight_function *function, void *context)
+static void run_function(struct run *run, int cancel_state)
 {
-    assert(function != NULL); // without one a call can only follow
-    struct singleflight_leader *leader = waiting->leader;
+    assert(run->function != NULL); // without one a call can only follow
     enum singleflight_outcome outcome = SINGLEFLIGHT_OUTCOME_ABANDONED;
-    pthread_cleanup_push(abandon, waiting);
-    pthread_setcancelstate(waiting->cancel_state, NULL);
-    outcome = function(leader, context);
+    run->outer = lead_of_thread;
+    pthread_cleanup_push(abandon, run);
+    lead_of_thread = run->leader;
+    pthread_setcancelstate(cancel_state, NULL);
+    outcome = run->function(run->leader, run->context);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    lead_of_thread = run->outer;
     pthread_cleanup_pop(0);
-    singleflight_leader_finish(leader, outcome);
+    singleflight_leader_finish(run->leader, outcome);
 }
 
-// A call leads once at most: one that loses the lead ends.
-static void wait_and_run(struct waiting *waiting, singleflight_function *function, void *context)
+static void *run_apart(void *argument)
+{
+    struct run run = *(struct run *)argument;
+    free(argument);
+    run_function(&run, PTHREAD_CANCEL_ENABLE);
+    release(&run);
+    return NULL;
+}
+
+// Runs it on a thread of its own. False: there is none to be had.
+static bool start_apart(const struct run *run)
+{
+    struct run *moved = malloc(sizeof(*moved));
+    if (moved == NULL)
+        return false;
+    *moved = *run;
+    moved->waiting = NULL;
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run_apart, moved) != 0) {
+        free(moved);
+        return false;
+    }
+    pthread_detach(thread);
+    return true;
+}
+
+// A call leads once at most: one that loses the lead ends. True: a thread of its own has the
+// function, and will release the context.
+static bool wait_and_run(struct waiting *waiting, struct run *run)
 {
     wait_for_event(waiting);
     if (waiting->leader == NULL)
-        return;
-    run(waiting, function, context);
-    wait_for_event(waiting); // the end waits for the function's
+        return false;
+    run->leader = waiting->leader;
+    bool is_apart = waiting->call->deadline_ms != UINT64_MAX && start_apart(run);
+    if (!is_apart)
+        run_function(run, waiting->cancel_state);
+    wait_for_event(waiting); // the end: the function's, or the timeout's
+    return is_apart;
 }
 
 static enum singleflight_status give(struct singleflight_result *result,
@@ -90,34 +153,52 @@ static enum singleflight_status give(struct singleflight_result *result,
     return status;
 }
 
+// What release_context is called for, whatever version of the options it is.
+static void (*release_of(const struct singleflight_do_options *options))(void *)
+{
+    size_t end =
+        offsetof(struct singleflight_do_options, release_context) + sizeof(void (*)(void *));
+    return options == NULL || options->struct_bytes < end ? NULL : options->release_context;
+}
+
+// A call that is refused, and never was one.
+static enum singleflight_status refuse(const struct run *run, enum singleflight_status status,
+                                       const char *why, struct singleflight_result **result_out)
+{
+    release(run);
+    return give(sfl_result_of_status(status, why), result_out);
+}
+
 enum singleflight_status singleflight_do(struct singleflight_client *client,
                                          const struct singleflight_do_options *options,
                                          singleflight_function *function, void *context,
                                          struct singleflight_result **result_out)
 {
+    struct waiting waiting = {.call = NULL};
+    struct run run = {function, context, release_of(options), .waiting = &waiting};
     if (sfl_pump_is_current())
-        return give(sfl_result_of_status(SINGLEFLIGHT_FAILED_PRECONDITION,
-                                         "a callback may not block: use singleflight_do_async()"),
-                    result_out);
+        return refuse(&run, SINGLEFLIGHT_FAILED_PRECONDITION,
+                      "a callback may not block: use singleflight_do_async()", result_out);
     const struct singleflight_call_events events = {
         .on_lead = function == NULL ? NULL : on_lead,
         .on_done = on_done,
     };
-    struct waiting waiting = {.call = NULL};
     const char *problem = NULL;
     enum sfl_status status =
-        sfl_call_create(client, options, &events, &waiting, true, &waiting.call, &problem);
+        sfl_call_create(client, options, &events, &waiting, true, false, &waiting.call, &problem);
     if (status != SFL_OK)
-        return give(sfl_result_of_status(sfl_error_of(status), problem), result_out);
+        return refuse(&run, sfl_error_of(status), problem, result_out);
     int error = sem_init(&waiting.events, 0, 0);
     assert(error == 0);
     (void)error;
     // The events refer to this stack until the end.
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &waiting.cancel_state);
     sfl_call_start(sfl_call_ref(waiting.call));
-    wait_and_run(&waiting, function, context);
+    bool is_apart = wait_and_run(&waiting, &run);
     pthread_setcancelstate(waiting.cancel_state, NULL);
     sfl_call_unref(waiting.call);
     sem_destroy(&waiting.events);
+    if (!is_apart)
+        release(&run);
     return give(waiting.result, result_out);
 }

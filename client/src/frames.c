@@ -20,7 +20,11 @@ enum {
     CALL_CANCEL = 6,
     CALL_TIMEOUT_MS = 15,
 
+    JOIN_AUDIENCE = 5,
     JOIN_RESUME_TOKEN = 14,
+    JOIN_DETACH = 16, // two bytes of tag
+
+    RENEW_ID = 1,
 
     CHUNK_DATA = 1,
     CHUNK_SEQUENCE = 2,
@@ -91,6 +95,12 @@ static enum sfl_status begin(struct sfl_frames *frames, uint64_t id, unsigned st
     return SFL_OK;
 }
 
+// Of a number whose field has a tag of two bytes.
+static size_t far_number_size(uint64_t value)
+{
+    return value == 0 ? 0 : 2 + sfl_wire_varint_size(value);
+}
+
 static enum sfl_status add_empty(struct sfl_frames *frames, uint64_t id, unsigned step)
 {
     uint8_t *at = NULL;
@@ -100,16 +110,25 @@ static enum sfl_status add_empty(struct sfl_frames *frames, uint64_t id, unsigne
 // ----------------------------------------------------------------------------------------- steps
 
 enum sfl_status sfl_frames_add_join(struct sfl_frames *frames, uint64_t id, struct sfl_span join,
-                                    uint64_t resume_token, uint64_t timeout_ms)
+                                    const struct sfl_join_extras *extras)
 {
+    // Once it leads its time is kept here alone.
+    bool detaches = extras->timeout_ms != 0;
+    size_t step_bytes = join.size + number_size(extras->resume_token) +
+                        number_size(extras->audience) + far_number_size(detaches) +
+                        extras->within.size;
     uint8_t *at = NULL;
-    enum sfl_status status = begin(frames, id, CALL_JOIN, join.size + number_size(resume_token),
-                                   number_size(timeout_ms), &at);
+    enum sfl_status status =
+        begin(frames, id, CALL_JOIN, step_bytes, number_size(extras->timeout_ms), &at);
     if (status != SFL_OK)
         return status;
     memcpy(at, join.data, join.size);
-    at = sfl_wire_put_number(at + join.size, JOIN_RESUME_TOKEN, resume_token);
-    sfl_wire_put_number(at, CALL_TIMEOUT_MS, timeout_ms);
+    at = sfl_wire_put_number(at + join.size, JOIN_RESUME_TOKEN, extras->resume_token);
+    at = sfl_wire_put_number(at, JOIN_AUDIENCE, extras->audience);
+    at = sfl_wire_put_number(at, JOIN_DETACH, detaches);
+    if (extras->within.size > 0)
+        memcpy(at, extras->within.data, extras->within.size);
+    sfl_wire_put_number(at + extras->within.size, CALL_TIMEOUT_MS, extras->timeout_ms);
     return SFL_OK;
 }
 
@@ -126,9 +145,13 @@ enum sfl_status sfl_frames_add_chunk(struct sfl_frames *frames, uint64_t id, uin
     return SFL_OK;
 }
 
-enum sfl_status sfl_frames_add_renew(struct sfl_frames *frames, uint64_t id)
+enum sfl_status sfl_frames_add_renew(struct sfl_frames *frames, uint64_t id, uint64_t renew_id)
 {
-    return add_empty(frames, id, CALL_RENEW);
+    uint8_t *at = NULL;
+    enum sfl_status status = begin(frames, id, CALL_RENEW, number_size(renew_id), 0, &at);
+    if (status == SFL_OK)
+        sfl_wire_put_number(at, RENEW_ID, renew_id);
+    return status;
 }
 
 enum sfl_status sfl_frames_add_cancel(struct sfl_frames *frames, uint64_t id)

@@ -10,11 +10,8 @@
 #include "base/status.h"
 
 // A message is full when it has reached the first; a frame is at most about the second plus the
-// caps on texts, so a message stays below 1 MiB. One chunk is at most the third, so that the chunks
-// of several large values take turns.
+// caps on texts, so a message stays below 1 MiB.
 #define SFL_FRAMES_FULL_BYTES ((size_t)512 * 1024)
-#define SFL_FRAMES_DETAILS_BYTES_MAX ((size_t)64 * 1024)
-#define SFL_FRAMES_CHUNK_BYTES_MAX ((size_t)64 * 1024)
 
 // All zero is an empty one.
 struct sfl_frames {
@@ -26,15 +23,25 @@ struct sfl_frames {
 
 // All of these add one frame, of the call `id`. SFL_NO_MEMORY: nothing was added.
 
-// `join` is a message Join but for its resume_token. 0: no such token, no timeout.
+// What a join says that is not the same for all equal calls.
+struct sfl_join_extras {
+    uint64_t resume_token; // 0: none
+    uint64_t timeout_ms;   // 0: none
+    bool audience;
+    struct sfl_span within; // fields of Join, written by sfl_join_put_within()
+};
+
+// `join` is a message Join but for `extras`, which is borrowed.
 enum sfl_status sfl_frames_add_join(struct sfl_frames *frames, uint64_t id, struct sfl_span join,
-                                    uint64_t resume_token, uint64_t timeout_ms) SFL_MUST_USE;
+                                    const struct sfl_join_extras *extras) SFL_MUST_USE;
 
 // The caller fills in the `size` bytes at *data_out before it adds another frame.
 enum sfl_status sfl_frames_add_chunk(struct sfl_frames *frames, uint64_t id, uint64_t sequence,
                                      size_t size, uint8_t **data_out) SFL_MUST_USE;
 
-enum sfl_status sfl_frames_add_renew(struct sfl_frames *frames, uint64_t id) SFL_MUST_USE;
+// `renew_id` 0: no answer is wanted.
+enum sfl_status sfl_frames_add_renew(struct sfl_frames *frames, uint64_t id,
+                                     uint64_t renew_id) SFL_MUST_USE;
 
 // What a function ended with.
 struct sfl_finish {

@@ -4,9 +4,9 @@
 #include "base/hash.h"
 #include "base/utf8.h"
 #include "rpc/wire_writer.h"
+#include "src/constants.h"
 
-// Far above what any server takes; only keeps a message of ours below its bound.
-#define KEY_BYTES_MAX ((size_t)64 * 1024)
+// As of keys: far above what any server takes.
 #define GROUP_BYTES_MAX ((size_t)4096)
 #define CALLER_BYTES_MAX ((size_t)4096)
 #define FINGERPRINT_BYTES_MAX ((size_t)4096)
@@ -27,6 +27,13 @@ enum {
     JOIN_MAX_ATTEMPTS = 12,
     JOIN_FINGERPRINT = 13,
     JOIN_CALLER = 15,
+    JOIN_RETAIN_FROM_LEAD = 17, // from here on two bytes of tag
+    JOIN_FRESH = 18,
+    JOIN_WITHIN = 19,
+
+    LEAD_REF_GROUP = 1,
+    LEAD_REF_KEY = 2,
+    LEAD_REF_TOKEN = 3,
 };
 
 static const char *problem_of(const struct singleflight_do_options *options,
@@ -34,7 +41,7 @@ static const char *problem_of(const struct singleflight_do_options *options,
 {
     if (options->key == NULL || options->key_bytes == 0)
         return "key is missing: a key has 1 to 1,024 bytes";
-    if (options->key_bytes > KEY_BYTES_MAX)
+    if (options->key_bytes > SFL_KEY_BYTES_MAX)
         return "key is too long: a key has 1 to 1,024 bytes";
     if (options->fingerprint_bytes > FINGERPRINT_BYTES_MAX)
         return "fingerprint is too long: at most 64 bytes";
@@ -43,7 +50,7 @@ static const char *problem_of(const struct singleflight_do_options *options,
     if (options->role < SINGLEFLIGHT_ROLE_ANY || options->role > SINGLEFLIGHT_ROLE_FOLLOW_ONLY)
         return "role is none of singleflight_role";
     if (options->on_leader_loss < SINGLEFLIGHT_LEADER_LOSS_PROMOTE ||
-        options->on_leader_loss > SINGLEFLIGHT_LEADER_LOSS_FAIL)
+        options->on_leader_loss > SINGLEFLIGHT_LEADER_LOSS_HOLD)
         return "on_leader_loss is none of singleflight_leader_loss";
     struct sfl_span group = sfl_span_of_text(options->group);
     if (group.size > GROUP_BYTES_MAX || !sfl_utf8_is_valid(group))
@@ -64,7 +71,7 @@ static void read_options(struct singleflight_do_options *options,
     if (given->struct_bytes >= sizeof(*options)) {
         *options = *given;
     } else {
-        memset(options, 0, sizeof(*options));
+        *options = (struct singleflight_do_options)SINGLEFLIGHT_DO_OPTIONS_INIT;
         memcpy(options, given, given->struct_bytes);
     }
     options->struct_bytes = sizeof(*options);
@@ -105,7 +112,9 @@ static uint8_t *put_join(uint8_t *at, struct singleflight_do_options *options,
     at = sfl_wire_put_bytes(at, JOIN_FINGERPRINT,
                             sfl_span_of(options->fingerprint, options->fingerprint_bytes));
     options->fingerprint = at - options->fingerprint_bytes;
-    return sfl_wire_put_bytes(at, JOIN_CALLER, caller);
+    at = sfl_wire_put_bytes(at, JOIN_CALLER, caller);
+    at = sfl_wire_put_number(at, JOIN_RETAIN_FROM_LEAD, options->retain_from_lead);
+    return sfl_wire_put_number(at, JOIN_FRESH, options->fresh);
 }
 
 enum sfl_status sfl_join_read(struct sfl_join *join, const struct singleflight_do_options *given,
@@ -125,10 +134,9 @@ enum sfl_status sfl_join_read(struct sfl_join *join, const struct singleflight_d
     }
     join->group_bytes = strlen(options->group);
     join->has_own_caller = options->caller != defaults->caller;
-    join->waits_when_down = options->connect_timeout_ms != 0;
-    if (!join->waits_when_down)
+    if (options->connect_timeout_ms == SINGLEFLIGHT_NOT_GIVEN)
         options->connect_timeout_ms = defaults->connect_timeout_ms;
-    join->mergeable = options->role == SINGLEFLIGHT_ROLE_ANY && !options->live &&
+    join->mergeable = options->role == SINGLEFLIGHT_ROLE_ANY && !options->live && !options->fresh &&
                       options->resume_token == 0 && !options->no_local_merge;
     return SFL_OK;
 }
@@ -148,7 +156,8 @@ static size_t wire_room(const struct sfl_join *join, size_t caller_bytes)
            number_room(options->audience) + number_room(options->retain_ms) +
            number_room(options->retain_error_ms) + number_room(options->max_age_ms) +
            number_room(options->lease_ms) + number_room(options->run_limit_ms) +
-           number_room(options->on_leader_loss) + number_room(options->max_attempts);
+           number_room(options->on_leader_loss) + number_room(options->max_attempts) +
+           number_room(options->retain_from_lead) + number_room(options->fresh);
 }
 
 // Group and caller are there twice: in the message, and as texts that end with NUL.
@@ -168,6 +177,32 @@ void sfl_join_copy(struct sfl_join *join, uint8_t *room)
     join->options.group = copy_text(end, group);
     if (join->has_own_caller)
         join->options.caller = copy_text(end + group.size + 1, caller);
+}
+
+static size_t lead_ref_size(const struct sfl_lead_ref *ref)
+{
+    return sfl_wire_bytes_size(ref->group.size) + sfl_wire_bytes_size(ref->key.size) + 1 +
+           sfl_wire_varint_size(ref->token);
+}
+
+size_t sfl_join_within_size(const struct sfl_lead_ref *refs, size_t count)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t ref_size = lead_ref_size(&refs[i]);
+        size += 2 + sfl_wire_varint_size(ref_size) + ref_size;
+    }
+    return size;
+}
+
+void sfl_join_put_within(uint8_t *at, const struct sfl_lead_ref *refs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        at = sfl_wire_put_length(at, JOIN_WITHIN, lead_ref_size(&refs[i]));
+        at = sfl_wire_put_bytes(at, LEAD_REF_GROUP, refs[i].group);
+        at = sfl_wire_put_bytes(at, LEAD_REF_KEY, refs[i].key);
+        at = sfl_wire_put_number(at, LEAD_REF_TOKEN, refs[i].token);
+    }
 }
 
 bool sfl_join_merges(const struct sfl_join *a, const struct sfl_join *b)

@@ -13,10 +13,9 @@ struct sfl_join {
     // (caller, which is not copied, connect_timeout_ms, fail_open) is filled in.
     struct singleflight_do_options options;
     size_t group_bytes;
-    bool waits_when_down; // connect_timeout_ms was given for this call
-    bool has_own_caller;  // not that of the client
+    bool has_own_caller; // not that of the client
     bool mergeable;
-    struct sfl_span wire; // the message Join of the protocol, but for its resume_token
+    struct sfl_span wire; // the message Join of the protocol, but for struct sfl_join_extras
 };
 
 // What the client supplies.
@@ -39,6 +38,17 @@ size_t sfl_join_copy_bytes(const struct sfl_join *join);
 
 // Copies to `room` what `join` points to so far, and completes it.
 void sfl_join_copy(struct sfl_join *join, uint8_t *room);
+
+// A lead inside which a call is made; its token is not 0.
+struct sfl_lead_ref {
+    struct sfl_span group;
+    struct sfl_span key;
+    uint64_t token;
+};
+
+// Join.within: its size, and writing it.
+size_t sfl_join_within_size(const struct sfl_lead_ref *refs, size_t count);
+void sfl_join_put_within(uint8_t *at, const struct sfl_lead_ref *refs, size_t count);
 
 static inline struct sfl_span sfl_join_group(const struct sfl_join *join)
 {

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -75,6 +76,7 @@ struct singleflight_leader *sfl_leader_begin(struct sfl_seat *seat, struct singl
     leader->call = sfl_call_ref(call);
     atomic_init(&leader->news, 0);
     atomic_init(&leader->lost, SINGLEFLIGHT_OK);
+    atomic_init(&leader->holds_until_ms, UINT64_MAX);
     leader->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     leader->on_changed.run = run_on_changed;
     leader->client = seat->client;
@@ -138,6 +140,7 @@ bool sfl_leader_go_on_alone(struct singleflight_leader *leader)
     bool has_room = leader->was_full;
     leader->is_alone = true;
     leader->was_full = false;
+    atomic_store(&leader->holds_until_ms, UINT64_MAX);
     if (is_locked)
         tell_change(leader);
     unlock_if(leader, is_locked);
@@ -233,9 +236,26 @@ uint64_t singleflight_leader_run_limit_ms(const struct singleflight_leader *lead
     return leader->terms.run_limit_ms;
 }
 
-enum singleflight_status singleflight_leader_lost(const struct singleflight_leader *leader)
+// What the program has been told.
+static enum singleflight_status told(const struct singleflight_leader *leader)
 {
     return (enum singleflight_status)atomic_load(&leader->lost);
+}
+
+uint64_t singleflight_leader_value_bytes_max(const struct singleflight_leader *leader)
+{
+    uint64_t own = leader->client->settings.result_bytes_max;
+    uint64_t of_server = leader->terms.result_limit;
+    return of_server != 0 && of_server < own ? of_server : own;
+}
+
+enum singleflight_status singleflight_leader_lost(const struct singleflight_leader *leader)
+{
+    enum singleflight_status status = told(leader);
+    uint64_t until_ms = atomic_load(&leader->holds_until_ms);
+    if (status == SINGLEFLIGHT_OK && until_ms != UINT64_MAX && sfl_clock_boot_ms() >= until_ms)
+        return SINGLEFLIGHT_ABORTED;
+    return status;
 }
 
 // Tells the client's thread to look, unless it is about to. False: it never will, it is closed.
@@ -251,18 +271,18 @@ static bool post_news(struct singleflight_leader *leader, unsigned news)
 // Appends under the lock.
 static enum singleflight_status append(struct singleflight_leader *leader, struct sfl_span bytes)
 {
-    const struct sfl_settings *settings = &leader->client->settings;
     size_t size = leader->dropped_bytes + sfl_value_span(leader->value).size;
-    if (bytes.size > settings->result_bytes_max || size > settings->result_bytes_max - bytes.size) {
+    uint64_t bytes_max = singleflight_leader_value_bytes_max(leader);
+    if (bytes.size > bytes_max || size > bytes_max - bytes.size) {
         leader->overflowed = true;
         return sfl_error_set(SINGLEFLIGHT_RESOURCE_EXHAUSTED,
-                             "the value is larger than result_bytes_max");
+                             "the value is larger than the limit on results");
     }
     if (sfl_value_append(&leader->value, bytes) != SFL_OK) {
         leader->overflowed = true;
         return sfl_error_set(SINGLEFLIGHT_RESOURCE_EXHAUSTED, "there is no memory for the value");
     }
-    if (unsent_bytes(leader) > settings->unsent_bytes_max)
+    if (unsent_bytes(leader) > leader->client->settings.unsent_bytes_max)
         leader->was_full = true;
     return SINGLEFLIGHT_OK;
 }
@@ -271,7 +291,7 @@ enum singleflight_status singleflight_leader_write(struct singleflight_leader *l
                                                    const void *data, size_t data_bytes)
 {
     assert(!has_finished(leader));
-    enum singleflight_status status = singleflight_leader_lost(leader);
+    enum singleflight_status status = told(leader);
     if (status != SINGLEFLIGHT_OK)
         return sfl_error_set(status, "the lead is lost");
     if (data_bytes == 0)
@@ -287,10 +307,10 @@ enum singleflight_status singleflight_leader_write(struct singleflight_leader *l
         return SINGLEFLIGHT_OK;
 
     pthread_mutex_lock(&leader->lock);
-    while (leader->was_full && singleflight_leader_lost(leader) == SINGLEFLIGHT_OK)
+    while (leader->was_full && told(leader) == SINGLEFLIGHT_OK)
         (void)wait_for_change(leader, UINT64_MAX);
     pthread_mutex_unlock(&leader->lock);
-    status = singleflight_leader_lost(leader);
+    status = told(leader);
     return sfl_error_set(status, "the lead is lost");
 }
 
@@ -374,7 +394,7 @@ enum singleflight_status singleflight_leader_wait_lost(struct singleflight_leade
     uint64_t now_ms = sfl_clock_now_ms();
     uint64_t until_ms = timeout_ms > UINT64_MAX / 2 ? UINT64_MAX : now_ms + timeout_ms;
     pthread_mutex_lock(&leader->lock);
-    while (singleflight_leader_lost(leader) == SINGLEFLIGHT_OK && wait_for_change(leader, until_ms))
+    while (told(leader) == SINGLEFLIGHT_OK && wait_for_change(leader, until_ms))
         ;
     pthread_mutex_unlock(&leader->lock);
     return singleflight_leader_lost(leader);
@@ -384,7 +404,7 @@ int singleflight_leader_lost_fd(struct singleflight_leader *leader)
 {
     pthread_mutex_lock(&leader->lock);
     if (leader->lost_fd < 0) {
-        bool is_lost = singleflight_leader_lost(leader) != SINGLEFLIGHT_OK;
+        bool is_lost = told(leader) != SINGLEFLIGHT_OK;
         leader->lost_fd = eventfd(is_lost ? 1 : 0, EFD_CLOEXEC | EFD_NONBLOCK);
     }
     int fd = leader->lost_fd;
@@ -397,9 +417,15 @@ static void end_overflowed(struct singleflight_leader *leader)
 {
     if (!leader->overflowed || leader->outcome != SINGLEFLIGHT_OUTCOME_OK)
         return;
+    char message[96];
+    snprintf(message, sizeof(message), "the value is over the limit of %llu bytes",
+             (unsigned long long)singleflight_leader_value_bytes_max(leader));
     leader->outcome = SINGLEFLIGHT_OUTCOME_ERROR;
-    if (leader->failure.message == NULL)
-        leader->failure.message = strdup("the value is larger than the leader can hold");
+    sfl_failure_deinit(&leader->failure);
+    leader->failure.code = SINGLEFLIGHT_RESOURCE_EXHAUSTED;
+    leader->failure.message = strdup(message);
+    leader->failure.type = strdup(SINGLEFLIGHT_TYPE_LIMIT_EXCEEDED);
+    leader->passes_on = false;
 }
 
 void singleflight_leader_finish(struct singleflight_leader *leader,

@@ -24,7 +24,8 @@ struct sfl_leader_terms {
     uint32_t attempt;
     uint64_t lease_ms;
     uint64_t run_limit_ms;
-    bool keeps_value; // bytes are kept after they are sent: for the result, or for a resume
+    uint64_t result_limit; // bytes that the server takes of a value; 0: it has not said
+    bool keeps_value;      // bytes are kept after they are sent: for the result, or for a resume
 };
 
 // A part of its call, which leads once at most, and lives as long: its seat holds the call, and
@@ -37,6 +38,8 @@ struct singleflight_leader {
     struct sfl_command on_changed; // the program has written or finished
     atomic_uint news;              // what that command has to say: SFL_LEADER_*
     atomic_int lost;               // enum singleflight_status; OK while it leads
+    // By sfl_clock_boot_ms(); UINT64_MAX: until the connection is found broken.
+    _Atomic(uint64_t) holds_until_ms;
 
     // The lock is a leaf: nothing is called and no other lock is taken under it. Once it has
     // finished the program is done with the leader, and what it has written belongs to the client's

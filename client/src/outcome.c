@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/references.h"
 #include "base/utf8.h"
+#include "src/constants.h"
 #include "src/memory.h"
 
 #include <assert.h>
@@ -97,7 +98,7 @@ enum sfl_status sfl_failure_read(const struct singleflight_error *given,
     struct singleflight_error error = {0};
     size_t known = given->struct_bytes < sizeof(error) ? given->struct_bytes : sizeof(error);
     memcpy(&error, given, known);
-    if (error.details_bytes > SFL_FRAMES_DETAILS_BYTES_MAX)
+    if (error.details_bytes > SFL_DETAILS_BYTES_MAX)
         return SFL_INVALID_ARGUMENT;
     const struct error_parts parts = {
         .code = error.code,
@@ -154,9 +155,8 @@ struct sfl_outcome *sfl_outcome_create(enum singleflight_outcome kind, struct sf
 struct sfl_outcome *sfl_outcome_read(const struct sfl_answer_outcome *wire, struct sfl_value *value)
 {
     // The server has held them to its own bounds; ours are wide enough for the contract's.
-    size_t details_bytes = wire->details.size < SFL_FRAMES_DETAILS_BYTES_MAX
-                               ? wire->details.size
-                               : SFL_FRAMES_DETAILS_BYTES_MAX;
+    size_t details_bytes =
+        wire->details.size < SFL_DETAILS_BYTES_MAX ? wire->details.size : SFL_DETAILS_BYTES_MAX;
     const struct error_parts parts = {
         .code = wire->code,
         .message = wire->message,

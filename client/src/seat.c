@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/seat_private.h"
 
+#include "src/constants.h"
 #include "src/memory.h"
 #include "src/rendezvous.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-// On the wire every deadline is a part of the timeout later than the call's own, so that the call
-// is ended here, where a lease is given back, and not by the server, which would keep the flight
-// for a leader that may come back. Equal calls that come a little later take up to half of it.
-#define WIRE_SLACK_MS_MIN 1000
-#define WIRE_SLACK_DIVISOR 4
 
 static void on_look_timer(struct sfl_timer *timer);
 
@@ -43,7 +38,6 @@ void sfl_seat_destroy(struct sfl_seat *seat)
     assert(sfl_list_is_empty(&seat->calls));
     struct singleflight_client *client = seat->client;
     sfl_timers_disarm(&client->timers, &seat->look_timer);
-    sfl_timers_disarm(&client->timers, &seat->lease_timer);
     sfl_map_remove(&client->merging, &seat->merge_node);
     sfl_link_remove(&seat->client_link);
     sfl_link_remove(&seat->wait_link);
@@ -84,8 +78,8 @@ static struct sfl_seat *seat_of_node(struct sfl_map_node *node)
 
 static uint64_t wire_slack_ms(const struct singleflight_call *call)
 {
-    uint64_t slack_ms = call->join.options.timeout_ms / WIRE_SLACK_DIVISOR;
-    return slack_ms > WIRE_SLACK_MS_MIN ? slack_ms : WIRE_SLACK_MS_MIN;
+    uint64_t slack_ms = call->join.options.timeout_ms / SFL_WIRE_SLACK_DIVISOR;
+    return slack_ms > SFL_WIRE_SLACK_MS_MIN ? slack_ms : SFL_WIRE_SLACK_MS_MIN;
 }
 
 static uint64_t wire_deadline_ms(const struct singleflight_call *call)
@@ -180,15 +174,21 @@ void sfl_seat_split(struct sfl_seat *seat, struct singleflight_call *stays)
 
 static void fail_open(struct sfl_seat *seat)
 {
-    static const struct sfl_leader_terms terms = {.attempt = 1, .keeps_value = true};
+    seat->terms = (struct sfl_leader_terms){.attempt = 1, .keeps_value = true};
     seat->state = SFL_SEAT_ALONE;
-    sfl_seat_lead(seat, &terms, 0);
+    sfl_seat_lead(seat);
+}
+
+// A server that takes no joins is there, so that whoever has joined it before may lead the key.
+static bool may_fail_open(const struct sfl_seat *seat)
+{
+    return seat->join->options.fail_open && !sfl_server_one_refuses(seat->client);
 }
 
 static void give_up(struct sfl_seat *seat, const struct sfl_server *tried)
 {
     sfl_timers_disarm(&seat->client->timers, &seat->look_timer);
-    if (seat->join->options.fail_open) {
+    if (may_fail_open(seat)) {
         fail_open(seat);
         return;
     }
@@ -197,12 +197,25 @@ static void give_up(struct sfl_seat *seat, const struct sfl_server *tried)
         snprintf(others, sizeof(others), " (and %zu other servers)",
                  seat->client->server_count - 1);
     char why[SFL_SEAT_WHY_SIZE];
-    snprintf(why, sizeof(why),
-             "no server can be reached at %s%s: %s. Start singleflightd there, or name its address "
-             "in SINGLEFLIGHT_ADDRESS; or let calls fail open",
-             tried->address, others,
-             tried->last_error[0] == 0 ? "it does not answer" : tried->last_error);
+    if (sfl_server_one_refuses(seat->client))
+        snprintf(why, sizeof(why), "%s%s takes no new calls: %s. Try again later", tried->address,
+                 others, tried->last_error);
+    else
+        snprintf(
+            why, sizeof(why),
+            "no server can be reached at %s%s: %s. Start singleflightd there, or name its address "
+            "in SINGLEFLIGHT_ADDRESS; or let calls fail open",
+            tried->address, others,
+            tried->last_error[0] == 0 ? "it does not answer" : tried->last_error);
     sfl_seat_end(seat, SINGLEFLIGHT_UNAVAILABLE, why);
+}
+
+// Who does not wait for a connection waits for the answer all the same, on one that is there.
+static uint64_t look_ms(const struct sfl_seat *seat, const struct sfl_server *server)
+{
+    uint64_t look_ms = seat->join->options.connect_timeout_ms;
+    bool is_connected = server->current != NULL && server->current->up;
+    return look_ms == 0 && is_connected ? seat->client->settings.patience_ms : look_ms;
 }
 
 static void enter(struct sfl_seat *seat, struct sfl_server *server)
@@ -213,13 +226,17 @@ static void enter(struct sfl_seat *seat, struct sfl_server *server)
     bool looks = seat->leader == NULL && !seat->look_is_over;
     if (looks && !seat->look_timer.armed)
         sfl_timers_arm(&seat->client->timers, &seat->look_timer,
-                       sfl_clock_rough_ms() + seat->join->options.connect_timeout_ms);
+                       sfl_clock_boot_ms() + look_ms(seat, server));
     sfl_server_seat(server, seat);
 }
 
 void sfl_seat_place(struct sfl_seat *seat)
 {
     struct singleflight_client *client = seat->client;
+    if (seat->leader != NULL) { // only its own server knows of its lead
+        enter(seat, seat->server);
+        return;
+    }
     uint8_t order[SFL_SERVERS_MAX] = {0};
     sfl_server_order(client, sfl_join_group(seat->join), sfl_join_key(seat->join), order);
     for (; seat->rank < client->server_count; seat->rank++) {
@@ -229,13 +246,11 @@ void sfl_seat_place(struct sfl_seat *seat)
             return;
         }
     }
-    // Every server is down. Leaders wait for as long as their lease lasts, and some calls wait
-    // because they were told to.
-    bool waits = seat->leader != NULL || (seat->join->waits_when_down && !seat->look_is_over);
-    if (waits)
-        enter(seat, &client->servers[order[0]]);
-    else
+    // Every server is down: one may come back in time, but nobody fails open any later.
+    if (seat->look_is_over || may_fail_open(seat))
         give_up(seat, &client->servers[order[0]]);
+    else
+        enter(seat, &client->servers[order[0]]);
 }
 
 void sfl_seat_leave_place(struct sfl_seat *seat)
@@ -255,7 +270,8 @@ void sfl_seat_leave_place(struct sfl_seat *seat)
         return;
     }
     stand_in->state = SFL_SEAT_LEAVING;
-    stand_in->abandons = seat->leader != NULL && seat->answered && seat->leader->terms.lease_ms > 0;
+    bool leads = seat->leader != NULL || seat->state == SFL_SEAT_CONFIRMING;
+    stand_in->abandons = leads && seat->answered && seat->terms.lease_ms > 0;
     stand_in->wants_cancel = true;
     sfl_session_replace(session, seat, stand_in);
 }
@@ -275,10 +291,9 @@ static void on_look_timer(struct sfl_timer *timer)
         sfl_seat_place(seat);
 }
 
-void sfl_seat_on_server_down(struct sfl_seat *seat)
+void sfl_seat_place_anew(struct sfl_seat *seat)
 {
-    if (seat->leader == NULL && !seat->join->waits_when_down)
-        sfl_timers_disarm(&seat->client->timers, &seat->look_timer);
+    seat->rank = 0;
     sfl_seat_place(seat);
 }
 
@@ -314,6 +329,7 @@ void sfl_seat_on_session_over(struct sfl_seat *seat, int code, const char *text)
         sfl_seat_resume(seat);
         return;
     }
+    sfl_seat_hold_end(seat);
     seat->state = SFL_SEAT_JOINING;
     seat->is_void = seat->is_void || seat->has_told;
     sfl_seat_clear_value(seat);
@@ -338,7 +354,8 @@ void sfl_seat_end(struct sfl_seat *seat, enum singleflight_status status, const 
     sfl_seat_leave(seat);
 }
 
-void sfl_seat_on_call_left(struct sfl_seat *seat, enum singleflight_status status, const char *why)
+void sfl_seat_on_call_left(struct sfl_seat *seat, const struct singleflight_call *call,
+                           enum singleflight_status status, const char *why)
 {
     if (!sfl_list_is_empty(&seat->calls)) {
         sfl_seat_tell_audience(seat);
@@ -346,7 +363,10 @@ void sfl_seat_on_call_left(struct sfl_seat *seat, enum singleflight_status statu
     }
     if (seat->state == SFL_SEAT_FINISHING)
         return; // the flight's other callers wait for the outcome
-    sfl_seat_end(seat, status, why);
+    bool goes_on =
+        seat->state == SFL_SEAT_LEADING && seat->followers > 0 && !call->join.options.ends_function;
+    if (!goes_on)
+        sfl_seat_end(seat, status, why);
 }
 
 void sfl_seat_close(struct sfl_seat *seat)

@@ -5,8 +5,10 @@
 // What may be trusted in each state:
 //   JOINING    nothing is known yet: it waits for a session, or for the answer to its join
 //   FOLLOWING  somebody else leads; `value` is what has come of the attempt's value so far
+//   CONFIRMING it was promoted, and has asked whether it still leads: `terms` are what holds then
 //   LEADING    `leader` is set, its function runs; while `answered` is false its stream is broken,
-//              and it tries to resume the lead until the lease runs out
+//              and it tries to resume the lead until the lease runs out. Its calls may all have
+//              left while others wait elsewhere
 //   FINISHING  the same, but the function has ended: its outcome is not confirmed yet
 //   ALONE      no server could be reached: `leader` is set; its token is 0 unless it led before the
 //              server was gone
@@ -22,13 +24,29 @@
 
 struct sfl_session;
 
+#define SFL_HOLD_OPEN_MAX 4
+
 enum sfl_seat_state {
     SFL_SEAT_JOINING,
     SFL_SEAT_FOLLOWING,
+    SFL_SEAT_CONFIRMING,
     SFL_SEAT_LEADING,
     SFL_SEAT_FINISHING,
     SFL_SEAT_ALONE,
     SFL_SEAT_LEAVING,
+};
+
+// The lead by the clock, sfl_clock_boot_ms(): see seat_hold.c.
+struct sfl_hold {
+    uint64_t hold_ms;  // for how long a renewal is good; 0: the lead is bound to the stream alone
+    uint64_t until_ms; // the end, as far as is known now
+    uint64_t renew_at_ms; // the next renewal
+    uint64_t told_at_ms;  // not UINT64_MAX: it may be lost, and the function is told then
+    bool is_answered;     // the server answers renewals
+    uint64_t renew_id;    // of the last one
+    uint64_t
+        sent_ms[SFL_HOLD_OPEN_MAX]; // when those were written that may still be answered, by id
+    uint64_t in_message; // not answered: the message that the last one went out with; 0: none
 };
 
 struct sfl_seat {
@@ -52,7 +70,8 @@ struct sfl_seat {
     size_t rank;                 // place of its server in the key's order
     struct sfl_timer look_timer; // armed while it looks for a server
     bool look_is_over;
-    bool answered; // the server has answered the join on this session
+    bool answered;      // the server has answered the join on this session
+    uint64_t joined_ms; // when the join was written, by sfl_clock_boot_ms()
 
     // Frames that are to be sent, in this order; chunks come before `finish`.
     bool wants_join;
@@ -70,9 +89,9 @@ struct sfl_seat {
     bool is_void;  // live: what on_chunk brought is void, and nobody has been told yet
 
     // As a leader.
+    struct sfl_leader_terms terms;
     struct singleflight_leader *leader; // its call is held
-    struct sfl_timer lease_timer;       // the next renewal; while resuming, the lease's end
-    uint64_t renewed_ms;
+    struct sfl_hold hold;
     uint64_t first_sequence; // above 0: chunks of another process came before
     uint64_t chunk_count;
     size_t *chunk_ends; // with a lease: where in the value each chunk ends
@@ -85,8 +104,9 @@ struct sfl_seat {
 // Puts a call that begins on an equal seat, or on one of its own.
 void sfl_seat_take(struct singleflight_call *call);
 
-// One of its calls has been taken off, and ends so. The seat may be gone after it.
-void sfl_seat_on_call_left(struct sfl_seat *seat, enum singleflight_status status, const char *why);
+// `call`, one of its own, has been taken off, and ends so. The seat may be gone after it.
+void sfl_seat_on_call_left(struct sfl_seat *seat, const struct singleflight_call *call,
+                           enum singleflight_status status, const char *why);
 
 // The program has written, or finished.
 void sfl_seat_on_leader_changed(struct sfl_seat *seat, bool finished);
@@ -97,8 +117,12 @@ void sfl_seat_on_frame(struct sfl_seat *seat, const struct sfl_answer *frame);
 // Its session is over; the seat is off it already. `code`: the stream's status. May be gone after.
 void sfl_seat_on_session_over(struct sfl_seat *seat, int code, const char *text);
 
-// Its server is down; the seat is off its waiting list already. May be gone after.
-void sfl_seat_on_server_down(struct sfl_seat *seat);
+// Its server is down, or another one is back; the seat is off its waiting list already. May be gone
+// after.
+void sfl_seat_place_anew(struct sfl_seat *seat);
+
+// The client's hold_timer: looks at all leads.
+void sfl_seat_on_hold_timer(struct sfl_timer *timer);
 
 // Adds the next frame to `frames`, if there is one. True: there may be more. SFL_NO_MEMORY: cut the
 // session.

@@ -80,10 +80,17 @@ static void on_own_result(struct sfl_seat *seat, const struct sfl_answer_result 
     end_all(seat, sfl_leader_outcome(seat->leader), result);
 }
 
+// The server has made another outcome of ours: a limit that the value met, or a loss that was held.
+static bool is_changed(const struct sfl_seat *seat, const struct sfl_answer_result *result)
+{
+    return result->has_outcome && (int)seat->leader->outcome != result->outcome.kind;
+}
+
 static void on_result(struct sfl_seat *seat, const struct sfl_answer_result *result)
 {
     sfl_session_remove(seat->session, seat);
-    if (seat->state == SFL_SEAT_FINISHING && result->led) {
+    bool is_ours = seat->state == SFL_SEAT_FINISHING && result->led && !is_changed(seat, result);
+    if (is_ours) {
         on_own_result(seat, result);
         return;
     }
@@ -130,6 +137,10 @@ static void on_end(struct sfl_seat *seat, const struct sfl_answer_end *end)
         return;
     }
     sfl_server_on_session_up(seat->server, session);
+    if (seat->state == SFL_SEAT_CONFIRMING && code == SINGLEFLIGHT_ABORTED) {
+        sfl_seat_on_session_over(seat, code, text); // somebody else leads by now: it follows
+        return;
+    }
     enum singleflight_status status = sfl_error_of_code(code);
     if (status == SINGLEFLIGHT_OK)
         status = SINGLEFLIGHT_INTERNAL;
@@ -141,6 +152,24 @@ static void on_end(struct sfl_seat *seat, const struct sfl_answer_end *end)
 
 // ---------------------------------------------------------------------------------------- others
 
+// A lead that comes long after the join may be over by now: a function begins when the server has
+// said that it is not.
+static void begin_lead(struct sfl_seat *seat, const struct sfl_answer_lead *lead)
+{
+    seat->terms = (struct sfl_leader_terms){
+        .token = lead->token,
+        .attempt = lead->attempt,
+        .lease_ms = lead->lease_ms,
+        .run_limit_ms = lead->run_limit_ms,
+        .result_limit = lead->result_limit,
+        .keeps_value = !seat->join->options.no_value || lead->lease_ms > 0,
+    };
+    seat->first_sequence = lead->next_sequence;
+    seat->state = SFL_SEAT_CONFIRMING;
+    if (sfl_seat_hold_begin(seat, lead->silence_ms))
+        sfl_seat_lead(seat);
+}
+
 static void on_lead(struct sfl_seat *seat, const struct sfl_answer_lead *lead)
 {
     if (seat->join->options.role == SINGLEFLIGHT_ROLE_FOLLOW_ONLY) {
@@ -149,20 +178,13 @@ static void on_lead(struct sfl_seat *seat, const struct sfl_answer_lead *lead)
     }
     if (seat->leader == NULL) {
         sfl_seat_set_answered(seat);
-        const struct sfl_leader_terms terms = {
-            .token = lead->token,
-            .attempt = lead->attempt,
-            .lease_ms = lead->lease_ms,
-            .run_limit_ms = lead->run_limit_ms,
-            .keeps_value = !seat->join->options.no_value || lead->lease_ms > 0,
-        };
-        sfl_seat_lead(seat, &terms, lead->next_sequence);
+        begin_lead(seat, lead);
         return;
     }
     if (seat->answered)
         return; // it leads already
     if (lead->token == seat->leader->terms.token) {
-        sfl_seat_resumed(seat, lead->next_sequence);
+        sfl_seat_resumed(seat, lead);
         return;
     }
     sfl_seat_end(seat, SINGLEFLIGHT_INTERNAL, "the server resumed another lead");
@@ -215,7 +237,19 @@ static void on_audience(struct sfl_seat *seat, const struct sfl_answer_audience 
     seat->has_audience = true;
     seat->followers = audience->followers;
     seat->latest_deadline_ms = audience->latest_deadline_ms;
-    sfl_seat_tell_audience(seat);
+    bool is_for_nobody =
+        seat->state == SFL_SEAT_LEADING && seat->followers == 0 && sfl_list_is_empty(&seat->calls);
+    if (is_for_nobody)
+        sfl_seat_end(seat, SINGLEFLIGHT_CANCELLED, "nobody waits for the outcome any more");
+    else
+        sfl_seat_tell_audience(seat);
+}
+
+static void on_renewed(struct sfl_seat *seat, const struct sfl_answer_renewed *renewed)
+{
+    sfl_seat_hold_renewed(seat, renewed);
+    if (seat->state == SFL_SEAT_CONFIRMING)
+        sfl_seat_lead(seat);
 }
 
 // To one that has left. A lead with a lease that crossed the `cancel` would hold the flight until
@@ -266,7 +300,9 @@ void sfl_seat_on_frame(struct sfl_seat *seat, const struct sfl_answer *frame)
     case SFL_ANSWER_END:
         on_end(seat, &frame->end);
         return;
-    case SFL_ANSWER_RENEWED: // it never asked
+    case SFL_ANSWER_RENEWED:
+        on_renewed(seat, &frame->renewed);
+        return;
     case SFL_ANSWER_NONE:
         return; // a step of a later server
     }

@@ -2,44 +2,27 @@
 // The leader's side of a seat: the lead comes, is renewed, resumed, lost, or ends with an outcome.
 #include "src/seat_private.h"
 
+#include "src/constants.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RENEWALS_PER_LEASE 3
-
-// ---------------------------------------------------------------------------------------- leases
-
-static void arm_lease_timer(struct sfl_seat *seat, uint64_t wait_ms)
-{
-    sfl_timers_arm(&seat->client->timers, &seat->lease_timer, seat->renewed_ms + wait_ms);
-}
-
-// The server counts the lease from now on.
-static void begin_lease(struct sfl_seat *seat)
-{
-    uint64_t lease_ms = seat->leader->terms.lease_ms;
-    if (lease_ms == 0)
-        return;
-    seat->renewed_ms = sfl_clock_now_ms();
-    arm_lease_timer(seat, lease_ms / RENEWALS_PER_LEASE);
-}
-
 static void tell_drained(struct sfl_seat *seat)
 {
     struct singleflight_call *call = seat->leader->call;
-    if (call->leader == seat->leader && call->events.on_drained != NULL)
+    if (call->leader == seat->leader && !call->ended && call->events.on_drained != NULL)
         call->events.on_drained(call->context, seat->leader);
 }
 
 // With fail_open a function that has begun goes on to its end when its server is gone: what it
-// makes is for the callers here. False: it is no such call.
+// makes is for the callers here. False: it is no such call, or they have all left.
 static bool goes_on_alone(struct sfl_seat *seat)
 {
-    if (!seat->join->options.fail_open)
+    if (!seat->join->options.fail_open || sfl_list_is_empty(&seat->calls))
         return false;
     bool has_finished = seat->state == SFL_SEAT_FINISHING;
-    sfl_timers_disarm(&seat->client->timers, &seat->lease_timer);
+    sfl_seat_hold_end(seat);
     sfl_seat_leave_place(seat);
     seat->state = SFL_SEAT_ALONE;
     // Who waits until something is sent would wait for ever.
@@ -54,41 +37,25 @@ static bool goes_on_alone(struct sfl_seat *seat)
     return true;
 }
 
-static void on_lease_timer(struct sfl_timer *timer)
+void sfl_seat_run_out(struct sfl_seat *seat, const char *why)
 {
-    struct sfl_seat *seat = SFL_CONTAINER_OF(timer, struct sfl_seat, lease_timer);
-    uint64_t lease_ms = seat->leader->terms.lease_ms;
-    if (!seat->answered) {
-        if (goes_on_alone(seat))
-            return;
-        char why[SFL_SEAT_WHY_SIZE];
-        snprintf(why, sizeof(why),
-                 "the lease of %llu ms ran out before the connection to %s was back",
-                 (unsigned long long)lease_ms, seat->server->address);
+    if (!goes_on_alone(seat))
         sfl_seat_lose(seat, SINGLEFLIGHT_ABORTED, why);
-        return;
-    }
-    seat->wants_renew = true;
-    begin_lease(seat);
-    sfl_session_ready(seat->session, seat);
 }
 
 // ----------------------------------------------------------------------------- the lead comes
 
-void sfl_seat_lead(struct sfl_seat *seat, const struct sfl_leader_terms *terms,
-                   uint64_t next_sequence)
+void sfl_seat_lead(struct sfl_seat *seat)
 {
     assert(seat->leader == NULL);
     struct singleflight_call *call = sfl_seat_first_call(seat);
-    seat->leader = sfl_leader_begin(seat, call, terms);
+    seat->leader = sfl_leader_begin(seat, call, &seat->terms);
     if (seat->state != SFL_SEAT_ALONE)
         seat->state = SFL_SEAT_LEADING;
     seat->is_void = seat->is_void || seat->has_told;
     sfl_seat_clear_value(seat);
-    seat->first_sequence = next_sequence;
-    seat->lease_timer.fire = on_lease_timer;
-    begin_lease(seat);
-    sfl_seat_tell_restart(seat, terms->attempt, call->join.options.caller);
+    sfl_seat_hold_show(seat);
+    sfl_seat_tell_restart(seat, seat->terms.attempt, call->join.options.caller);
     sfl_seat_tell_audience(seat);
     sfl_call_lead(call, seat->leader);
 }
@@ -106,7 +73,7 @@ void sfl_seat_on_leader_changed(struct sfl_seat *seat, bool finished)
         if (seat->answered) // else it may still have to send its join, to resume
             sfl_link_remove(&seat->ready_link);
         bool passes_on = leader->passes_on && leader->outcome != SINGLEFLIGHT_OUTCOME_OK &&
-                         seat->join->options.on_leader_loss != SINGLEFLIGHT_LEADER_LOSS_FAIL;
+                         seat->join->options.on_leader_loss == SINGLEFLIGHT_LEADER_LOSS_PROMOTE;
         if (passes_on)
             sfl_seat_split(seat, leader->call); // their join travels before the `finish`
         seat->wants_finish = true;
@@ -137,7 +104,7 @@ void sfl_seat_tell_audience(struct sfl_seat *seat)
 {
     if (seat->leader == NULL || !seat->join->options.audience)
         return;
-    uint64_t now_ms = sfl_clock_now_ms();
+    uint64_t now_ms = sfl_clock_boot_ms();
     struct singleflight_call *call = seat->leader->call;
     size_t merged = sfl_seat_call_count(seat) - (call->seat == seat ? 1 : 0);
     if (merged > 0)
@@ -151,7 +118,7 @@ void sfl_seat_tell_audience(struct sfl_seat *seat)
         latest_ms = endless ? 0 : merged_ms > latest_ms ? merged_ms : latest_ms;
     }
     sfl_leader_set_audience(seat->leader, seat->followers + (uint32_t)merged, latest_ms);
-    if (call->leader == seat->leader && call->events.on_audience != NULL)
+    if (call->leader == seat->leader && !call->ended && call->events.on_audience != NULL)
         call->events.on_audience(call->context, seat->leader);
 }
 
@@ -172,15 +139,14 @@ void sfl_seat_resume(struct sfl_seat *seat)
         return;
     }
     seat->answered = false;
-    seat->wants_renew = false;
-    seat->rank = 0;
-    arm_lease_timer(seat, terms->lease_ms);
+    sfl_seat_hold_break(seat);
     sfl_seat_place(seat);
 }
 
-void sfl_seat_resumed(struct sfl_seat *seat, uint64_t next_sequence)
+void sfl_seat_resumed(struct sfl_seat *seat, const struct sfl_answer_lead *lead)
 {
     sfl_seat_set_answered(seat);
+    uint64_t next_sequence = lead->next_sequence;
     uint64_t sent = seat->first_sequence + seat->chunk_count;
     if (next_sequence < seat->first_sequence || next_sequence > sent) {
         sfl_seat_end(seat, SINGLEFLIGHT_INTERNAL,
@@ -191,7 +157,7 @@ void sfl_seat_resumed(struct sfl_seat *seat, uint64_t next_sequence)
     size_t arrived = seat->chunk_count == 0 ? 0 : seat->chunk_ends[seat->chunk_count - 1];
     sfl_leader_rewind(seat->leader, arrived);
     seat->wants_finish = seat->state == SFL_SEAT_FINISHING;
-    begin_lease(seat);
+    (void)sfl_seat_hold_begin(seat, lead->silence_ms);
     sfl_session_ready(seat->session, seat);
 }
 
@@ -228,28 +194,38 @@ void sfl_seat_finish_alone(struct sfl_seat *seat)
 
 // --------------------------------------------------------------------------------- frames to send
 
+// Whether it has to know who waits elsewhere: a function goes on for them when its caller leaves.
+static bool needs_audience(const struct sfl_seat *seat)
+{
+    if (seat->join->options.audience || seat->join->options.role == SINGLEFLIGHT_ROLE_FOLLOW_ONLY)
+        return false; // it is asked for already; or it never leads
+    for (struct sfl_link *at = sfl_list_first(&seat->calls); at != NULL;
+         at = sfl_list_next(&seat->calls, at)) {
+        if (SFL_CONTAINER_OF(at, struct singleflight_call, seat_link)->may_leave)
+            return true;
+    }
+    return false;
+}
+
 static enum sfl_status add_join(struct sfl_seat *seat, struct sfl_frames *frames)
 {
     bool resumes = seat->leader != NULL;
-    uint64_t resume_token = resumes ? seat->leader->terms.token : seat->join->options.resume_token;
+    struct sfl_join_extras extras = {
+        .resume_token = resumes ? seat->terms.token : seat->join->options.resume_token,
+        .audience = needs_audience(seat),
+        .within = seat->founder->within_wire,
+    };
     if (seat->crossed_token != 0)
-        resume_token = seat->crossed_token;
-    uint64_t timeout_ms = 0;
-    if (seat->deadline_ms != UINT64_MAX && !resumes) {
-        uint64_t now_ms = sfl_clock_now_ms();
-        timeout_ms = seat->deadline_ms > now_ms ? seat->deadline_ms - now_ms : 1;
-    }
-    enum sfl_status status =
-        sfl_frames_add_join(frames, seat->id, seat->join->wire, resume_token, timeout_ms);
-    if (status == SFL_OK)
-        seat->wants_join = false;
-    return status;
-}
-
-static enum sfl_status add_renew(struct sfl_seat *seat, struct sfl_frames *frames)
-{
-    seat->wants_renew = false;
-    return sfl_frames_add_renew(frames, seat->id);
+        extras.resume_token = seat->crossed_token;
+    uint64_t now_ms = seat->session->outbox_since_ms;
+    if (seat->deadline_ms != UINT64_MAX && !resumes)
+        extras.timeout_ms = seat->deadline_ms > now_ms ? seat->deadline_ms - now_ms : 1;
+    enum sfl_status status = sfl_frames_add_join(frames, seat->id, seat->join->wire, &extras);
+    if (status != SFL_OK)
+        return status;
+    seat->joined_ms = now_ms;
+    seat->wants_join = false;
+    return SFL_OK;
 }
 
 // With a lease the ends of chunks are remembered, for a resume.
@@ -281,7 +257,7 @@ static void take_part(struct sfl_seat *seat, uint8_t *to, size_t size)
 
 static enum sfl_status add_chunk(struct sfl_seat *seat, struct sfl_frames *frames, size_t unsent)
 {
-    size_t size = unsent < SFL_FRAMES_CHUNK_BYTES_MAX ? unsent : SFL_FRAMES_CHUNK_BYTES_MAX;
+    size_t size = unsent < SFL_CHUNK_BYTES_MAX ? unsent : SFL_CHUNK_BYTES_MAX;
     uint64_t sequence = seat->first_sequence + seat->chunk_count;
     enum sfl_status status = note_chunk(seat, size);
     if (status != SFL_OK)
@@ -333,13 +309,15 @@ enum sfl_status sfl_seat_next_frame(struct sfl_seat *seat, struct sfl_frames *fr
         return add_join(seat, frames);
     if (seat->wants_cancel)
         return add_leave(seat, frames);
+    if (seat->state == SFL_SEAT_CONFIRMING && seat->wants_renew)
+        return sfl_seat_add_renew(seat, frames);
     if (seat->leader == NULL || !seat->answered)
         return SFL_OK;
     size_t unsent = sfl_leader_peek(seat->leader);
     *more_out = true;
     if (seat->wants_renew)
-        return add_renew(seat, frames);
-    if (unsent > 0 && (!seat->wants_finish || unsent > SFL_FRAMES_CHUNK_BYTES_MAX))
+        return sfl_seat_add_renew(seat, frames);
+    if (unsent > 0 && (!seat->wants_finish || unsent > SFL_CHUNK_BYTES_MAX))
         return add_chunk(seat, frames, unsent);
     *more_out = false;
     return seat->wants_finish ? add_finish(seat, frames, unsent) : SFL_OK;
@@ -350,7 +328,7 @@ bool sfl_seat_has_final_frame(const struct sfl_seat *seat)
     if (seat->wants_join)
         return !seat->wants_cancel;
     return seat->wants_finish && !seat->wants_renew && seat->answered &&
-           sfl_leader_peek(seat->leader) <= SFL_FRAMES_CHUNK_BYTES_MAX;
+           sfl_leader_peek(seat->leader) <= SFL_CHUNK_BYTES_MAX;
 }
 
 bool sfl_seat_is_gone(const struct sfl_seat *seat)

@@ -48,12 +48,11 @@ void sfl_seat_clear_value(struct sfl_seat *seat);
 
 // ---- seat_lead.c ----
 
-// Hands the lead to the oldest call. May be gone after it.
-void sfl_seat_lead(struct sfl_seat *seat, const struct sfl_leader_terms *terms,
-                   uint64_t next_sequence);
+// Hands the lead, with seat->terms, to the oldest call. May be gone after it.
+void sfl_seat_lead(struct sfl_seat *seat);
 
-// The answer to a resume: that many chunks have arrived. May be gone after it.
-void sfl_seat_resumed(struct sfl_seat *seat, uint64_t next_sequence);
+// The answer to a resume. May be gone after it.
+void sfl_seat_resumed(struct sfl_seat *seat, const struct sfl_answer_lead *lead);
 
 // The lead is lost: its call ends with `status` when its function has ended; the others join anew
 // when the status is ABORTED, or end with it as well. Frees the seat.
@@ -65,7 +64,31 @@ void sfl_seat_resume(struct sfl_seat *seat);
 // The function ended while no server could be reached: ends the calls, frees the seat.
 void sfl_seat_finish_alone(struct sfl_seat *seat);
 
+// The lead ran out by the clock. May be gone after it.
+void sfl_seat_run_out(struct sfl_seat *seat, const char *why);
+
 // Tells the leader who waits, merged calls included.
 void sfl_seat_tell_audience(struct sfl_seat *seat);
+
+// ---- seat_hold.c ----
+
+// A lead has come, or has been resumed. True: it may be taken for one, since it was asked for just
+// now (or the server answers no renewals). Otherwise a renewal is on its way that will tell.
+bool sfl_seat_hold_begin(struct sfl_seat *seat, uint64_t silence_ms);
+
+// The same once more, for a leader that has been made since.
+void sfl_seat_hold_show(struct sfl_seat *seat);
+
+// A renewal was answered.
+void sfl_seat_hold_renewed(struct sfl_seat *seat, const struct sfl_answer_renewed *renewed);
+
+// The stream broke: no renewals until the lead is resumed.
+void sfl_seat_hold_break(struct sfl_seat *seat);
+
+// The lead ends, or goes on alone.
+void sfl_seat_hold_end(struct sfl_seat *seat);
+
+// Adds a renewal to `frames`.
+enum sfl_status sfl_seat_add_renew(struct sfl_seat *seat, struct sfl_frames *frames) SFL_MUST_USE;
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "grpc/health/v1/health.pb-c.h"
+#include "src/constants.h"
 #include "src/rendezvous.h"
 #include "src/seat.h"
 #include "src/session.h"
@@ -12,9 +13,6 @@
 #include <stdlib.h>
 
 #define HEALTH_PATH "/grpc.health.v1.Health/Check"
-
-// No server of ours sends a larger one.
-#define MESSAGE_BYTES_MAX ((size_t)4 * 1024 * 1024 + 64 * 1024)
 
 static void on_retry_timer(struct sfl_timer *timer);
 static void on_down_timer(struct sfl_timer *timer);
@@ -33,7 +31,7 @@ enum sfl_status sfl_server_init(struct sfl_server *server, struct singleflight_c
     server->down_timer.fire = on_down_timer;
     const struct sfl_channel_options options = {
         .pump = client->pump,
-        .message_bytes_max = MESSAGE_BYTES_MAX,
+        .message_bytes_max = SFL_MESSAGE_BYTES_MAX,
         .keepalive_time_ms = settings->keepalive_time_ms,
         .keepalive_timeout_ms = settings->keepalive_timeout_ms,
         .own_connection = true,
@@ -67,16 +65,25 @@ static void set_failing(struct sfl_server *server)
         return;
     server->failing = true;
     sfl_timers_arm(&server->client->timers, &server->down_timer,
-                   sfl_clock_now_ms() + server->client->settings.connect_timeout_ms);
+                   sfl_clock_boot_ms() + server->client->settings.patience_ms);
 }
 
 static void set_reachable(struct sfl_server *server)
 {
     server->failing = false;
     server->down = false;
+    server->refuses = false;
     server->last_error[0] = 0;
     sfl_timers_disarm(&server->client->timers, &server->down_timer);
-    sfl_backoff_reset(&server->backoff);
+}
+
+bool sfl_server_one_refuses(const struct singleflight_client *client)
+{
+    for (size_t i = 0; i < client->server_count; i++) {
+        if (client->servers[i].refuses)
+            return true;
+    }
+    return false;
 }
 
 // The next try comes after a random while.
@@ -85,7 +92,7 @@ static void back_off(struct sfl_server *server)
     if (server->client->closing || server->retry_timer.armed)
         return;
     uint64_t wait_ms = sfl_backoff_next_ms(&server->backoff, sfl_entropy_u64());
-    sfl_timers_arm(&server->client->timers, &server->retry_timer, sfl_clock_now_ms() + wait_ms);
+    sfl_timers_arm(&server->client->timers, &server->retry_timer, sfl_clock_boot_ms() + wait_ms);
 }
 
 static void set_error(struct sfl_server *server, const char *text)
@@ -93,23 +100,29 @@ static void set_error(struct sfl_server *server, const char *text)
     snprintf(server->last_error, sizeof(server->last_error), "%s", text);
 }
 
-// A session that has not answered yet is given up; one that works may be all right but slow, and
-// what runs on it goes on.
-static void set_down(struct sfl_server *server)
+// Those that wait there look around anew. Who stays comes back to the end of the list.
+static void place_waiting(struct sfl_server *server)
 {
-    server->down = true;
-    if (server->current != NULL && !server->current->up)
-        sfl_session_cut(server->current); // its seats look elsewhere once it is over
-    back_off(server);
-
-    // Those that stay come back to the end of the list.
     struct sfl_list waiting;
     sfl_list_init(&waiting);
     struct sfl_link *link;
     while ((link = sfl_list_pop(&server->waiting)) != NULL)
         sfl_list_append(&waiting, link);
     while ((link = sfl_list_pop(&waiting)) != NULL)
-        sfl_seat_on_server_down(SFL_CONTAINER_OF(link, struct sfl_seat, wait_link));
+        sfl_seat_place_anew(SFL_CONTAINER_OF(link, struct sfl_seat, wait_link));
+}
+
+// A session that has not answered yet is given up; one that works may be all right but slow, and
+// what runs on it goes on.
+static void set_down(struct sfl_server *server)
+{
+    server->down = true;
+    server->failing = false;
+    sfl_timers_disarm(&server->client->timers, &server->down_timer);
+    if (server->current != NULL && !server->current->up)
+        sfl_session_cut(server->current); // its seats look elsewhere once it is over
+    back_off(server);
+    place_waiting(server);
 }
 
 static void on_down_timer(struct sfl_timer *timer)
@@ -129,7 +142,7 @@ static void on_down_timer(struct sfl_timer *timer)
 
 void sfl_server_on_silence(struct sfl_server *server, uint64_t waited_ms)
 {
-    if (server->down || waited_ms < server->client->settings.connect_timeout_ms)
+    if (server->down || waited_ms < server->client->settings.patience_ms)
         return;
     set_error(server, "the server does not answer");
     set_down(server);
@@ -171,6 +184,7 @@ void sfl_server_on_session_up(struct sfl_server *server, struct sfl_session *ses
         return;
     session->up = true;
     set_reachable(server);
+    sfl_backoff_reset(&server->backoff);
 }
 
 void sfl_server_on_session_refuses(struct sfl_server *server, struct sfl_session *session,
@@ -178,24 +192,29 @@ void sfl_server_on_session_refuses(struct sfl_server *server, struct sfl_session
 {
     sfl_session_retire(session);
     set_error(server, text);
-    set_failing(server);
-    back_off(server);
+    server->refuses = true;
+    if (!server->down)
+        set_down(server);
 }
 
 void sfl_server_on_session_over(struct sfl_server *server, struct sfl_session *session, int code,
                                 const char *text)
 {
-    (void)code;
     bool was_current = server->current == session;
     if (was_current)
         server->current = NULL;
     if (server->client->closing || (!was_current && session->up))
         return;
-    if (!session->up) {
-        if (text[0] != 0)
-            set_error(server, text);
-        set_failing(server);
+    if (!session->up && text[0] != 0)
+        set_error(server, text);
+    bool is_refused =
+        !session->up && code == SINGLEFLIGHT_UNAVAILABLE && sfl_channel_is_failing(server->channel);
+    if (is_refused && !server->down) {
+        set_down(server);
+        return;
     }
+    if (!session->up)
+        set_failing(server);
     back_off(server); // also after a good one: many clients may have lost the same server
 }
 
@@ -212,23 +231,39 @@ static void on_probe_message(struct sfl_unary *unary, struct sfl_span message)
     grpc__health__v1__health_check_response__free_unpacked(response, NULL);
 }
 
+// Those that wait at others, which are down, may come here.
+static void come_back(struct sfl_server *server)
+{
+    struct singleflight_client *client = server->client;
+    set_reachable(server);
+    for (size_t i = 0; i < client->server_count; i++)
+        place_waiting(&client->servers[i]);
+}
+
+static void stay_down(struct sfl_server *server, bool is_there, const char *text)
+{
+    bool has_gone = server->refuses && !is_there;
+    server->refuses = is_there;
+    set_error(server, text[0] == 0 ? "the server is there, but not ready to serve" : text);
+    back_off(server);
+    if (has_gone)
+        place_waiting(server); // who fails open need not wait for it any more
+}
+
 static void on_probe_done(struct sfl_unary *unary, int code, const char *text)
 {
     struct sfl_server *server = unary->server;
     // A server without health checks that says so is there.
     bool serves = server->probe_serves || code == SINGLEFLIGHT_UNIMPLEMENTED;
+    bool is_there = unary->answered;
     server->probe = NULL;
     free(unary);
     if (server->client->closing)
         return;
-    if (!serves) {
-        set_error(server, text[0] == 0 ? "the server is there, but not ready to serve" : text);
-        back_off(server);
-        return;
-    }
-    set_reachable(server);
-    if (!sfl_list_is_empty(&server->waiting))
-        open_session(server);
+    if (serves)
+        come_back(server);
+    else
+        stay_down(server, is_there, text);
 }
 
 static void probe(struct sfl_server *server)
@@ -243,7 +278,7 @@ static void probe(struct sfl_server *server)
     unary->client = server->client;
     unary->server = server;
     unary->path = HEALTH_PATH;
-    unary->deadline_ms = sfl_clock_now_ms() + server->client->settings.connect_timeout_ms;
+    unary->deadline_ms = sfl_clock_now_ms() + server->client->settings.patience_ms;
     unary->on_message = on_probe_message;
     unary->on_done = on_probe_done;
     unary->context = &server->probe_serves;

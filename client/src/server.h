@@ -13,8 +13,9 @@ struct sfl_session;
 
 #define SFL_SERVER_ERROR_SIZE 512
 
-// Reachable as far as known; or failing (since when); or down: failing for connect_timeout_ms. A
-// server that is down gets health checks instead of sessions, until it answers one.
+// Reachable as far as known; or failing: silent, since when; or down: silent for so long, or not to
+// be connected to, or it takes no joins. A server that is down gets health checks instead of
+// sessions, until it serves. Its seats look elsewhere, or wait there.
 struct sfl_server {
     struct singleflight_client *client;
     const char *address; // borrowed from the settings
@@ -27,8 +28,9 @@ struct sfl_server {
     struct sfl_timer down_timer;  // armed while failing
     bool down;
     bool failing;
-    struct sfl_unary *probe;                // the health check under way; NULL: none
-    bool probe_serves;                      // what it has said
+    bool refuses;            // down, but there: it drains, or its coordinator is away
+    struct sfl_unary *probe; // the health check under way; NULL: none
+    bool probe_serves;       // what it has said
     char last_error[SFL_SERVER_ERROR_SIZE]; // why it could not be reached; ""
 };
 
@@ -54,6 +56,9 @@ void sfl_server_on_session_refuses(struct sfl_server *server, struct sfl_session
                                    const char *text);
 void sfl_server_on_session_over(struct sfl_server *server, struct sfl_session *session, int code,
                                 const char *text);
+
+// Whether one of the servers is there, though it takes no joins.
+bool sfl_server_one_refuses(const struct singleflight_client *client);
 
 // From a seat: its join has not been answered for so long.
 void sfl_server_on_silence(struct sfl_server *server, uint64_t waited_ms);

@@ -4,6 +4,8 @@
 #include "src/seat.h"
 #include "src/server.h"
 
+#include "base/clock.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -67,14 +69,25 @@ static void queue_flush(struct sfl_session *session)
     sfl_pump_defer(&session->flush);
 }
 
+// Before a frame is written.
+static void note_message(struct sfl_session *session)
+{
+    if (session->outbox.size > 0)
+        return;
+    session->outbox_since_ms = sfl_clock_boot_ms();
+}
+
 // Writes the next frame of `seat` if it can be written already. False: the seat has to wait for its
 // turn, as it does before the server has answered anything, where it may still look elsewhere.
 static bool write_at_once(struct sfl_session *session, struct sfl_seat *seat)
 {
     bool more = false;
-    return session->up && sfl_list_is_empty(&session->ready) &&
-           sfl_frames_has_room(&session->outbox) && sfl_seat_has_final_frame(seat) &&
-           sfl_seat_next_frame(seat, &session->outbox, &more) == SFL_OK && !more;
+    bool may_write = session->up && sfl_list_is_empty(&session->ready) &&
+                     sfl_frames_has_room(&session->outbox) && sfl_seat_has_final_frame(seat);
+    if (!may_write)
+        return false;
+    note_message(session);
+    return sfl_seat_next_frame(seat, &session->outbox, &more) == SFL_OK && !more;
 }
 
 void sfl_session_ready(struct sfl_session *session, struct sfl_seat *seat)
@@ -166,6 +179,7 @@ static enum sfl_status gather(struct sfl_session *session)
            (link = sfl_list_pop(&session->ready)) != NULL) {
         struct sfl_seat *seat = SFL_CONTAINER_OF(link, struct sfl_seat, ready_link);
         bool more = false;
+        note_message(session);
         enum sfl_status status = sfl_seat_next_frame(seat, &session->outbox, &more);
         if (status != SFL_OK)
             return status;
@@ -193,6 +207,7 @@ static void flush(struct sfl_session *session)
     }
     struct sfl_span message = sfl_frames_take(&session->outbox);
     const struct sfl_piece piece = {message, free, (void *)message.data};
+    session->messages_handed++;
     // When the stream is over, on_closed is on its way, and nothing is to be done here.
     (void)!sfl_stream_send(session->stream, &piece, 1);
 }
@@ -210,6 +225,7 @@ static void on_sent(void *context)
 {
     struct sfl_session *session = context;
     session->sending = false;
+    session->messages_sent++;
     if (session->outbox.size > 0 || !sfl_list_is_empty(&session->ready))
         queue_flush(session);
     half_close_if_idle(session);

@@ -17,6 +17,9 @@ struct sfl_session {
     struct sfl_list seats;
     struct sfl_frames outbox; // frames that are written, and go out with the next message
     struct sfl_list ready;    // seats that have frames to write after those, in turn
+    uint64_t outbox_since_ms; // by sfl_clock_boot_ms(): not later than its first frame was written
+    uint64_t messages_handed; // to the transport; the outbox is the next one
+    uint64_t messages_sent;   // of those, the ones that it has taken
     uint64_t last_id;
     struct sfl_pump_work flush; // sends what is ready once the completions at hand are drained
     bool flush_queued;

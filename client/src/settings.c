@@ -4,6 +4,7 @@
 
 #include "base/address.h"
 #include "base/utf8.h"
+#include "src/constants.h"
 #include "src/rendezvous.h"
 
 #include <errno.h>
@@ -11,16 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define ADDRESS_VARIABLE "SINGLEFLIGHT_ADDRESS"
-#define ADDRESS_DEFAULT "127.0.0.1:7433"
-#define CONNECT_TIMEOUT_MS 5000
-#define BACKOFF_MIN_MS 50
-#define BACKOFF_MAX_MS 2000
-#define KEEPALIVE_TIME_MS 20000
-#define KEEPALIVE_TIMEOUT_MS 5000
-#define RESULT_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define UNSENT_BYTES_MAX ((size_t)1024 * 1024)
-#define CALLER_BYTES_MAX 128
 
 // "host:port" with a port that can be dialled, or "unix:/path".
 static bool is_address(const char *text)
@@ -81,8 +73,8 @@ static enum sfl_status read_addresses(struct sfl_settings *settings,
     if (settings->addresses == NULL)
         return SFL_NO_MEMORY;
     if (options->addresses == NULL) {
-        const char *text = getenv(ADDRESS_VARIABLE);
-        return split_addresses(settings, text == NULL || text[0] == 0 ? ADDRESS_DEFAULT : text,
+        const char *text = getenv(SFL_ADDRESS_VARIABLE);
+        return split_addresses(settings, text == NULL || text[0] == 0 ? SFL_ADDRESS_DEFAULT : text,
                                problem_out);
     }
     if (options->address_count == 0) {
@@ -102,7 +94,7 @@ static enum sfl_status read_caller(struct sfl_settings *settings, const char *gi
 {
     if (given != NULL) {
         struct sfl_span caller = sfl_span_of_text(given);
-        if (caller.size > CALLER_BYTES_MAX || !sfl_utf8_is_valid(caller)) {
+        if (caller.size > SFL_CALLER_BYTES_MAX || !sfl_utf8_is_valid(caller)) {
             *problem_out = "caller is not at most 128 bytes of UTF-8";
             return SFL_INVALID_ARGUMENT;
         }
@@ -112,7 +104,7 @@ static enum sfl_status read_caller(struct sfl_settings *settings, const char *gi
     char host[65] = "";
     if (gethostname(host, sizeof(host) - 1) != 0)
         host[0] = 0;
-    char caller[CALLER_BYTES_MAX + 1];
+    char caller[SFL_CALLER_BYTES_MAX + 1];
     snprintf(caller, sizeof(caller), "%.40s@%.60s:%ld", program_invocation_short_name, host,
              (long)getpid());
     if (!sfl_utf8_is_valid(sfl_span_of_text(caller)))
@@ -131,20 +123,24 @@ enum sfl_status sfl_settings_init(struct sfl_settings *settings,
                                   const char **problem_out)
 {
     *settings = (struct sfl_settings){0};
-    struct singleflight_client_options options = {0};
+    struct singleflight_client_options options = SINGLEFLIGHT_CLIENT_OPTIONS_INIT;
     if (given != NULL) {
         size_t known =
             given->struct_bytes < sizeof(options) ? given->struct_bytes : sizeof(options);
         memcpy(&options, given, known);
     }
-    settings->connect_timeout_ms = or_default(options.connect_timeout_ms, CONNECT_TIMEOUT_MS);
-    settings->backoff_min_ms = or_default(options.backoff_min_ms, BACKOFF_MIN_MS);
-    settings->backoff_max_ms = or_default(options.backoff_max_ms, BACKOFF_MAX_MS);
+    settings->connect_timeout_ms = options.connect_timeout_ms;
+    if (settings->connect_timeout_ms == SINGLEFLIGHT_NOT_GIVEN)
+        settings->connect_timeout_ms = SFL_CONNECT_TIMEOUT_MS;
+    settings->patience_ms = or_default(settings->connect_timeout_ms, SFL_CONNECT_TIMEOUT_MS);
+    settings->backoff_min_ms = or_default(options.backoff_min_ms, SFL_BACKOFF_MIN_MS);
+    settings->backoff_max_ms = or_default(options.backoff_max_ms, SFL_BACKOFF_MAX_MS);
     if (settings->backoff_max_ms < settings->backoff_min_ms)
         settings->backoff_max_ms = settings->backoff_min_ms;
-    settings->keepalive_time_ms = or_default(options.keepalive_time_ms, KEEPALIVE_TIME_MS);
-    settings->keepalive_timeout_ms = or_default(options.keepalive_timeout_ms, KEEPALIVE_TIMEOUT_MS);
-    settings->result_bytes_max = or_default(options.result_bytes_max, RESULT_BYTES_MAX);
+    settings->keepalive_time_ms = or_default(options.keepalive_time_ms, SFL_KEEPALIVE_TIME_MS);
+    settings->keepalive_timeout_ms =
+        or_default(options.keepalive_timeout_ms, SFL_KEEPALIVE_TIMEOUT_MS);
+    settings->result_bytes_max = or_default(options.result_bytes_max, SFL_RESULT_BYTES_MAX);
     settings->unsent_bytes_max = or_default(options.unsent_bytes_max, UNSENT_BYTES_MAX);
 
     *problem_out = "there is no memory left";

@@ -35,11 +35,11 @@ static void on_closed(void *context, int code, const char *text)
     if (code == SINGLEFLIGHT_CANCELLED && !unary->cancelled)
         code = SINGLEFLIGHT_UNAVAILABLE;
     uint64_t wait_ms = sfl_backoff_next_ms(&unary->backoff, sfl_entropy_u64());
-    uint64_t retry_at_ms = sfl_clock_now_ms() + wait_ms;
+    bool is_in_time = sfl_clock_now_ms() + wait_ms < unary->deadline_ms;
     bool again = unary->retries && code == SINGLEFLIGHT_UNAVAILABLE && !unary->answered &&
-                 !client->closing && retry_at_ms < unary->deadline_ms;
+                 !client->closing && is_in_time;
     if (again) {
-        sfl_timers_arm(&client->timers, &unary->timer, retry_at_ms);
+        sfl_timers_arm(&client->timers, &unary->timer, sfl_clock_boot_ms() + wait_ms);
         return;
     }
     finish(unary, code, text);

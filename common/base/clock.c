@@ -21,6 +21,12 @@ uint64_t sfl_clock_rough_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t sfl_clock_boot_ms(void)
+{
+    struct timespec now = read_clock(CLOCK_BOOTTIME);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 uint64_t sfl_clock_now_ns(void)
 {
     struct timespec now = read_clock(CLOCK_MONOTONIC);

@@ -100,6 +100,12 @@ void sfl_channel_reset_backoff(struct sfl_channel *channel)
     grpc_channel_reset_connect_backoff(channel->channel);
 }
 
+bool sfl_channel_is_failing(struct sfl_channel *channel)
+{
+    return grpc_channel_check_connectivity_state(channel->channel, 0) ==
+           GRPC_CHANNEL_TRANSIENT_FAILURE;
+}
+
 static const struct sfl_stream_owner owner_calls = {.on_free = channel_unref};
 
 static struct sfl_stream *begin(struct sfl_channel *channel, const char *path, uint64_t deadline_ms,

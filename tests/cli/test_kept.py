@@ -140,7 +140,7 @@ class TooLarge(Case):
         self.daemon.process.send_signal(signal.SIGCONT)
         self.assertEqual(tool.wait(), 3, tool.errors())
         self.assertEqual(path.stat().st_size, size)
-        self.assertIn("no longer shared", tool.errors())
+        self.assertIn("larger than", tool.errors())
 
 
 class LeftBehind(Case):

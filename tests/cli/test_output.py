@@ -95,7 +95,7 @@ class Bytes(Case):
                 leader = self.run_do("--result-limit", "1KiB", "--retain-error", "1m", *options,
                                      key, "--", "sh", "-c", self.LINES)
                 self.assert_ends(leader, 4, self.ALL)
-                self.assertIn("larger than --result-limit", leader.errors())
+                self.assertIn("larger than the limit", leader.errors())
                 late = self.run_do(key, "--", "false")
                 self.assertEqual(late.code, 4)
                 shared, note, rest = late.output().rpartition(b"singleflight: ")
@@ -119,7 +119,7 @@ class ServerLimit(Case):
         tool = self.run_do("key", "--", "sh", "-c", "head -c 300000 /dev/zero; exit 4")
         self.assertEqual(tool.code, 4, tool.errors())
         self.assertTrue(tool.output() == bytes(300000))
-        self.assertIn("could not be handed over", tool.errors())
+        self.assertIn("larger than", tool.errors())
 
 
 class Readers(Case):

@@ -105,6 +105,26 @@ void gate_open(struct gate *gate)
     pthread_mutex_unlock(&gate->lock);
 }
 
+void gate_release(void *context)
+{
+    struct gate *gate = context;
+    pthread_mutex_lock(&gate->lock);
+    gate->released = true;
+    pthread_cond_broadcast(&gate->changed);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_wait_released(struct gate *gate)
+{
+    struct timespec until = patience();
+    pthread_mutex_lock(&gate->lock);
+    int error = 0;
+    while (!gate->released && error == 0)
+        error = pthread_cond_timedwait(&gate->changed, &gate->lock, &until);
+    pthread_mutex_unlock(&gate->lock);
+    assert_int_equal(error, 0);
+}
+
 static void *run(void *argument)
 {
     struct asker *asker = argument;

@@ -21,6 +21,7 @@ struct gate {
     pthread_cond_t changed;
     unsigned runs; // how often the function was entered
     bool open;
+    bool released;                      // gate_release() was called
     struct singleflight_leader *leader; // of the last run
     enum singleflight_outcome outcome;  // what it returns
     const char *value;                  // what it writes before
@@ -44,6 +45,10 @@ void gate_enter(struct gate *gate, struct singleflight_leader *leader);
 void gate_wait_entered(struct gate *gate, unsigned runs);
 
 void gate_open(struct gate *gate);
+
+// A release_context, and waiting for it: nobody uses the gate any more.
+void gate_release(void *context);
+void gate_wait_released(struct gate *gate);
 
 // A thread that is inside singleflight_do().
 struct asker {

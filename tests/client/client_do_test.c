@@ -426,10 +426,82 @@ static void a_leader_whose_time_is_over_is_told(void **state)
     struct gate gate = GATE_INIT;
     struct singleflight_do_options options = options_of("late leader");
     options.timeout_ms = 50;
+    options.release_context = gate_release;
     struct singleflight_result *result = ask(&options, lost_function, &gate);
-    assert_int_equal(gate.lost, SINGLEFLIGHT_DEADLINE_EXCEEDED);
     assert_int_equal(result->status, SINGLEFLIGHT_DEADLINE_EXCEEDED);
     singleflight_result_free(result);
+    gate_wait_released(&gate);
+    assert_int_equal(gate.lost, SINGLEFLIGHT_DEADLINE_EXCEEDED);
+}
+
+// Whatever its function does.
+static void a_leader_returns_in_time(void **state)
+{
+    (void)state;
+    struct gate gate = GATE_INIT;
+    struct singleflight_do_options options = options_of("deaf");
+    options.timeout_ms = 50;
+    options.release_context = gate_release;
+    struct singleflight_result *result = ask(&options, gate_function, &gate);
+    assert_int_equal(result->status, SINGLEFLIGHT_DEADLINE_EXCEEDED);
+    singleflight_result_free(result);
+    assert_false(gate.released);
+    gate_open(&gate);
+    gate_wait_released(&gate);
+}
+
+static void the_context_is_released_when_nothing_runs(void **state)
+{
+    (void)state;
+    struct gate gate = GATE_INIT;
+    struct singleflight_do_options options = options_of("");
+    options.release_context = gate_release;
+    struct singleflight_result *result = ask(&options, gate_function, &gate);
+    assert_int_equal(result->status, SINGLEFLIGHT_INVALID_ARGUMENT);
+    singleflight_result_free(result);
+    assert_true(gate.released);
+}
+
+static void a_timeout_of_zero_is_over_at_once(void **state)
+{
+    (void)state;
+    struct gate gate = GATE_INIT;
+    struct singleflight_do_options options = options_of("zero");
+    options.timeout_ms = 0;
+    struct singleflight_result *result = ask(&options, gate_function, &gate);
+    assert_int_equal(result->status, SINGLEFLIGHT_DEADLINE_EXCEEDED);
+    assert_int_equal(gate.runs, 0);
+    singleflight_result_free(result);
+}
+
+// The caller that leads leaves; another process still waits for what it makes.
+static void the_function_goes_on_for_callers_elsewhere_when_its_own_times_out(void **state)
+{
+    (void)state;
+    struct gate gate = GATE_INIT;
+    struct singleflight_do_options options = options_of("goes on elsewhere");
+    options.timeout_ms = 3000;
+    options.audience = true;
+    struct asker leader;
+    asker_start(&leader, client, &options, gate_function, &gate);
+    gate_wait_entered(&gate, 1);
+    struct singleflight_client *elsewhere = client_of(daemon_.address);
+    struct singleflight_do_options patient = options_of("goes on elsewhere");
+    struct asker follower;
+    asker_start(&follower, elsewhere, &patient, gate_function, &gate);
+    wait_for_audience(&gate, 1);
+    struct singleflight_result *result = asker_join(&leader);
+    assert_int_equal(result->status, SINGLEFLIGHT_DEADLINE_EXCEEDED);
+    singleflight_result_free(result);
+    assert_int_equal(singleflight_leader_lost(gate.leader), SINGLEFLIGHT_OK);
+    gate_open(&gate);
+    result = asker_join(&follower);
+    assert_value(result, "value");
+    assert_false(result->led);
+    assert_int_equal(result->attempt, 1);
+    assert_int_equal(gate.runs, 1);
+    singleflight_result_free(result);
+    singleflight_client_destroy(elsewhere);
 }
 
 static void a_leader_that_runs_too_long_is_fenced(void **state)
@@ -566,7 +638,7 @@ static void forget_tells_what_is_wrong(void **state)
     assert_int_equal(singleflight_forget(client, "no good", "k", 1, false, 0, NULL),
                      SINGLEFLIGHT_INVALID_ARGUMENT);
     assert_non_null(strstr(singleflight_last_error(), "group"));
-    struct singleflight_forgotten forgotten = {true, true};
+    struct singleflight_forgotten forgotten = {.flight = true, .retained = true};
     assert_int_equal(singleflight_forget(client, "", "unknown", 7, true, 0, &forgotten),
                      SINGLEFLIGHT_OK);
     assert_false(forgotten.flight);
@@ -591,6 +663,10 @@ int main(void)
         cmocka_unit_test(the_server_is_told_a_later_deadline),
         cmocka_unit_test(a_failure_that_is_passed_on_lets_merged_callers_try),
         cmocka_unit_test(a_leader_whose_time_is_over_is_told),
+        cmocka_unit_test(a_leader_returns_in_time),
+        cmocka_unit_test(the_context_is_released_when_nothing_runs),
+        cmocka_unit_test(a_timeout_of_zero_is_over_at_once),
+        cmocka_unit_test(the_function_goes_on_for_callers_elsewhere_when_its_own_times_out),
         cmocka_unit_test(a_leader_that_runs_too_long_is_fenced),
         cmocka_unit_test(the_loss_can_be_polled_for_and_writes_are_refused_then),
         cmocka_unit_test(a_thread_that_is_cancelled_in_the_function_abandons_the_flight),

@@ -245,7 +245,8 @@ static void with_fail_open_a_running_leader_outlives_its_lease(void **state)
 static void cancelling_gives_a_lease_back_at_once(void **state)
 {
     (void)state;
-    struct process leader = worker_start(daemon_.address, "back", "lease_ms=600000 caller=l");
+    struct process leader =
+        worker_start(daemon_.address, "back", "lease_ms=600000 ends_function=1 caller=l");
     worker_expect_lead(&leader, 1);
     struct process heir = worker_start(daemon_.address, "back", "");
     worker_expect(&heir, "follow 1 l");
@@ -271,8 +272,8 @@ static void wait_for_timeout(const char *key, const char *options)
 static void a_deadline_holds_for_a_process_that_was_paused(void **state)
 {
     (void)state;
-    struct process leader =
-        worker_start(daemon_.address, "paused", "lease_ms=600000 timeout_ms=1500 caller=l");
+    struct process leader = worker_start(
+        daemon_.address, "paused", "lease_ms=600000 timeout_ms=1500 ends_function=1 caller=l");
     worker_expect_lead(&leader, 1);
     struct process heir = worker_start(daemon_.address, "paused", "");
     worker_expect(&heir, "follow 1 l");

@@ -102,10 +102,11 @@ static void when_the_leader_is_killed_live_followers_start_over(void **state)
     expect_ok(&other, "whole", 2);
 }
 
-static void a_leader_that_cancels_hands_over(void **state)
+static void a_leader_that_cancels_with_its_function_hands_over(void **state)
 {
     (void)state;
-    struct process leader = worker_start(daemon_.address, "cancels", "caller=first");
+    struct process leader =
+        worker_start(daemon_.address, "cancels", "ends_function=1 caller=first");
     worker_expect_lead(&leader, 1);
     struct process heir = worker_start(daemon_.address, "cancels", "");
     worker_expect(&heir, "follow 1 first");
@@ -178,7 +179,7 @@ int main(void)
         cmocka_unit_test(live_followers_read_what_is_written_at_once),
         cmocka_unit_test(a_follower_that_is_not_live_gets_the_value_at_the_end_alone),
         cmocka_unit_test(when_the_leader_is_killed_live_followers_start_over),
-        cmocka_unit_test(a_leader_that_cancels_hands_over),
+        cmocka_unit_test(a_leader_that_cancels_with_its_function_hands_over),
         cmocka_unit_test(a_leader_that_passes_on_keeps_its_own_error),
         cmocka_unit_test(retained_values_come_as_chunks_to_live_callers),
         cmocka_unit_test(a_leader_learns_who_waits),

@@ -102,6 +102,55 @@ static void fail_open_runs_the_function_here(void **state)
     close(nowhere.fd);
 }
 
+// As long as no reader would have.
+#define LONG_MS 60000
+
+static struct singleflight_client *patient_client(const char *addresses, bool fail_open)
+{
+    struct singleflight_client_options options = SINGLEFLIGHT_CLIENT_OPTIONS_INIT;
+    options.connect_timeout_ms = LONG_MS;
+    options.fail_open = fail_open;
+    return client_with(addresses, options);
+}
+
+// A refusal is an answer.
+static void fail_open_does_not_wait_for_what_refuses(void **state)
+{
+    (void)state;
+    struct nowhere nowhere = nowhere_open();
+    char addresses[128];
+    snprintf(addresses, sizeof(addresses), "%s,unix:/nowhere/at/all", nowhere.address);
+    struct singleflight_client *client = patient_client(addresses, true);
+    struct singleflight_do_options options = options_of("k");
+    unsigned runs = 0;
+    struct singleflight_result *result;
+    uint64_t begun_ms = sfl_clock_now_ms();
+    assert_int_equal(singleflight_do(client, &options, here, &runs, &result), SINGLEFLIGHT_OK);
+    assert_in_range(sfl_clock_now_ms() - begun_ms, 0, LONG_MS / 4);
+    assert_true(result->failed_open);
+    singleflight_result_free(result);
+    singleflight_client_destroy(client);
+    close(nowhere.fd);
+}
+
+static void a_connect_timeout_of_zero_waits_for_nothing(void **state)
+{
+    (void)state;
+    struct nowhere nowhere = nowhere_open();
+    struct singleflight_client *client = patient_client(nowhere.address, false);
+    struct singleflight_do_options options = options_of("k");
+    options.connect_timeout_ms = 0;
+    unsigned runs = 0;
+    struct singleflight_result *result;
+    uint64_t begun_ms = sfl_clock_now_ms();
+    assert_int_equal(singleflight_do(client, &options, here, &runs, &result),
+                     SINGLEFLIGHT_UNAVAILABLE);
+    assert_in_range(sfl_clock_now_ms() - begun_ms, 0, LONG_MS / 4);
+    singleflight_result_free(result);
+    singleflight_client_destroy(client);
+    close(nowhere.fd);
+}
+
 #define THREADS 8
 
 static void calls_that_fail_open_are_still_merged(void **state)
@@ -355,11 +404,54 @@ static void the_next_server_stands_in_until_the_home_is_back(void **state)
     daemon_end(&pair.daemons[1], SIGTERM);
 }
 
+static void a_home_that_refuses_costs_nothing(void **state)
+{
+    (void)state;
+    struct pair pair = pair_start();
+    char key[32];
+    find_key(&pair, 0, key);
+    daemon_end(&pair.daemons[0], SIGKILL);
+    struct singleflight_client *client = patient_client(pair.addresses, false);
+    uint64_t begun_ms = sfl_clock_now_ms();
+    singleflight_result_free(ask(client, key));
+    assert_in_range(sfl_clock_now_ms() - begun_ms, 0, LONG_MS / 4);
+    singleflight_client_destroy(client);
+    daemon_end(&pair.daemons[1], SIGTERM);
+}
+
+// It is there, and somebody else may lead the key through it: nothing is run beside.
+static void a_server_that_drains_is_no_reason_to_fail_open(void **state)
+{
+    (void)state;
+    struct test_daemon daemon = daemon_start("127.0.0.1:0");
+    struct process leader = worker_start(daemon.address, "held", "caller=l");
+    worker_expect_lead(&leader, 1);
+    kill(daemon.pid, SIGTERM);
+    struct singleflight_client *client = hasty_client(daemon.address, true);
+    struct singleflight_do_options options = options_of("held");
+    unsigned runs = 0;
+    struct singleflight_result *result;
+    assert_int_equal(singleflight_do(client, &options, here, &runs, &result),
+                     SINGLEFLIGHT_UNAVAILABLE);
+    assert_non_null(strstr(result->message, "no new calls"));
+    singleflight_result_free(result);
+    worker_tell(&leader, "ok");
+    assert_string_equal(worker_expect_done(&leader).status, "OK");
+    worker_quit(&leader);
+    assert_int_equal(process_wait(daemon.pid), 0);
+    assert_int_equal(singleflight_do(client, &options, here, &runs, &result), SINGLEFLIGHT_OK);
+    assert_true(result->failed_open); // now there is none
+    singleflight_result_free(result);
+    singleflight_client_destroy(client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_server_a_do_says_where_it_looked),
         cmocka_unit_test(fail_open_runs_the_function_here),
+        cmocka_unit_test(fail_open_does_not_wait_for_what_refuses),
+        cmocka_unit_test(a_connect_timeout_of_zero_waits_for_nothing),
         cmocka_unit_test(calls_that_fail_open_are_still_merged),
         cmocka_unit_test(a_deadline_holds_also_without_a_server),
         cmocka_unit_test(a_call_waits_for_a_server_that_comes),
@@ -368,6 +460,8 @@ int main(void)
         cmocka_unit_test(a_draining_daemon_lets_its_flights_end),
         cmocka_unit_test(each_key_has_its_home_whatever_the_order_of_the_addresses),
         cmocka_unit_test(the_next_server_stands_in_until_the_home_is_back),
+        cmocka_unit_test(a_home_that_refuses_costs_nothing),
+        cmocka_unit_test(a_server_that_drains_is_no_reason_to_fail_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,6 +117,8 @@ static void read_option(struct singleflight_do_options *options, char *text)
         options->live = number != 0;
     else if (strcmp(text, "audience") == 0)
         options->audience = number != 0;
+    else if (strcmp(text, "ends_function") == 0)
+        options->ends_function = number != 0;
     else if (strcmp(text, "fail_open") == 0)
         options->fail_open = number != 0;
     else if (strcmp(text, "caller") == 0)

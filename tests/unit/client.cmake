@@ -6,3 +6,11 @@ foreach(test
   target_include_directories(${test} PRIVATE ${CMAKE_SOURCE_DIR}/client)
   sfl_is_pure(${test})
 endforeach()
+
+# The only one that reads a file.
+pkg_check_modules(CONSTANTS_JSON REQUIRED IMPORTED_TARGET json-c)
+sfl_add_unit_test(client_constants_test PkgConfig::CONSTANTS_JSON)
+target_include_directories(client_constants_test
+  PRIVATE ${CMAKE_SOURCE_DIR}/client ${CMAKE_SOURCE_DIR}/client/include)
+target_compile_definitions(client_constants_test
+  PRIVATE SFL_CONSTANTS="${CMAKE_SOURCE_DIR}/client/constants.json")

@@ -2,6 +2,8 @@
 // What the client writes by hand is what the proto file says: protobuf-c reads it back.
 #include "src/frames.h"
 
+#include "src/constants.h"
+
 #include "singleflight/v1/singleflight.pb-c.h"
 #include "src/join.h"
 
@@ -67,7 +69,7 @@ static void a_message_of_the_largest_chunks_stays_below_a_mebibyte(void **state)
     (void)state;
     struct sfl_frames frames = {0};
     while (sfl_frames_has_room(&frames))
-        add_chunk(&frames, 1, SFL_FRAMES_CHUNK_BYTES_MAX);
+        add_chunk(&frames, 1, SFL_CHUNK_BYTES_MAX);
     assert_true(frames.size >= SFL_FRAMES_FULL_BYTES);
     assert_true(frames.size < 1024 * 1024);
     sfl_frames_deinit(&frames);
@@ -75,7 +77,7 @@ static void a_message_of_the_largest_chunks_stays_below_a_mebibyte(void **state)
 
 // Adds a join with these options.
 static void add_join(struct sfl_frames *frames, const struct singleflight_do_options *options,
-                     uint64_t id, uint64_t resume_token, uint64_t timeout_ms)
+                     uint64_t id, const struct sfl_join_extras *extras)
 {
     static const struct sfl_join_defaults defaults = {.caller = "me@here:1"};
     struct sfl_join join;
@@ -84,7 +86,7 @@ static void add_join(struct sfl_frames *frames, const struct singleflight_do_opt
     uint8_t *copies = malloc(sfl_join_copy_bytes(&join));
     assert_non_null(copies);
     sfl_join_copy(&join, copies);
-    assert_int_equal(sfl_frames_add_join(frames, id, join.wire, resume_token, timeout_ms), SFL_OK);
+    assert_int_equal(sfl_frames_add_join(frames, id, join.wire, extras), SFL_OK);
     free(copies);
 }
 
@@ -103,13 +105,16 @@ static void every_field_of_join_arrives(void **state)
     options.max_age_ms = UINT64_MAX;
     options.lease_ms = 4000;
     options.run_limit_ms = 5;
-    options.on_leader_loss = SINGLEFLIGHT_LEADER_LOSS_FAIL;
+    options.on_leader_loss = SINGLEFLIGHT_LEADER_LOSS_HOLD;
+    options.fresh = true;
+    options.retain_from_lead = true;
     options.max_attempts = UINT32_MAX;
     options.fingerprint = "print";
     options.fingerprint_bytes = 5;
     options.caller = "somebody";
     struct sfl_frames frames = {0};
-    add_join(&frames, &options, 7, 8, 9);
+    const struct sfl_join_extras extras = {.resume_token = 8, .timeout_ms = 9};
+    add_join(&frames, &options, 7, &extras);
     Singleflight__V1__SessionRequest *request = read_back(&frames);
     assert_int_equal(request->n_calls, 1);
     assert_int_equal(request->calls[0]->id, 7);
@@ -126,7 +131,10 @@ static void every_field_of_join_arrives(void **state)
     assert_true(wire->max_age_ms == UINT64_MAX);
     assert_int_equal(wire->lease_ms, 4000);
     assert_int_equal(wire->run_limit_ms, 5);
-    assert_int_equal(wire->on_leader_loss, SINGLEFLIGHT__V1__LEADER_LOSS__LEADER_LOSS_FAIL);
+    assert_int_equal(wire->on_leader_loss, SINGLEFLIGHT__V1__LEADER_LOSS__LEADER_LOSS_HOLD);
+    assert_true(wire->fresh);
+    assert_true(wire->retain_from_lead);
+    assert_true(wire->detach);
     assert_int_equal(wire->max_attempts, UINT32_MAX);
     assert_true(is_text(wire->fingerprint, "print"));
     assert_int_equal(wire->resume_token, 8);
@@ -141,10 +149,44 @@ static void a_plain_join_says_no_more_than_it_must(void **state)
     options.key = "k";
     options.key_bytes = 1;
     struct sfl_frames frames = {0};
-    add_join(&frames, &options, 1, 0, 0);
+    const struct sfl_join_extras extras = {0};
+    add_join(&frames, &options, 1, &extras);
     Singleflight__V1__SessionRequest *request = read_back(&frames);
     assert_true(is_text(request->calls[0]->join->key, "k"));
     assert_string_equal(request->calls[0]->join->caller, "me@here:1");
+    assert_false(request->calls[0]->join->audience);
+    assert_false(request->calls[0]->join->detach);
+    assert_int_equal(request->calls[0]->join->n_within, 0);
+    release(request);
+}
+
+static void what_one_of_equal_calls_says_beside_arrives(void **state)
+{
+    (void)state;
+    struct singleflight_do_options options = SINGLEFLIGHT_DO_OPTIONS_INIT;
+    options.key = "k";
+    options.key_bytes = 1;
+    const struct sfl_lead_ref refs[] = {
+        {sfl_span_of_text("reports"), sfl_span_of("a\0b", 3), UINT64_MAX},
+        {sfl_span_of_text("default"), sfl_span_of_text("outer"), 5},
+    };
+    uint8_t within[128];
+    size_t within_bytes = sfl_join_within_size(refs, 2);
+    assert_in_range(within_bytes, 1, sizeof(within));
+    sfl_join_put_within(within, refs, 2);
+    const struct sfl_join_extras extras = {.audience = true,
+                                           .within = sfl_span_of(within, within_bytes)};
+    struct sfl_frames frames = {0};
+    add_join(&frames, &options, 1, &extras);
+    Singleflight__V1__SessionRequest *request = read_back(&frames);
+    const Singleflight__V1__Join *wire = request->calls[0]->join;
+    assert_true(wire->audience);
+    assert_int_equal(wire->n_within, 2);
+    assert_string_equal(wire->within[0]->group, "reports");
+    assert_int_equal(wire->within[0]->key.len, 3);
+    assert_true(wire->within[0]->token == UINT64_MAX);
+    assert_true(is_text(wire->within[1]->key, "outer"));
+    assert_int_equal(wire->within[1]->token, 5);
     release(request);
 }
 
@@ -199,15 +241,17 @@ static void a_retention_of_nothing_is_said_all_the_same(void **state)
     release(request);
 }
 
-static void steps_without_fields_arrive(void **state)
+static void renewals_and_cancels_arrive(void **state)
 {
     (void)state;
     struct sfl_frames frames = {0};
-    assert_int_equal(sfl_frames_add_renew(&frames, 1), SFL_OK);
+    assert_int_equal(sfl_frames_add_renew(&frames, 1, 0), SFL_OK);
     assert_int_equal(sfl_frames_add_cancel(&frames, 2), SFL_OK);
+    assert_int_equal(sfl_frames_add_renew(&frames, 3, 300), SFL_OK);
     Singleflight__V1__SessionRequest *request = read_back(&frames);
-    assert_int_equal(request->n_calls, 2);
+    assert_int_equal(request->n_calls, 3);
     assert_int_equal(request->calls[0]->step_case, SINGLEFLIGHT__V1__CALL_REQUEST__STEP_RENEW);
+    assert_int_equal(request->calls[2]->renew->id, 300);
     assert_int_equal(request->calls[1]->step_case, SINGLEFLIGHT__V1__CALL_REQUEST__STEP_CANCEL);
     assert_int_equal(request->calls[1]->id, 2);
     release(request);
@@ -222,7 +266,8 @@ int main(void)
         cmocka_unit_test(a_plain_join_says_no_more_than_it_must),
         cmocka_unit_test(every_field_of_finish_arrives),
         cmocka_unit_test(a_retention_of_nothing_is_said_all_the_same),
-        cmocka_unit_test(steps_without_fields_arrive),
+        cmocka_unit_test(renewals_and_cancels_arrive),
+        cmocka_unit_test(what_one_of_equal_calls_says_beside_arrives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

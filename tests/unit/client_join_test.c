@@ -75,12 +75,14 @@ static void the_client_supplies_what_the_call_leaves_open(void **state)
     assert_string_equal(join->options.caller, "me@here:1");
     assert_string_equal(join->options.group, "");
     assert_int_equal(join->options.connect_timeout_ms, 5000);
-    assert_false(join->waits_when_down);
     free(join);
     options.connect_timeout_ms = 7;
     join = join_of(&options);
     assert_int_equal(join->options.connect_timeout_ms, 7);
-    assert_true(join->waits_when_down);
+    free(join);
+    options.connect_timeout_ms = 0;
+    join = join_of(&options);
+    assert_int_equal(join->options.connect_timeout_ms, 0);
     free(join);
 }
 
@@ -92,6 +94,7 @@ static void an_older_programs_shorter_struct_is_understood(void **state)
     options.struct_bytes = offsetof(struct singleflight_do_options, retain_ms);
     struct sfl_join *join = join_of(&options);
     assert_false(join->options.no_local_merge);
+    assert_true(join->options.connect_timeout_ms == 5000); // not given
     assert_int_equal(join->options.key_bytes, 1);
     free(join);
 }

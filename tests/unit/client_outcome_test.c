@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "src/constants.h"
 #include "src/outcome.h"
 
 #include "src/frames.h"
@@ -45,7 +46,7 @@ static void details_that_are_too_large_are_refused(void **state)
     (void)state;
     struct singleflight_error error = SINGLEFLIGHT_ERROR_INIT;
     error.details = "";
-    error.details_bytes = SFL_FRAMES_DETAILS_BYTES_MAX + 1;
+    error.details_bytes = SFL_DETAILS_BYTES_MAX + 1;
     struct sfl_failure failure = {0};
     assert_int_equal(sfl_failure_read(&error, &failure), SFL_INVALID_ARGUMENT);
 }

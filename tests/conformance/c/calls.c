@@ -169,14 +169,31 @@ static bool act(struct call *call, struct singleflight_leader *leader, struct js
     return true;
 }
 
-static const char *const action_words[] = {"write_b64", "fill", "wait", "wait_lost", "wait_audience",
-                                      "block_ms", "ask_lost", "do_inside", "ok", "error", "panic",
-                                      "abandon", NULL};
-static const char *const option_words[] = {"group", "key_b64", "timeout_ms", "retain_ms",
-                                      "retain_error_ms", "max_age_ms", "lease_ms", "run_limit_ms",
-                                      "on_leader_loss", "max_attempts", "role", "live", "audience",
-                                      "fingerprint_b64", "caller", "resume_token",
-                                      "connect_timeout_ms", "fail_open", "local_merge", NULL};
+static const char *const action_words[] = {
+    "write_b64", "fill", "wait",  "wait_lost", "wait_audience", "block_ms", "ask_lost",
+    "do_inside", "ok",   "error", "panic",     "abandon",       NULL};
+static const char *const option_words[] = {"group",
+                                           "key_b64",
+                                           "timeout_ms",
+                                           "retain_ms",
+                                           "retain_error_ms",
+                                           "max_age_ms",
+                                           "lease_ms",
+                                           "run_limit_ms",
+                                           "on_leader_loss",
+                                           "max_attempts",
+                                           "role",
+                                           "live",
+                                           "audience",
+                                           "fingerprint_b64",
+                                           "caller",
+                                           "resume_token",
+                                           "connect_timeout_ms",
+                                           "fail_open",
+                                           "local_merge",
+                                           "fresh",
+                                           "retain_from_lead",
+                                           NULL};
 
 static bool is_in(const char *word, const char *const *words)
 {
@@ -409,7 +426,8 @@ static enum singleflight_role role_of(const char *text)
 static void read_options(struct json_object *from, struct singleflight_do_options *options)
 {
     options->group = line_text(from, "group");
-    options->timeout_ms = line_number(from, "timeout_ms");
+    if (line_has(from, "timeout_ms"))
+        options->timeout_ms = line_number(from, "timeout_ms");
     options->retain_ms = line_number(from, "retain_ms");
     options->retain_error_ms = line_number(from, "retain_error_ms");
     options->max_age_ms = line_number(from, "max_age_ms");
@@ -418,13 +436,18 @@ static void read_options(struct json_object *from, struct singleflight_do_option
     const char *loss = line_text(from, "on_leader_loss");
     if (loss != NULL && strcmp(loss, "FAIL") == 0)
         options->on_leader_loss = SINGLEFLIGHT_LEADER_LOSS_FAIL;
+    if (loss != NULL && strcmp(loss, "HOLD") == 0)
+        options->on_leader_loss = SINGLEFLIGHT_LEADER_LOSS_HOLD;
+    options->fresh = line_flag(from, "fresh");
+    options->retain_from_lead = line_flag(from, "retain_from_lead");
     options->max_attempts = (uint32_t)line_number(from, "max_attempts");
     options->role = role_of(line_text(from, "role"));
     options->live = line_flag(from, "live");
     options->audience = line_flag(from, "audience");
     options->caller = line_text(from, "caller");
     options->resume_token = line_number(from, "resume_token");
-    options->connect_timeout_ms = line_number(from, "connect_timeout_ms");
+    if (line_has(from, "connect_timeout_ms"))
+        options->connect_timeout_ms = line_number(from, "connect_timeout_ms");
     options->fail_open = line_flag(from, "fail_open");
     options->no_fail_open = line_has(from, "fail_open") && !options->fail_open;
     options->no_local_merge = line_has(from, "local_merge") && !line_flag(from, "local_merge");
@@ -472,7 +495,6 @@ static enum singleflight_status start_listed(struct call *call,
 static bool call_begin(struct singleflight_client *client, struct json_object *command,
                        const struct singleflight_leader *within, struct call **kept_out)
 {
-    (void)within;
     const char *name = line_text(command, "call");
     size_t name_bytes = strlen(name) + 1;
     struct call *call = calloc(1, sizeof(*call) + name_bytes);
@@ -487,6 +509,7 @@ static bool call_begin(struct singleflight_client *client, struct json_object *c
     json_object_object_get_ex(command, "options", &from);
     struct singleflight_do_options given = SINGLEFLIGHT_DO_OPTIONS_INIT;
     read_options(from, &given);
+    given.within = within;
     void *key = line_base64(from, "key_b64", &given.key_bytes);
     void *fingerprint = line_base64(from, "fingerprint_b64", &given.fingerprint_bytes);
     given.key = key;

@@ -51,7 +51,8 @@ static void open_client(struct json_object *command)
         addresses[i] = json_object_get_string(json_object_array_get_idx(list, i));
     options.caller = line_text(from, "caller");
     options.fail_open = line_flag(from, "fail_open");
-    options.connect_timeout_ms = line_number(from, "connect_timeout_ms");
+    if (line_has(from, "connect_timeout_ms"))
+        options.connect_timeout_ms = line_number(from, "connect_timeout_ms");
     options.backoff_min_ms = line_number(from, "backoff_min_ms");
     options.backoff_max_ms = line_number(from, "backoff_max_ms");
     options.result_bytes_max = line_number(from, "result_limit");
