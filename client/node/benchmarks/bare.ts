@@ -32,6 +32,10 @@ const JOIN: Omit<Join, 'key'> = {
   fingerprint: NOTHING,
   resumeToken: 0n,
   caller: 'bare',
+  detach: true,
+  retainFromLead: false,
+  fresh: false,
+  within: [],
 };
 
 type Listener = (frame: CallResponse) => void;

@@ -2,11 +2,12 @@
 // One call of a scenario: its function does what a list of actions says.
 import assert from 'node:assert';
 import { EventEmitter, once } from 'node:events';
-import { StatusError } from '../src/index.js';
-import type { CallOptions, Client, Leader, Settled } from '../src/index.js';
+import { CodecError, MisuseError, StatusError } from '../src/index.js';
+import type { CallOptions, Client, DoOptions, Leader, Settled } from '../src/index.js';
 import { sha256, tell } from './lines.js';
 
 const FILL_PIECE = 64 * 1024;
+const STACK_MAX = 16 * 1024;
 
 export interface WireCallOptions {
   group?: string;
@@ -17,7 +18,7 @@ export interface WireCallOptions {
   max_age_ms?: number;
   lease_ms?: number;
   run_limit_ms?: number;
-  on_leader_loss?: 'PROMOTE' | 'FAIL';
+  on_leader_loss?: 'PROMOTE' | 'FAIL' | 'HOLD';
   max_attempts?: number;
   role?: 'ANY' | 'LEAD_ONLY' | 'FOLLOW_ONLY';
   live?: boolean;
@@ -28,7 +29,21 @@ export interface WireCallOptions {
   connect_timeout_ms?: number;
   fail_open?: boolean;
   local_merge?: boolean;
+  fresh?: boolean;
+  retain_from_lead?: boolean;
+  stale_ms?: number;
+  decode?: 'fail';
+  encode?: 'fail';
+  unknown_option?: string;
 }
+
+const OPTIONS =
+  'group key_b64 timeout_ms retain_ms retain_error_ms max_age_ms lease_ms run_limit_ms ' +
+  'on_leader_loss max_attempts role live audience fingerprint_b64 caller resume_token ' +
+  'connect_timeout_ms fail_open local_merge fresh retain_from_lead stale_ms decode encode ' +
+  'unknown_option';
+const ACTIONS =
+  'write_b64 fill wait wait_lost wait_audience ok error panic abandon block_ms ask_lost do_inside';
 
 export type Action =
   | { write_b64: string }
@@ -39,7 +54,10 @@ export type Action =
   | { ok: true; retain_ms?: number }
   | { error: WireError }
   | { panic: string }
-  | { abandon: { pass_on?: boolean } };
+  | { abandon: { pass_on?: boolean } }
+  | { block_ms: number }
+  | { ask_lost: true }
+  | { do_inside: { call: string; options?: WireCallOptions; function?: Action[] | null } };
 
 interface WireError {
   message?: string;
@@ -47,6 +65,7 @@ interface WireError {
   code?: number;
   details_b64?: string;
   pass_on?: boolean;
+  cause?: string;
 }
 
 /** Names that were called, and those who wait for one. */
@@ -65,28 +84,67 @@ class Signals extends EventEmitter {
 
 export const signals = new Signals().setMaxListeners(0);
 
-/** Plays the call, and tells its events. */
+/** Plays the call, and tells its events. `actions`: null if the program passes no function. */
 export async function runCall(
   client: Client,
   name: string,
   wire: WireCallOptions,
-  actions: readonly Action[],
+  actions: readonly Action[] | null,
   signal: AbortSignal,
 ): Promise<void> {
+  const unknown = unknownWord(wire, actions ?? []);
+  if (unknown !== undefined) {
+    tell({ event: 'error', call: name, message: `unknown ${unknown}` });
+    return;
+  }
   const key = Buffer.from(wire.key_b64 ?? '', 'base64');
   const options = { ...callOptions(wire), signal };
-  const work = (leader: Leader): Promise<void> => lead(name, leader, actions);
+  const work = actions === null ? null : (leader: Leader) => lead(client, name, leader, actions);
   try {
+    if (wire.decode !== undefined || wire.encode !== undefined) {
+      await client.do(key, work, { ...options, codec: failingCodec(wire) });
+      throw new Error('the codec does not fail');
+    }
     const live = wire.live === true ? client.live(key, work, options) : undefined;
     const settled = live?.settled ?? client.doSettled(key, work, options);
     settled.catch(() => undefined); // it is awaited only when the chunks have come
     const chunks = live === undefined ? {} : await readChunks(name, live);
     tell({ ...doneOf(name, await settled), ...chunks });
   } catch (error) {
-    const code = error instanceof StatusError ? error.code : 'UNKNOWN';
-    const message = error instanceof Error ? error.message : String(error);
-    tell({ event: 'done', call: name, status: code, message, outcome: '' });
+    tell({ event: 'done', call: name, ...failureOf(error) });
   }
+}
+
+function unknownWord(wire: object, actions: readonly Action[]): string | undefined {
+  const option = Object.keys(wire).find((each) => !OPTIONS.split(' ').includes(each));
+  if (option !== undefined) return `option ${option}`;
+  const words = actions.map((action) => Object.keys(action)[0] ?? '');
+  const action = words.find((word) => !ACTIONS.split(' ').includes(word));
+  return action === undefined ? undefined : `action ${action}`;
+}
+
+function failureOf(error: unknown): object {
+  const message = error instanceof Error ? error.message : String(error);
+  const stack = error instanceof Error ? (error.stack ?? '').slice(0, STACK_MAX) : '';
+  if (error instanceof CodecError) {
+    const outcome = error.operation === 'encode' ? 'ERROR' : '';
+    return { status: 'OK', message, outcome, error_class: error.operation, stack };
+  }
+  const status = error instanceof StatusError ? error.code : 'UNKNOWN';
+  const error_class = error instanceof MisuseError ? 'misuse' : 'status';
+  return { status, message, outcome: '', error_class, stack };
+}
+
+// Values are bytes; one way, the other, or both fail.
+function failingCodec(wire: WireCallOptions): DoOptions<Buffer | undefined>['codec'] {
+  const pass = (bytes: Buffer | undefined): Buffer => bytes ?? Buffer.alloc(0);
+  const fail = (): never => {
+    throw new Error('the codec of this call fails');
+  };
+  return {
+    encode: wire.encode === 'fail' ? fail : pass,
+    decode: wire.decode === 'fail' ? fail : pass,
+  };
 }
 
 function callOptions(wire: WireCallOptions): CallOptions {
@@ -109,6 +167,10 @@ function callOptions(wire: WireCallOptions): CallOptions {
     connectTimeout: wire.connect_timeout_ms,
     failOpen: wire.fail_open,
     localMerge: wire.local_merge,
+    fresh: wire.fresh,
+    retainFromLead: wire.retain_from_lead,
+    stale: wire.stale_ms,
+    ...(wire.unknown_option === undefined ? {} : { [wire.unknown_option]: 1 }),
   };
 }
 
@@ -138,12 +200,14 @@ function doneOf(name: string, settled: Settled): object {
     call: name,
     status: 'OK',
     outcome: settled.kind,
+    error_class: errorClassOf(settled),
     message: failure?.message ?? '',
     value_bytes: settled.value.length,
     value_sha256: sha256(settled.value),
     code: failure?.code ?? 0,
     type: failure?.type ?? '',
     has_stack: (failure?.stack ?? '') !== '',
+    stack: (failure?.stack ?? '').slice(0, STACK_MAX),
     details_b64: failure?.details.toString('base64') ?? '',
     led: settled.led,
     shared: settled.shared,
@@ -151,26 +215,55 @@ function doneOf(name: string, settled: Settled): object {
     attempt: settled.attempt,
     token: settled.token.toString(),
     retained: settled.retained,
+    ...(settled.retained ? { age_ms: settled.age } : {}),
+    stale: settled.stale,
     retain_refused: settled.retainRefused,
     failed_open: settled.failedOpen,
   };
 }
 
+function errorClassOf(settled: Settled): string {
+  if (settled.kind === 'OK') return '';
+  return settled.error instanceof CodecError ? settled.error.operation : 'function';
+}
+
 // --------------------------------------------------------------------------------- the function
 
-async function lead(name: string, leader: Leader, actions: readonly Action[]): Promise<void> {
+// What it returns is the end of the value: nothing.
+async function lead(
+  client: Client,
+  name: string,
+  leader: Leader,
+  actions: readonly Action[],
+): Promise<Buffer> {
   tell({ event: 'lead', call: name, token: leader.token.toString(), attempt: leader.attempt });
   const onLost = (): void => tell({ event: 'lost', call: name });
   if (leader.signal.aborted) onLost();
   else leader.signal.addEventListener('abort', onLost);
   try {
-    for (const action of actions) await act(leader, action);
+    for (const action of actions) {
+      if ('do_inside' in action) await doInside(client, action.do_inside);
+      else if ('ask_lost' in action) tell({ event: 'asked', call: name, lost: leader.lost });
+      else await act(leader, action);
+    }
+    return Buffer.alloc(0);
   } finally {
     leader.signal.removeEventListener('abort', onLost);
   }
 }
 
-async function act(leader: Leader, action: Action): Promise<void> {
+async function doInside(
+  client: Client,
+  inside: { call: string; options?: WireCallOptions; function?: Action[] | null },
+): Promise<void> {
+  const actions = inside.function === undefined ? [] : inside.function;
+  const { signal } = new AbortController();
+  await runCall(client, inside.call, inside.options ?? {}, actions, signal);
+}
+
+type PlainAction = Exclude<Action, { do_inside: object } | { ask_lost: true }>;
+
+async function act(leader: Leader, action: PlainAction): Promise<void> {
   if ('write_b64' in action) {
     await leader.write(Buffer.from(action.write_b64, 'base64'));
   } else if ('fill' in action) {
@@ -182,6 +275,8 @@ async function act(leader: Leader, action: Action): Promise<void> {
   } else if ('wait_audience' in action) {
     while ((leader.audience?.followers ?? 0) < action.wait_audience)
       await once(leader, 'audience', { signal: leader.signal });
+  } else if ('block_ms' in action) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, action.block_ms);
   } else if ('ok' in action) {
     if (action.retain_ms !== undefined) leader.setRetain(action.retain_ms);
   } else if ('error' in action) {
@@ -213,5 +308,6 @@ function fail(leader: Leader, error: WireError): never {
       ? {}
       : { details: Buffer.from(error.details_b64, 'base64') }),
   });
-  throw new Error(error.message ?? '');
+  const cause = error.cause === undefined ? undefined : { cause: new Error(error.cause) };
+  throw new Error(error.message ?? '', cause);
 }

@@ -25,8 +25,10 @@ interface Command {
   group: string;
   key_b64: string;
   if_unshared: boolean;
+  end?: boolean;
+  caller?: string;
   options?: object;
-  function?: Action[];
+  function?: Action[] | null;
 }
 
 const clients = new Map<string, Client>();
@@ -38,8 +40,16 @@ function clientOf(name: string): Client {
   return client;
 }
 
+const CLIENT_OPTIONS =
+  'caller fail_open connect_timeout_ms result_limit backoff_min_ms backoff_max_ms';
+
 function openClient(command: Command): void {
   const given = (command.options ?? {}) as WireClientOptions;
+  const unknown = Object.keys(given).find((each) => !CLIENT_OPTIONS.split(' ').includes(each));
+  if (unknown !== undefined) {
+    tell({ event: 'error', client: command.client, message: `unknown option ${unknown}` });
+    return;
+  }
   const options: ClientOptions = {
     addresses: command.addresses,
     caller: given.caller,
@@ -64,7 +74,8 @@ function tellError(client: string, error: unknown): void {
 
 async function forget(command: Command): Promise<void> {
   const key = Buffer.from(command.key_b64, 'base64');
-  const options = { group: command.group, ifUnshared: command.if_unshared };
+  const { group, if_unshared: ifUnshared, end, caller } = command;
+  const options = { group, ifUnshared, end, caller };
   try {
     const forgotten = await clientOf(command.client).forget(key, options);
     tell({ event: 'forgot', client: command.client, ...forgotten });
@@ -86,7 +97,7 @@ async function call(command: Command): Promise<void> {
     clientOf(command.client),
     command.call,
     command.options ?? {},
-    command.function ?? [],
+    command.function === undefined ? [] : command.function,
     controller.signal,
   );
   calls.delete(command.call);
@@ -112,6 +123,9 @@ function obey(command: Command): Promise<void> | undefined {
       return forget(command);
     case 'close':
       return close(command.client);
+    default:
+      tell({ event: 'error', client: command.client, message: `unknown op ${String(command.op)}` });
+      return undefined;
   }
 }
 

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+import { AsyncResource } from 'node:async_hooks';
 import { setMaxListeners } from 'node:events';
-import { CancelledError, DeadlineExceededError } from './errors.js';
+import { CancelledError, DeadlineExceededError, errorAt } from './errors.js';
 import type { StatusError } from './errors.js';
 import type { Leader } from './leader.js';
+import { runInside } from './nesting.js';
+import type { Nest } from './nesting.js';
 import type { Join } from './options.js';
 import { settle } from './result.js';
 import type { Facts, Outcome, Settled } from './result.js';
 import type { Seat } from './seat.js';
+import type { Site } from './site.js';
 
 /** Runs the work and gives the last bytes of the value. */
 export type WorkFunction = (leader: Leader) => Promise<Uint8Array>;
@@ -19,10 +23,13 @@ export interface CallEvents {
   onRestart?(attempt: number, leader: string): void;
 }
 
-/** How long a call takes, and who may end it. */
+/** How long a call takes, and who may end it; and where it comes from. */
 export interface CallBounds {
   timeout: number | undefined;
   signal: AbortSignal | undefined;
+  site: Site;
+  /** The function in which it is made. */
+  nest: Nest | undefined;
 }
 
 type Ending = { settled: Settled } | { error: StatusError };
@@ -44,6 +51,8 @@ export class Call {
   /** Its function runs. */
   #leader: Leader | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** What the program has of its own around the call is around the function, too. */
+  readonly #scope: AsyncResource | undefined;
   #resolve!: (settled: Settled) => void;
   #reject!: (error: unknown) => void;
 
@@ -54,13 +63,15 @@ export class Call {
     private readonly work: WorkFunction | undefined,
     /** Where it is while it has an ending, and waits for its function. */
     private readonly lingering: Set<Call>,
+    private readonly client: object,
   ) {
     this.deadline = bounds.timeout === undefined ? Infinity : performance.now() + bounds.timeout;
+    if (work !== undefined) this.#scope = new AsyncResource('singleflightd.Call');
     this.settled = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    if (bounds.timeout !== undefined)
+    if (bounds.timeout !== undefined && bounds.timeout > 0)
       this.#timer = setTimeout(() => this.#onTimeout(), bounds.timeout);
     if (bounds.signal === undefined) return;
     setMaxListeners(0, bounds.signal); // many calls may share one, and that is no leak
@@ -69,6 +80,12 @@ export class Call {
 
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** It may leave before the others do. */
+  get mayLeave(): boolean {
+    const { timeout, signal } = this.bounds;
+    return timeout !== undefined || signal !== undefined || this.join.wire.live;
   }
 
   /** The seat hands over the lead. */
@@ -82,10 +99,16 @@ export class Call {
     await Promise.resolve(); // the function begins in a turn of its own
     try {
       if (this.work === undefined) return leader.abandon('there is no function');
-      leader.finish(await this.work(leader));
+      leader.finish(await this.#work(leader, this.work));
     } catch (error) {
       leader.fail(error);
     }
+  }
+
+  #work(leader: Leader, work: WorkFunction): Promise<Uint8Array> {
+    const nest = { leader, client: this.client, outer: this.bounds.nest };
+    const inside = (): Promise<Uint8Array> => runInside(nest, () => work(leader));
+    return this.#scope === undefined ? inside() : this.#scope.runInAsyncScope(inside);
   }
 
   /** The function has ended. */
@@ -97,7 +120,7 @@ export class Call {
 
   /** The flight has ended for this call. */
   end(outcome: Outcome, facts: Facts): void {
-    this.#end({ settled: settle(outcome, facts) });
+    this.#end({ settled: settle(outcome, facts, this.bounds.site) });
   }
 
   /** The call ends without an outcome. */
@@ -136,7 +159,7 @@ export class Call {
     clearTimeout(this.#timer);
     this.bounds.signal?.removeEventListener('abort', this.#onAbort);
     this.lingering.delete(this);
-    if ('error' in ending) this.#reject(ending.error);
+    if ('error' in ending) this.#reject(errorAt(ending.error, this.bounds.site));
     else this.#resolve(ending.settled);
   }
 

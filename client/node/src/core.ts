@@ -13,14 +13,22 @@ import type { ServiceError } from '@grpc/grpc-js';
 import { Backoff } from './backoff.js';
 import { Call, errorOfSignal } from './call.js';
 import type { CallBounds, CallEvents, WorkFunction } from './call.js';
-import { CancelledError, statusCodeOf, statusError } from './errors.js';
+import {
+  CancelledError,
+  DeadlineExceededError,
+  FailedPreconditionError,
+  statusCodeOf,
+  statusError,
+} from './errors.js';
 import type { StatusError } from './errors.js';
 import type { ForgetRequest, ForgetResponse } from './gen/singleflight/v1/singleflight.js';
+import type { Leader } from './leader.js';
+import { runningLeads } from './nesting.js';
 import type { Join, Settings } from './options.js';
 import { rendezvous } from './rendezvous.js';
 import type { Rendezvous } from './rendezvous.js';
 import { Seat } from './seat.js';
-import { Server } from './server.js';
+import { Server, tidy } from './server.js';
 import { Table } from './table.js';
 
 // How long closing waits for the last frames to go out.
@@ -41,6 +49,8 @@ export class Core {
   readonly #lingering = new Set<Call>();
   /** Seats that more calls may share, by what their calls ask for. */
   readonly #merging = new Table<Seat[]>();
+  /** Leaders whose flight no call joins any more. */
+  readonly #forgotten = new WeakSet<Leader>();
   #order: Rendezvous | undefined;
   #ordering: Promise<void> | undefined;
   /** Ends what waits for nothing but time. */
@@ -55,12 +65,29 @@ export class Core {
   // ---------------------------------------------------------------------------------------- calls
 
   /** Asks for the work. What is wrong with it is told by the call. */
-  begin(join: Join, bounds: CallBounds, events: CallEvents, work: WorkFunction | undefined): Call {
-    const call = new Call(join, bounds, events, work, this.#lingering);
+  begin(asked: Join, bounds: CallBounds, events: CallEvents, work: WorkFunction | undefined): Call {
+    const { own, others } = this.#findSurrounding(asked, bounds);
+    // It may wait for itself over another client: only the server knows, and is asked by itself.
+    const join = others ? { ...asked, mergeId: undefined } : asked;
+    const call = new Call(join, bounds, events, work, this.#lingering, this);
     if (this.closing) call.fail(new CancelledError('the client is closed'));
     else if (bounds.signal?.aborted) call.fail(errorOfSignal(bounds.signal));
+    else if (bounds.timeout === 0)
+      call.leave(new DeadlineExceededError('its timeout is 0 or less'));
+    else if (own) call.fail(waitsForItself(asked));
     else this.#take(call);
     return call;
+  }
+
+  // Whether a function around the call leads its key: one of this client, or of others.
+  #findSurrounding(join: Join, bounds: CallBounds): { own: boolean; others: boolean } {
+    if (bounds.nest === undefined) return { own: false, others: false };
+    const { key, group } = join.wire;
+    const leads = runningLeads(bounds.nest).filter(
+      ({ leader }) => leader.key.equals(key) && leader.group === (group || 'default'),
+    );
+    const own = leads.some(({ client, leader }) => client === this && !this.#forgotten.has(leader));
+    return { own, others: leads.length > 0 };
   }
 
   // Puts a call on an equal seat, or on one of its own.
@@ -137,17 +164,15 @@ export class Core {
     signal: AbortSignal | undefined,
   ): Promise<ForgetResponse> {
     if (this.servers.length > 1) await this.#loadOrder();
-    const servers = this.orderOf(request) ?? this.servers;
-    const server = servers.find((each) => !each.down) ?? servers[0];
-    if (server === undefined) throw new Error('a client has at least one server');
     const deadline = Date.now() + timeout;
     const backoff = new Backoff(this.settings.backoffMin, this.settings.backoffMax);
     try {
       for (;;) {
-        if (this.closing) throw new CancelledError('the client was closed');
-        if (signal?.aborted) throw errorOfSignal(signal);
-        const answer = await this.#forgetOnce(server, request, deadline, signal);
-        if (!('code' in answer)) return answer;
+        const answer = await this.#forgetAnywhere(request, deadline, signal);
+        if (!('code' in answer)) {
+          if (answer.flight) this.#setForgotten(request);
+          return answer;
+        }
         const wait = backoff.next();
         const isLast = answer.code !== 'UNAVAILABLE' || Date.now() + wait >= deadline;
         if (isLast) throw answer;
@@ -156,6 +181,26 @@ export class Core {
     } finally {
       this.#stopMergingKey(request); // calls that come from now on start anew
     }
+  }
+
+  // Asks the servers as the key prefers them, until one answers.
+  async #forgetAnywhere(
+    request: ForgetRequest,
+    deadline: number,
+    signal: AbortSignal | undefined,
+  ): Promise<ForgetResponse | StatusError> {
+    const servers = this.orderOf(request) ?? this.servers;
+    const up = servers.filter((each) => !each.down);
+    let last: StatusError | undefined;
+    for (const server of up.length > 0 ? up : servers) {
+      if (this.closing) throw new CancelledError('the client was closed');
+      if (signal?.aborted) throw errorOfSignal(signal);
+      const answer = await this.#forgetOnce(server, request, deadline, signal);
+      if (!('code' in answer) || answer.code !== 'UNAVAILABLE') return answer;
+      last ??= answer;
+    }
+    if (last === undefined) throw new Error('a client has at least one server');
+    return last;
   }
 
   #forgetOnce(
@@ -182,7 +227,7 @@ export class Core {
     if (error.code === grpcStatus.CANCELLED && this.closing)
       return new CancelledError('the client was closed');
     if (error.code === grpcStatus.CANCELLED && signal?.aborted) return errorOfSignal(signal);
-    return statusError(statusCodeOf(error.code), `${server.address}: ${error.details}`, {
+    return statusError(statusCodeOf(error.code), `${server.address}: ${tidy(error.details)}`, {
       cause: error,
     });
   }
@@ -202,11 +247,19 @@ export class Core {
   }
 
   #stopMergingKey(place: Place): void {
+    for (const seat of this.#seatsOf(place)) this.stopMerging(seat);
+  }
+
+  #setForgotten(place: Place): void {
+    for (const { lead } of this.#seatsOf(place))
+      if (lead !== undefined) this.#forgotten.add(lead.leader);
+  }
+
+  #seatsOf(place: Place): Seat[] {
     const group = place.group || 'default';
-    for (const seat of this.#seats.values()) {
-      const wire = seat.join.wire;
-      if (wire.key.equals(place.key) && (wire.group || 'default') === group) this.stopMerging(seat);
-    }
+    return this.#seats.values().filter(({ join: { wire } }) => {
+      return wire.key.equals(place.key) && (wire.group || 'default') === group;
+    });
   }
 
   // ---------------------------------------------------------------------------------------- close
@@ -226,4 +279,12 @@ export class Core {
     await Promise.all(this.servers.map((server) => server.close(CLOSE_MS)));
     for (const seat of this.#seats.values()) seat.leave();
   }
+}
+
+function waitsForItself(join: Join): FailedPreconditionError {
+  return new FailedPreconditionError(
+    `this call would wait for itself: the function in which it is made leads the key ` +
+      `${JSON.stringify(join.wire.key.toString('utf8'))} of the group ` +
+      JSON.stringify(join.wire.group || 'default'),
+  );
 }

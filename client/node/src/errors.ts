@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What can go wrong: the service said no (StatusError), or the function failed (FunctionError).
+// What can go wrong: the service did not do it (StatusError), the function failed (FunctionError),
+// or the codec could not do it (CodecError).
 import type { Facts } from './result.js';
+import { framesOf } from './site.js';
+import type { Site } from './site.js';
 
 /** Names of the gRPC statuses, which are the codes of a {@link StatusError}. */
 export type StatusCode =
@@ -61,12 +64,15 @@ export class CancelledError extends StatusError {
   }
 }
 
-/** An option is out of its bounds; the message says which. */
+/** An option is out of its bounds; the message says which. See {@link MisuseError}, too. */
 export class InvalidArgumentError extends StatusError {
   constructor(message: string, options?: ErrorOptions) {
     super('INVALID_ARGUMENT', message, options);
   }
 }
+
+/** The program asks for what makes no sense: refused here, before anything goes to the network. */
+export class MisuseError extends InvalidArgumentError {}
 
 /** `timeout`, or the time of an `AbortSignal.timeout()`, is over. */
 export class DeadlineExceededError extends StatusError {
@@ -89,7 +95,7 @@ export class ResourceExhaustedError extends StatusError {
   }
 }
 
-/** The key is in use with another fingerprint. */
+/** The key is in use with another fingerprint; or the call would wait for itself. */
 export class FailedPreconditionError extends StatusError {
   constructor(message: string, options?: ErrorOptions) {
     super('FAILED_PRECONDITION', message, options);
@@ -134,6 +140,20 @@ export function statusError(
 ): StatusError {
   const made = CLASSES[code];
   return made === undefined ? new StatusError(code, message, options) : new made(message, options);
+}
+
+/** @internal The same for a caller of its own: its frames are those of the call. */
+export function errorAt(error: StatusError, site: Site): StatusError {
+  const options = error.cause === undefined ? undefined : { cause: error.cause };
+  return placed(statusError(error.code, error.message, options), site);
+}
+
+/** @internal Makes the call's frames those of the error. */
+export function placed<E extends SingleflightError>(error: E, site: Site): E {
+  const isTold = error instanceof FunctionError && error.leaderStack !== '';
+  const leader = isTold ? `\nThe leader's stack:\n${error.leaderStack}` : '';
+  error.stack = `${error.name}: ${error.message}${framesOf(site)}${leader}`;
+  return error;
 }
 
 /** @internal The name of a number from the wire; OK and unknown numbers have no place in an end. */
@@ -221,14 +241,44 @@ export class AbandonedError extends FunctionError {
   }
 }
 
+/** @internal The value is larger than a limit: an outcome like that of a function that failed. */
+export function limitExceeded(message: string): FunctionError {
+  return new FunctionError('ERROR', {
+    code: STATUS_NUMBERS.RESOURCE_EXHAUSTED,
+    type: LIMIT_EXCEEDED,
+    message,
+  });
+}
+
+/** @internal The type of that error, in every language. */
+export const LIMIT_EXCEEDED = 'singleflight.LimitExceeded';
+
+/** @internal The type of the error of a leader whose codec cannot encode, in every language. */
+export const ENCODE_ERROR = 'singleflight.EncodeError';
+
+/**
+ * The codec could not encode what the function returned, or not decode what has come. Its `cause`
+ * is what the codec threw, in the process where it did.
+ */
+export class CodecError extends SingleflightError {
+  readonly operation: 'encode' | 'decode';
+
+  constructor(operation: 'encode' | 'decode', message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.operation = operation;
+  }
+}
+
 // Where Error has its name, too: it is in the stack from the start, and may be written to.
 for (const type of [
   SingleflightError,
   StatusError,
   ...Object.values(CLASSES),
+  MisuseError,
   FunctionError,
   PanicError,
   AbandonedError,
+  CodecError,
 ])
   Object.defineProperty(type.prototype, 'name', {
     value: type.name,

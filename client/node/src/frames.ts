@@ -33,8 +33,9 @@ export function chunkFrame(id: bigint, data: Buffer, sequence: bigint): CallRequ
   return { id, step: { $case: 'chunk', value: { data, sequence, attempt: 0 } }, timeoutMs: 0n };
 }
 
-export function renewFrame(id: bigint): CallRequest {
-  return { id, step: { $case: 'renew', value: { id: 0n } }, timeoutMs: 0n };
+/** `renewal`: the id that its answer has; 0: it is not answered. */
+export function renewFrame(id: bigint, renewal: bigint): CallRequest {
+  return { id, step: { $case: 'renew', value: { id: renewal } }, timeoutMs: 0n };
 }
 
 export function cancelFrame(id: bigint): CallRequest {

@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // The leader's side of a seat: the lead is renewed, resumed, lost, or ends with an outcome.
 import type { Call } from './call.js';
-import { AbortedError, StatusError } from './errors.js';
+import { clock } from './clock.js';
+import { AbortedError, CancelledError, StatusError } from './errors.js';
 import { chunkFrame, finishFrame, renewFrame } from './frames.js';
 import type { CallRequest, Lead as WireLead } from './gen/singleflight/v1/singleflight.js';
+import { Hold } from './hold.js';
 import { Leader } from './leader.js';
 import type { Terms } from './leader.js';
 import type { Facts, Outcome } from './result.js';
 import type { Seat } from './seat.js';
-
-const RENEWALS_PER_LEASE = 3;
 
 export class Lead {
   readonly leader: Leader;
   /** Whose function runs; it may have left the seat. */
   call: Call | undefined;
   wantsFinish = false;
+  /** The server is lost, and the function goes on without it. */
+  isCutLoose = false;
 
   #wantsRenew = false;
-  /** When the lease was last known to be renewed, on the clock of performance.now(). */
-  #renewedAt = performance.now();
-  /** The next renewal; while cut off, the lease's end. */
   #timer: NodeJS.Timeout | undefined;
   /** What the server says who waits elsewhere. */
   #followers = 0;
@@ -32,9 +31,11 @@ export class Lead {
     terms: Omit<Terms, 'group' | 'key'>,
     /** Above 0: chunks of another process came before. */
     private readonly firstSequence: bigint,
+    private readonly hold: Hold,
   ) {
     const { group, key } = seat.join.wire;
     this.leader = new Leader({ ...terms, group: group || 'default', key }, seat.core.settings, {
+      whyOver: () => (!seat.join.failOpen && this.hold.isOver ? this.#whyOver() : undefined),
       onWritten: (data) => this.#onWritten(data),
       onFinished: (leader) => this.#onFinished(leader),
     });
@@ -42,24 +43,39 @@ export class Lead {
 
   static granted(seat: Seat, wire: WireLead): Lead {
     const { token, attempt } = wire;
-    const terms = {
-      token,
-      attempt,
-      lease: Number(wire.leaseMs),
-      runLimit: Number(wire.runLimitMs),
-    };
-    return new Lead(seat, terms, wire.nextSequence);
+    const lease = Number(wire.leaseMs);
+    const isAnswered = wire.silenceMs > 0n;
+    // An old server answers no renewals: it knows leases, and they begin with the lead.
+    const hold = isAnswered
+      ? new Hold(clock, Number(wire.silenceMs), true, seat.joinedAt)
+      : new Hold(clock, lease, false, clock.now());
+    const terms = { token, attempt, lease, runLimit: Number(wire.runLimitMs) };
+    return new Lead(seat, terms, wire.nextSequence, hold);
   }
 
   /** The function runs here because no server could be reached. */
   static alone(seat: Seat): Lead {
-    return new Lead(seat, { token: 0n, attempt: 1, lease: 0, runLimit: 0 }, 0n);
+    const terms = { token: 0n, attempt: 1, lease: 0, runLimit: 0 };
+    return new Lead(seat, terms, 0n, new Hold(clock, 0, false, clock.now()));
   }
 
-  begin(call: Call): void {
+  /** Its function begins now, or when the server confirms a lead that came long after its join. */
+  begin(): void {
+    if (this.hold.isOver) {
+      this.hold.ask();
+      this.#armTimer();
+    } else {
+      this.#start();
+    }
+  }
+
+  #start(): void {
+    const call = this.seat.firstCall();
+    if (call === undefined) throw new Error('a seat without calls cannot lead');
     this.call = call;
-    this.#renewedAt = performance.now();
-    this.#armTimer(this.leader.lease / RENEWALS_PER_LEASE);
+    this.#armTimer();
+    this.tellAudience();
+    call.lead(this.leader);
   }
 
   stop(): void {
@@ -90,56 +106,88 @@ export class Lead {
 
   // ---------------------------------------------------------------------------------------- leases
 
-  #armTimer(wait: number): void {
+  #armTimer(): void {
     clearTimeout(this.#timer);
-    if (this.leader.lease === 0) return;
-    const rest = this.#renewedAt + wait - performance.now();
-    this.#timer = setTimeout(() => this.#onTimer(), Math.max(0, rest));
+    if (!this.hold.hasEnd || this.isCutLoose || this.seat.isGone) return;
+    // The outcome is with the server: only a connection that breaks makes time count again.
+    if (this.seat.state === 'FINISHING' && this.seat.answered) return;
+    const wait = Math.max(0, this.hold.due - clock.now());
+    this.#timer = setTimeout(() => this.#onTimer(), wait);
   }
 
   #onTimer(): void {
-    if (!this.seat.answered) {
-      const address = this.seat.server?.address ?? 'the server';
-      const text = `the lease of ${this.leader.lease} ms ran out before the connection to`;
-      this.seat.lose(new AbortedError(`${text} ${address} was back`));
+    const due = this.hold.check();
+    if (due === 'LOST') {
+      this.seat.onLeadOver(this.#whyOver());
       return;
     }
-    this.#wantsRenew = true;
-    this.#renewedAt = performance.now();
-    this.#armTimer(this.leader.lease / RENEWALS_PER_LEASE);
-    this.seat.readyToLead();
+    if (due === 'RENEW' && this.seat.answered) {
+      this.#wantsRenew = true;
+      this.seat.readyToLead();
+    }
+    this.#armTimer();
+  }
+
+  /** The server has answered a renewal. */
+  onRenewed(id: bigint, silenceMs: bigint): void {
+    this.hold.onRenewed(id, Number(silenceMs));
+    if (this.call === undefined && !this.hold.isOver) this.#start();
+    else this.#armTimer();
+  }
+
+  #whyOver(): AbortedError {
+    const { lease } = this.leader;
+    const address = this.seat.server?.address ?? 'the server';
+    const what = lease > 0 ? `the lease of ${lease} ms ran out` : 'the lead is lost';
+    if (!this.seat.answered)
+      return new AbortedError(`${what} before the connection to ${address} was back`);
+    if (this.hold.isAnswered)
+      return new AbortedError(
+        `${what}: ${address} has not confirmed it for ${this.hold.silence} ms${this.whyPaused}`,
+      );
+    return new AbortedError(`${what} before it was renewed${this.whyPaused}`);
+  }
+
+  /** What a program can do about a lead that is lost because it stood still; else empty. */
+  get whyPaused(): string {
+    if (this.hold.paused === 0) return '';
+    return (
+      `. This process stood still for ${this.hold.paused} ms or more: if its event loop was ` +
+      'blocked, let the function give way, or ask for a longer lease'
+    );
   }
 
   /** The stream broke: the lead may be taken back until the lease is over. */
   onCutOff(): void {
     this.#wantsRenew = false;
-    this.#armTimer(this.leader.lease);
+    this.hold.onCutOff();
+    this.#armTimer();
   }
 
   /** The answer to a resume: chunks up to `nextSequence` have arrived. */
-  onResumed(nextSequence: bigint): void {
+  onResumed(nextSequence: bigint, sentAt: number): void {
     this.seat.setAnswered();
     const arrived = Number(nextSequence - this.firstSequence);
     if (arrived < 0 || arrived > this.leader.outgoing.sentChunks) {
-      this.seat.end(
-        new StatusError('INTERNAL', 'the server resumed the lead at a chunk that was never posted'),
-      );
+      const text = 'the server resumed the lead at a chunk that this process does not have';
+      this.seat.end(new StatusError('INTERNAL', text));
       return;
     }
     this.leader.outgoing.rewind(arrived);
     this.wantsFinish = this.seat.state === 'FINISHING';
-    this.#renewedAt = performance.now();
-    this.#armTimer(this.leader.lease / RENEWALS_PER_LEASE);
+    this.hold.onResumed(sentAt);
+    if (this.call === undefined && !this.hold.isOver) this.#start();
+    else this.#armTimer();
     this.seat.readyToLead();
   }
 
   // ------------------------------------------------------------------------------- frames to send
 
-  nextFrame(): CallRequest | undefined {
+  nextFrame(now: number): CallRequest | undefined {
     const { outgoing } = this.leader;
     if (this.#wantsRenew) {
       this.#wantsRenew = false;
-      return renewFrame(BigInt(this.seat.id));
+      return renewFrame(BigInt(this.seat.id), this.hold.onRenewal(now));
     }
     if (this.#wantsChunk()) {
       const sequence = this.firstSequence + BigInt(outgoing.sentChunks);
@@ -171,11 +219,18 @@ export class Lead {
 
   // ------------------------------------------------------------------------------------- audience
 
+  /** Somebody elsewhere waits for the function that runs here. */
+  get isWanted(): boolean {
+    return this.call !== undefined && this.#followers > 0;
+  }
+
   setFollowers(followers: number, latestDeadlineMs: bigint): void {
     this.#knowsAudience = true;
     this.#followers = followers;
     this.#latestDeadline = latestDeadlineMs === 0n ? undefined : Number(latestDeadlineMs);
     this.tellAudience();
+    if (followers === 0 && this.seat.calls.size === 0 && this.seat.state === 'LEADING')
+      this.seat.end(new CancelledError('nobody waits for the outcome any more'));
   }
 
   /** The callers that merged with the leader's own wait, too. */
@@ -195,9 +250,9 @@ export class Lead {
 
   // ---------------------------------------------------------------------------------------- alone
 
-  /** The function has ended while no server could be reached. */
+  /** The function has ended, and there is no server that could take its outcome. */
   finishAlone(): void {
-    const outcome = this.leader.outcome;
+    const { outcome, attempt, token } = this.leader;
     if (outcome === undefined) return;
     if (this.passesOn) this.seat.split(this.call);
     const callers = this.seat.calls.size;
@@ -205,10 +260,11 @@ export class Lead {
       led: false,
       shared: callers > 1,
       callers,
-      attempt: 1,
-      token: 0n,
+      attempt,
+      token,
       retained: false,
       age: 0,
+      stale: false,
       retain: 0,
       retainRefused: false,
       failedOpen: true,

@@ -4,10 +4,12 @@ import { AssertionError } from 'node:assert';
 import { EventEmitter } from 'node:events';
 import {
   AbandonedError,
+  CodecError,
+  ENCODE_ERROR,
   FunctionError,
-  InvalidArgumentError,
+  MisuseError,
+  limitExceeded,
   NO_FAILURE,
-  ResourceExhaustedError,
   SingleflightError,
 } from './errors.js';
 import type { Failure, FailureKind, StatusError } from './errors.js';
@@ -35,8 +37,10 @@ export interface Terms {
   runLimit: number;
 }
 
-/** What a leader tells those who made it. @internal */
+/** What a leader asks and tells those who made it. @internal */
 export interface LeaderEvents {
+  /** Why the lead is over at this moment by the clock; nobody may have been told yet. */
+  whyOver(): StatusError | undefined;
   /** `data` is the program's. */
   onWritten(data: Uint8Array): void;
   onFinished(leader: Leader): void;
@@ -82,7 +86,7 @@ export class Leader extends EventEmitter {
   readonly #limits: LeaderLimits;
   #audience: Audience | undefined;
   #said: Partial<Failure> = {};
-  #overflow: ResourceExhaustedError | undefined;
+  #overflow: FunctionError | undefined;
   #writers: Writer[] = [];
 
   /** @internal */
@@ -99,15 +103,48 @@ export class Leader extends EventEmitter {
   }
 
   /**
+   * The lead is lost: another may lead by now. The answer is that of the clock at this very moment,
+   * also in the first one after the process has stood still. With `failOpen` no lead is lost by the
+   * want of a server: the function goes on to its end.
+   */
+  get lost(): boolean {
+    return this.#whyLost() !== undefined;
+  }
+
+  #whyLost(): StatusError | undefined {
+    return this.#lost ?? this.#events.whyOver();
+  }
+
+  /**
    * Aborts when the lead is lost, or when nobody waits for the outcome any more; its reason is the
-   * StatusError that says why. Stop then: nothing that is written later reaches anyone.
+   * StatusError that says why. Stop then: nothing that is written later reaches anyone. Its
+   * `aborted` asks the clock, as `lost` does.
    */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
+      this.#askTheClock(this.#controller.signal);
       if (this.#lost !== undefined) this.#controller.abort(this.#lost);
     }
     return this.#controller.signal;
+  }
+
+  #askTheClock(signal: AbortSignal): void {
+    Object.defineProperties(signal, {
+      aborted: { get: () => this.lost },
+      reason: { get: () => this.#whyLost() },
+      throwIfAborted: {
+        value: () => {
+          const reason = this.#whyLost();
+          if (reason !== undefined) throw reason;
+        },
+      },
+    });
+  }
+
+  /** @internal Its function runs, and it has not been told that it lost the lead. */
+  get leads(): boolean {
+    return this.outcome === undefined && this.#lost === undefined;
   }
 
   /** Who waits; undefined when the call did not ask, or nobody has waited yet. */
@@ -120,8 +157,8 @@ export class Leader extends EventEmitter {
    * `chunk` may be used again at once. What the function returns is appended at the end.
    *
    * The promise waits while more than `unsentLimit` bytes are not sent yet. It is rejected when the
-   * lead is lost, and with RESOURCE_EXHAUSTED when the value gets larger than `resultLimit`: such a
-   * flight cannot end OK any more. Nobody has to wait for it.
+   * lead is lost, and when the value gets larger than `resultLimit`, with a FunctionError whose
+   * type is `singleflight.LimitExceeded`: that is the outcome then. Nobody has to wait for it.
    */
   write(chunk: Uint8Array | string): Promise<void> {
     const written = this.#write(typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk);
@@ -133,9 +170,9 @@ export class Leader extends EventEmitter {
   setError(error: Partial<Omit<Failure, 'details'>> & { details?: Uint8Array }): void {
     const { details, ...said } = error;
     if (said.code !== undefined && !isInt32(said.code))
-      throw new InvalidArgumentError('code has to be an integer of 32 bits');
+      throw new MisuseError('code has to be an integer of 32 bits');
     if (details !== undefined && details.length > DETAILS_BYTES_MAX)
-      throw new InvalidArgumentError('details are larger than 64 KiB');
+      throw new MisuseError('details are larger than 64 KiB');
     this.#said = { ...this.#said, ...said };
     if (details !== undefined) this.#said.details = Buffer.from(details);
   }
@@ -174,7 +211,7 @@ export class Leader extends EventEmitter {
       this.#overflow === undefined &&
       this.outgoing.bytes + data.length > this.#limits.resultLimit
     )
-      this.#overflow = new ResourceExhaustedError(
+      this.#overflow = limitExceeded(
         `the value is larger than resultLimit, which is ${this.#limits.resultLimit}`,
       );
     if (this.#overflow !== undefined) throw this.#overflow;
@@ -199,7 +236,9 @@ export class Leader extends EventEmitter {
     failure.message = cut(failure.message);
     failure.type = cut(failure.type);
     failure.stack = cut(failure.stack);
-    this.#end({ kind: kindOf(error), value: this.outgoing.value(), failure, thrown: { error } });
+    if (error === this.#overflow) this.outgoing.dropUnsent();
+    const value = error === this.#overflow ? Buffer.alloc(0) : this.outgoing.value();
+    this.#end({ kind: kindOf(error), value, failure, thrown: { error } });
   }
 
   #end(outcome: Outcome): void {
@@ -244,24 +283,42 @@ function kindOf(error: unknown): FailureKind {
 }
 
 function describe(error: unknown): Failure {
-  if (error instanceof FunctionError && error.leaderStack !== '')
-    return {
-      code: error.code,
-      message: error.message,
-      type: error.type,
-      stack: error.leaderStack,
-      details: error.details,
-    };
   if (!(error instanceof Error))
     return { ...NO_FAILURE, message: textOf(error), type: typeof error };
+  const { message } = error;
+  if (error instanceof FunctionError && error.type !== '') {
+    const { code, type, details } = error;
+    return { code, message, type, stack: error.leaderStack || stackOf(error), details };
+  }
   const code: unknown = (error as { code?: unknown }).code;
+  const isEncode = error instanceof CodecError && error.operation === 'encode';
   return {
     code: isInt32(code) ? code : 0,
-    message: error.message,
-    type: error.name,
-    stack: error.stack ?? '',
+    message,
+    type: isEncode ? ENCODE_ERROR : error.name,
+    stack: stackOf(error),
     details: NO_FAILURE.details,
   };
+}
+
+// With the stacks of all that caused it.
+function stackOf(error: Error): string {
+  const seen = new Set<unknown>();
+  let text = '';
+  for (let each: unknown = error; each !== undefined && !seen.has(each); each = causeOf(each)) {
+    const stack = each instanceof Error ? (each.stack ?? String(each)) : textOf(each);
+    text += seen.size === 0 ? stack : `\nCaused by: ${stack}`;
+    seen.add(each);
+    if (text.length > TEXT_BYTES_MAX) break;
+  }
+  return text;
+}
+
+// Of many errors in one, the first.
+function causeOf(error: unknown): unknown {
+  if (!(error instanceof Error)) return undefined;
+  if (error.cause !== undefined) return error.cause;
+  return error instanceof AggregateError ? (error.errors as unknown[])[0] : undefined;
 }
 
 function textOf(thrown: unknown): string {

@@ -3,15 +3,22 @@
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import type { ChannelCredentials, ChannelOptions } from '@grpc/grpc-js';
+import type { ForgetOptions } from './client.js';
 import type { Codec } from './codec.js';
-import { InvalidArgumentError } from './errors.js';
+import { MisuseError } from './errors.js';
 import { LeaderLoss, Role } from './gen/singleflight/v1/singleflight.js';
 import type { Join as WireJoin } from './gen/singleflight/v1/singleflight.js';
+import { leadRefs } from './nesting.js';
+import type { Nest } from './nesting.js';
 
 const ADDRESS_VARIABLE = 'SINGLEFLIGHT_ADDRESS';
 const ADDRESS_DEFAULT = '127.0.0.1:7433';
 const CALLER_BYTES_MAX = 128;
 const TIMER_MS_MAX = 2 ** 31 - 1;
+const LEASE_MS_MIN = 1000;
+
+/** How long a client looks for a server that it was told nothing about. @internal */
+export const CONNECT_TIMEOUT_MS = 5000;
 
 // Far above what any server takes; only keeps a message of ours below its bound.
 const TEXT_BYTES_MAX = 4096;
@@ -28,9 +35,16 @@ export interface ClientOptions {
   addresses?: readonly string[] | string | undefined;
   /** The name in listings, at most 128 bytes. Default: <program>@<host>:<process id>. */
   caller?: string | undefined;
-  /** When no server can be reached: run the function here, and say so. Default: false. */
+  /**
+   * When no server can be reached, run the function here, and say so: at once when all of them
+   * refuse connections, else after `connectTimeout`. A leader that loses the server goes on to its
+   * end, and its own callers get the outcome. Default: false.
+   */
   failOpen?: boolean | undefined;
-  /** How long a call looks for a server before it gives up or fails open. Default: 5,000. */
+  /**
+   * How long a call looks for a server before it gives up, or fails open. 0: it does not wait, and
+   * takes only a server that has answered already. Default: 5,000.
+   */
   connectTimeout?: number | undefined;
   /** The wait before a new try is random, below a bound that doubles from here. Default: 50. */
   backoffMin?: number | undefined;
@@ -57,7 +71,7 @@ export interface ClientOptions {
 export interface CallOptions {
   /** At most 128 bytes of [A-Za-z0-9._-]. Default: the group "default". */
   group?: string | undefined;
-  /** The call ends with DEADLINE_EXCEEDED after that. Default: never. */
+  /** The call ends with DEADLINE_EXCEEDED then, at once if it is 0 or less. Default: never. */
   timeout?: number | undefined;
   /** Takes this caller away when it aborts; `AbortSignal.timeout()` counts as a deadline. */
   signal?: AbortSignal | undefined;
@@ -75,8 +89,22 @@ export interface CallOptions {
   lease?: number | undefined;
   /** (opener) A leader that runs longer is replaced. Default: the server's limit. */
   runLimit?: number | undefined;
-  /** (opener) What happens when the leader is lost. Default: PROMOTE, the next caller leads. */
-  onLeaderLoss?: 'PROMOTE' | 'FAIL' | undefined;
+  /** (opener) `retain` counts from when the leader began, not from its end. Default: false. */
+  retainFromLead?: boolean | undefined;
+  /**
+   * Serve a retained outcome that is up to so old at once, also if it is older than `maxAge`
+   * (without one: of any age), and make it anew in the background; if that fails, go on serving
+   * it. Keep outcomes for that long with `retain`. Default: not.
+   */
+  stale?: number | undefined;
+  /** Join no flight that began before this call, and take no retained outcome. Default: false. */
+  fresh?: boolean | undefined;
+  /**
+   * (opener) What happens when the leader is lost. PROMOTE: the next caller leads. FAIL: all are
+   * ABORTED. HOLD: the loss is the outcome, an AbandonedError, kept for `retainError`; for what may
+   * not be tried twice. Default: PROMOTE.
+   */
+  onLeaderLoss?: 'PROMOTE' | 'FAIL' | 'HOLD' | undefined;
   /** (opener) How many leaders in all. Default: no limit. */
   maxAttempts?: number | undefined;
   /** LEAD_ONLY: ABORTED when another leads. FOLLOW_ONLY: NOT_FOUND when nobody does. */
@@ -106,6 +134,56 @@ export interface DoOptions<T> extends CallOptions {
   codec?: Codec<T> | undefined;
 }
 
+const CLIENT_OPTIONS: Record<keyof ClientOptions, true> = {
+  addresses: true,
+  caller: true,
+  failOpen: true,
+  connectTimeout: true,
+  backoffMin: true,
+  backoffMax: true,
+  keepaliveTime: true,
+  keepaliveTimeout: true,
+  resultLimit: true,
+  unsentLimit: true,
+  credentials: true,
+  channelOptions: true,
+};
+
+const CALL_OPTIONS: Record<keyof CallOptions, true> = {
+  group: true,
+  timeout: true,
+  signal: true,
+  retain: true,
+  retainError: true,
+  maxAge: true,
+  lease: true,
+  runLimit: true,
+  retainFromLead: true,
+  stale: true,
+  fresh: true,
+  onLeaderLoss: true,
+  maxAttempts: true,
+  role: true,
+  audience: true,
+  fingerprint: true,
+  caller: true,
+  resumeToken: true,
+  connectTimeout: true,
+  failOpen: true,
+  localMerge: true,
+};
+
+const DO_OPTIONS: Record<keyof DoOptions<unknown>, true> = { ...CALL_OPTIONS, codec: true };
+
+const FORGET_OPTIONS: Record<keyof ForgetOptions, true> = {
+  group: true,
+  ifUnshared: true,
+  end: true,
+  caller: true,
+  timeout: true,
+  signal: true,
+};
+
 /** @internal */
 export interface Settings {
   addresses: string[];
@@ -127,6 +205,7 @@ export interface Join {
   wire: WireJoin;
   /** Calls with the same one are equal; undefined: never merged. */
   mergeId: string | undefined;
+  /** 0: only a server that is known to be there. */
   connectTimeout: number;
   /** It was told how long to look, so it looks even when every server is known to be down. */
   waitsWhenDown: boolean;
@@ -134,14 +213,22 @@ export interface Join {
   passesOn: boolean;
 }
 
+/** @internal What a call of the program is, beside its options. */
+export interface Asking {
+  live: boolean;
+  hasWork: boolean;
+  nest: Nest | undefined;
+}
+
 /** @internal */
 export function readClientOptions(given: ClientOptions): Settings {
+  refuseUnknown('new Client()', given, CLIENT_OPTIONS, "{ addresses: '127.0.0.1:7433' }");
   const backoffMin = positive('backoffMin', given.backoffMin, 50);
   return {
     addresses: readAddresses(given.addresses),
     caller: given.caller === undefined ? defaultCaller() : readCaller(given.caller),
-    failOpen: given.failOpen ?? false,
-    connectTimeout: positive('connectTimeout', given.connectTimeout, 5000),
+    failOpen: readFlag('failOpen', given.failOpen, false),
+    connectTimeout: readConnectTimeout(given.connectTimeout, CONNECT_TIMEOUT_MS),
     backoffMin,
     backoffMax: Math.max(positive('backoffMax', given.backoffMax, 2000), backoffMin),
     keepaliveTime: positive('keepaliveTime', given.keepaliveTime, 20_000),
@@ -157,47 +244,122 @@ export function readClientOptions(given: ClientOptions): Settings {
 export function readCallOptions(
   key: Uint8Array | string,
   options: CallOptions,
-  live: boolean,
+  asking: Asking,
   settings: Settings,
 ): Join {
-  const wire: WireJoin = {
+  readShape(options, asking);
+  const wire = readWire(key, options, asking, settings);
+  const failOpen = readFlag('failOpen', options.failOpen, settings.failOpen);
+  const resumes = wire.resumeToken !== 0n;
+  const isPlain = !asking.live && !resumes && wire.role === Role.ROLE_ANY;
+  const merges = readFlag('localMerge', options.localMerge, true) && isPlain;
+  return {
+    wire,
+    mergeId: merges ? mergeId(wire, failOpen) : undefined,
+    connectTimeout: readConnectTimeout(options.connectTimeout, settings.connectTimeout),
+    waitsWhenDown: options.connectTimeout !== undefined && options.connectTimeout !== 0,
+    failOpen: failOpen && !resumes && wire.role !== Role.ROLE_FOLLOW_ONLY,
+    passesOn: wire.onLeaderLoss === LeaderLoss.LEADER_LOSS_PROMOTE,
+  };
+}
+
+function readWire(
+  key: Uint8Array | string,
+  options: CallOptions,
+  asking: Asking,
+  settings: Settings,
+): WireJoin {
+  return {
     group: bounded('group', options.group ?? ''),
     key: readKey(key),
     role: readRole(options.role),
-    live,
-    audience: options.audience ?? false,
+    live: asking.live,
+    audience: readFlag('audience', options.audience, false),
     retainMs: wireMs('retain', options.retain),
     retainErrorMs: wireMs('retainError', options.retainError),
     maxAgeMs: wireMs('maxAge', options.maxAge),
-    leaseMs: wireMs('lease', options.lease),
+    leaseMs: readLease(options.lease),
     runLimitMs: wireMs('runLimit', options.runLimit),
     onLeaderLoss: readLeaderLoss(options.onLeaderLoss),
     maxAttempts: readAttempts(options.maxAttempts),
     fingerprint: readFingerprint(options.fingerprint),
     resumeToken: readToken(options.resumeToken),
     caller: options.caller === undefined ? settings.caller : bounded('caller', options.caller),
-    detach: false,
-    retainFromLead: false,
-    fresh: false,
-    within: [],
-  };
-  const failOpen = options.failOpen ?? settings.failOpen;
-  const resumes = wire.resumeToken !== 0n;
-  const isPlain = !live && !resumes && wire.role === Role.ROLE_ANY;
-  return {
-    wire,
-    mergeId: isPlain && options.localMerge !== false ? mergeId(wire, failOpen) : undefined,
-    connectTimeout: positive('connectTimeout', options.connectTimeout, settings.connectTimeout),
-    waitsWhenDown: options.connectTimeout !== undefined && options.connectTimeout !== 0,
-    failOpen: failOpen && !resumes && wire.role !== Role.ROLE_FOLLOW_ONLY,
-    passesOn: wire.onLeaderLoss !== LeaderLoss.LEADER_LOSS_FAIL,
+    detach: true,
+    retainFromLead: readFlag('retainFromLead', options.retainFromLead, false),
+    fresh: readFlag('fresh', options.fresh, false),
+    within: leadRefs(asking.nest),
   };
 }
 
-/** @internal How long a call may take; undefined: as long as it wants. */
+// What has no place on the wire, or makes no sense together.
+function readShape(options: CallOptions, asking: Asking): void {
+  if (!asking.hasWork && options.role !== 'FOLLOW_ONLY')
+    throw new MisuseError('the function is missing: only FOLLOW_ONLY can do without one');
+  readSignal(options.signal);
+  const stale = wholeNumber('stale', options.stale ?? 0, Number.MAX_SAFE_INTEGER);
+  if (stale === 0) return;
+  if (asking.live) throw new MisuseError('stale: a live call has no old value to hand out');
+  if (options.fresh === true)
+    throw new MisuseError('stale and fresh exclude each other: an old value, or a new one');
+}
+
+/** @internal */
+export function refuseUnknownCall(name: string, given: object): void {
+  const known = name === 'do()' ? DO_OPTIONS : name === 'forget()' ? FORGET_OPTIONS : CALL_OPTIONS;
+  refuseUnknown(name, given, known, '{ timeout: 5000 }');
+}
+
+function refuseUnknown(name: string, given: unknown, known: object, example: string): void {
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    throw new MisuseError(`the options of ${name} have to be an object: ${example}`);
+  for (const option of Object.keys(given))
+    if (!Object.hasOwn(known, option))
+      throw new MisuseError(
+        `${name} has no option ${JSON.stringify(option)}; it has ${Object.keys(known).join(', ')}`,
+      );
+}
+
+/** @internal How long a call may take, 0: no time at all; undefined: as long as it wants. */
 export function readTimeout(timeout: number | undefined): number | undefined {
-  const read = wholeNumber('timeout', timeout ?? 0, TIMER_MS_MAX);
-  return read === 0 ? undefined : read;
+  if (timeout === undefined) return undefined;
+  const isOver = typeof timeout === 'number' && timeout <= 0;
+  return isOver ? 0 : wholeNumber('timeout', timeout, TIMER_MS_MAX);
+}
+
+/** @internal */
+export function readSignal(signal: AbortSignal | undefined): void {
+  if (signal === undefined) return;
+  const given: unknown = signal;
+  if (typeof given !== 'object' || given === null || !('aborted' in given))
+    throw new MisuseError('signal has to be an AbortSignal');
+}
+
+/** @internal */
+export function readFlag(name: string, given: boolean | undefined, otherwise: boolean): boolean {
+  if (given === undefined) return otherwise;
+  if (typeof given !== 'boolean') throw new MisuseError(`${name} has to be true or false`);
+  return given;
+}
+
+/** @internal */
+export function readCodec<T>(codec: Codec<T> | undefined): Codec<T> | undefined {
+  if (codec === undefined) return undefined;
+  const given = codec as Partial<Codec<T>> | null;
+  if (typeof given?.encode !== 'function' || typeof given.decode !== 'function')
+    throw new MisuseError('codec has to be { encode(value), decode(bytes) }');
+  return codec;
+}
+
+function readConnectTimeout(given: number | undefined, otherwise: number): number {
+  return given === undefined ? otherwise : wholeNumber('connectTimeout', given, TIMER_MS_MAX);
+}
+
+function readLease(given: number | undefined): bigint {
+  const lease = wireMs('lease', given);
+  if (lease > 0n && lease < LEASE_MS_MIN)
+    throw new MisuseError(`lease has to be 0, or ${LEASE_MS_MIN} ms or more`);
+  return lease;
 }
 
 /** @internal */
@@ -205,14 +367,14 @@ export function readKey(key: Uint8Array | string): Buffer {
   // Copied: the program may use its buffer for something else.
   const bytes = typeof key === 'string' ? Buffer.from(key, 'utf8') : copyOf('key', key);
   if (bytes.length === 0 || bytes.length > KEY_BYTES_MAX)
-    throw new InvalidArgumentError('key has to have 1 to 1,024 bytes');
+    throw new MisuseError('key has to have 1 to 1,024 bytes');
   return bytes;
 }
 
 /** @internal */
 export function bounded(name: string, text: string): string {
   if (typeof text !== 'string' || Buffer.byteLength(text) > TEXT_BYTES_MAX)
-    throw new InvalidArgumentError(`${name} has to be a string of at most 128 bytes`);
+    throw new MisuseError(`${name} has to be a string of at most 128 bytes`);
   return text;
 }
 
@@ -223,19 +385,24 @@ export function wireMs(name: string, ms: number | undefined): bigint {
 
 function readAddresses(given: readonly string[] | string | undefined): string[] {
   const text = given ?? (process.env[ADDRESS_VARIABLE] || ADDRESS_DEFAULT);
-  const addresses =
-    typeof text === 'string' ? text.split(',').map((part) => part.trim()) : [...text];
-  if (addresses.length === 0) throw new InvalidArgumentError('addresses is empty');
-  for (const address of addresses)
-    if (!isAddress(address))
-      throw new InvalidArgumentError(
-        `${JSON.stringify(address)} is no address: "host:port" or "unix:/path" is wanted`,
-      );
-  return addresses;
+  if (typeof text !== 'string' && !Array.isArray(text))
+    throw new MisuseError('addresses has to be a string, or an array of strings');
+  const addresses: readonly unknown[] =
+    typeof text === 'string' ? text.split(',').map((part) => part.trim()) : text;
+  if (addresses.length === 0) throw new MisuseError('addresses is empty');
+  return addresses.map(readAddress);
+}
+
+function readAddress(address: unknown): string {
+  if (typeof address === 'string' && isAddress(address)) return address;
+  throw new MisuseError(
+    `addresses: ${JSON.stringify(address)} is none; "host:port" (a port from 1 to 65535, and no ` +
+      '"http://") or "unix:/path" is wanted',
+  );
 }
 
 function isAddress(address: string): boolean {
-  if (/^unix:\S+$/.test(address) || /^(dns|ipv4|ipv6):\S+$/.test(address)) return true;
+  if (/^unix:\S+$/.test(address)) return true;
   const port = /^(?:[^\s:/[\]]+|\[[0-9A-Fa-f:.%]+\]):(\d{1,5})$/.exec(address)?.[1];
   return port !== undefined && Number(port) >= 1 && Number(port) <= 65535;
 }
@@ -249,7 +416,7 @@ function defaultCaller(): string {
 
 function readCaller(caller: string): string {
   if (typeof caller !== 'string' || Buffer.byteLength(caller) > CALLER_BYTES_MAX)
-    throw new InvalidArgumentError('caller has to be a string of at most 128 bytes');
+    throw new MisuseError('caller has to be a string of at most 128 bytes');
   return caller;
 }
 
@@ -263,7 +430,7 @@ function readRole(role: CallOptions['role']): Role {
     case 'FOLLOW_ONLY':
       return Role.ROLE_FOLLOW_ONLY;
     default:
-      throw new InvalidArgumentError('role has to be ANY, LEAD_ONLY or FOLLOW_ONLY');
+      throw new MisuseError('role has to be ANY, LEAD_ONLY or FOLLOW_ONLY');
   }
 }
 
@@ -274,8 +441,10 @@ function readLeaderLoss(given: CallOptions['onLeaderLoss']): LeaderLoss {
       return LeaderLoss.LEADER_LOSS_PROMOTE;
     case 'FAIL':
       return LeaderLoss.LEADER_LOSS_FAIL;
+    case 'HOLD':
+      return LeaderLoss.LEADER_LOSS_HOLD;
     default:
-      throw new InvalidArgumentError('onLeaderLoss has to be PROMOTE or FAIL');
+      throw new MisuseError('onLeaderLoss has to be PROMOTE, FAIL or HOLD');
   }
 }
 
@@ -288,20 +457,20 @@ function readFingerprint(given: Uint8Array | string | undefined): Buffer {
   const bytes =
     typeof given === 'string' ? Buffer.from(given, 'utf8') : copyOf('fingerprint', given);
   if (bytes.length > TEXT_BYTES_MAX)
-    throw new InvalidArgumentError('fingerprint has to have at most 64 bytes');
+    throw new MisuseError('fingerprint has to have at most 64 bytes');
   return bytes;
 }
 
 function readToken(given: bigint | undefined): bigint {
   const token = given ?? 0n;
   if (typeof token !== 'bigint' || token < 0n || token >= 2n ** 64n)
-    throw new InvalidArgumentError('resumeToken has to be a bigint of 64 bits without sign');
+    throw new MisuseError('resumeToken has to be a bigint of 64 bits without sign');
   return token;
 }
 
 function copyOf(name: string, bytes: Uint8Array): Buffer {
   if (!(bytes instanceof Uint8Array))
-    throw new InvalidArgumentError(`${name} has to be a string or a Uint8Array`);
+    throw new MisuseError(`${name} has to be a string or a Uint8Array`);
   return Buffer.from(bytes);
 }
 
@@ -312,14 +481,15 @@ function positive(name: string, given: number | undefined, otherwise: number): n
 
 function wholeNumber(name: string, value: number, max: number): number {
   if (typeof value !== 'number' || !Number.isFinite(value) || value < 0 || value > max)
-    throw new InvalidArgumentError(`${name} has to be a number from 0 to ${max}`);
+    throw new MisuseError(`${name} has to be a number from 0 to ${max}, not ${value}`);
   return Math.ceil(value);
 }
 
 // Everything in which two calls may differ, but for their timeouts and functions.
 function mergeId(wire: WireJoin, failOpen: boolean): string {
   const numbers = [wire.retainMs, wire.retainErrorMs, wire.maxAgeMs, wire.leaseMs, wire.runLimitMs];
-  const others = [wire.onLeaderLoss, wire.maxAttempts, +wire.audience, +failOpen];
+  const flags = [wire.audience, wire.retainFromLead, wire.fresh, failOpen].map(Number);
+  const others = [wire.onLeaderLoss, wire.maxAttempts, ...flags];
   const fingerprint = wire.fingerprint.toString('latin1');
   const group = wire.group === '' ? 'default' : wire.group;
   const head = `${numbers.join()},${others.join()},${fingerprint.length},${group.length}`;

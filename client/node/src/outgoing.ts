@@ -59,6 +59,14 @@ export class Outgoing {
     return Buffer.concat(this.#pieces);
   }
 
+  /** Forgets what has not been sent. */
+  dropUnsent(): void {
+    this.#chunks.length = this.#sent;
+    this.#pieces = [];
+    this.#pieceBytes = 0;
+    this.#unsent = 0;
+  }
+
   /** Only so many chunks have arrived: what comes after them is to be sent again. */
   rewind(arrivedChunks: number): void {
     this.#sent = arrivedChunks;

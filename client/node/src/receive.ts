@@ -16,6 +16,7 @@ import type {
   End,
   Follow,
   Lead as WireLead,
+  Outcome as WireOutcome,
   Restart,
   Result as WireResult,
 } from './gen/singleflight/v1/singleflight.js';
@@ -42,6 +43,9 @@ export function receive(seat: Seat, frame: CallResponse): void {
     case 'audience':
       seat.lead?.setFollowers(step.value.followers, step.value.latestDeadlineMs);
       return;
+    case 'renewed':
+      if (seat.answered) seat.lead?.onRenewed(step.value.id, step.value.silenceMs);
+      return;
     case 'result':
       onResult(seat, step.value);
       return;
@@ -64,13 +68,17 @@ function onLead(seat: Seat, wire: WireLead): void {
     return;
   }
   if (seat.answered) return; // it leads already
-  if (wire.token === seat.lead.leader.token) seat.lead.onResumed(wire.nextSequence);
+  if (wire.token === seat.lead.leader.token) seat.lead.onResumed(wire.nextSequence, seat.joinedAt);
   else seat.end(internal('the server resumed another lead'));
 }
 
 function onFollow(seat: Seat, wire: Follow): void {
   if (seat.state !== 'JOINING') return;
   seat.setAnswered();
+  if (seat.join.wire.fresh && wire.attempt > 0) {
+    seat.refuseOldServer('fresh'); // such a caller first waits in a flight that has not begun
+    return;
+  }
   seat.state = 'FOLLOWING';
   seat.tellRestart(wire.attempt, wire.leader);
   for (const call of seat.calls) call.events.onFollow?.(wire.attempt, wire.leader);
@@ -119,8 +127,12 @@ function onResult(seat: Seat, result: WireResult): void {
   }
   // The server does not send the leader's own value back.
   const own = seat.state === 'FINISHING' && result.led ? seat.lead?.leader.outcome : undefined;
-  if (own !== undefined) {
+  if (own !== undefined && isOutcome(own, result.outcome)) {
     endAll(seat, own, result);
+    return;
+  }
+  if (seat.join.wire.fresh && result.retained) {
+    seat.refuseOldServer('fresh');
     return;
   }
   if (result.outcome === undefined) {
@@ -134,8 +146,15 @@ function onResult(seat: Seat, result: WireResult): void {
     seat.end(internal(text));
     return;
   }
-  seat.lead?.leader.lose(new AbortedError('the flight has ended without this leader'));
+  seat.lead?.leader.lose(new AbortedError(whyEnded(result.outcome)));
   endAll(seat, readOutcome(result.outcome, seat.incoming.value()), result);
+}
+
+// Not when the server ended the flight in another way: a limit was met, or a loss is held.
+function isOutcome(own: Outcome, told: WireOutcome | undefined): boolean {
+  if (told === undefined) return true;
+  const { kind, failure } = readOutcome(told, own.value);
+  return kind === own.kind && (failure?.type ?? '') === (own.failure?.type ?? '');
 }
 
 // Ends all calls with one outcome; the merged ones count as callers of their own.
@@ -150,6 +169,7 @@ function endAll(seat: Seat, outcome: Outcome, result: WireResult): void {
     token: result.token,
     retained: result.retained,
     age: Number(result.ageMs),
+    stale: false,
     retain: Number(result.retainMs),
     retainRefused: result.retainRefused,
     failedOpen: false,
@@ -173,9 +193,16 @@ function onEnd(seat: Seat, end: End): void {
     return;
   }
   server.onSessionUp(session);
-  const error = statusError(statusCodeOf(end.code), end.message);
+  const status = statusCodeOf(end.code);
+  const pause = status === 'ABORTED' ? (seat.lead?.whyPaused ?? '') : '';
+  const error = statusError(status, `${end.message}${pause}`);
   if (seat.lead !== undefined) seat.lose(error);
   else seat.end(error);
+}
+
+// What a leader hears that has not ended the flight itself.
+function whyEnded({ message }: WireOutcome): string {
+  return `the flight has ended without this leader${message === '' ? '' : `: ${message}`}`;
 }
 
 function internal(text: string): StatusError {

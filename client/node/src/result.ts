@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { AbandonedError, FunctionError, PanicError } from './errors.js';
-import type { Failure, FailureKind } from './errors.js';
+import {
+  AbandonedError,
+  CodecError,
+  ENCODE_ERROR,
+  FunctionError,
+  PanicError,
+  placed,
+} from './errors.js';
+import type { Failure, FailureKind, SingleflightError } from './errors.js';
+import type { Site } from './site.js';
 
 /** What is known about the flight that an outcome came from. Times are milliseconds. */
 export interface Facts {
@@ -12,17 +20,19 @@ export interface Facts {
   readonly callers: number;
   /** The how-many-eth leader of the flight made it, from 1. */
   readonly attempt: number;
-  /** The fencing token of that leader; 0n after `failedOpen`. */
+  /** The fencing token of that leader; 0n when there was no server from the start. */
   readonly token: bigint;
   /** Served from a retained outcome: nobody ran anything for this call. */
   readonly retained: boolean;
   /** The age of that outcome. */
   readonly age: number;
+  /** It is older than `maxAge`, and made anew in the background: see the option `stale`. */
+  readonly stale: boolean;
   /** For how long from now the outcome is retained; 0: it is not. */
   readonly retain: number;
   /** It should have been retained, but the server had no room. */
   readonly retainRefused: boolean;
-  /** No server could be reached, and the function ran in this process alone. */
+  /** The outcome comes from this process alone: the server could not be reached, or was lost. */
   readonly failedOpen: boolean;
 }
 
@@ -55,13 +65,13 @@ export interface Outcome {
 }
 
 /** @internal */
-export function settle(outcome: Outcome, facts: Facts): Settled {
+export function settle(outcome: Outcome, facts: Facts, site: Site): Settled {
   return {
     ...facts,
     kind: outcome.kind,
     value: outcome.value,
     failure: outcome.failure,
-    error: errorOf(outcome, facts),
+    error: errorOf(outcome, facts, site),
   };
 }
 
@@ -77,17 +87,23 @@ export function bytesOf(settled: Settled): Result<Buffer> {
   return resultOf(settled, (bytes) => bytes);
 }
 
-function errorOf(outcome: Outcome, facts: Facts): unknown {
+function errorOf(outcome: Outcome, facts: Facts, site: Site): unknown {
   if (outcome.kind === 'OK') return undefined;
   if (outcome.thrown !== undefined && facts.led) return outcome.thrown.error;
-  const failure = outcome.failure ?? {};
+  return placed(errorTold(outcome, facts), site);
+}
+
+function errorTold(outcome: Outcome, facts: Facts): SingleflightError {
+  const failure: Partial<Failure> = outcome.failure ?? {};
   const options = outcome.thrown === undefined ? undefined : { cause: outcome.thrown.error };
   switch (outcome.kind) {
     case 'PANIC':
       return new PanicError(failure, outcome.value, facts, options);
     case 'ABANDONED':
       return new AbandonedError(failure, outcome.value, facts, options);
-    case 'ERROR':
-      return new FunctionError('ERROR', failure, outcome.value, facts, options);
+    default:
+      return failure.type === ENCODE_ERROR
+        ? new CodecError('encode', failure.message ?? '', options)
+        : new FunctionError('ERROR', failure, outcome.value, facts, options);
   }
 }

@@ -8,7 +8,8 @@
 //   LEADING    `lead` is set, its function runs; while `answered` is false its stream is broken,
 //              and it tries to resume the lead until the lease runs out
 //   FINISHING  the same, but the function has ended: its outcome is not confirmed yet
-//   ALONE      no server could be reached: `lead` is set, its token is 0
+//   ALONE      no server could be reached (the lead's token is 0), or the lead's server is lost:
+//              the function goes on, and its outcome is for the calls that sit here
 //   GONE       it has no calls, no session and no timers any more
 // A flight's calls may be gone from a seat that still leads or finishes for others.
 import type { Call } from './call.js';
@@ -37,6 +38,9 @@ import type { Session } from './session.js';
 const WIRE_SLACK_MS_MIN = 1000;
 const WIRE_SLACK_DIVISOR = 4;
 
+// A server that has answered before has so long to do so again, for a call that looks for none.
+const KNOWN_LOOK_MS = 1000;
+
 export type SeatState = 'JOINING' | 'FOLLOWING' | 'LEADING' | 'FINISHING' | 'ALONE' | 'GONE';
 
 export class Seat {
@@ -56,6 +60,8 @@ export class Seat {
   isReady = false;
   /** The server has answered the join on this session. */
   answered = false;
+  /** When the last join or resume was sent, on the clock that leads are held by. */
+  joinedAt = 0;
 
   readonly incoming = new Incoming();
   /** Live: a chunk has been told since the last restart. */
@@ -129,18 +135,30 @@ export class Seat {
     }
     const first = order[0];
     if (first === undefined) throw new Error('a client has at least one server');
-    for (; this.#rank < order.length; this.#rank++) {
-      const server = order[this.#rank];
-      if (server !== undefined && !server.down) {
-        this.#enter(server);
-        return;
-      }
-    }
-    // Every server is down. Leaders wait for as long as their lease lasts, and some calls wait
-    // because they were told to.
-    const waits = this.lead !== undefined || (this.join.waitsWhenDown && !this.#lookIsOver);
-    if (waits) this.#enter(first);
+    // A lead is known where it was granted, and nowhere else.
+    const server = this.lead === undefined ? this.#find(order) : (this.server ?? first);
+    if (server !== undefined) this.#enter(server);
     else this.#giveUp(first);
+  }
+
+  // The first of the key's servers that takes calls; or else one to wait for.
+  #find(order: readonly Server[]): Server | undefined {
+    const rest = order.slice(this.#rank).filter((server) => !server.down);
+    if (this.join.connectTimeout === 0) return this.#findKnown(order, rest);
+    const taking = rest.find((server) => !server.isPassedBy);
+    if (taking !== undefined) return taking;
+    // That all of them refuse is an answer, for who does not need one.
+    if (this.join.failOpen && order.every((server) => server.down || server.refuses))
+      return undefined;
+    if (rest.length > 0) return rest[0];
+    return this.join.waitsWhenDown && !this.#lookIsOver ? order[0] : undefined;
+  }
+
+  // A call that does not wait takes what is there; the others are looked at for the next one.
+  #findKnown(order: readonly Server[], rest: readonly Server[]): Server | undefined {
+    const known = rest.find((server) => server.isKnown);
+    if (known === undefined) for (const server of order) server.probe();
+    return known;
   }
 
   #enter(server: Server): void {
@@ -149,7 +167,10 @@ export class Seat {
     this.#wantsJoin = true;
     const looks = this.lead === undefined && !this.#lookIsOver;
     if (looks && this.#lookTimer === undefined)
-      this.#lookTimer = setTimeout(() => this.#onLookTimer(), this.join.connectTimeout);
+      this.#lookTimer = setTimeout(
+        () => this.#onLookTimer(),
+        this.join.connectTimeout || KNOWN_LOOK_MS,
+      );
     server.seat(this);
   }
 
@@ -163,16 +184,17 @@ export class Seat {
     const server = this.server;
     this.#leavePlace();
     if (server === undefined) return;
-    server.onSilence(this.join.connectTimeout);
+    server.onSilence(this.join.connectTimeout || KNOWN_LOOK_MS);
     this.#rank++;
-    if (this.#rank >= this.core.servers.length) this.#lookIsOver = true;
+    const others = this.core.orderOf(this.join.wire)?.slice(this.#rank) ?? [];
+    this.#lookIsOver = others.every((other) => other.down || other.isRefusing);
     if (this.#lookIsOver) this.#giveUp(server);
     else this.place();
   }
 
   #giveUp(tried: Server): void {
     this.#stopLooking();
-    if (this.join.failOpen) {
+    if (this.join.failOpen && !this.core.servers.some((server) => server.isDraining)) {
       this.state = 'ALONE';
       this.startLead(Lead.alone(this));
       return;
@@ -204,6 +226,13 @@ export class Seat {
     if (this.session !== undefined) this.session.server.onSessionUp(this.session);
   }
 
+  /** It may not be what it was: the server is older than the option. */
+  refuseOldServer(option: string): void {
+    const address = this.server?.address ?? 'the server';
+    const text = `the singleflightd at ${address} is too old for the option ${option}`;
+    this.end(statusError('UNIMPLEMENTED', text));
+  }
+
   /** Its session is over; the seat is off it already. `code`: the stream's status. */
   onSessionOver(code: number, text: string): void {
     if (this.isGone) return;
@@ -227,7 +256,7 @@ export class Seat {
 
   #resume(lead: Lead): void {
     if (lead.leader.lease === 0) {
-      this.lose(
+      this.onLeadOver(
         new AbortedError(
           this.state === 'FINISHING'
             ? 'the connection broke before the server confirmed the outcome: it may or may not ' +
@@ -242,6 +271,22 @@ export class Seat {
     this.#rank = 0;
     lead.onCutOff();
     this.place();
+  }
+
+  /** The lead is over for want of a server; who asked for that goes on without one. */
+  onLeadOver(error: AbortedError): void {
+    const lead = this.lead;
+    if (lead?.call === undefined || !this.join.failOpen) {
+      this.lose(error);
+      return;
+    }
+    this.core.stopMerging(this);
+    this.#leavePlace();
+    this.#stopLooking();
+    lead.stop();
+    lead.isCutLoose = true;
+    this.state = 'ALONE';
+    lead.finishAlone(); // if its function has ended
   }
 
   // Takes the seat off its server, which is told if it knows of it.
@@ -263,15 +308,11 @@ export class Seat {
 
   /** Hands the lead to the oldest call. */
   startLead(lead: Lead): void {
-    const call = this.firstCall();
-    if (call === undefined) throw new Error('a seat without calls cannot lead');
     this.lead = lead;
     if (this.state !== 'ALONE') this.state = 'LEADING';
     this.voidValue();
-    this.tellRestart(lead.leader.attempt, call.join.wire.caller);
-    lead.begin(call);
-    this.tellAudience();
-    call.lead(lead.leader);
+    this.tellRestart(lead.leader.attempt, this.join.wire.caller);
+    lead.begin();
   }
 
   /** The function has ended. */
@@ -330,8 +371,14 @@ export class Seat {
   /** One of its calls ended so. */
   onCallLeft(call: Call, error: StatusError): void {
     this.calls.delete(call);
+    // The rest of an outcome is for the others, and so is a function that others wait for.
+    const isWanted = this.state === 'FINISHING' || (this.state === 'LEADING' && this.#isWanted());
     if (this.calls.size > 0) this.tellAudience();
-    else if (this.state !== 'FINISHING') this.end(error); // others wait for the rest
+    else if (!isWanted) this.end(error);
+  }
+
+  #isWanted(): boolean {
+    return this.lead?.isWanted === true;
   }
 
   /** The client closes. An outcome of a function that has ended still goes out. */
@@ -347,12 +394,16 @@ export class Seat {
     if (!this.isGone) receive(this, frame);
   }
 
-  nextFrame(): CallRequest | undefined {
+  /** `now`: when it is sent, on the clock that leads are held by. */
+  nextFrame(now: number): CallRequest | undefined {
     if (this.#wantsJoin) {
       this.#wantsJoin = false;
+      this.joinedAt = now;
+      // What is led from now on is not fresh for those who come later.
+      if (this.join.wire.fresh) this.core.stopMerging(this);
       return this.#joinFrame();
     }
-    return this.answered ? this.lead?.nextFrame() : undefined;
+    return this.answered ? this.lead?.nextFrame(now) : undefined;
   }
 
   hasMore(): boolean {
@@ -360,7 +411,9 @@ export class Seat {
   }
 
   #joinFrame(): CallRequest {
-    const wire = this.join.wire;
+    // A call that may leave has to know whether others wait for its function.
+    const audience = [...this.calls].some((call) => call.mayLeave);
+    const wire = audience ? { ...this.join.wire, audience } : this.join.wire;
     const id = BigInt(this.id);
     if (this.lead === undefined) return joinFrame(id, wire, this.deadline - performance.now());
     return resumeFrame(id, wire, this.lead.leader.token);

@@ -6,6 +6,7 @@ import { Backoff } from './backoff.js';
 import type { Core } from './core.js';
 import { HealthCheckResponse_ServingStatus, HealthClient } from './gen/grpc/health/v1/health.js';
 import { SingleFlightClient } from './gen/singleflight/v1/singleflight.js';
+import { CONNECT_TIMEOUT_MS } from './options.js';
 import type { Seat } from './seat.js';
 import { Session } from './session.js';
 
@@ -15,6 +16,12 @@ const MESSAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
 export class Server {
   /** It could not be reached for so long that calls pass it by. */
   down = false;
+  /** It has answered, and nothing has gone wrong since. */
+  isKnown = false;
+  /** Nobody listened there when a connection was last tried, or the name was not found. */
+  isRefusing = false;
+  /** It is there, but took no joins when it was last asked. */
+  isDraining = false;
   lastError = '';
   /** The session that takes new seats. */
   current: Session | undefined;
@@ -38,14 +45,33 @@ export class Server {
 
   // -------------------------------------------------------------------------- reachable or not
 
+  /** It takes no calls before its next try; one that may go elsewhere does so. */
+  get isPassedBy(): boolean {
+    return this.#retryTimer !== undefined && (this.isRefusing || this.isDraining);
+  }
+
+  /** Its next try is still to come, and the last one was refused. */
+  get refuses(): boolean {
+    return this.#retryTimer !== undefined && this.isRefusing;
+  }
+
+  // For how long it may be silent.
+  get #patience(): number {
+    return this.core.settings.connectTimeout || CONNECT_TIMEOUT_MS;
+  }
+
   #setFailing(): void {
+    this.isKnown = false;
     if (this.#downTimer !== undefined) return;
-    this.#downTimer = setTimeout(() => this.#onDownTimer(), this.core.settings.connectTimeout);
+    this.#downTimer = setTimeout(() => this.#onDownTimer(), this.#patience);
     this.#downTimer.unref(); // calls that wait keep the process alive by themselves
   }
 
   #setReachable(): void {
     this.down = false;
+    this.isKnown = true;
+    this.isRefusing = false;
+    this.isDraining = false;
     this.lastError = '';
     clearTimeout(this.#downTimer);
     this.#downTimer = undefined;
@@ -61,7 +87,7 @@ export class Server {
 
   #onRetryTimer(): void {
     this.#retryTimer = undefined;
-    if (this.down) this.#sendProbe();
+    if (this.down) this.probe();
     else if (this.current === undefined && this.#waiting.size > 0) this.#openSession();
   }
 
@@ -69,6 +95,7 @@ export class Server {
   // what runs on it goes on.
   #setDown(): void {
     this.down = true;
+    this.isKnown = false;
     if (this.current !== undefined && !this.current.up) this.current.cut();
     this.#backOff();
     const waiting = [...this.#waiting];
@@ -85,7 +112,7 @@ export class Server {
 
   /** A join was not answered in the time that its call had for it. */
   onSilence(waited: number): void {
-    if (this.down || waited < this.core.settings.connectTimeout) return;
+    if (this.down || waited < this.#patience) return;
     if (this.lastError === '') this.lastError = 'the server does not answer';
     this.#setDown();
   }
@@ -128,6 +155,8 @@ export class Server {
   /** It does not take joins: the server drains. */
   onSessionRefuses(session: Session, text: string): void {
     session.retire();
+    this.isDraining = true;
+    this.isRefusing = false;
     this.lastError = text;
     this.#setFailing();
     this.#backOff();
@@ -140,8 +169,11 @@ export class Server {
     if (!session.up) this.#dropStub();
     if (this.#sessions.size === 0) this.#onIdle?.();
     if (this.core.closing || (!wasCurrent && session.up)) return;
+    this.isKnown = false;
     if (!session.up) {
-      if (text !== '') this.lastError = text;
+      if (text !== '') this.lastError = tidy(text);
+      this.isRefusing = isRefusal(text);
+      this.isDraining = false;
       this.#setFailing();
     }
     this.#backOff(); // also after a good one: many clients may have lost the same server
@@ -179,10 +211,11 @@ export class Server {
 
   // ------------------------------------------------------------------------------------ probes
 
-  #sendProbe(): void {
-    if (this.#probe !== undefined) return;
+  /** Looks whether it is there, for calls that come later. */
+  probe(): void {
+    if (this.#probe !== undefined || this.core.closing) return;
     const stub = new HealthClient(...this.#target());
-    const deadline = Date.now() + this.core.settings.connectTimeout;
+    const deadline = Date.now() + this.#patience;
     const call = stub.check({ service: '' }, new Metadata(), { deadline }, (error, response) => {
       stub.close();
       this.#probe = undefined;
@@ -198,8 +231,10 @@ export class Server {
       error?.code === grpcStatus.UNIMPLEMENTED ||
       status === HealthCheckResponse_ServingStatus.SERVING;
     if (!serves) {
-      this.lastError = error?.details || 'the server is there, but not ready to serve';
-      this.#backOff();
+      this.isDraining = error === null;
+      this.isRefusing = isRefusal(error?.details ?? '');
+      this.lastError = tidy(error?.details ?? '') || 'the server is there, but not ready to serve';
+      if (this.down) this.#backOff();
       return;
     }
     this.#setReachable();
@@ -225,4 +260,17 @@ export class Server {
     }
     this.#dropStub();
   }
+}
+
+// What connecting ends with when nobody listens, or when there is no such host. grpc-js has no
+// better sign of it than these words.
+const REFUSALS = /ECONNREFUSED|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL/;
+
+function isRefusal(details: string): boolean {
+  return REFUSALS.test(details) || details.startsWith('Name resolution failed');
+}
+
+/** What grpc-js says about a connection, without what it says to nobody. */
+export function tidy(details: string): string {
+  return details.replace(/ ?Resolution note: [^.]*\.?$/, '').replace(/\.$/, '');
 }

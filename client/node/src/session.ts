@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One Session stream: the seats of many calls, their frames gathered into few messages.
 import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
+import { clock } from './clock.js';
 import { STATUS_NUMBERS } from './errors.js';
 import { abandonFrame, cancelFrame, frameBytes, resumeFrame } from './frames.js';
 import type {
@@ -23,7 +24,8 @@ const IDLE_MS = 1000;
 /** Whoever has frames to send on a session. */
 interface Sender {
   isReady: boolean;
-  nextFrame(): CallRequest | undefined;
+  /** `now`: when it is sent, on the clock that leads are held by. */
+  nextFrame(now: number): CallRequest | undefined;
   hasMore(): boolean;
 }
 
@@ -193,13 +195,14 @@ export class Session {
   #gather(): CallRequest[] {
     const calls: CallRequest[] = [];
     const ready = this.#ready;
+    const now = ready.length > 0 ? clock.now() : 0;
     let bytes = 0;
     let taken = 0;
     for (const sender of ready) {
       if (bytes >= FULL_BYTES) break;
       taken++;
       sender.isReady = false;
-      const frame = sender.nextFrame();
+      const frame = sender.nextFrame(now);
       if (frame === undefined) continue;
       calls.push(frame);
       bytes += frameBytes(frame);

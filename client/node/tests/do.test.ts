@@ -7,6 +7,7 @@ import {
   AbortedError,
   CancelledError,
   Client,
+  CodecError,
   DeadlineExceededError,
   FailedPreconditionError,
   FunctionError,
@@ -14,10 +15,9 @@ import {
   NotFoundError,
   PanicError,
   ResourceExhaustedError,
-  StatusError,
 } from '../src/index.js';
 import type { Leader, Result } from '../src/index.js';
-import { Daemon } from './support/daemon.js';
+import { callersAre, Daemon } from './support/daemon.js';
 import { audienceOf, failureOf, freshKey, Gate, lossOf, until, Work } from './support/story.js';
 
 describe('do', { timeout: 180_000 }, () => {
@@ -85,15 +85,65 @@ describe('do', { timeout: 180_000 }, () => {
     assert.equal(value.getTime(), 0);
   });
 
-  it('says that a value cannot be decoded', async () => {
-    const options = { key: freshKey(), retain: 60_000 };
-    await client.doBytes(options.key, () => '{', options);
+  it('says that a value cannot be decoded, for the leader and for a follower', async () => {
+    const key = freshKey();
+    const work = new Work();
+    const codec = {
+      encode: (value: string) => Buffer.from(value),
+      decode: (bytes: Buffer) => JSON.parse(bytes.toString()) as string,
+    };
+    const led = client.do(key, work.run, { codec, audience: true });
+    const leader = await work.entered.opened;
+    const followed = other.do(key, work.run, { codec });
+    await audienceOf(leader, 1);
+    work.goOn.open('{');
+    for (const call of [led, followed]) {
+      const error = await failureOf(call, CodecError);
+      assert.equal(error.operation, 'decode');
+      assert.ok(error.cause instanceof SyntaxError);
+      assert.match(error.stack ?? '', /do\.test/);
+    }
+  });
+
+  it('says that a value cannot be encoded, to the leader and to a follower', async () => {
+    const key = freshKey();
+    const work = new Work();
+    const makes = async (leader: Leader): Promise<object> => ({
+      at: [await work.run(leader), NaN],
+    });
+    const led = client.do(key, makes, { audience: true });
+    const leader = await work.entered.opened;
+    const followed = other.do(key, makes);
+    await audienceOf(leader, 1);
+    work.goOn.open('');
+    for (const call of [led, followed]) {
+      const error = await failureOf(call, CodecError);
+      assert.equal(error.operation, 'encode');
+      assert.match(error.message, /no word for NaN.*codec/);
+    }
+  });
+
+  it('takes a retained value that it cannot decode for none, once', async () => {
+    const key = freshKey();
+    const options = { retain: 60_000 };
+    await client.doBytes(key, () => '{', options);
+    const result = await client.do(key, () => ({ version: 2 }), options);
+    assert.deepEqual(result.value, { version: 2 });
+    assert.equal(result.led, true);
+    const again = await client.do(key, () => ({ version: 3 }), options);
+    assert.deepEqual(again.value, { version: 2 });
+    assert.equal(again.retained, true);
+    await client.doBytes(key, () => '{', { ...options, maxAge: 1, localMerge: false });
+    const late = client.do(key, () => 1, { ...options, timeout: 0 });
+    await failureOf(late, DeadlineExceededError);
+    const bad = { encode: () => Buffer.from('{'), decode: () => assert.fail('never') };
+    let runs = 0;
     const error = await failureOf(
-      client.do(options.key, () => 1),
-      StatusError,
+      client.do(key, () => ++runs, { ...options, codec: bad }),
+      CodecError,
     );
-    assert.equal(error.code, 'INTERNAL');
-    assert.ok(error.cause instanceof SyntaxError);
+    assert.equal(error.operation, 'decode');
+    assert.equal(runs, 1);
   });
 
   it('hands large values there and back', async () => {
@@ -457,34 +507,57 @@ describe('do', { timeout: 180_000 }, () => {
     assert.equal(result.led, false);
   });
 
-  it('stops the function when the last caller has left, and the next one leads', async () => {
+  it('runs the function on for a caller elsewhere when its own has left', async () => {
+    const key = freshKey();
+    const work = new Work();
+    const leaves = client.do(key, work.run, { timeout: 1500 });
+    const leader = await work.entered.opened;
+    const stays = other.do(key, () => 'not this');
+    await callersAre(daemon.address, key, 2);
+    await failureOf(leaves, DeadlineExceededError);
+    assert.equal(leader.lost, false);
+    work.goOn.open('value');
+    const { value, attempt } = await stays;
+    assert.deepEqual({ value, attempt }, { value: 'value', attempt: 1 });
+  });
+
+  it('stops the function when the last one elsewhere has left, too', async () => {
     const key = freshKey();
     const [first, second] = [new Work(), new Work()];
-    const controller = new AbortController();
-    const leaves = client.do(key, first.run, { signal: controller.signal, audience: true });
+    const [mine, theirs] = [new AbortController(), new AbortController()];
+    const leaves = client.do(key, first.run, {
+      signal: mine.signal,
+      lease: 600_000,
+      audience: true,
+    });
     const leader = await first.entered.opened;
-    const stays = other.do(key, second.run);
+    const follows = other.do(key, second.run, { signal: theirs.signal });
     await audienceOf(leader, 1);
-    controller.abort();
+    mine.abort();
     await failureOf(leaves, CancelledError);
-    assert.ok((await lossOf(leader)) instanceof CancelledError);
+    assert.equal(leader.lost, false);
+    theirs.abort();
+    await failureOf(follows, CancelledError);
+    assert.match(String(await lossOf(leader)), /nobody waits/);
     await assert.rejects(leader.write('too late'), CancelledError);
-    assert.equal((await second.entered.opened).attempt, 2);
+    const next = other.do(key, second.run); // the lease was given back
+    assert.equal((await second.entered.opened).attempt, 1);
     second.goOn.open('second');
+    assert.equal((await next).value, 'second');
     first.goOn.open('nobody gets this');
-    assert.equal((await stays).value, 'second');
   });
 
   it('gives a lease back at once when its caller leaves', async () => {
     const key = freshKey();
     const [first, second] = [new Work(), new Work()];
     const leaves = client.do(key, first.run, { lease: 600_000, timeout: 50 });
-    await first.entered.opened;
-    const stays = other.do(key, second.run, { lease: 600_000 });
+    const leader = await first.entered.opened;
     await failureOf(leaves, DeadlineExceededError);
+    assert.equal(leader.signal.aborted, true);
+    const next = other.do(key, second.run, { lease: 600_000 });
     await second.entered.opened;
     second.goOn.open('second');
-    assert.equal((await stays).value, 'second');
+    assert.equal((await next).value, 'second');
   });
 
   it('tells a leader that runs too long, and its caller after it has ended', async () => {
@@ -501,12 +574,13 @@ describe('do', { timeout: 180_000 }, () => {
     const key = freshKey();
     const work = new Work();
     const options = { onLeaderLoss: 'FAIL', audience: true } as const;
-    const leads = client.do(key, work.run, { ...options, timeout: 200 });
+    const closing = new Client({ addresses: daemon.address });
+    const leads = closing.do(key, work.run, options);
     const leader = await work.entered.opened;
     const follows = other.do(key, work.run, options);
     await audienceOf(leader, 1);
-    await failureOf(leads, DeadlineExceededError);
-    await failureOf(follows, AbortedError);
+    const ends = [failureOf(leads, CancelledError), failureOf(follows, AbortedError)];
+    await Promise.all([...ends, closing.close()]);
     work.goOn.open('');
   });
 
@@ -532,8 +606,13 @@ describe('do', { timeout: 180_000 }, () => {
       void leader.write(Buffer.alloc(1001)); // nobody waits, and still it does not end OK
     });
     work.goOn.open('');
-    for (const call of [follows, makes, writes])
-      assert.match((await failureOf(call, ResourceExhaustedError)).message, /resultLimit.*1000/);
+    const status = await failureOf(follows, ResourceExhaustedError);
+    assert.match(status.message, /resultLimit.*1000/);
+    for (const call of [makes, writes]) {
+      const error = await failureOf(call, FunctionError);
+      assert.match(error.message, /resultLimit.*1000/);
+      assert.deepEqual([error.type, error.code], ['singleflight.LimitExceeded', 8]);
+    }
     assert.equal((await leads).value.length, 1001);
     await small.close();
   });

@@ -47,16 +47,15 @@ describe('live', { timeout: 180_000 }, () => {
   it('starts over when the leader is lost', async () => {
     const key = freshKey();
     const [first, second] = [new Work(), new Work()];
-    const controller = new AbortController();
-    const options = { signal: controller.signal, audience: true };
-    const lost = new Listener(client.live(key, first.run, options));
+    const closing = new Client({ addresses: daemon.address });
+    const lost = new Listener(closing.live(key, first.run, { audience: true }));
     const leader = await first.entered.opened;
     const heir = new Listener(other.live(key, second.run));
     const follower = new Listener(other.live(key, null, { role: 'FOLLOW_ONLY' }));
     await audienceOf(leader, 2);
     await leader.write('void');
     await Promise.all([heir.heard('void'), follower.heard('void')]);
-    controller.abort();
+    await closing.close();
     await failureOf(lost.call.result, CancelledError);
     await (await second.entered.opened).write('again');
     await Promise.all([heir.heard('again'), follower.heard('again')]);

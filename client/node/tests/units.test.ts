@@ -9,6 +9,8 @@ import { CHUNK_BYTES_MAX, Outgoing } from '../src/outgoing.js';
 import { readCallOptions, readClientOptions } from '../src/options.js';
 import { rendezvous } from '../src/rendezvous.js';
 
+const ASKING = { live: false, hasWork: true, nest: undefined };
+
 describe('backoff', () => {
   it('waits for a part of a bound that doubles', () => {
     const backoff = new Backoff(50, 300);
@@ -100,7 +102,7 @@ describe('options', () => {
   it('tell calls apart that must not merge', () => {
     const settings = readClientOptions({});
     const idOf = (options: object, key = 'k', live = false): string | undefined =>
-      readCallOptions(key, options, live, settings).mergeId;
+      readCallOptions(key, options, { ...ASKING, live }, settings).mergeId;
     const plain = idOf({});
     assert.equal(idOf({ timeout: 5, connectTimeout: 7, group: 'default' }), plain);
     const others = [
@@ -125,17 +127,17 @@ describe('options', () => {
   it('do not confuse a group with a key, or a caller with either', () => {
     const settings = readClientOptions({});
     const ids = [
-      readCallOptions('bc', { group: 'a', caller: 'x' }, false, settings).mergeId,
-      readCallOptions('c', { group: 'ab', caller: 'x' }, false, settings).mergeId,
-      readCallOptions('xbc', { group: 'a', caller: '' }, false, settings).mergeId,
-      readCallOptions('bc', { group: 'a', caller: '', fingerprint: 'x' }, false, settings).mergeId,
+      readCallOptions('bc', { group: 'a', caller: 'x' }, ASKING, settings).mergeId,
+      readCallOptions('c', { group: 'ab', caller: 'x' }, ASKING, settings).mergeId,
+      readCallOptions('xbc', { group: 'a', caller: '' }, ASKING, settings).mergeId,
+      readCallOptions('bc', { group: 'a', caller: '', fingerprint: 'x' }, ASKING, settings).mergeId,
     ];
     assert.equal(new Set(ids).size, ids.length);
   });
 
   it('copy what they are given', () => {
     const key = Buffer.from('key');
-    const join = readCallOptions(key, {}, false, readClientOptions({}));
+    const join = readCallOptions(key, {}, ASKING, readClientOptions({}));
     key.fill(0);
     assert.equal(join.wire.key.toString(), 'key');
   });

@@ -5,6 +5,10 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { credentials } from '@grpc/grpc-js';
+import { AdminClient } from '../../src/gen/singleflight/v1/singleflight.js';
+import type { Flight } from '../../src/gen/singleflight/v1/singleflight.js';
+import { until } from './story.js';
 
 const PROGRAM =
   process.env.SINGLEFLIGHTD ?? resolve(__dirname, '../../../../../build/bin/singleflightd');
@@ -55,4 +59,16 @@ async function launch(
   const address = /listening on (\S+)/.exec(String(line))?.[1];
   if (address === undefined) throw new Error(`${PROGRAM} did not start: ${String(line)}`);
   return { process: daemon, address };
+}
+
+/** Waits until so many callers are in the flights of the key. */
+export async function callersAre(address: string, key: string, callers: number): Promise<void> {
+  const admin = new AdminClient(address, credentials.createInsecure());
+  const request = { group: '', keyPrefix: Buffer.from(key), limit: 0 };
+  await until(`${callers} callers`, async () => {
+    let count = 0;
+    for await (const flight of admin.listFlights(request)) count += (flight as Flight).callers;
+    return count === callers;
+  });
+  admin.close();
 }

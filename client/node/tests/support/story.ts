@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Leader } from '../../src/index.js';
 
 // Everything that is waited for comes soon, but the machine may be busy.
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 30_000;
 
 /** A promise and its ends. */
 export class Gate<T = void> {
