@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import signal
+import tempfile
 import time
 
 # Everything that is waited for comes at once; who waits so long waits in vain.
@@ -34,8 +35,12 @@ async def within_patience(awaitable, what):
 class Daemon:
     """One singleflightd on loopback. Started again, it listens on the same port."""
 
-    def __init__(self, programs):
+    def __init__(self, programs, options=(), has_data=False):
         self.programs = programs
+        self.options = list(options)
+        self.data = tempfile.TemporaryDirectory() if has_data else None
+        if self.data is not None:
+            self.options += ["--data-dir", self.data.name]
         self.address = None
         self.process = None
 
@@ -43,7 +48,7 @@ class Daemon:
         self.process = await asyncio.create_subprocess_exec(
             os.path.join(self.programs, "singleflightd"),
             "--listen", self.address or "127.0.0.1:0", "--drain-time", "20s",
-            "--log-level", "error", stdout=asyncio.subprocess.PIPE)
+            "--log-level", "error", *self.options, stdout=asyncio.subprocess.PIPE)
         line = await within_patience(self.process.stdout.readline(), "the daemon's start")
         if not line:
             raise Failure("the daemon did not start")
@@ -76,6 +81,14 @@ class Daemon:
             "--address", self.address, stdout=asyncio.subprocess.PIPE)
         out, _ = await within_patience(tool.communicate(), "singleflight list")
         return [json.loads(line) for line in out.decode().splitlines()]
+
+    async def stop(self, group, key, caller):
+        """`singleflight stop`, by somebody of that name."""
+        tool = await asyncio.create_subprocess_exec(
+            os.path.join(self.programs, "singleflight"), "stop", "--group", group, "--address",
+            self.address, "--caller", caller, key)
+        if await within_patience(tool.wait(), "singleflight stop") != 0:
+            raise Failure("singleflight stop has failed")
 
     async def until_listed(self, group, what, good):
         """Asks for the listing of a group until `good` says so of one of its rows."""

@@ -9,7 +9,7 @@ from .peers import (Daemon, Failure, Relay, base64_of, closed_address, until_lis
                     within_patience)
 
 EVENT_FIELDS = {"expect", "event", "value", "chunks", "details", "cause", "took_below_ms",
-                "took_above_ms"}
+                "took_above_ms", "not_later_than", "skip"}
 # What may come before the event that is waited for.
 ALONG_THE_WAY = {"follow", "chunk", "restart", "lost"}
 
@@ -66,6 +66,8 @@ class Story:
         self.relays = {}
         self.saved = {}
         self.begun = {}               # name of a call -> when it was told to begin
+        self.came = {}                # "CALL EVENT" -> when it came
+        self.lapses = 0
         self.dead = set()
         self.closed = set()
         self.ours = []                # what this story has started: daemons, drivers
@@ -86,7 +88,8 @@ class Story:
 
     async def _set_up(self, start_driver):
         if self.scenario.get("own_daemon"):
-            self.daemon = Daemon(self.programs)
+            self.daemon = Daemon(self.programs, self.scenario.get("daemon_options", []),
+                                 self.scenario.get("data_dir", False))
             self.ours.append(self.daemon)
             await self.daemon.start()
         for role in self.scenario.get("own_process", []):
@@ -222,9 +225,10 @@ class Story:
         name = step["expect"]
         while True:
             event = await self._driver_of(name).next_event(self._own(name), step["event"])
+            self.came[f"{name} {event['event']}"] = event["came_at"]
             if event["event"] == step["event"]:
                 break
-            if event["event"] not in ALONG_THE_WAY:
+            if event["event"] not in ALONG_THE_WAY | set(step.get("skip", [])):
                 raise Failure(f"came instead: {event}")
         for field, wanted in step.items():
             if field not in EVENT_FIELDS:
@@ -245,6 +249,10 @@ class Story:
             raise Failure(f"took {took_ms:.0f} ms: {event}")
         if took_ms < step.get("took_above_ms", 0):
             raise Failure(f"took {took_ms:.0f} ms only: {event}")
+        for other, most_ms in step.get("not_later_than", {}).items():
+            after_ms = 1000 * (event["came_at"] - self.came[other])
+            if after_ms >= most_ms:
+                raise Failure(f"came {after_ms:.0f} ms after {other}: {event}")
 
     @staticmethod
     def _match_content(field, wanted, event):
@@ -343,6 +351,28 @@ class Story:
     async def _until_listed(self, what, good):
         daemons = [self.daemon] + ([self.second] if self.second else [])
         await until_listed(daemons, self.name, what, good)
+
+    async def _listed(self, wanted):
+        def fits(row):
+            try:
+                for field, value in wanted.items():
+                    self._match(field, value, row.get(field), row)
+            except Failure:
+                return False
+            return True
+
+        await self._until_listed(str(wanted), fits)
+
+    async def _stop(self, caller):
+        await self.daemon.stop(self.name, "key", caller)
+
+    async def _lapse_ms(self, span_ms):
+        """So much time goes by: as much as a call of F has that nothing ends but its timeout."""
+        self.lapses += 1
+        name = f"F.lapse{self.lapses}"
+        await self._do({"do": name, "options": {"key": name, "timeout_ms": span_ms},
+                        "function": [{"wait": "never"}]})
+        await self._expect({"expect": name, "event": "done", "skip": ["lead"]})
 
     async def _callers(self, count):
         await self._until_listed(f"{count} callers", lambda row: row["callers"] == count
