@@ -7,6 +7,9 @@ pub use tonic::Code;
 
 use crate::outcome::Facts;
 
+// A chain may have no end.
+const CAUSES_MAX: usize = 32;
+
 type Source = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Why a call has no value.
@@ -17,9 +20,8 @@ pub enum Error {
     Function(Box<FunctionError>),
     /// The call failed, for this caller alone.
     Status(StatusError),
-    /// The value is not of the type that was asked for: the leader's JSON could not be read here,
-    /// or the value could not be written as JSON.
-    Codec(String),
+    /// The codec could not turn the value into bytes, or the bytes into a value of this type.
+    Codec(CodecError),
 }
 
 impl Error {
@@ -38,7 +40,7 @@ impl fmt::Display for Error {
         match self {
             Error::Function(error) => error.fmt(f),
             Error::Status(status) => status.fmt(f),
-            Error::Codec(text) => f.write_str(text),
+            Error::Codec(error) => error.fmt(f),
         }
     }
 }
@@ -47,7 +49,8 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Function(error) => std::error::Error::source(error.as_ref()),
-            _ => None,
+            Error::Codec(error) => std::error::Error::source(error),
+            Error::Status(_) => None,
         }
     }
 }
@@ -55,6 +58,12 @@ impl std::error::Error for Error {
 impl From<StatusError> for Error {
     fn from(status: StatusError) -> Self {
         Error::Status(status)
+    }
+}
+
+impl From<CodecError> for Error {
+    fn from(error: CodecError) -> Self {
+        Error::Codec(error)
     }
 }
 
@@ -85,6 +94,69 @@ impl fmt::Display for StatusError {
 
 impl std::error::Error for StatusError {}
 
+/// Which way the codec was asked to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CodecStep {
+    /// The leader's value could not become bytes: an error of every caller of the flight.
+    Encode,
+    /// This caller could not read the value.
+    Decode,
+}
+
+/// What the codec could not do, as the leader or as a follower.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CodecError {
+    /// To write, or to read.
+    pub step: CodecStep,
+    /// Why, in words.
+    pub message: String,
+    source: Option<Source>,
+}
+
+impl CodecError {
+    pub(crate) fn new(step: CodecStep, message: impl Into<String>) -> Self {
+        CodecError { step, message: message.into(), source: None }
+    }
+
+    pub(crate) fn of(
+        step: CodecStep,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        let source: Source = source.into().into();
+        CodecError { step, message: source.to_string(), source: Some(source) }
+    }
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.step {
+            CodecStep::Encode => write!(f, "the value cannot be encoded: {}", self.message),
+            CodecStep::Decode => write!(f, "the value cannot be decoded: {}", self.message),
+        }
+    }
+}
+
+impl std::error::Error for CodecError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+// Why a leader's function made no value.
+#[derive(Debug, Clone)]
+pub(crate) enum Failure {
+    Function(FunctionError),
+    Encode(CodecError),
+}
+
+impl From<FunctionError> for Failure {
+    fn from(error: FunctionError) -> Self {
+        Failure::Function(error)
+    }
+}
+
 /// How a function ended that made no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -108,7 +180,8 @@ pub struct FunctionError {
     pub message: String,
     /// The error's type, as the leader's language names it.
     pub type_name: String,
-    /// Where it happened: a backtrace or stack trace; may be empty.
+    /// Where it happened, and what caused it: a backtrace or stack trace, and a line for each
+    /// cause; may be empty.
     pub stack: String,
     /// The function's own error code; 0 if it has none.
     pub code: i32,
@@ -166,6 +239,16 @@ impl FunctionError {
         self
     }
 
+    /// Sets the error that caused this one. Followers find it and its own causes in `stack`.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into().into());
+        self
+    }
+
     /// This failure is this process's own, not that of the work: let the next caller try. The
     /// others get the last failure once nobody is left to try.
     #[must_use]
@@ -185,22 +268,40 @@ impl FunctionError {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let error = error.into();
-        match error.downcast::<FunctionError>() {
-            Ok(own) => *own,
+        match error.into().downcast::<FunctionError>() {
+            Ok(own) => {
+                let causes =
+                    own.source.as_deref().map(|cause| causes_from(cause)).unwrap_or_default();
+                own.with_causes(&causes)
+            }
             Err(error) => {
                 let type_name = match std::any::type_name::<E>() {
                     name if name.contains("dyn ") => String::new(), // tells nothing
                     name => name.to_owned(),
                 };
-                let source: Source = error.into();
-                let mut made = FunctionError::new(source.to_string());
-                made.type_name = type_name;
-                made.source = Some(source);
-                made
+                let causes = error.source().map(causes_from).unwrap_or_default();
+                FunctionError::new(error.to_string())
+                    .with_type(type_name)
+                    .with_source(error)
+                    .with_causes(&causes)
             }
         }
     }
+
+    fn with_causes(mut self, causes: &str) -> Self {
+        if !causes.is_empty() && !self.stack.is_empty() {
+            self.stack.push('\n');
+        }
+        self.stack.push_str(causes);
+        self
+    }
+}
+
+// A line for an error, and one for each of its causes.
+fn causes_from(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |cause| cause.source());
+    let lines = causes.take(CAUSES_MAX).map(|cause| format!("caused by: {cause}"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 impl fmt::Display for FunctionError {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -7,8 +8,10 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::engine::{lock, Inner, SeatId};
 use crate::error::{Code, StatusError};
+use crate::nesting::Leads;
 use crate::options::{millis, Join};
 use crate::outcome::join_pieces;
 
@@ -40,6 +43,10 @@ pub(crate) struct LeaderShared {
     pub join: Arc<Join>,
     pub result_limit: usize,
     pub inner: Weak<Inner>,
+    pub addresses: Arc<[String]>,
+    pub holds_until: AtomicU64, // of the clock, in nanoseconds
+    pub over: AtomicBool,       // the flight has ended for it
+    pub forgotten: AtomicBool,  // by this client: calls for its key do not join it
     pub lost: CancellationToken,
     pub room: Notify,
     pub audience_changed: Notify,
@@ -54,6 +61,7 @@ pub(crate) struct LeaderState {
     pub taken_part: usize,             // and so many bytes of the one after them
     pub on_the_way: usize,             // bytes that are not taken, or in frames that are not sent
     pub overflow: Option<StatusError>, // the value grew too large: the flight cannot end OK
+    pub is_alone: bool,                // nothing is sent
     pub why_lost: Option<StatusError>,
     pub audience: Option<Audience>,
     pub retain_ms: Option<u64>,
@@ -67,6 +75,31 @@ impl LeaderShared {
         }
         drop(state);
         self.lost.cancel();
+        self.room.notify_waiters();
+    }
+
+    pub fn hold_until(&self, end: Duration) {
+        let nanos = u64::try_from(end.as_nanos()).unwrap_or(u64::MAX);
+        self.holds_until.store(nanos, Ordering::Release);
+    }
+
+    fn is_overdue(&self) -> bool {
+        clock::now().as_nanos() >= self.holds_until.load(Ordering::Acquire).into()
+    }
+
+    /// A call for the key would wait for this very lead.
+    pub fn would_be_joined(&self) -> bool {
+        let has_ended = self.over.load(Ordering::Acquire);
+        !has_ended && !self.forgotten.load(Ordering::Acquire)
+    }
+
+    /// It goes on here alone: nothing is sent any more, and no clock ends it.
+    pub fn go_alone(&self) {
+        self.hold_until(Duration::MAX);
+        let mut state = lock(&self.state);
+        state.is_alone = true;
+        state.on_the_way = 0;
+        drop(state);
         self.room.notify_waiters();
     }
 
@@ -231,7 +264,9 @@ impl Leader {
             return Err(why);
         }
         state.written_bytes += data.len();
-        state.on_the_way += data.len();
+        if !state.is_alone {
+            state.on_the_way += data.len();
+        }
         state.written.push(data);
         Ok(())
     }
@@ -252,16 +287,57 @@ impl Leader {
         self.shared.audience_changed.notified().await;
     }
 
-    /// Why the lead is lost; `None` while this is the leader. It may be too late: only what checks
-    /// the token is safe from a late leader.
-    #[must_use]
-    pub fn why_lost(&self) -> Option<StatusError> {
-        lock(&self.shared.state).why_lost.clone()
+    /// [`write`](Leader::write) for a function that blocks its thread
+    /// ([`Call::run_blocking`](crate::Call::run_blocking)).
+    ///
+    /// # Errors
+    /// As `write`.
+    ///
+    /// # Panics
+    /// In asynchronous code.
+    pub fn write_blocking(&self, data: impl Into<Bytes>) -> Result<(), StatusError> {
+        let Some(inner) = self.shared.inner.upgrade() else {
+            return Err(StatusError::new(Code::Cancelled, "the client is gone"));
+        };
+        inner.runtime().block_on(self.write(data))
     }
 
-    /// Waits until the lead is lost. The future borrows nothing, so that it can go to another task.
+    /// Why the lead is lost; `None` while this is the leader. The clock is asked in this moment, so
+    /// it is true in the first instant after a pause of the process or machine, before anybody
+    /// could be told. A lead that the server confirms after that holds again. It may be too late
+    /// for what was begun before: only what checks the token is safe from a late leader.
+    #[must_use]
+    pub fn why_lost(&self) -> Option<StatusError> {
+        let told = lock(&self.shared.state).why_lost.clone();
+        told.or_else(|| self.shared.is_overdue().then(|| self.overdue()))
+    }
+
+    fn overdue(&self) -> StatusError {
+        let text = match self.shared.lease_ms {
+            0 => "the server has not answered for as long as the lead holds without it".to_owned(),
+            ms => format!("the lease of {ms} ms ran out before it was renewed"),
+        };
+        StatusError::new(Code::Aborted, text)
+    }
+
+    /// Whether the lead is lost: [`why_lost`](Leader::why_lost) without the reason.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.why_lost().is_some()
+    }
+
+    /// Waits until this leader is told that the lead is lost. The future borrows nothing, so that
+    /// it can go to another task.
     pub fn lost(&self) -> impl Future<Output = ()> + Send + 'static {
         self.shared.lost.clone().cancelled_owned()
+    }
+
+    /// Runs a future as a part of this leader's function, as in
+    /// `tokio::spawn(leader.inside(async { … }))`. A call for a key that the calling function leads
+    /// is refused, since it would wait for itself; a task that the function spawns is not known to
+    /// belong to it without this.
+    pub fn inside<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
+        Leads::current().with(self.shared.clone()).scope(future)
     }
 }
 

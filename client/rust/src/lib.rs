@@ -38,22 +38,37 @@
 //!
 //! # Cancellation
 //!
-//! Dropping the future of a call leaves the flight. A leader's function is dropped at its next
-//! `.await` when the lead is lost, or when no caller of this process and client waits for it any
-//! more. What it has given to other tasks or threads learns it by [`Leader::lost`].
+//! A call ends at once when its timeout is over or its future is dropped. Its function goes on as
+//! long as anybody waits for it, in this process or in another. When nobody does any more, or when
+//! the lead is lost, it is dropped at its next `.await`. What it has given to other tasks or threads
+//! learns it by [`Leader::lost`] or [`Leader::is_lost`].
+//!
+//! # Calls inside of calls
+//!
+//! A call for a key that the calling function leads would wait for itself, and fails with
+//! [`Code::FailedPrecondition`]. [`Leader::inside`] takes that knowledge to other tasks.
 #![doc(html_no_source)]
 
+mod call;
 mod client;
+mod clock;
+mod codec;
 mod engine;
 mod error;
+mod finite;
 mod leader;
+mod nesting;
 mod options;
 mod outcome;
 mod panics;
 mod pb;
+mod waiting;
 
-pub use client::{Call, Chunks, Client, Event, Forgotten};
-pub use error::{Code, Error, FunctionError, Kind, StatusError};
+pub use call::Call;
+pub use client::{Client, Forgotten};
+pub use codec::{Codec, Json};
+pub use error::{Code, CodecError, CodecStep, Error, FunctionError, Kind, StatusError};
 pub use leader::{Audience, Leader};
 pub use options::{ClientBuilder, LeaderLoss, Role};
 pub use outcome::{Facts, Flight};
+pub use waiting::{Chunks, Event};

@@ -6,7 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::client::Client;
+use crate::codec::{Codec, Json};
 use crate::error::{Code, StatusError};
+use crate::pb::singleflight::LeadRef;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const FINGERPRINT_BYTES_MAX: usize = 64;
+const CALLER_BYTES_MAX: usize = 128;
 
 /// May this caller lead, must it?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -30,6 +36,9 @@ pub enum LeaderLoss {
     Promote,
     /// Every follower ends with `Aborted`.
     Fail,
+    /// The loss is the outcome, for every follower: [`Kind::Abandoned`](crate::Kind::Abandoned),
+    /// kept by `retain_error`. For what may not be tried twice.
+    Hold,
 }
 
 #[derive(Debug, Clone)]
@@ -47,21 +56,33 @@ pub(crate) struct Settings {
     pub tls: Option<tonic::transport::ClientTlsConfig>,
 }
 
+impl Settings {
+    /// How long one try to connect may take; calls may be less patient.
+    pub fn attempt_timeout(&self) -> Duration {
+        match self.connect_timeout {
+            Duration::ZERO => CONNECT_TIMEOUT,
+            timeout => timeout,
+        }
+    }
+}
+
 /// Settings of a [`Client`]; made by [`Client::builder`].
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct ClientBuilder {
+pub struct ClientBuilder<C = Json> {
     settings: Settings,
+    codec: C,
 }
 
 impl ClientBuilder {
     pub(crate) fn new() -> Self {
         ClientBuilder {
+            codec: Json,
             settings: Settings {
                 addresses: Vec::new(),
                 caller: "".into(),
                 fail_open: false,
-                connect_timeout: Duration::from_secs(5),
+                connect_timeout: CONNECT_TIMEOUT,
                 backoff_min: Duration::from_millis(50),
                 backoff_max: Duration::from_secs(2),
                 keepalive_time: Duration::from_secs(20),
@@ -72,7 +93,9 @@ impl ClientBuilder {
             },
         }
     }
+}
 
+impl<C: Codec> ClientBuilder<C> {
     /// Adds a server: `host:port` or `unix:/path`. Without any, `SINGLEFLIGHT_ADDRESS` counts
     /// (comma separated), and without it `127.0.0.1:7433`. With several, each key has one home
     /// among them by rendezvous hashing: all programs must write the addresses in the same way.
@@ -87,14 +110,22 @@ impl ClientBuilder {
         self
     }
 
-    /// When no server can be reached: run the function here, alone, and say so in the result.
+    /// How the values of its calls become bytes ([`Json`]).
+    pub fn codec<D: Codec>(self, codec: D) -> ClientBuilder<D> {
+        ClientBuilder { settings: self.settings, codec }
+    }
+
+    /// When no server can be reached: run the function here, alone, and say so in the result. Also
+    /// in the middle: a function that has begun goes on to its end, for the callers of this
+    /// client. A server that is shutting down is not "no server".
     pub fn fail_open(mut self, fail_open: bool) -> Self {
         self.settings.fail_open = fail_open;
         self
     }
 
     /// How long a call looks for a server that takes it, at first or after the connection broke
-    /// (5 s). While every server is known to be down, new calls give up at once.
+    /// (5 s). Zero: it does not wait; only a connection that is there already will do. While every
+    /// server is known to be silent, new calls give up at once.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.settings.connect_timeout = timeout;
         self
@@ -136,7 +167,7 @@ impl ClientBuilder {
     /// # Errors
     /// `InvalidArgument`: an address or setting cannot be read. `FailedPrecondition`: there is no
     /// runtime here.
-    pub fn build(mut self) -> Result<Client, StatusError> {
+    pub fn build(mut self) -> Result<Client<C>, StatusError> {
         let settings = &mut self.settings;
         if settings.addresses.is_empty() {
             settings.addresses = default_addresses();
@@ -151,14 +182,16 @@ impl ClientBuilder {
         if settings.caller.is_empty() {
             settings.caller = default_caller().into();
         }
-        let times = [settings.connect_timeout, settings.backoff_min, settings.backoff_max];
-        if times.iter().any(Duration::is_zero) || settings.backoff_min > settings.backoff_max {
-            return Err(invalid("connect_timeout and backoff are above 0, and min not above max"));
+        if settings.backoff_min.is_zero() || settings.backoff_min > settings.backoff_max {
+            return Err(invalid("backoff: min is above 0, and not above max"));
+        }
+        if settings.keepalive_time.is_zero() || settings.keepalive_timeout.is_zero() {
+            return Err(invalid("keepalive: both times are above 0"));
         }
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
             StatusError::new(Code::FailedPrecondition, "a client is made inside of a tokio runtime")
         })?;
-        Ok(Client::start(self.settings, runtime))
+        Ok(Client::start(self.settings, self.codec, runtime))
     }
 }
 
@@ -180,14 +213,27 @@ fn default_addresses() -> Vec<String> {
 fn check_address(address: &str) -> Result<(), StatusError> {
     let good = match address.strip_prefix("unix:") {
         Some(path) => !path.is_empty(),
-        None => address
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()),
+        None => address.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && is_port(port)),
     };
-    if good && !address.chars().any(char::is_whitespace) {
+    if good {
         return Ok(());
     }
-    Err(invalid(format!("\"{address}\" is no address: write host:port or unix:/path")))
+    Err(invalid(format!(
+        "address \"{}\" is none: write host:port, with a port from 1 to 65535 and nothing before \
+         the host, or unix:/path",
+        address.escape_debug()
+    )))
+}
+
+fn is_host(host: &str) -> bool {
+    if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return inner.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'))
+}
+
+fn is_port(port: &str) -> bool {
+    port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|n| n > 0)
 }
 
 fn default_caller() -> String {
@@ -199,7 +245,7 @@ fn default_caller() -> String {
         .or_else(|_| std::env::var("HOSTNAME"))
         .unwrap_or_else(|_| "localhost".to_owned());
     let mut caller = format!("{program}@{}:{}", host.trim(), std::process::id());
-    let mut end = caller.len().min(128);
+    let mut end = caller.len().min(CALLER_BYTES_MAX);
     while !caller.is_char_boundary(end) {
         end -= 1;
     }
@@ -209,7 +255,7 @@ fn default_caller() -> String {
 
 // The options of one call. Calls that are equal here are merged; what is each caller's own is not
 // in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Join {
     pub group: String,
     pub key: Bytes,
@@ -225,6 +271,9 @@ pub(crate) struct Join {
     pub max_attempts: u32,
     pub fingerprint: Bytes,
     pub resume_token: u64,
+    pub fresh: bool,
+    pub retain_from_lead: bool,
+    pub within: Vec<LeadRef>,
     pub caller: Arc<str>,
     pub fail_open: bool,
     pub local_merge: bool,
@@ -241,8 +290,44 @@ impl Hash for Join {
 }
 
 impl Join {
+    /// What no server would take, whatever its settings.
+    pub fn check(&self) -> Result<(), StatusError> {
+        if self.key.is_empty() {
+            return Err(invalid("key is missing: a key has 1 to 1,024 bytes"));
+        }
+        if !self.group.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c)) {
+            return Err(invalid(
+                "group has other characters than A-Z, a-z, 0-9, \".\", \"_\", \"-\"",
+            ));
+        }
+        if self.fingerprint.len() > FINGERPRINT_BYTES_MAX {
+            return Err(invalid("fingerprint is longer than 64 bytes: take a hash"));
+        }
+        if self.caller.len() > CALLER_BYTES_MAX {
+            return Err(invalid("caller is longer than 128 bytes"));
+        }
+        if self.lease_ms > 0 && self.lease_ms < 1000 {
+            return Err(invalid("lease is shorter than a second"));
+        }
+        Ok(())
+    }
+
+    pub fn is_for(&self, group: &str, key: &[u8]) -> bool {
+        group_or_default(&self.group) == group_or_default(group) && self.key == key
+    }
+
     pub fn merges(&self) -> bool {
-        self.local_merge && !self.live && self.role == Role::Any && self.resume_token == 0
+        // A fresh one may not join what is under way, here either.
+        let is_plain = !self.live && !self.fresh && self.resume_token == 0;
+        self.local_merge && is_plain && self.role == Role::Any
+    }
+}
+
+fn group_or_default(group: &str) -> &str {
+    if group.is_empty() {
+        "default"
+    } else {
+        group
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::error::{Error, FunctionError, Kind};
+use crate::error::{Error, Failure, FunctionError};
 
 /// What is known of a flight that has ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Facts {
     pub callers: u32,
     /// The how-many-eth leader of the flight made it, from 1.
     pub attempt: u32,
-    /// The fencing token of that leader; 0 after `failed_open`.
+    /// The fencing token of that leader; 0 when it began without a server.
     pub token: u64,
     /// Served from a retained outcome: nobody ran anything for this call.
     pub retained: bool,
@@ -28,7 +28,10 @@ pub struct Facts {
     pub retain: Duration,
     /// It should have been retained, but the server had no room.
     pub retain_refused: bool,
-    /// No server could be reached, and the function ran in this process alone.
+    /// The retained outcome was older than `max_age`: it is made anew in the background.
+    pub stale: bool,
+    /// No server could be reached, at the beginning or in the middle, and the function ran in this
+    /// process alone.
     pub failed_open: bool,
 }
 
@@ -54,16 +57,17 @@ impl<T> Deref for Flight<T> {
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
     pub value: Bytes,
-    pub error: Option<FunctionError>,
+    pub error: Option<Failure>,
 }
 
 impl Outcome {
     pub fn into_result(self, facts: Facts) -> Result<Flight<Bytes>, Error> {
         match self.error {
             None => Ok(Flight { value: self.value, facts }),
-            Some(error) => {
+            Some(Failure::Function(error)) => {
                 Err(Error::Function(Box::new(FunctionError { value: self.value, facts, ..error })))
             }
+            Some(Failure::Encode(error)) => Err(Error::Codec(error)),
         }
     }
 }
@@ -82,9 +86,21 @@ pub(crate) fn join_pieces(pieces: &[Bytes]) -> Bytes {
 }
 
 pub(crate) mod wire {
-    use super::{FunctionError, Kind, Outcome};
+    use super::Outcome;
+    use crate::error::{Code, CodecError, CodecStep, Failure, FunctionError, Kind};
     use crate::pb::singleflight as pb;
     use bytes::Bytes;
+
+    // Types of outcomes that stand for no error of the function; all languages know them.
+    const ENCODE_ERROR: &str = "singleflight.EncodeError";
+    const LIMIT_EXCEEDED: &str = "singleflight.LimitExceeded";
+
+    // The value is larger than may be.
+    pub fn over_limit(message: String) -> FunctionError {
+        FunctionError::new(message)
+            .with_type(LIMIT_EXCEEDED)
+            .with_code(Code::ResourceExhausted.into())
+    }
 
     // An outcome whose value has been put together from its pieces.
     pub fn read(outcome: pb::Outcome, value: Bytes) -> Outcome {
@@ -94,6 +110,10 @@ pub(crate) mod wire {
             pb::OutcomeKind::Abandoned | pb::OutcomeKind::Unspecified => Kind::Abandoned,
             pb::OutcomeKind::Error => Kind::Error,
         };
+        if outcome.r#type == ENCODE_ERROR {
+            let error = CodecError::new(CodecStep::Encode, outcome.message);
+            return Outcome { value, error: Some(Failure::Encode(error)) };
+        }
         let error = FunctionError {
             kind,
             type_name: outcome.r#type,
@@ -102,31 +122,40 @@ pub(crate) mod wire {
             details: outcome.details,
             ..FunctionError::new(outcome.message)
         };
-        Outcome { value, error: Some(error) }
+        Outcome { value, error: Some(Failure::Function(error)) }
     }
 
     // `tail`: the part of the value that no chunk has carried.
-    pub fn write(error: Option<&FunctionError>, tail: Bytes) -> pb::Outcome {
-        let Some(error) = error else {
-            return pb::Outcome {
-                kind: pb::OutcomeKind::Ok.into(),
-                value: tail,
-                ..Default::default()
-            };
+    pub fn write(error: Option<&Failure>, tail: Bytes) -> pb::Outcome {
+        let outcome = match error {
+            None => of_kind(pb::OutcomeKind::Ok),
+            Some(Failure::Function(error)) => of_function(error),
+            Some(Failure::Encode(error)) => pb::Outcome {
+                message: error.message.clone(),
+                r#type: ENCODE_ERROR.to_owned(),
+                ..of_kind(pb::OutcomeKind::Error)
+            },
         };
+        pb::Outcome { value: tail, ..outcome }
+    }
+
+    fn of_kind(kind: pb::OutcomeKind) -> pb::Outcome {
+        pb::Outcome { kind: kind.into(), ..Default::default() }
+    }
+
+    fn of_function(error: &FunctionError) -> pb::Outcome {
         let kind = match error.kind {
             Kind::Error => pb::OutcomeKind::Error,
             Kind::Panic => pb::OutcomeKind::Panic,
             Kind::Abandoned => pb::OutcomeKind::Abandoned,
         };
         pb::Outcome {
-            kind: kind.into(),
-            value: tail,
             code: error.code,
             message: error.message.clone(),
             r#type: error.type_name.clone(),
             stack: error.stack.clone(),
             details: error.details.clone(),
+            ..of_kind(kind)
         }
     }
 }

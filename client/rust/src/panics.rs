@@ -56,11 +56,12 @@ where
     M: FnOnce() -> F,
     F: Future<Output = T> + Unpin,
 {
-    install_hook();
     Caught(watched(make)?).await
 }
 
-fn watched<T>(run: impl FnOnce() -> T) -> Result<T, FunctionError> {
+/// Runs it; a panic becomes an error.
+pub(crate) fn watched<T>(run: impl FnOnce() -> T) -> Result<T, FunctionError> {
+    install_hook();
     let outer = WATCHED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(run));
     WATCHED.set(outer);

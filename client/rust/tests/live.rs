@@ -56,17 +56,6 @@ async fn typed_values_reach_leader_and_follower() {
     assert_eq!(late.value, profile);
 }
 
-#[tokio::test]
-async fn a_value_of_another_type_is_a_codec_error() {
-    let daemon = Daemon::start();
-    let client = daemon.client();
-    let retain = Duration::from_secs(60);
-    let call = client.call("k").retain(retain);
-    soon(call.run(|_| async { Ok::<_, Never>("a text".to_owned()) })).await.unwrap();
-    let end = soon(client.call("k").run(|_| async { Ok::<_, Never>(7u32) })).await;
-    assert!(matches!(end, Err(Error::Codec(_))), "{end:?}");
-}
-
 #[derive(Debug)]
 struct NoSuchUser(u64);
 
@@ -260,6 +249,7 @@ async fn a_value_over_the_limit_ends_the_flight_with_an_error_that_names_it() {
     let end = soon(client.call("k").run_bytes(|_| async { Ok::<_, Never>(vec![0; 1001]) })).await;
     let Err(Error::Function(error)) = end else { panic!("{end:?}") };
     assert!(error.message.contains("result_limit"), "{}", error.message);
+    assert_eq!((error.code, error.type_name.as_str()), (8, "singleflight.LimitExceeded"));
 }
 
 #[tokio::test]
@@ -279,9 +269,29 @@ async fn a_daemon_that_is_not_there_is_unavailable_and_named() {
 
 #[tokio::test]
 async fn what_is_no_address_is_refused_at_once() {
-    for address in ["", "nowhere", "host:", "host:99999", "unix:", "two words:1"] {
+    for address in [
+        "",
+        "nowhere",
+        "host:",
+        "host:0",
+        "host:99999",
+        "host:+80",
+        "host:http",
+        ":7433",
+        "unix:",
+        "two words:1",
+        "http://host:7433",
+        "host:7433/path",
+        "::1:7433",
+        "[host]:7433",
+        "a@b:1",
+    ] {
         let refused = Client::builder().address(address).build().unwrap_err();
         assert_eq!(refused.code, Code::InvalidArgument, "{address}");
+        assert!(refused.message.contains(address), "{}", refused.message);
+    }
+    for address in ["host:1", "a-b.example:65535", "[::1]:7433", "10.0.0.1:80", "unix:/a b"] {
+        assert!(Client::builder().address(address).build().is_ok(), "{address}");
     }
 }
 

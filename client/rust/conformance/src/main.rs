@@ -2,24 +2,32 @@
 //! The conformance driver in Rust: tests/conformance/README.md has the words.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{poll_fn, Future};
 use std::io::Write;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use base64::prelude::{Engine, BASE64_STANDARD};
 use bytes::{Bytes, BytesMut};
+use serde::de::value::BytesDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer};
+use serde::Serialize;
+use serde_bytes::ByteBuf;
 use serde_json::{json, Map, Value};
 use sha2::{Digest, Sha256};
 use singleflightd::{
-    Call, Client, Error, Event, Facts, Flight, FunctionError, Kind, Leader, LeaderLoss, Role,
-    StatusError,
+    Call, Client, Code, Codec, CodecError, CodecStep, Error, Event, Facts, FunctionError, Kind,
+    Leader, LeaderLoss, Role, StatusError,
 };
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 const PIECE_BYTES: usize = 64 * 1024;
+const STACK_MAX: usize = 16 * 1024;
 
 fn print(event: &Value) {
     let mut out = std::io::stdout().lock();
@@ -71,19 +79,49 @@ impl Signals {
 
 // ---- the function
 
-// The function is dropped when the lead is lost.
+// What a function may use.
+struct Scene {
+    call: String,
+    client: Client,
+    signals: Arc<Signals>,
+    done: CancellationToken, // when the call's end has been told
+}
+
+// The function is dropped when its lead is lost: what comes after `wait_lost` is cleaning up.
 struct Running {
     call: String,
     leader: Leader,
+    after_loss: Vec<Value>,
+    done: CancellationToken,
     over: bool,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.over && self.leader.why_lost().is_some() {
-            print(&json!({"event": "lost", "call": self.call}));
+        if self.over || !self.leader.is_lost() {
+            return;
+        }
+        print(&json!({"event": "lost", "call": self.call}));
+        // Its caller may have left, which is told first.
+        let has_left = self.leader.why_lost().is_some_and(|why| why.code != Code::Aborted);
+        for action in &self.after_loss {
+            if action.get("ask_lost").is_some() {
+                let (asked, done) = (asked(&self.call, &self.leader), self.done.clone());
+                if has_left {
+                    tokio::spawn(async move {
+                        done.cancelled().await;
+                        print(&asked);
+                    });
+                } else {
+                    print(&asked);
+                }
+            }
         }
     }
+}
+
+fn asked(call: &str, leader: &Leader) -> Value {
+    json!({"event": "asked", "call": call, "lost": leader.is_lost()})
 }
 
 async fn write_fill(leader: &Leader, fill: &Value) -> Result<(), StatusError> {
@@ -100,10 +138,13 @@ async fn write_fill(leader: &Leader, fill: &Value) -> Result<(), StatusError> {
 }
 
 fn error_of(details: &Value) -> FunctionError {
-    let error = FunctionError::new(text(details, "message"))
+    let mut error = FunctionError::new(text(details, "message"))
         .with_type(text(details, "type"))
         .with_code(details["code"].as_i64().unwrap_or(0) as i32)
         .with_details(decoded(details, "details_b64"));
+    if let Some(cause) = details["cause"].as_str() {
+        error = error.with_source(cause);
+    }
     if details["pass_on"] == true {
         error.pass_on()
     } else {
@@ -112,24 +153,23 @@ fn error_of(details: &Value) -> FunctionError {
 }
 
 async fn function(
-    call: String,
+    scene: Scene,
     leader: Leader,
     actions: Vec<Value>,
-    signals: Arc<Signals>,
-) -> Result<Bytes, FunctionError> {
+) -> Result<ByteBuf, FunctionError> {
+    let call = scene.call.clone();
     print(&json!({"event": "lead", "call": call, "token": leader.token().to_string(),
                   "attempt": leader.attempt()}));
-    let mut running = Running { call, leader: leader.clone(), over: false };
-    let end = act(&leader, actions, &signals).await;
+    let after_loss =
+        actions.iter().skip_while(|action| action.get("wait_lost").is_none()).cloned().collect();
+    let done = scene.done.clone();
+    let mut running = Running { call, leader: leader.clone(), after_loss, done, over: false };
+    let end = act(&scene, &leader, actions).await;
     running.over = true;
-    end
+    end.map(|()| ByteBuf::new())
 }
 
-async fn act(
-    leader: &Leader,
-    actions: Vec<Value>,
-    signals: &Signals,
-) -> Result<Bytes, FunctionError> {
+async fn act(scene: &Scene, leader: &Leader, actions: Vec<Value>) -> Result<(), FunctionError> {
     for action in actions {
         let fields: &Map<String, Value> = action.as_object().expect("an action is an object");
         let (name, what) = fields.iter().next().expect("an action says what");
@@ -137,13 +177,18 @@ async fn act(
             // What came of a write is told by the result.
             "write_b64" => drop(leader.write(decoded(&action, name)).await),
             "fill" => drop(write_fill(leader, what).await),
-            "wait" => signals.wait(what.as_str().unwrap_or_default()).await,
+            "wait" => scene.signals.wait(what.as_str().unwrap_or_default()).await,
             "wait_lost" => leader.lost().await,
             "wait_audience" => {
                 let wanted = what.as_u64().unwrap_or(0);
                 while leader.audience().is_none_or(|a| u64::from(a.followers) < wanted) {
                     leader.audience_changed().await;
                 }
+            }
+            "block_ms" => std::thread::sleep(Duration::from_millis(what.as_u64().unwrap_or(0))),
+            "ask_lost" => print(&asked(&scene.call, leader)),
+            "do_inside" => {
+                run_inside(scene.client.clone(), what.clone(), scene.signals.clone()).await;
             }
             "ok" | "retain_ms" => {
                 if fields.contains_key("retain_ms") {
@@ -157,15 +202,108 @@ async fn act(
                 let error = FunctionError::abandoned();
                 return Err(if what["pass_on"] == true { error.pass_on() } else { error });
             }
-            other => panic!("no action \"{other}\""),
+            _ => unreachable!("unknown words are refused before"),
         }
     }
-    Ok(Bytes::new())
+    Ok(())
+}
+
+// ---- words
+
+const OPTIONS: [&str; 25] = [
+    "group",
+    "key_b64",
+    "timeout_ms",
+    "retain_ms",
+    "retain_error_ms",
+    "max_age_ms",
+    "lease_ms",
+    "run_limit_ms",
+    "on_leader_loss",
+    "max_attempts",
+    "role",
+    "live",
+    "audience",
+    "fingerprint_b64",
+    "caller",
+    "resume_token",
+    "connect_timeout_ms",
+    "fail_open",
+    "local_merge",
+    "fresh",
+    "retain_from_lead",
+    "stale_ms",
+    "decode",
+    "encode",
+    "key",
+];
+const ACTIONS: [&str; 13] = [
+    "write_b64",
+    "fill",
+    "wait",
+    "wait_lost",
+    "wait_audience",
+    "block_ms",
+    "ask_lost",
+    "do_inside",
+    "ok",
+    "retain_ms",
+    "error",
+    "panic",
+    "abandon",
+];
+
+// The first word of a call that this driver, or this language, does not have.
+fn unknown_word(command: &Value) -> Option<String> {
+    let options = command["options"].as_object();
+    let mut names = options.into_iter().flatten().map(|(name, _)| name);
+    if let Some(name) = names.find(|name| !OPTIONS.contains(&name.as_str())) {
+        return Some(format!("unknown option {name}"));
+    }
+    if command["function"].is_null() && command.get("function").is_some() {
+        return Some("unknown function null: it does not compile".to_owned());
+    }
+    command["function"].as_array().into_iter().flatten().find_map(|action| {
+        let name = action.as_object().and_then(|fields| fields.keys().next())?;
+        match name.as_str() {
+            "do_inside" => unknown_word(&action[name]),
+            name if ACTIONS.contains(&name) => None,
+            name => Some(format!("unknown action {name}")),
+        }
+    })
+}
+
+// ---- the codec
+
+// Bytes as they are. What the function has written is the whole value: nothing is to be encoded.
+#[derive(Clone)]
+struct Raw {
+    fails_to_encode: bool,
+    fails_to_decode: bool,
+}
+
+impl Codec for Raw {
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn encode<T: Serialize>(&self, _: &T) -> Result<Bytes, Self::Error> {
+        if self.fails_to_encode {
+            return Err("it was told to fail".into());
+        }
+        Ok(Bytes::new())
+    }
+
+    fn decode<T: DeserializeOwned>(&self, value: &[u8]) -> Result<T, Self::Error> {
+        if self.fails_to_decode {
+            return Err("it was told to fail".into());
+        }
+        let bytes: BytesDeserializer<'_, serde::de::value::Error> = value.into_deserializer();
+        Ok(T::deserialize(bytes)?)
+    }
 }
 
 // ---- calls
 
-fn with_options(mut call: Call, from: &Value) -> Call {
+fn with_options<C: Codec>(mut call: Call<C>, from: &Value) -> Call<C> {
     let time = |name: &str| from.get(name).map(|_| Duration::from_millis(number(from, name)));
     macro_rules! set {
         ($value:expr, $method:ident) => {
@@ -182,6 +320,10 @@ fn with_options(mut call: Call, from: &Value) -> Call {
     set!(time("lease_ms"), lease);
     set!(time("run_limit_ms"), run_limit);
     set!((from["on_leader_loss"] == "FAIL").then_some(LeaderLoss::Fail), on_leader_loss);
+    set!((from["on_leader_loss"] == "HOLD").then_some(LeaderLoss::Hold), on_leader_loss);
+    set!(from["fresh"].as_bool(), fresh);
+    set!(from["retain_from_lead"].as_bool(), retain_from_lead);
+    set!(time("stale_ms"), stale);
     set!(from.get("max_attempts").map(|_| number(from, "max_attempts") as u32), max_attempts);
     set!((from["role"] == "LEAD_ONLY").then_some(Role::LeadOnly), role);
     set!((from["role"] == "FOLLOW_ONLY").then_some(Role::FollowOnly), role);
@@ -196,11 +338,14 @@ fn with_options(mut call: Call, from: &Value) -> Call {
 }
 
 async fn run_live(
-    call: Call,
+    call: Call<Raw>,
     name: &str,
     function: impl FnOnce(Leader) -> Ran + Send + 'static,
-) -> (Result<Flight<Bytes>, Error>, Option<BytesMut>) {
-    let mut chunks = call.live(function);
+) -> (Result<(Vec<u8>, Facts), Error>, Option<BytesMut>) {
+    let mut chunks = call.live(|leader| {
+        let value = function(leader);
+        async { value.await.map(ByteBuf::into_vec) }
+    });
     let mut seen = BytesMut::new();
     while let Some(event) = chunks.next().await {
         match event {
@@ -216,36 +361,50 @@ async fn run_live(
             _ => {}
         }
     }
-    (chunks.result().await, Some(seen))
+    (chunks.result().await.map(|flight| (flight.value.into(), flight.facts)), Some(seen))
 }
 
-type Ran = std::pin::Pin<Box<dyn Future<Output = Result<Bytes, FunctionError>> + Send>>;
+type Ran = Pin<Box<dyn Future<Output = Result<ByteBuf, FunctionError>> + Send>>;
 
-// `alive` is dropped with the function, which may outlive the call.
-async fn run_call(client: Client, command: Value, signals: Arc<Signals>, alive: mpsc::Sender<()>) {
+// `told` is cancelled when the call's end has been told.
+async fn run_call(client: Client, command: Value, signals: Arc<Signals>, told: CancellationToken) {
     let name = text(&command, "call");
+    if let Some(message) = unknown_word(&command) {
+        print(&json!({"event": "error", "call": name, "message": message}));
+        return;
+    }
     let options = &command["options"];
-    let call = with_options(client.call(decoded(options, "key_b64")), options);
-    drop(client);
+    let codec = Raw {
+        fails_to_encode: options["encode"] == "fail",
+        fails_to_decode: options["decode"] == "fail",
+    };
+    let call = with_options(client.call(decoded(options, "key_b64")).codec(codec), options);
     let actions = command["function"].as_array().cloned().unwrap_or_default();
-    let called = name.clone();
+    let scene = Scene { call: name.clone(), client, signals, done: told.clone() };
     let function = move |leader: Leader| -> Ran {
-        Box::pin(async move {
-            let _alive = alive;
-            function(called, leader, actions, signals).await
-        })
+        Box::pin(async move { function(scene, leader, actions).await })
     };
     let (end, seen) = if options["live"] == true {
         run_live(call, &name, function).await
     } else {
-        (call.run_bytes(function).await, None)
+        let end = call.run(function).await;
+        (end.map(|flight| (flight.value.into_vec(), flight.facts)), None)
     };
-    print(&done(&name, end, seen));
+    print(&done_event(&name, end, seen));
+    told.cancel();
 }
 
-fn done(name: &str, end: Result<Flight<Bytes>, Error>, seen: Option<BytesMut>) -> Value {
+fn run_inside(
+    client: Client,
+    command: Value,
+    signals: Arc<Signals>,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(run_call(client, command, signals, CancellationToken::new()))
+}
+
+fn done_event(name: &str, end: Result<(Vec<u8>, Facts), Error>, seen: Option<BytesMut>) -> Value {
     let mut event = match end {
-        Ok(flight) => with_value("OK", &flight.value, &flight.facts),
+        Ok((value, facts)) => with_value("OK", &value, &facts),
         Err(Error::Function(error)) => {
             let outcome = match error.kind {
                 Kind::Panic => "PANIC",
@@ -257,12 +416,16 @@ fn done(name: &str, end: Result<Flight<Bytes>, Error>, seen: Option<BytesMut>) -
             event["code"] = json!(error.code);
             event["type"] = json!(error.type_name);
             event["has_stack"] = json!(!error.stack.is_empty());
+            event["stack"] = json!(error.stack.chars().take(STACK_MAX).collect::<String>());
+            event["error_class"] = json!("function");
             event["details_b64"] = json!(BASE64_STANDARD.encode(&error.details));
             event
         }
         Err(Error::Status(status)) => {
-            json!({"status": status_name(&status), "message": status.message, "outcome": ""})
+            json!({"status": status_name(&status), "message": status.message, "outcome": "",
+                   "error_class": "status"})
         }
+        Err(Error::Codec(error)) => of_codec(&error),
         Err(other) => json!({"status": "INTERNAL", "message": other.to_string()}),
     };
     event["event"] = json!("done");
@@ -274,13 +437,23 @@ fn done(name: &str, end: Result<Flight<Bytes>, Error>, seen: Option<BytesMut>) -
     event
 }
 
+// An outcome of this type is what the library knows such a failure of the leader's codec by.
+fn of_codec(error: &CodecError) -> Value {
+    if error.step == CodecStep::Encode {
+        return json!({"status": "OK", "message": error.message, "outcome": "ERROR",
+                      "type": "singleflight.EncodeError", "error_class": "encode"});
+    }
+    json!({"status": "OK", "message": error.message, "outcome": "OK", "error_class": "decode"})
+}
+
 fn with_value(outcome: &str, value: &[u8], facts: &Facts) -> Value {
     json!({
-        "status": "OK", "message": "", "outcome": outcome,
+        "status": "OK", "message": "", "outcome": outcome, "error_class": "",
         "value_bytes": value.len(), "value_sha256": sha256(value),
         "led": facts.led, "shared": facts.shared, "callers": facts.callers,
         "attempt": facts.attempt, "token": facts.token.to_string(), "retained": facts.retained,
         "retain_refused": facts.retain_refused, "failed_open": facts.failed_open,
+        "age_ms": facts.age.as_millis() as u64, "stale": facts.stale,
     })
 }
 
@@ -301,7 +474,7 @@ fn status_name(status: &StatusError) -> String {
 #[derive(Default)]
 struct Driver {
     clients: HashMap<String, Client>,
-    calls: HashMap<String, (JoinHandle<()>, mpsc::Receiver<()>)>,
+    calls: HashMap<String, (JoinHandle<()>, CancellationToken)>,
     signals: Arc<Signals>,
 }
 
@@ -341,9 +514,16 @@ impl Driver {
         let name = text(command, "client");
         let (group, key) = (text(command, "group"), decoded(command, "key_b64"));
         let if_unshared = command["if_unshared"] == true;
-        match self.clients[&name].forget(&group, key, if_unshared).await {
+        let client = &self.clients[&name];
+        let forgotten = if command["end"] == true {
+            client.end(&group, key, if_unshared).await
+        } else {
+            client.forget(&group, key, if_unshared).await
+        };
+        match forgotten {
             Ok(forgotten) => print(&json!({"event": "forgot", "client": name,
-                "flight": forgotten.flight, "retained": forgotten.retained})),
+                "flight": forgotten.flight, "retained": forgotten.retained,
+                "ended": forgotten.ended})),
             Err(status) => print(&json!({"event": "error", "client": name,
                 "code": status_name(&status), "message": status.message})),
         }
@@ -352,8 +532,6 @@ impl Driver {
     async fn obey(&mut self, command: Value) {
         match command["op"].as_str().unwrap_or_default() {
             "hello" => {
-                // Calls that have been told to start have run as far as they can.
-                tokio::task::yield_now().await;
                 print(&json!({"event": "hello", "language": "rust",
                               "version": env!("CARGO_PKG_VERSION")}));
             }
@@ -361,19 +539,25 @@ impl Driver {
             "do" => {
                 let client = self.clients[&text(&command, "client")].clone();
                 let name = text(&command, "call");
-                let (alive, ended) = mpsc::channel(1);
-                let task = tokio::spawn(run_call(client, command, self.signals.clone(), alive));
-                self.calls.insert(name, (task, ended));
+                let told = CancellationToken::new();
+                let call = run_call(client, command, self.signals.clone(), told.clone());
+                let mut call = Box::pin(call);
+                // It begins here, so that the next command finds it under way.
+                let begun = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+                if begun.is_pending() {
+                    self.calls.insert(name, (tokio::spawn(call), told));
+                }
             }
             "signal" => self.signals.give(&text(&command, "name")),
             "cancel" => {
                 let name = text(&command, "call");
-                if let Some((call, mut ended)) = self.calls.remove(&name) {
+                if let Some((call, told)) = self.calls.remove(&name) {
                     call.abort(); // which drops the call's future
-                    tokio::spawn(async move {
-                        ended.recv().await; // the function is gone, too
-                        print(&json!({"event": "done", "call": name, "status": "CANCELLED"}));
-                    });
+                    if call.await.is_err_and(|end| end.is_cancelled()) {
+                        print(&json!({"event": "done", "call": name, "status": "CANCELLED",
+                                      "error_class": "status"}));
+                        told.cancel();
+                    }
                 }
             }
             "forget" => self.forget(&command).await,
@@ -384,12 +568,14 @@ impl Driver {
                 }
                 print(&json!({"event": "closed", "client": name}));
             }
-            other => panic!("no op \"{other}\""),
+            other => print(&json!({"event": "error", "call": command["call"],
+                "client": command["client"], "message": format!("unknown op {other}")})),
         }
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
+// Some functions block their thread.
+#[tokio::main(flavor = "multi_thread", worker_threads = 4)]
 async fn main() -> std::io::Result<()> {
     // Panics are part of the play: a line each is enough.
     std::panic::set_hook(Box::new(|info| eprintln!("driver: {info}")));

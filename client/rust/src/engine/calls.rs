@@ -9,30 +9,39 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::placing::Seat;
+use super::seat::Seat;
 use super::timers::{Armed, Timer};
 use super::{Inner, SeatId, State};
-use crate::client::Event;
-use crate::error::{Code, Error, FunctionError, StatusError};
+use crate::error::{Code, Error, Failure, StatusError};
 use crate::leader::{Leader, LeaderShared};
+use crate::nesting::Leads;
 use crate::options::Join;
 use crate::outcome::{Facts, Flight, Outcome};
 use crate::panics::caught;
+use crate::pb::singleflight::LeadRef;
+use crate::waiting::Event;
 use bytes::Bytes;
+
+// More are not read by any server.
+const WITHIN_MAX: usize = 32;
 
 pub(crate) type CallId = u64;
 pub(crate) type CallEnd = Result<Flight<Bytes>, Error>;
-pub(crate) type FunctionEnd = Result<(), FunctionError>;
+/// A call's end, and its function if nobody has run it: it is dropped by the program, for what it
+/// holds may call into the client.
+pub(crate) type Done = (CallEnd, Option<Function>);
+pub(crate) type FunctionEnd = Result<(), Failure>;
 pub(crate) type Function =
     Box<dyn FnOnce(Leader) -> Pin<Box<dyn Future<Output = FunctionEnd> + Send>> + Send>;
 
 /// What a call begins with.
 pub(crate) struct CallStart {
     pub join: Join,
+    pub inside: Leads,
     pub timeout: Option<Duration>,
     pub connect_timeout: Option<Duration>,
     pub function: Option<Function>,
-    pub done: oneshot::Sender<CallEnd>,
+    pub done: oneshot::Sender<Done>,
     pub events: Option<mpsc::UnboundedSender<Event>>,
 }
 
@@ -43,8 +52,9 @@ pub(super) struct Call {
     pub function: Option<Function>,
     pub events: Option<mpsc::UnboundedSender<Event>>,
     pub seat: Option<SeatId>,
+    inside: Leads,
     deadline_timer: Option<Armed>,
-    done: Option<oneshot::Sender<CallEnd>>,
+    done: Option<oneshot::Sender<Done>>,
     runs: bool,               // its function runs
     pending: Option<CallEnd>, // what it ends with once its function has ended
 }
@@ -62,32 +72,53 @@ impl Inner {
 }
 
 impl State {
-    fn start_call(&mut self, start: CallStart) -> CallId {
+    fn start_call(&mut self, mut start: CallStart) -> CallId {
         let id = self.new_id();
+        if let Err(why) = self.check(&start) {
+            let _ = start.done.send((Err(why.into()), start.function));
+            return id;
+        }
+        start.join.within = refs_of(&start.inside);
         let deadline = start.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let join = Arc::new(start.join);
-        let mut call = Call {
+        let deadline_timer = start.timeout.map(|wait| self.arm(wait, Timer::Deadline(id)));
+        let call = Call {
             deadline,
             timeout: start.timeout,
             connect_timeout: start.connect_timeout,
             function: start.function,
             events: start.events,
             seat: None,
-            deadline_timer: None,
+            inside: start.inside,
+            deadline_timer,
             done: Some(start.done),
             runs: false,
             pending: None,
         };
-        if let Some(why) = &self.over {
-            call.deliver(Err(why.clone().into()));
-            return id;
-        }
-        if let Some(timeout) = start.timeout {
-            call.deadline_timer = Some(self.arm(timeout, Timer::Deadline(id)));
-        }
         self.calls.insert(id, call);
         self.take_seat(id, &join);
         id
+    }
+
+    // What is refused before the network.
+    fn check(&self, start: &CallStart) -> Result<(), StatusError> {
+        if let Some(why) = &self.over {
+            return Err(why.clone());
+        }
+        start.join.check()?;
+        if start.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(StatusError::new(Code::DeadlineExceeded, "the timeout is zero"));
+        }
+        if start.inside.iter().any(|lead| self.would_join(&start.join, lead)) {
+            let text = "this call would wait for itself: the calling function leads this key";
+            return Err(StatusError::new(Code::FailedPrecondition, text));
+        }
+        Ok(())
+    }
+
+    fn would_join(&self, join: &Join, lead: &LeaderShared) -> bool {
+        let is_same = lead.join.is_for(&join.group, &join.key);
+        is_same && lead.would_be_joined() && lead.addresses == self.inner().addresses
     }
 
     /// Ends a call, or keeps its end until its function has ended.
@@ -103,13 +134,13 @@ impl State {
         call.deliver(end);
     }
 
+    // Ends at once, whatever its function does.
     fn leave(&mut self, id: CallId, why: &StatusError) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        if call.pending.is_some() {
-            return;
-        }
+        call.runs = false;
         let seat = call.seat;
-        self.end_call(id, Err(why.clone().into()));
+        let end = call.pending.take().unwrap_or_else(|| Err(why.clone().into()));
+        self.end_call(id, end);
         if let Some(seat) = seat {
             self.on_call_left(seat, id, why);
         }
@@ -162,18 +193,19 @@ impl State {
 
     /// Starts the function of a call in a task of its own.
     pub(super) fn run_function(&mut self, id: CallId, shared: &Arc<LeaderShared>) {
-        let call = self.calls.get_mut(&id).expect("a call that leads waits");
-        let function = call.function.take().expect("a function runs once");
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(function) = call.function.take() else { return };
         call.runs = true;
+        let inside = call.inside.with(shared.clone());
         let inner = self.me.clone();
         let leader = Leader::new(shared.clone());
         let shared = shared.clone();
-        self.spawn(async move {
+        self.spawn(inside.scope(async move {
             let end = run_while_led(function, leader, &shared.lost).await;
             if let Some(inner) = inner.upgrade() {
                 inner.state().on_function_ended(id, &shared, end);
             }
-        });
+        }));
     }
 
     fn on_function_ended(
@@ -196,9 +228,20 @@ impl State {
 impl Call {
     fn deliver(&mut self, end: CallEnd) {
         if let Some(done) = self.done.take() {
-            let _ = done.send(end); // a program that is gone does not mind
+            let _ = done.send((end, self.function.take())); // who is gone does not mind
         }
     }
+}
+
+// The leads that a call is made inside of, for the server; those that no server knows are not said.
+fn refs_of(inside: &Leads) -> Vec<LeadRef> {
+    let leads = inside.iter().filter(|lead| lead.token > 0);
+    let refs = leads.map(|lead| LeadRef {
+        group: lead.join.group.clone(),
+        key: lead.join.key.clone(),
+        token: lead.token,
+    });
+    refs.take(WITHIN_MAX).collect()
 }
 
 // None: the lead was lost, and the function dropped. It is not polled without a lead; to be told
@@ -215,7 +258,8 @@ async fn run_while_led(
             return Poll::Ready(None);
         }
         match ending.as_mut().poll(context) {
-            Poll::Ready(end) => Poll::Ready(Some(end.and_then(|end| end))),
+            Poll::Ready(Ok(end)) => Poll::Ready(Some(end)),
+            Poll::Ready(Err(panic)) => Poll::Ready(Some(Err(panic.into()))),
             Poll::Pending => losing.as_mut().poll(context).map(|()| None),
         }
     })

@@ -7,22 +7,24 @@
 
 mod backoff;
 mod calls;
-mod frames;
+mod hold;
 mod ids;
-mod leading;
-mod placing;
 mod rendezvous;
+mod seat;
+mod seat_frames;
+mod seat_lead;
 mod servers;
 mod session;
 mod timers;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-pub(crate) use calls::{CallEnd, CallId, CallStart, Function, FunctionEnd};
+pub(crate) use calls::{CallEnd, CallId, CallStart, Done, Function, FunctionEnd};
 pub(crate) use servers::{connect, ServerId};
 
 use crate::error::{Code, StatusError};
@@ -32,8 +34,12 @@ use ids::IdMap;
 pub(crate) type SeatId = u64;
 pub(crate) type SessionId = u64;
 
+// What is to be said at the end has so long to go out.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
 pub(crate) struct Inner {
     pub settings: Settings,
+    pub addresses: Arc<[String]>,
     runtime: Handle,
     timers_changed: Notify,
     ended: Notify, // a task of a session has ended
@@ -43,9 +49,10 @@ pub(crate) struct Inner {
 pub(crate) struct State {
     me: Weak<Inner>,
     over: Option<StatusError>, // why it takes no more calls
+    unowned: bool,             // the program has dropped it
     next_id: u64,
     calls: IdMap<calls::Call>,
-    seats: IdMap<placing::Seat>,
+    seats: IdMap<seat::Seat>,
     merging: HashMap<Arc<Join>, Vec<SeatId>>,
     servers: Vec<servers::Server>,
     sessions: IdMap<session::Session>,
@@ -59,12 +66,14 @@ impl Inner {
                 servers::Server::new(address, settings.backoff_min, settings.backoff_max)
             });
             Inner {
+                addresses: settings.addresses.as_slice().into(),
                 runtime: runtime.clone(),
                 timers_changed: Notify::new(),
                 ended: Notify::new(),
                 state: Mutex::new(State {
                     me: me.clone(),
                     over: None,
+                    unowned: false,
                     next_id: 0,
                     calls: IdMap::default(),
                     seats: IdMap::default(),
@@ -117,8 +126,24 @@ impl Inner {
         self.ended.notify_waiters();
     }
 
+    /// The program has dropped the client. It is closed, but not before the functions have ended
+    /// that somebody elsewhere waits for.
+    pub fn on_unowned(&self) {
+        let mut state = self.state();
+        state.unowned = true;
+        state.on_seat_gone();
+    }
+
+    /// Waits until what is to be said has gone out, for a while, and the connections are closed.
+    pub async fn end(&self) {
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.closed()).await.is_err() {
+            self.cut();
+            self.closed().await;
+        }
+    }
+
     /// Waits until no session is left.
-    pub async fn closed(&self) {
+    async fn closed(&self) {
         loop {
             let ended = self.ended.notified();
             tokio::pin!(ended);
@@ -131,7 +156,7 @@ impl Inner {
     }
 
     /// Cuts what is left of the sessions.
-    pub fn cut(&self) {
+    fn cut(&self) {
         let mut state = self.state();
         for id in state.sessions.keys().copied().collect::<Vec<_>>() {
             state.cut(id);
@@ -169,6 +194,16 @@ impl State {
     fn new_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+
+    fn on_seat_gone(&self) {
+        if self.unowned && self.seats.is_empty() && self.over.is_none() {
+            let inner = self.inner();
+            self.spawn(async move {
+                inner.close();
+                inner.end().await;
+            });
+        }
     }
 
     // Upgrading works: somebody holds it while the state is locked.

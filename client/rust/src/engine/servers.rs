@@ -14,14 +14,21 @@ use crate::pb::health::HealthCheckRequest;
 
 pub(crate) type ServerId = usize;
 
-/// What is known of one address. *Failing*: it has not answered since then. *Down*: it has failed
-/// for connect_timeout; calls pass it by until a health check succeeds.
+/// What is known of one address. *Failing*: it has not answered since then. *Down*: it has been
+/// silent for connect_timeout. *Refused*: the last try to connect was, by whoever has the address.
+/// *Broken*: the last connection ended before an answer. *Draining*: it is there, and takes no
+/// calls. Calls pass those four by, if they can, until a try or health check succeeds.
+/// *Proven*: it has answered, and the connection has not failed since.
 pub(super) struct Server {
     pub address: String,
     pub current: Option<SessionId>, // the session that takes new seats
     pub waiting: Vec<SeatId>,
     pub down: bool,
+    pub refused: bool,
+    pub draining: bool,
+    broken: bool,
     pub last_error: String,
+    proven: bool,
     failing: bool,
     probing: bool,
     backoff: Backoff,
@@ -36,13 +43,52 @@ impl Server {
             current: None,
             waiting: Vec::new(),
             down: false,
+            refused: false,
+            draining: false,
+            broken: false,
             last_error: String::new(),
+            proven: false,
             failing: false,
             probing: false,
             backoff: Backoff::new(backoff_min, backoff_max),
             retry_timer: None,
             down_timer: None,
         }
+    }
+
+    pub fn is_up(&self) -> bool {
+        !self.down && !self.refused && !self.draining && !self.broken
+    }
+
+    pub fn is_proven(&self) -> bool {
+        self.proven && self.is_up()
+    }
+
+    /// As far as is known, there is none.
+    pub fn is_absent(&self) -> bool {
+        self.down || self.refused
+    }
+}
+
+/// How a connection failed.
+pub(crate) struct Unreachable {
+    pub status: Status,
+    pub refused: bool, // an answer, at once: nobody is there
+}
+
+impl From<Status> for Unreachable {
+    fn from(status: Status) -> Self {
+        Unreachable { status, refused: false }
+    }
+}
+
+impl Unreachable {
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut errors = std::iter::successors(Some(error), |error| error.source());
+        let refused = errors
+            .find_map(|error| error.downcast_ref::<std::io::Error>())
+            .is_some_and(|error| error.kind() != std::io::ErrorKind::TimedOut);
+        Unreachable { status: Status::unavailable(whole(error)), refused }
     }
 }
 
@@ -52,18 +98,35 @@ impl State {
             return;
         }
         self.servers[id].failing = true;
-        let patience = self.inner().settings.connect_timeout;
+        let patience = self.inner().settings.attempt_timeout();
         self.servers[id].down_timer = Some(self.arm(patience, Timer::Down(id)));
     }
 
     fn set_reachable(&mut self, id: ServerId) {
         let server = &mut self.servers[id];
-        server.failing = false;
         server.down = false;
+        server.refused = false;
+        server.draining = false;
+        server.broken = false;
+        server.proven = true;
         server.last_error.clear();
         server.backoff.reset();
+        self.set_answering(id);
+    }
+
+    // It is not silent.
+    fn set_answering(&mut self, id: ServerId) {
+        let server = &mut self.servers[id];
+        server.failing = false;
         let mut timer = server.down_timer.take();
         self.disarm(&mut timer);
+    }
+
+    // The last try was an answer: nobody is there.
+    fn set_refused(&mut self, id: ServerId) {
+        self.set_answering(id);
+        let server = &mut self.servers[id];
+        (server.refused, server.draining, server.broken) = (true, false, false);
     }
 
     // The next try comes after a random while.
@@ -106,7 +169,9 @@ impl State {
 
     /// A call has waited so long for an answer, and got none.
     pub(super) fn on_silence(&mut self, id: ServerId, waited: Duration) {
-        if self.servers[id].down || waited < self.inner().settings.connect_timeout {
+        let patience = self.inner().settings.attempt_timeout();
+        let server = &self.servers[id];
+        if server.is_absent() || server.draining || waited < patience {
             return;
         }
         if self.servers[id].last_error.is_empty() {
@@ -151,7 +216,9 @@ impl State {
         let Some(server) = self.sessions.get(&id).map(|session| session.server) else { return };
         self.retire(id);
         text.clone_into(&mut self.servers[server].last_error);
-        self.set_failing(server);
+        self.set_answering(server);
+        self.servers[server].refused = false;
+        self.servers[server].draining = true;
         self.back_off(server);
     }
 
@@ -160,46 +227,71 @@ impl State {
         id: ServerId,
         session: SessionId,
         was_up: bool,
-        status: &Status,
+        over: &Unreachable,
     ) {
         let was_current = self.servers[id].current == Some(session);
         if was_current {
             self.servers[id].current = None;
+            self.servers[id].proven = false;
         }
         if self.over.is_some() || (!was_current && was_up) {
             return;
         }
         if !was_up {
-            status.message().clone_into(&mut self.servers[id].last_error);
-            self.set_failing(id);
+            over.status.message().clone_into(&mut self.servers[id].last_error);
+            if over.refused {
+                self.set_refused(id);
+            } else {
+                (self.servers[id].refused, self.servers[id].broken) = (false, true);
+                self.set_failing(id);
+            }
         }
         self.back_off(id); // also after a good one: many clients may have lost the same server
     }
 
     pub(super) fn on_retry(&mut self, id: ServerId) {
         self.servers[id].retry_timer = None;
-        let server = &mut self.servers[id];
-        if server.down && !server.probing {
-            server.probing = true;
-            let inner = self.inner();
-            self.spawn(async move {
-                let patience = inner.settings.connect_timeout;
-                let found = tokio::time::timeout(patience, probe(&inner.settings, id)).await;
-                let found = found.unwrap_or_else(|_| Err("the health check took too long".into()));
-                inner.state().on_probed(id, found);
-            });
-        } else if !server.down && server.current.is_none() && !server.waiting.is_empty() {
+        let server = &self.servers[id];
+        let is_wanted = !server.waiting.is_empty();
+        if server.down || (!server.is_up() && !is_wanted) {
+            self.probe(id);
+        } else if server.current.is_none() && is_wanted {
             self.open_for_waiting(id);
         }
     }
 
-    fn on_probed(&mut self, id: ServerId, found: Result<(), String>) {
+    /// Looks whether it is there, unless that is going on already.
+    pub(super) fn probe_soon(&mut self, id: ServerId) {
+        if self.servers[id].retry_timer.is_none() {
+            self.probe(id);
+        }
+    }
+
+    fn probe(&mut self, id: ServerId) {
+        if std::mem::replace(&mut self.servers[id].probing, true) {
+            return;
+        }
+        let inner = self.inner();
+        self.spawn(async move {
+            let patience = inner.settings.attempt_timeout();
+            let found = tokio::time::timeout(patience, probe(&inner.settings, id)).await;
+            let found = found.unwrap_or_else(|_| {
+                Err(Status::unavailable("the health check took too long").into())
+            });
+            inner.state().on_probed(id, found);
+        });
+    }
+
+    fn on_probed(&mut self, id: ServerId, found: Result<(), Unreachable>) {
         self.servers[id].probing = false;
         if self.over.is_some() {
             return;
         }
-        if let Err(text) = found {
-            self.servers[id].last_error = text;
+        if let Err(why) = found {
+            why.status.message().clone_into(&mut self.servers[id].last_error);
+            if why.refused {
+                self.set_refused(id);
+            }
             self.back_off(id);
             return;
         }
@@ -207,27 +299,39 @@ impl State {
         if !self.servers[id].waiting.is_empty() && self.servers[id].current.is_none() {
             self.open_for_waiting(id);
         }
+        self.place_those_who_wait();
+    }
+
+    // A server has come back: who waits for another that has not, may have this one.
+    fn place_those_who_wait(&mut self) {
+        for id in 0..self.servers.len() {
+            if self.servers[id].is_up() {
+                continue;
+            }
+            for seat in std::mem::take(&mut self.servers[id].waiting) {
+                if let Some(seat) = self.seats.get_mut(&seat) {
+                    seat.rank = 0;
+                }
+                self.place(seat);
+            }
+        }
     }
 }
 
 // Ok: the server is there and serves.
-async fn probe(settings: &Settings, id: ServerId) -> Result<(), String> {
-    let channel = connect(settings, &settings.addresses[id]).await.map_err(message_of)?;
+async fn probe(settings: &Settings, id: ServerId) -> Result<(), Unreachable> {
+    let channel = connect(settings, &settings.addresses[id]).await?;
     match HealthClient::new(channel).check(HealthCheckRequest::default()).await {
         Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
-        Ok(_) => Err("the server is there, but not ready to serve".to_owned()),
+        Ok(_) => Err(Status::unavailable("the server is there, but not ready to serve").into()),
         // A server without health checks that says so is there.
         Err(status) if status.code() == Code::Unimplemented => Ok(()),
-        Err(status) => Err(message_of(status)),
+        Err(status) => Err(status.into()),
     }
 }
 
-fn message_of(status: Status) -> String {
-    status.message().to_owned()
-}
-
 /// One connection to an address.
-pub(crate) async fn connect(settings: &Settings, address: &str) -> Result<Channel, Status> {
+pub(crate) async fn connect(settings: &Settings, address: &str) -> Result<Channel, Unreachable> {
     #[cfg(feature = "tls")]
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     #[cfg(not(feature = "tls"))]
@@ -235,8 +339,8 @@ pub(crate) async fn connect(settings: &Settings, address: &str) -> Result<Channe
     let socket = address.strip_prefix("unix:").map(str::to_owned);
     let target = if socket.is_some() { "localhost" } else { address };
     let endpoint = Endpoint::from_shared(format!("{scheme}://{target}"))
-        .map_err(|error| Status::unavailable(whole(&error)))?
-        .connect_timeout(settings.connect_timeout)
+        .map_err(|error| Unreachable::of(&error))?
+        .connect_timeout(settings.attempt_timeout())
         .http2_keep_alive_interval(settings.keepalive_time)
         .keep_alive_timeout(settings.keepalive_timeout)
         .keep_alive_while_idle(true)
@@ -245,9 +349,7 @@ pub(crate) async fn connect(settings: &Settings, address: &str) -> Result<Channe
         .initial_connection_window_size(16 * 1024 * 1024);
     #[cfg(feature = "tls")]
     let endpoint = match &settings.tls {
-        Some(tls) => {
-            endpoint.tls_config(tls.clone()).map_err(|error| Status::unavailable(whole(&error)))?
-        }
+        Some(tls) => endpoint.tls_config(tls.clone()).map_err(|error| Unreachable::of(&error))?,
         None => endpoint,
     };
     let connected = match socket {
@@ -263,11 +365,11 @@ pub(crate) async fn connect(settings: &Settings, address: &str) -> Result<Channe
             endpoint.connect_with_connector(connector).await
         }
     };
-    connected.map_err(|error| Status::unavailable(whole(&error)))
+    connected.map_err(|error| Unreachable::of(&error))
 }
 
 // An error with what caused it; tonic's own text says no more than "transport error".
-fn whole(error: &dyn std::error::Error) -> String {
+fn whole(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

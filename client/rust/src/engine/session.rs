@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -7,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::ids::IdMap;
-use super::placing::{abandonment, wire_join};
+use super::seat::{abandonment, wire_join};
+use super::servers::Unreachable;
 use super::{connect, Inner, SeatId, ServerId, SessionId, State};
 use crate::options::Join;
 use crate::pb::singleflight as pb;
@@ -40,10 +42,16 @@ pub(super) struct Session {
 }
 
 /// One call's step, and how many bytes of a leader's value it carries.
-pub(super) struct Frame {
+struct Frame {
     request: pb::CallRequest,
-    seat: SeatId,
-    value_bytes: usize,
+    sent: Sent,
+}
+
+/// What has left this process.
+pub(super) struct Sent {
+    pub seat: SeatId,
+    pub value_bytes: usize,
+    pub renewal_at: Option<Duration>, // it is a renewal, of then
 }
 
 impl State {
@@ -67,11 +75,11 @@ impl State {
         let inner = self.inner();
         self.spawn(async move {
             let address = inner.settings.addresses[server].clone();
-            let status = tokio::select! {
-                status = run(&inner, id, &address, receiver) => status,
-                () = cut.cancelled() => Status::cancelled("the client ends the session"),
+            let over = tokio::select! {
+                over = run(&inner, id, &address, receiver) => over,
+                () = cut.cancelled() => Status::cancelled("the client ends the session").into(),
             };
-            inner.state().on_session_over(id, &status);
+            inner.state().on_session_over(id, &over);
             inner.ended.notify_waiters();
         });
         id
@@ -101,10 +109,25 @@ impl State {
         value_bytes: usize,
     ) {
         let request = pb::CallRequest { id: place.id, timeout_ms, step: Some(step) };
+        self.send_frame(
+            place,
+            Frame { request, sent: Sent { seat, value_bytes, renewal_at: None } },
+        );
+    }
+
+    /// Sends a renewal; `id` above 0 asks for an answer.
+    pub(super) fn send_renewal(&self, place: Place, seat: SeatId, id: u64, now: Duration) {
+        let step = Some(Step::Renew(pb::Renew { id }));
+        let request = pb::CallRequest { id: place.id, timeout_ms: 0, step };
+        let sent = Sent { seat, value_bytes: 0, renewal_at: Some(now) };
+        self.send_frame(place, Frame { request, sent });
+    }
+
+    fn send_frame(&self, place: Place, frame: Frame) {
         let session = self.sessions.get(&place.session);
         if let Some(frames) = session.and_then(|session| session.frames.as_ref()) {
             // Where nobody takes it, the session's end is on its way.
-            let _ = frames.send(Frame { request, seat, value_bytes });
+            let _ = frames.send(frame);
         }
     }
 
@@ -160,11 +183,11 @@ impl State {
         }
     }
 
-    fn on_session_over(&mut self, id: SessionId, status: &Status) {
+    fn on_session_over(&mut self, id: SessionId, over: &Unreachable) {
         let Some(session) = self.sessions.remove(&id) else { return };
-        self.server_lost_session(session.server, id, session.up, status);
+        self.server_lost_session(session.server, id, session.up, over);
         for seat in session.seats.into_values() {
-            self.on_seat_cut_off(seat, status);
+            self.on_seat_cut_off(seat, &over.status);
         }
     }
 }
@@ -187,10 +210,10 @@ async fn run(
     id: SessionId,
     address: &str,
     frames: mpsc::UnboundedReceiver<Frame>,
-) -> Status {
+) -> Unreachable {
     let channel = match connect(&inner.settings, address).await {
         Ok(channel) => channel,
-        Err(status) => return status,
+        Err(why) => return why,
     };
     let (sender, receiver) = mpsc::channel(1);
     let writer = tokio::spawn(write(inner.clone(), id, frames, sender));
@@ -200,7 +223,7 @@ async fn run(
         Ok(response) => read(inner, id, response.into_inner()).await,
     };
     writer.abort();
-    status
+    status.into()
 }
 
 async fn read(
@@ -232,11 +255,11 @@ async fn write(
             let mut sent = Vec::new();
             let mut bytes = 0;
             while let Some(frame) =
-                rest.next_if(|f| bytes == 0 || bytes + f.value_bytes <= MESSAGE_BYTES_MAX)
+                rest.next_if(|f| bytes == 0 || bytes + f.sent.value_bytes <= MESSAGE_BYTES_MAX)
             {
-                bytes += frame.value_bytes + 1;
-                if frame.value_bytes > 0 {
-                    sent.push((frame.seat, frame.value_bytes));
+                bytes += frame.sent.value_bytes + 1;
+                if frame.sent.value_bytes > 0 || frame.sent.renewal_at.is_some() {
+                    sent.push(frame.sent);
                 }
                 calls.push(frame.request);
             }

@@ -3,6 +3,8 @@
 
 #![allow(dead_code)] // each test program uses a part of it
 
+pub mod relay;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -47,6 +49,20 @@ impl Daemon {
         builder.address(&self.address).build().expect("an address")
     }
 
+    /// SIGTERM: it drains.
+    pub fn drain(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end.
+    pub async fn ended(&mut self) {
+        // poll: std has no other way to wait for a child beside others
+        while self.child.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// SIGKILL, and waits for the end.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -59,6 +75,12 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// An address where nobody listens.
+pub fn closed() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
 }
 
 /// What should come at once, comes within this.

@@ -2,6 +2,7 @@
 //! Seats: who shares one, and which server it goes to.
 
 use std::collections::hash_map::Entry;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::leading::Lead;
+use super::seat_lead::Lead;
 use super::session::Place;
 use super::timers::{Armed, Timer};
 use super::{CallId, SeatId, ServerId, SessionId, State};
+use crate::clock;
 use crate::error::StatusError;
 use crate::options::{Join, LeaderLoss, Role};
 use crate::pb::singleflight as pb;
@@ -41,6 +43,7 @@ pub(super) struct Seat {
     pub place: Option<Place>,
     pub answered: bool,        // the server has answered the join on this session
     pub rank: usize,           // place of its server in the key's order
+    pub joined_at: Duration,   // by the clock of leads: when its join was sent on this session
     is_merging: bool,          // equal calls that come may share it
     deadline: Option<Instant>, // what the server is told
     connect_timeout: Option<Duration>,
@@ -74,6 +77,7 @@ impl State {
                 place: None,
                 answered: false,
                 rank: 0,
+                joined_at: Duration::ZERO,
                 is_merging: join.merges(),
                 deadline,
                 connect_timeout,
@@ -104,7 +108,10 @@ impl State {
         if join.merges() {
             let equal = self.merging.entry(join.clone()).or_default();
             let mut seats = equal.iter().copied();
-            let in_time = |seat: &_| is_in_time(deadline, slack, self.seats[seat].deadline);
+            let in_time = |id: &_| {
+                let seat = &self.seats[id];
+                seat.is_detached() || is_in_time(deadline, slack, seat.deadline)
+            };
             if let Some(seat) = seats.find(in_time) {
                 self.add_call(seat, call);
                 self.tell_audience(seat);
@@ -135,7 +142,12 @@ impl State {
 
     /// The key was forgotten: calls that come do not merge into its flights.
     pub(super) fn forgot(&mut self, group: &str, key: &[u8]) {
-        self.merging.retain(|join, _| join.group != group || join.key != key);
+        for seat in self.seats.values().filter(|seat| seat.join.is_for(group, key)) {
+            if let Some(lead) = &seat.lead {
+                lead.leader.forgotten.store(true, Ordering::Release);
+            }
+        }
+        self.merging.retain(|join, _| !join.is_for(group, key));
     }
 
     /// Gives all calls but `stays` a seat of their own, which joins anew.
@@ -146,7 +158,8 @@ impl State {
         if go.is_empty() {
             return;
         }
-        let (join, deadline, patience) = (seat.join.clone(), seat.deadline, seat.connect_timeout);
+        let (join, patience) = (seat.join.clone(), seat.connect_timeout);
+        let deadline = self.latest_deadline(&go);
         let other = self.new_id();
         self.new_seat(other, &join, deadline, patience);
         for call in go {
@@ -155,21 +168,81 @@ impl State {
         self.place(other);
     }
 
+    // What the server is told for these calls together; None: one of them has none.
+    fn latest_deadline(&self, calls: &[CallId]) -> Option<Instant> {
+        let mut latest = None;
+        for call in calls.iter().filter_map(|call| self.calls.get(call)) {
+            let slack = wire_slack(call.timeout.unwrap_or_default());
+            latest = latest.max(Some(call.deadline?.checked_add(slack)?));
+        }
+        latest
+    }
+
     // ---------------------------------------------------------------------- looking for a server
 
     pub(super) fn place(&mut self, id: SeatId) {
         let seat = &self.seats[&id];
         let order = self.inner().order(&seat.join.group, &seat.join.key);
-        let up = (seat.rank..order.len()).find(|rank| !self.servers[order[*rank]].down);
-        let seat = self.seats.get_mut(&id).expect("it was there");
-        seat.rank = up.unwrap_or(order.len());
-        // Leaders wait for as long as their lease lasts, and some calls because they were told to.
-        let waits = seat.lead.is_some() || (seat.connect_timeout.is_some() && !seat.look_is_over);
-        match up {
-            Some(rank) => self.enter(id, order[rank]),
-            None if waits => self.enter(id, order[0]),
-            None => self.give_up(id, order[0]),
+        if seat.lead.is_some() {
+            self.place_leader(id, &order);
+            return;
         }
+        let rank = seat.rank;
+        let at_once = self.patience(seat).is_zero();
+        let good = |rank: &usize| {
+            let server = &self.servers[order[*rank]];
+            if at_once {
+                server.is_proven()
+            } else {
+                server.is_up()
+            }
+        };
+        if let Some(rank) = (rank..order.len()).find(good) {
+            self.seats.get_mut(&id).expect("it was there").rank = rank;
+            self.enter(id, order[rank]);
+            return;
+        }
+        if at_once {
+            order.iter().for_each(|server| self.probe_soon(*server)); // for the next call
+        }
+        match self.who_is_tried_again(id, &order) {
+            Some(server) if !at_once => {
+                self.seats.get_mut(&id).expect("it was there").rank = order.len();
+                self.enter(id, server);
+            }
+            _ => self.give_up(id, order[0]),
+        }
+    }
+
+    // No server of the key takes a call now; None: it is not waited for.
+    fn who_is_tried_again(&self, id: SeatId, order: &[ServerId]) -> Option<ServerId> {
+        let seat = &self.seats[&id];
+        let is_refused = order.iter().any(|server| self.servers[*server].refused);
+        if seat.look_is_over || (seat.join.fail_open && is_refused && self.is_nobody_there(order)) {
+            return None;
+        }
+        // Some calls wait because they were told to.
+        let waits = seat.connect_timeout.is_some();
+        let is_there = order.iter().copied().find(|server| !self.servers[*server].down);
+        is_there.or_else(|| waits.then_some(order[0]))
+    }
+
+    // A server that is shutting down is somebody.
+    fn is_nobody_there(&self, order: &[ServerId]) -> bool {
+        order.iter().all(|server| self.servers[*server].is_absent())
+    }
+
+    // A lead is known to the server that granted it, and where servers share their flights to all.
+    fn place_leader(&mut self, id: SeatId, order: &[ServerId]) {
+        let seat = self.seats.get_mut(&id).expect("it was there");
+        let granted_by = seat.lead.as_ref().expect("it leads").granted_by;
+        let own = &self.servers[granted_by];
+        let others = own.down || own.refused;
+        let other = (seat.rank..order.len()).find(|rank| {
+            others && order[*rank] != granted_by && self.servers[order[*rank]].is_up()
+        });
+        seat.rank = other.unwrap_or(order.len());
+        self.enter(id, other.map_or(granted_by, |rank| order[rank]));
     }
 
     fn patience(&self, seat: &Seat) -> Duration {
@@ -179,7 +252,11 @@ impl State {
     fn enter(&mut self, id: SeatId, server: ServerId) {
         let seat = &self.seats[&id];
         let looks = seat.lead.is_none() && !seat.look_is_over && seat.look_timer.is_none();
-        let timer = looks.then(|| self.patience(seat)).map(|wait| self.arm(wait, Timer::Look(id)));
+        let patience = match self.patience(seat) {
+            Duration::ZERO => self.inner().settings.attempt_timeout(), // for the answer
+            patience => patience,
+        };
+        let timer = looks.then(|| self.arm(patience, Timer::Look(id)));
         let seat = self.seats.get_mut(&id).expect("it was there");
         seat.look_timer = timer.or(seat.look_timer);
         seat.server = server;
@@ -191,6 +268,7 @@ impl State {
         let place = self.seat_on(session, id);
         let seat = self.seats.get_mut(&id).expect("a seat that waits is there");
         seat.place = Some(place);
+        seat.joined_at = clock::now();
         let token = seat.lead.as_ref().map(|lead| lead.leader.token);
         let timeout_ms = match (token, seat.deadline) {
             (None, Some(deadline)) => {
@@ -206,9 +284,11 @@ impl State {
     fn give_up(&mut self, id: SeatId, tried: ServerId) {
         let seat = self.seats.get_mut(&id).expect("it was there");
         let mut timer = seat.look_timer.take();
-        let fails_open = seat.join.fail_open;
+        let join = seat.join.clone();
         self.disarm(&mut timer);
-        if fails_open {
+        let order = self.inner().order(&join.group, &join.key);
+        let drains = order.iter().any(|server| self.servers[*server].draining);
+        if join.fail_open && !drains {
             self.lead_alone(id);
             return;
         }
@@ -221,11 +301,15 @@ impl State {
             "" => "it does not answer",
             text => text,
         };
-        let text = format!(
-            "no server can be reached at {}{others}: {why}. Start singleflightd there, or name its \
-             address in SINGLEFLIGHT_ADDRESS; or let calls fail open",
-            server.address
-        );
+        let address = &server.address;
+        let text = if drains {
+            format!("the server at {address}{others} takes no call now: {why}. Try again later")
+        } else {
+            format!(
+                "no server can be reached at {address}{others}: {why}. Start singleflightd there, \
+                 or name its address in SINGLEFLIGHT_ADDRESS; or let calls fail open"
+            )
+        };
         self.end_seat(id, &StatusError::new(Code::Unavailable, text));
     }
 
@@ -293,7 +377,7 @@ impl State {
     // --------------------------------------------------------------------------------- ends
 
     // Takes the seat off its server, which is told.
-    fn leave_place(&mut self, id: SeatId) {
+    pub(super) fn leave_place(&mut self, id: SeatId) {
         let Some(seat) = self.seats.get_mut(&id) else { return };
         let (server, join) = (seat.server, seat.join.clone());
         let place = seat.place.take();
@@ -329,8 +413,10 @@ impl State {
         let mut seat = self.seats.remove(&id)?;
         self.disarm(&mut seat.look_timer);
         if let Some(lead) = &mut seat.lead {
+            lead.leader.over.store(true, Ordering::Release);
             self.disarm(&mut lead.lease_timer);
         }
+        self.on_seat_gone();
         Some(seat)
     }
 
@@ -346,15 +432,28 @@ impl State {
     pub(super) fn on_call_left(&mut self, id: SeatId, call: CallId, why: &StatusError) {
         let Some(seat) = self.seats.get_mut(&id) else { return };
         seat.calls.retain(|other| *other != call);
-        if !seat.calls.is_empty() {
+        if seat.is_wanted() {
             self.tell_audience(id);
-        } else if seat.state != SeatState::Finishing {
+        } else {
             self.end_seat(id, why);
-        } // else the flight's other callers wait for the outcome
+        }
     }
 }
 
 impl Seat {
+    /// Whether anybody waits for it, here or elsewhere. Who waits for an outcome that is on its
+    /// way is not asked any more.
+    pub fn is_wanted(&self) -> bool {
+        let elsewhere = self.lead.as_ref().is_some_and(|lead| lead.followers > 0);
+        let is_alone = self.state == SeatState::Alone;
+        !self.calls.is_empty() || self.state == SeatState::Finishing || (elsewhere && !is_alone)
+    }
+
+    // No deadline that the server knows ends it.
+    fn is_detached(&self) -> bool {
+        self.lead.as_ref().is_some_and(|lead| !lead.hold.is_unanswered())
+    }
+
     pub fn clear_value(&mut self) {
         self.value.clear();
         self.value_bytes = 0;
@@ -412,13 +511,14 @@ pub(super) fn wire_join(join: &Join, token: Option<u64>) -> pb::Join {
     let on_leader_loss = match join.on_leader_loss {
         LeaderLoss::Promote => pb::LeaderLoss::Promote,
         LeaderLoss::Fail => pb::LeaderLoss::Fail,
+        LeaderLoss::Hold => pb::LeaderLoss::Hold,
     };
     pb::Join {
         group: join.group.clone(),
         key: join.key.clone(),
         role: role.into(),
         live: join.live,
-        audience: join.audience,
+        audience: true, // whether to go on when nobody is left here
         retain_ms: join.retain_ms,
         retain_error_ms: join.retain_error_ms,
         max_age_ms: join.max_age_ms,
@@ -429,6 +529,9 @@ pub(super) fn wire_join(join: &Join, token: Option<u64>) -> pb::Join {
         fingerprint: join.fingerprint.clone(),
         resume_token: token.unwrap_or(join.resume_token),
         caller: join.caller.to_string(),
-        ..Default::default()
+        detach: true, // the time is kept here
+        retain_from_lead: join.retain_from_lead,
+        fresh: join.fresh,
+        within: join.within.clone(),
     }
 }

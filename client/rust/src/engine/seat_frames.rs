@@ -6,13 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tonic::{Code, Status};
 
-use super::placing::SeatState;
+use super::seat::SeatState;
 use super::{SeatId, State};
-use crate::client::Event;
 use crate::error::StatusError;
 use crate::options::Role;
 use crate::outcome::{join_pieces, wire, Facts, Outcome};
 use crate::pb::singleflight as pb;
+use crate::waiting::Event;
 use pb::call_response::Step;
 
 impl State {
@@ -30,7 +30,7 @@ impl State {
                 self.on_result(id, result);
             }
             Step::End(end) => self.on_end(id, &end),
-            Step::Renewed(_) => {} // it never asked
+            Step::Renewed(renewed) => self.on_renewed(id, &renewed),
         }
     }
 
@@ -50,13 +50,14 @@ impl State {
                 self.lead(id, lead);
             }
             Some(_) if seat.answered => {} // it leads already
-            Some(own) if own.leader.token == lead.token => self.resumed(id, lead.next_sequence),
+            Some(own) if own.leader.token == lead.token => self.resumed(id, lead),
             Some(_) => self.broken(id, "the server resumed another lead"),
         }
     }
 
     fn on_follow(&mut self, id: SeatId, follow: &pb::Follow) {
-        if self.seats[&id].state != SeatState::Joining {
+        // A fresh caller hears it twice: while it waits for its flight, and when that is led.
+        if !matches!(self.seats[&id].state, SeatState::Joining | SeatState::Following) {
             return;
         }
         self.set_answered(id);
@@ -117,11 +118,11 @@ impl State {
 
     fn on_result(&mut self, id: SeatId, mut result: pb::Result) {
         self.take_off(id);
-        let own = result.led.then(|| self.outcome_of_leader(id)).flatten();
         let Some(wire) = result.outcome.take() else {
             self.broken(id, "the server sent a result without an outcome");
             return;
         };
+        let own = result.led.then(|| self.outcome_of_leader(id, &wire)).flatten();
         let outcome = match own {
             Some(own) => own,
             None => match self.outcome_of_server(id, &result, wire) {
@@ -182,6 +183,11 @@ impl State {
             return;
         }
         self.on_session_up(session);
+        if code == Code::Aborted && self.is_refused_elsewhere(id) {
+            self.seats.get_mut(&id).expect("it was there").rank += 1;
+            self.place(id);
+            return;
+        }
         let code = if code == Code::Ok { Code::Internal } else { code };
         let why = StatusError::new(code, end.message.clone());
         if leads {
@@ -225,6 +231,7 @@ fn facts_of(result: &pb::Result, here: usize) -> Facts {
         age: Duration::from_millis(result.age_ms),
         retain: Duration::from_millis(result.retain_ms),
         retain_refused: result.retain_refused,
+        stale: false,
         failed_open: false,
     }
 }

@@ -1,34 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The leader's side of a seat: the lead comes, is renewed, resumed, lost, or ends with an outcome.
 
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use super::placing::SeatState;
+use super::hold::{Due, Hold};
+use super::seat::SeatState;
+use super::session::Sent;
 use super::timers::{Armed, Timer};
-use super::{lock, CallId, FunctionEnd, Inner, SeatId, SessionId, State};
-use crate::error::{FunctionError, StatusError};
+use super::{lock, CallId, FunctionEnd, Inner, SeatId, ServerId, SessionId, State};
+use crate::clock;
+use crate::error::{Failure, StatusError};
 use crate::leader::{Audience, LeaderShared, LeaderState};
 use crate::options::LeaderLoss;
 use crate::outcome::{wire, Facts, Outcome};
 use crate::pb::singleflight as pb;
 use pb::call_request::Step;
 
-const RENEWALS_PER_LEASE: u32 = 3;
-const CHUNK_BYTES_MAX: usize = 256 * 1024;
+pub(super) const CHUNK_BYTES_MAX: usize = 64 * 1024;
 // So many bytes of one value may wait in frames, so that large values take turns.
 const FRAMES_BYTES_MAX: usize = 1024 * 1024;
 
 pub(super) struct Lead {
     pub leader: Arc<LeaderShared>,
     pub call: CallId,               // whose function runs
-    pub lease_timer: Option<Armed>, // the next renewal; while resuming, the lease's end
-    renewed: Instant,
+    pub lease_timer: Option<Armed>, // the next renewal, or the end of what it holds for
+    pub granted_by: ServerId,
+    pub hold: Hold,
+    pub followers: u32,  // elsewhere
+    has_begun: bool,     // the function runs, or has run
     first_sequence: u64, // above 0: chunks of another process came before
     chunk_count: u64,
     chunk_ends: Vec<usize>, // with a lease: where in the value each chunk ends
@@ -36,18 +43,17 @@ pub(super) struct Lead {
     finish: Option<Finish>, // the function has ended
     finish_is_sent: bool,
     has_audience: bool,
-    followers: u32, // elsewhere
     latest_deadline_ms: u64,
 }
 
 struct Finish {
-    error: Option<FunctionError>,
+    error: Option<Failure>,
     retain_ms: Option<u64>,
 }
 
 impl Finish {
     fn passes_on(&self) -> bool {
-        self.error.as_ref().is_some_and(|error| error.pass_on)
+        matches!(&self.error, Some(Failure::Function(error)) if error.pass_on)
     }
 }
 
@@ -56,10 +62,10 @@ impl Inner {
         self.state().push_value(seat);
     }
 
-    pub(super) fn on_sent(&self, session: SessionId, parts: &[(SeatId, usize)]) {
+    pub(super) fn on_sent(&self, session: SessionId, parts: &[Sent]) {
         let mut state = self.state();
-        for (seat, bytes) in parts {
-            state.on_part_sent(session, *seat, *bytes);
+        for part in parts {
+            state.on_part_sent(session, part);
         }
     }
 }
@@ -68,9 +74,8 @@ impl State {
     // ------------------------------------------------------------------------ the lead comes
 
     pub(super) fn lead(&mut self, id: SeatId, lead: &pb::Lead) {
-        let settings = self.inner();
+        let inner = self.inner();
         let seat = self.seats.get_mut(&id).expect("it was there");
-        let call = seat.calls[0];
         let leader = Arc::new(LeaderShared {
             token: lead.token,
             attempt: lead.attempt,
@@ -78,23 +83,34 @@ impl State {
             run_limit_ms: lead.run_limit_ms,
             seat: id,
             join: seat.join.clone(),
-            result_limit: settings.settings.result_limit,
+            result_limit: inner.settings.result_limit,
             inner: self.me.clone(),
+            addresses: inner.addresses.clone(),
+            holds_until: AtomicU64::new(u64::MAX),
+            over: AtomicBool::new(false),
+            forgotten: AtomicBool::new(false),
             lost: CancellationToken::new(),
             room: Notify::new(),
             audience_changed: Notify::new(),
             state: Mutex::new(LeaderState::default()),
         });
-        if seat.state != SeatState::Alone {
+        // An old server does not say when its answer was asked for last.
+        let sent = if lead.silence_ms > 0 { seat.joined_at } else { clock::now() };
+        if seat.state == SeatState::Alone {
+            leader.go_alone();
+        } else {
             seat.state = SeatState::Leading;
         }
         seat.is_void |= seat.has_told;
         seat.clear_value();
         seat.lead = Some(Lead {
             leader: leader.clone(),
-            call,
+            call: seat.calls.first().copied().unwrap_or_default(),
             lease_timer: None,
-            renewed: Instant::now(),
+            granted_by: seat.server,
+            hold: Hold::new(lead.lease_ms, lead.silence_ms, sent),
+            followers: 0,
+            has_begun: false,
             first_sequence: lead.next_sequence,
             chunk_count: 0,
             chunk_ends: Vec::new(),
@@ -102,13 +118,38 @@ impl State {
             finish: None,
             finish_is_sent: false,
             has_audience: false,
-            followers: 0,
             latest_deadline_ms: 0,
         });
-        self.arm_lease(id, RENEWALS_PER_LEASE);
         self.tell_restart(id, lead.attempt, &leader.join.caller);
         self.tell_audience(id);
-        self.run_function(call, &leader);
+        self.begin_or_ask(id);
+    }
+
+    // A follower may have waited for longer than a lead holds: then the server is asked first
+    // whether it still does, for nobody knows how long `lead` was on its way.
+    fn begin_or_ask(&mut self, id: SeatId) {
+        let Some(lead) = self.seats.get_mut(&id).and_then(|seat| seat.lead.as_mut()) else {
+            return;
+        };
+        let now = clock::now();
+        if !lead.hold.is_renewal_due(now) {
+            self.keep(id);
+            self.begin(id);
+        } else {
+            let due = lead.hold.ask(now);
+            self.renew(id, &due, now);
+            self.keep(id);
+        }
+    }
+
+    fn begin(&mut self, id: SeatId) {
+        let Some(lead) = self.seats.get_mut(&id).and_then(|seat| seat.lead.as_mut()) else {
+            return;
+        };
+        if !std::mem::replace(&mut lead.has_begun, true) {
+            let (call, leader) = (lead.call, lead.leader.clone());
+            self.run_function(call, &leader);
+        }
     }
 
     pub(super) fn lead_alone(&mut self, id: SeatId) {
@@ -116,19 +157,21 @@ impl State {
         self.lead(id, &pb::Lead { attempt: 1, ..Default::default() });
     }
 
-    // -------------------------------------------------------------------------------- leases
+    // --------------------------------------------------------------------- how long it holds
 
-    // The timer comes after a part of the lease, counted from its last renewal.
-    fn arm_lease(&mut self, id: SeatId, parts: u32) {
-        let Some(lead) = self.seats.get_mut(&id).and_then(|seat| seat.lead.as_mut()) else {
+    // Tells those who ask how long it holds, and arms the timer for what is due next.
+    fn keep(&mut self, id: SeatId) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let connected = seat.place.is_some() && seat.answered;
+        let Some(lead) = seat.lead.as_mut().filter(|_| seat.state != SeatState::Alone) else {
             return;
         };
-        let lease = Duration::from_millis(lead.leader.lease_ms);
-        if lease.is_zero() {
+        lead.leader.hold_until(lead.hold.end());
+        if lead.hold.is_endless() {
             return;
         }
+        let wait = lead.hold.next_timer(connected).saturating_sub(clock::now());
         let mut before = lead.lease_timer.take();
-        let wait = (lead.renewed + lease / parts).saturating_duration_since(Instant::now());
         self.disarm(&mut before);
         let timer = self.arm(wait, Timer::Lease(id));
         if let Some(lead) = self.seats.get_mut(&id).and_then(|seat| seat.lead.as_mut()) {
@@ -138,22 +181,47 @@ impl State {
 
     pub(super) fn on_lease_timer(&mut self, id: SeatId) {
         let Some(seat) = self.seats.get_mut(&id) else { return };
+        let connected = seat.place.is_some() && seat.answered;
         let Some(lead) = seat.lead.as_mut() else { return };
         lead.lease_timer = None;
-        match seat.place {
-            Some(place) if seat.answered => {
-                lead.renewed = Instant::now();
-                self.send(place, id, Step::Renew(pb::Renew::default()), 0, 0);
-                self.arm_lease(id, RENEWALS_PER_LEASE);
-            }
-            _ => {
-                let why = format!(
-                    "the lease of {} ms ran out before the connection to {} was back",
-                    lead.leader.lease_ms, self.servers[seat.server].address
-                );
-                self.lose(id, &StatusError::new(Code::Aborted, why));
+        let now = clock::now();
+        match lead.hold.on_timer(now, connected) {
+            Due::Over => self.on_hold_over(id, connected),
+            due => {
+                self.renew(id, &due, now);
+                self.keep(id);
             }
         }
+    }
+
+    fn renew(&mut self, id: SeatId, due: &Due, now: Duration) {
+        let (Due::Renew(renewal), Some(place)) = (due, self.seats[&id].place) else { return };
+        self.send_renewal(place, id, *renewal, now);
+    }
+
+    pub(super) fn on_renewed(&mut self, id: SeatId, renewed: &pb::Renewed) {
+        let Some(lead) = self.seats.get_mut(&id).and_then(|seat| seat.lead.as_mut()) else {
+            return;
+        };
+        lead.hold.on_renewed(renewed.id, renewed.silence_ms);
+        let holds = lead.hold.end() > clock::now();
+        self.keep(id);
+        if holds {
+            self.begin(id);
+        }
+    }
+
+    fn on_hold_over(&mut self, id: SeatId, connected: bool) {
+        let seat = &self.seats[&id];
+        let lead = seat.lead.as_ref().expect("it leads");
+        let silence = lead.hold.silence();
+        let address = &self.servers[seat.server].address;
+        let why = if connected {
+            format!("the lead is lost: {address} has not answered for {silence:?}")
+        } else {
+            format!("the lead is lost: its {silence:?} ran out before {address} was back")
+        };
+        self.lose_server(id, &StatusError::new(Code::Aborted, why));
     }
 
     // ------------------------------------------------------------------------ broken streams
@@ -161,6 +229,7 @@ impl State {
     pub(super) fn resume(&mut self, id: SeatId) {
         let seat = self.seats.get_mut(&id).expect("it was there");
         let lead = seat.lead.as_mut().expect("a leader resumes");
+        lead.hold.on_cut_off();
         if lead.leader.lease_ms == 0 {
             let why = if seat.state == SeatState::Finishing {
                 "the connection broke before the server confirmed the outcome: it may or may not \
@@ -169,37 +238,92 @@ impl State {
                 "the lead is lost: the connection to the server broke, and there is no lease that \
                  would outlive it"
             };
-            self.lose(id, &StatusError::new(Code::Aborted, why));
+            self.lose_server(id, &StatusError::new(Code::Aborted, why));
             return;
         }
         lead.in_frames = 0;
         seat.answered = false;
         seat.rank = 0;
-        self.arm_lease(id, 1);
+        self.keep(id);
         self.place(id);
     }
 
-    pub(super) fn resumed(&mut self, id: SeatId, next_sequence: u64) {
+    pub(super) fn resumed(&mut self, id: SeatId, answer: &pb::Lead) {
         self.set_answered(id);
-        let lead = self.seats.get_mut(&id).and_then(|seat| seat.lead.as_mut());
-        let lead = lead.expect("a leader resumes");
+        let seat = self.seats.get_mut(&id).expect("it was there");
+        let (sent_at, server) = (seat.joined_at, seat.server);
+        let lead = seat.lead.as_mut().expect("a leader resumes");
+        let next_sequence = answer.next_sequence;
         let sent = lead.first_sequence + lead.chunk_count;
         if next_sequence < lead.first_sequence || next_sequence > sent {
             let why = "the server resumed the lead at a chunk that was never posted";
             self.end_seat(id, &StatusError::new(Code::Internal, why));
             return;
         }
+        lead.granted_by = server;
         lead.chunk_count = next_sequence - lead.first_sequence;
         lead.chunk_ends.truncate(usize::try_from(lead.chunk_count).unwrap_or(usize::MAX));
         lead.leader.rewind(lead.chunk_ends.last().copied().unwrap_or(0));
         lead.finish_is_sent = false;
-        lead.renewed = Instant::now();
-        self.arm_lease(id, RENEWALS_PER_LEASE);
+        lead.hold.on_resumed(answer.lease_ms, answer.silence_ms, sent_at);
+        self.keep(id);
         self.push_value(id);
+    }
+
+    /// A server that is not the one which granted the lead does not know it: while it holds, the
+    /// one that does may come back.
+    pub(super) fn is_refused_elsewhere(&self, id: SeatId) -> bool {
+        let seat = &self.seats[&id];
+        let Some(lead) = &seat.lead else { return false };
+        !seat.answered && seat.server != lead.granted_by && lead.hold.end() > clock::now()
+    }
+
+    // The server is out of reach, and the lead with it. Who fails open goes on all the same.
+    fn lose_server(&mut self, id: SeatId, why: &StatusError) {
+        let seat = &self.seats[&id];
+        if !seat.join.fail_open {
+            self.lose(id, why);
+            return;
+        }
+        if self.has_not_begun(id) {
+            return;
+        }
+        self.leave_place(id);
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let Some(lead) = seat.lead.as_mut() else { return };
+        seat.state = SeatState::Alone;
+        lead.leader.go_alone();
+        let has_ended = lead.finish.is_some();
+        let mut timer = lead.lease_timer.take();
+        self.disarm(&mut timer);
+        if has_ended {
+            self.finish_alone(id);
+        } else if !self.seats[&id].is_wanted() {
+            self.end_seat(id, why);
+        }
+    }
+
+    // A lead that was lost before its function began costs nobody anything: its calls join anew.
+    fn has_not_begun(&mut self, id: SeatId) -> bool {
+        let Some(seat) = self.seats.get_mut(&id) else { return true };
+        if seat.lead.as_ref().is_none_or(|lead| lead.has_begun) {
+            return false;
+        }
+        self.leave_place(id);
+        let Some(seat) = self.seats.get_mut(&id) else { return true };
+        let mut timer = seat.lead.take().and_then(|lead| lead.lease_timer);
+        seat.state = SeatState::Joining;
+        seat.rank = 0;
+        self.disarm(&mut timer);
+        self.place(id);
+        true
     }
 
     /// The lead is lost. Merged calls join anew when somebody else took it.
     pub(super) fn lose(&mut self, id: SeatId, why: &StatusError) {
+        if self.has_not_begun(id) {
+            return;
+        }
         let leading = self.seats.get(&id).and_then(|seat| seat.lead.as_ref()).map(|l| l.call);
         if why.code == Code::Aborted {
             self.stop_merging(id);
@@ -243,12 +367,18 @@ impl State {
         }
     }
 
-    fn on_part_sent(&mut self, session: SessionId, id: SeatId, bytes: usize) {
+    fn on_part_sent(&mut self, session: SessionId, part: &Sent) {
+        let (id, bytes) = (part.seat, part.value_bytes);
         let Some(seat) = self.seats.get_mut(&id) else { return };
         if seat.place.is_none_or(|place| place.session != session) {
             return; // of a session that is over
         }
         let Some(lead) = seat.lead.as_mut() else { return };
+        if let Some(at) = part.renewal_at {
+            lead.hold.on_sent(at);
+            self.keep(id);
+            return;
+        }
         lead.in_frames = lead.in_frames.saturating_sub(bytes);
         lead.leader.on_sent(bytes);
         self.push_value(id);
@@ -263,7 +393,7 @@ impl State {
         let mut error = end.err();
         let state = lock(&leader.state);
         if let Some(overflow) = &state.overflow {
-            error = Some(FunctionError::new(overflow.message.clone()));
+            error = Some(wire::over_limit(overflow.message.clone()).into());
         }
         let retain_ms = state.retain_ms;
         drop(state);
@@ -298,7 +428,8 @@ impl State {
         let Some(seat) = self.remove_seat(id) else { return };
         let callers = u32::try_from(seat.calls.len()).unwrap_or(u32::MAX);
         let facts = Facts {
-            attempt: 1,
+            attempt: seat.lead.as_ref().map_or(1, |lead| lead.leader.attempt),
+            token: seat.lead.as_ref().map_or(0, |lead| lead.leader.token),
             callers,
             shared: callers > 1,
             failed_open: true,
@@ -308,9 +439,16 @@ impl State {
         self.settle_calls(&seat, &outcome, &facts, leading);
     }
 
-    /// The server does not send a leader's own value back.
-    pub(super) fn outcome_of_leader(&self, id: SeatId) -> Option<Outcome> {
-        (self.seats[&id].state == SeatState::Finishing).then(|| self.own_outcome(id))
+    /// The server does not send a leader's own value back. None: the flight has ended with another
+    /// outcome than this leader's.
+    pub(super) fn outcome_of_leader(&self, id: SeatId, ended: &pb::Outcome) -> Option<Outcome> {
+        if self.seats[&id].state != SeatState::Finishing {
+            return None;
+        }
+        let own = self.own_outcome(id);
+        let posted = wire::write(own.error.as_ref(), Bytes::new());
+        let is_same = posted.kind == ended.kind && posted.r#type == ended.r#type;
+        is_same.then_some(own)
     }
 
     // ------------------------------------------------------------------------------ audience
@@ -322,7 +460,12 @@ impl State {
         lead.has_audience = true;
         lead.followers = audience.followers;
         lead.latest_deadline_ms = audience.latest_deadline_ms;
-        self.tell_audience(id);
+        if self.seats[&id].is_wanted() {
+            self.tell_audience(id);
+        } else {
+            let why = StatusError::new(Code::Cancelled, "nobody waits for it any more");
+            self.end_seat(id, &why);
+        }
     }
 
     // Those who wait elsewhere, and the merged callers beside the leader's own.
