@@ -14,12 +14,16 @@ import (
 type call struct {
 	client   *Client
 	options  *options
-	deadline time.Time // zero: none
-	handle   *Call     // of a started call; otherwise nil
+	deadline time.Time     // zero: none
+	timeout  time.Duration // from the beginning to the deadline
+	handle   *Call         // of a started call; otherwise nil
+	within   *Leader       // the lead inside which the call is made; nil: none
 
 	// Called under the lock when this call is told to lead: lets Leader.run run somewhere.
 	lead        func(*Leader)
+	refresh     func(*Leader) // the same in the background; nil: as `lead`
 	hasFunction bool
+	onEnd       func() // of a refresh; under the lock
 
 	seat    *seat   // where it waits; nil once its ending is known
 	leader  *Leader // while its function runs
@@ -29,19 +33,20 @@ type call struct {
 }
 
 // start puts a call on its way. What is wrong with the options is told by its ending.
-func (c *Client) start(ctx context.Context, call *call) {
-	call.client = c
-	call.done = make(chan struct{})
+func (c *Client) start(ctx context.Context, started *call) {
+	started.client = c
+	started.done = make(chan struct{})
+	started.within = LeaderFromContext(ctx)
 	if deadline, ok := ctx.Deadline(); ok {
-		call.deadline = deadline
+		started.deadline = deadline
+		started.timeout = time.Until(deadline)
 	}
-	problem := call.options.problem()
-	if problem == nil && !call.hasFunction && call.options.role != FollowOnly {
-		problem = statusErrorf(codes.InvalidArgument,
-			"the function is nil: only FollowOnly can do without")
-	}
+	problem := started.problem()
 	if problem == nil && ctx.Err() != nil {
 		problem = leftByContext(ctx)
+	}
+	if problem == nil {
+		problem = started.wouldWaitForItself()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,69 +54,99 @@ func (c *Client) start(ctx context.Context, call *call) {
 		problem = statusErrorf(codes.Canceled, "the client is closed")
 	}
 	if problem != nil {
-		call.deliver(&ending{status: problem})
+		started.deliver(&ending{status: problem})
 		return
 	}
-	call.take()
+	started.take()
+}
+
+// problem is misuse: the network is not asked.
+func (c *call) problem() *StatusError {
+	if problem := c.options.problem(); problem != nil {
+		return problem
+	}
+	if !c.hasFunction && c.options.role != FollowOnly {
+		return statusErrorf(codes.InvalidArgument,
+			"the function is nil: only FollowOnly can do without")
+	}
+	return nil
+}
+
+// wouldWaitForItself: a function that this call is made inside of leads the call's own key. Takes
+// the locks of the clients that lead.
+func (c *call) wouldWaitForItself() *StatusError {
+	for leader := c.within; leader != nil; leader = leader.within {
+		if leader.leads(c) {
+			return statusErrorf(codes.FailedPrecondition, "the call would wait for itself: it is made "+
+				"inside the function that leads the key %q of the group %q", leader.key, leader.group)
+		}
+	}
+	return nil
 }
 
 // wait returns the ending, which a context that is done brings about.
-func (call *call) wait(ctx context.Context) *ending {
+func (c *call) wait(ctx context.Context) *ending {
 	select {
-	case <-call.done:
+	case <-c.done:
 	case <-ctx.Done():
-		call.leave(leftByContext(ctx))
-		<-call.done
+		c.leave(leftByContext(ctx))
+		<-c.done
 	}
-	return call.end
+	return c.end
 }
 
 // leave takes this caller off, at once: a function of its own that runs does not hold it up.
-func (call *call) leave(why *StatusError) {
-	call.client.mu.Lock()
-	defer call.client.mu.Unlock()
-	if call.end != nil {
+func (c *call) leave(why *StatusError) {
+	c.client.mu.Lock()
+	defer c.client.mu.Unlock()
+	if c.end != nil {
 		return
 	}
-	call.leader = nil
-	if call.pending != nil {
-		call.deliver(call.pending)
+	c.leader = nil
+	if c.pending != nil {
+		c.deliver(c.pending)
 		return
 	}
-	seat := call.seat
-	call.finish(&ending{status: why})
+	seat := c.seat
+	c.finish(&ending{status: why})
 	if seat != nil {
-		seat.onCallLeft(call, why)
+		seat.onCallLeft(c, why)
 	}
 }
 
 // finish ends the call, once its function has ended if that runs.
-func (call *call) finish(end *ending) {
-	call.seat = nil
+func (c *call) finish(end *ending) {
+	c.seat = nil
+	if c.options.staleMs > 0 && end.facts.Retained && c.takesAgain(end) {
+		return
+	}
 	switch {
-	case call.end != nil || call.pending != nil:
-	case call.leader != nil:
-		call.pending = end
+	case c.end != nil || c.pending != nil:
+	case c.leader != nil:
+		c.pending = end
 	default:
-		call.deliver(end)
+		c.deliver(end)
 	}
 }
 
-func (call *call) deliver(end *ending) {
-	call.end, call.pending = end, nil
-	close(call.done)
-	if call.handle != nil {
-		call.handle.onDone()
+func (c *call) deliver(end *ending) {
+	c.end, c.pending = end, nil
+	close(c.done)
+	if c.onEnd != nil {
+		c.onEnd()
+	}
+	if c.handle != nil {
+		c.handle.onDone()
 	}
 }
 
 // onFunctionEnded lets an ending through that waited for the function.
-func (call *call) onFunctionEnded(leader *Leader) {
-	if call.leader != leader {
+func (c *call) onFunctionEnded(leader *Leader) {
+	if c.leader != leader {
 		return
 	}
-	call.leader = nil
-	if call.pending != nil && call.end == nil {
-		call.deliver(call.pending)
+	c.leader = nil
+	if c.pending != nil && c.end == nil {
+		c.deliver(c.pending)
 	}
 }

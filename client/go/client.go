@@ -30,6 +30,11 @@ type Client struct {
 	servers    []*server
 	seats      map[*seat]struct{}
 	merging    map[flightKey][]*seat // those that more calls may come to
+	refreshing map[flightKey]bool    // what is stale is made anew
+	parked     []*seat               // those that wait for any server
+	holding    int                   // so many seats hold a lead
+	looked     instant               // at the clock
+	lookAlarm  alarm                 // the next look, while any lead is held
 	closing    bool
 	goroutines sync.WaitGroup
 }
@@ -42,15 +47,19 @@ func NewClient(options ClientOptions) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{settings: settings, seats: map[*seat]struct{}{}, merging: map[flightKey][]*seat{}}
+	c := &Client{
+		settings:   settings,
+		seats:      map[*seat]struct{}{},
+		merging:    map[flightKey][]*seat{},
+		refreshing: map[flightKey]bool{},
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, address := range settings.addresses {
-		conn, err := grpc.NewClient(address, settings.dialOptions...)
+		conn, err := grpc.NewClient(targetOf(address), settings.dialOptions...)
 		if err != nil {
 			c.cancel()
 			return nil, statusErrorf(codes.InvalidArgument,
-				"the address %q cannot be read: %v; \"host:port\" or \"unix:/path\" is wanted",
-				address, err)
+				"ClientOptions.Addresses: the address %q cannot be read: %v", address, err)
 		}
 		_ = conn.Close() // it has not connected
 		c.servers = append(c.servers, newServer(c, address))
@@ -96,9 +105,6 @@ func (c *Client) newOptions(key string, given []Option) *options {
 	o.failOpen = c.settings.failOpen
 	for _, option := range given {
 		option(o)
-	}
-	if o.connectTimeout <= 0 {
-		o.connectTimeout = c.settings.connectTimeout
 	}
 	if o.codec == nil {
 		o.codec = JSON

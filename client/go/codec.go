@@ -11,8 +11,9 @@ import (
 	"reflect"
 )
 
-// Codec turns values into bytes for the callers in other processes, and back. The callers in the
-// leader's own process get the very value that the function returned, and no codec is asked.
+// Codec turns values into bytes, and back for every caller: each has a value of its own, and the one
+// that led sees what the others see. (Only a [Group] hands the very value to the callers of the
+// leader's process, as x/sync does.) It may be called by many goroutines at a time.
 type Codec interface {
 	Marshal(value any) ([]byte, error)
 	// Unmarshal fills in what `into`, a pointer that is not nil, points at.
@@ -33,7 +34,30 @@ var Raw Codec = rawCodec{}
 
 type jsonCodec struct{}
 
-func (jsonCodec) Marshal(value any) ([]byte, error)     { return json.Marshal(value) }
+func (jsonCodec) Marshal(value any) ([]byte, error) {
+	data, err := json.Marshal(value)
+	if err == nil && string(data) == "{}" && hidesEverything(reflect.TypeOf(value)) {
+		return nil, fmt.Errorf("JSON would lose all of a %T: it has no exported field", value)
+	}
+	return data, err
+}
+
+// hidesEverything: a struct with fields, of which JSON sees none, such as most errors.
+func hidesEverything(t reflect.Type) bool {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == nil || t.Kind() != reflect.Struct || t.NumField() == 0 {
+		return false
+	}
+	for i := range t.NumField() {
+		if field := t.Field(i); field.IsExported() || field.Anonymous {
+			return false
+		}
+	}
+	return true
+}
+
 func (jsonCodec) Unmarshal(data []byte, into any) error { return json.Unmarshal(data, into) }
 
 type gobCodec struct{}
@@ -83,11 +107,11 @@ func (rawCodec) Marshal(value any) ([]byte, error) {
 func (rawCodec) Unmarshal(data []byte, into any) error {
 	switch into := into.(type) {
 	case *[]byte:
-		*into = data
+		*into = bytes.Clone(data)
 	case *string:
 		*into = string(data)
 	case *any:
-		*into = data
+		*into = bytes.Clone(data)
 	default:
 		return fmt.Errorf("the raw codec fills in []byte, string and any, not %T", into)
 	}

@@ -4,8 +4,10 @@ package singleflight
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
+	"time"
 )
 
 // Result is what a call ended with. When the call has an error of the function, a value may stand
@@ -34,31 +36,63 @@ func (c *Client) resolve() (*Client, []Option, error) {
 // leads. A nil target is the default client.
 //
 // fn runs in a goroutine of its own. Its context has the values of ctx, but not its deadline and
-// cancellation: it is cancelled when nobody waits for the outcome any more, or when the lead is
-// lost; context.Cause tells which. [TokenFromContext] and [LeaderFromContext] take the lead out of
-// it.
+// cancellation: it is cancelled when nobody waits for the outcome any more, here or elsewhere, or
+// when the lead is lost; context.Cause tells which. [TokenFromContext] and [LeaderFromContext] take
+// the lead out of it.
 //
-// When ctx is done only this caller leaves, at once, with a [StatusError]; fn goes on for others of
-// this process. So fn should not touch variables that the caller uses after Do has returned.
+// When ctx is done only this caller leaves, at once, with a [StatusError]; fn goes on for as long as
+// others wait. So fn should not touch variables that the caller uses after Do has returned.
 //
-// The leader and the merged callers of its process get the very value and error that fn returned;
-// callers elsewhere get the value through the codec, and a [*FunctionError]. A panic of fn is an
-// error, too: a *FunctionError of KindPanic with its stack.
+// Every caller gets a value of its own, through the codec. The leader and the merged callers of its
+// process get the very error that fn returned, callers elsewhere a [*FunctionError]. A panic of fn
+// is an error, too: a *FunctionError of KindPanic with its stack. What the codec cannot carry is a
+// [*CodecError]; a retained value that cannot be decoded is as if it were not retained, once.
+//
+// A Do inside fn, with fn's context, for the key that fn itself leads ends at once with
+// FAILED_PRECONDITION: it would wait for itself.
 func Do[T any](ctx context.Context, target Target, key string,
 	fn func(ctx context.Context) (T, error), opts ...Option) (Result[T], error) {
 	client, options, err := resolve(target, key, opts)
 	if err != nil {
 		return Result[T]{}, err
 	}
-	call := &call{options: options, hasFunction: fn != nil}
 	run := func(ctx context.Context, _ *Leader) (any, error) { return fn(ctx) }
-	call.lead = leadInBackground(ctx, options.codec.Marshal, run)
-	client.start(ctx, call)
-	return resultOf[T](call.wait(ctx), options.codec)
+	lead := leadInBackground(ctx, options.codec.Marshal, run)
+	result, err := do[T](ctx, client, &call{options: options, hasFunction: fn != nil, lead: lead})
+	if isUndecodable(err) && result.Retained {
+		options = options.withoutRetained()
+		letAge(ctx)
+		return do[T](ctx, client, &call{options: options, hasFunction: fn != nil, lead: lead})
+	}
+	return result, err
 }
 
-// Do is like the function Do, with bytes: fn makes the value by writing it to its leader. Merged
-// callers share the bytes, which are not to be changed.
+func do[T any](ctx context.Context, client *Client, call *call) (Result[T], error) {
+	client.start(ctx, call)
+	return resultOf[T](call.wait(ctx), call.options.codec, false)
+}
+
+func isUndecodable(err error) bool {
+	var codec *CodecError
+	return errors.As(err, &codec) && codec.Op == Decode
+}
+
+// withoutRetained takes nothing that was retained more than an instant ago, and replaces it.
+func (o *options) withoutRetained() *options {
+	without := *o
+	without.maxAgeMs, without.staleMs = 1, 0
+	return &without
+}
+
+// letAge lets what is retained become older than that instant.
+func letAge(ctx context.Context) {
+	select {
+	case <-time.After(3 * time.Millisecond):
+	case <-ctx.Done():
+	}
+}
+
+// Do is like the function Do, with bytes: fn makes the value by writing it to its leader.
 func (c *Client) Do(
 	ctx context.Context,
 	key string,
@@ -71,7 +105,7 @@ func (c *Client) Do(
 	}
 	call := &call{options: options, hasFunction: fn != nil, lead: leadByWriting(ctx, fn)}
 	client.start(ctx, call)
-	return resultOf[[]byte](call.wait(ctx), Raw)
+	return bytesOf(call.wait(ctx))
 }
 
 func resolve(target Target, key string, opts []Option) (*Client, *options, error) {
@@ -94,7 +128,8 @@ func leadInBackground(ctx context.Context, encode encoder,
 	return func(leader *Leader) {
 		inner := context.WithValue(context.WithoutCancel(ctx), leaderKey{}, leader)
 		inner, leader.cancel = context.WithCancelCause(inner)
-		go leader.run(func() (any, error) { return fn(inner, leader) }, encode)
+		asked := leaderContext{inner, leader}
+		go leader.run(func() (any, error) { return fn(asked, leader) }, encode)
 	}
 }
 
@@ -104,27 +139,31 @@ func leadByWriting(ctx context.Context, fn func(context.Context, *Leader) error)
 	})
 }
 
-func resultOf[T any](end *ending, codec Codec) (Result[T], error) {
+// resultOf decodes the value; `native` hands out what the function returned, if it ran here.
+func resultOf[T any](end *ending, codec Codec, native bool) (Result[T], error) {
 	if end.status != nil {
 		return Result[T]{}, end.status
 	}
 	outcome := end.outcome
-	value, err := valueOf[T](outcome, codec)
+	value, err := valueOf[T](outcome, codec, native)
 	if outcome.err != nil {
 		err = outcome.err
 	}
 	return Result[T]{Value: value, Kind: outcome.kind, Facts: end.facts}, err
 }
 
-// valueOf takes the value as the function returned it, or else decodes it.
-func valueOf[T any](outcome *outcome, codec Codec) (value T, err error) {
-	if outcome.hasNative {
-		if outcome.native == nil {
-			return value, nil
-		}
-		if native, ok := outcome.native.(T); ok {
-			return native, nil
-		}
+func bytesOf(end *ending) (Result[[]byte], error) {
+	if end.status != nil {
+		return Result[[]byte]{}, end.status
+	}
+	outcome := end.outcome
+	return Result[[]byte]{Value: outcome.bytes(), Kind: outcome.kind, Facts: end.facts}, outcome.err
+}
+
+func valueOf[T any](outcome *outcome, codec Codec, native bool) (value T, err error) {
+	if native && outcome.hasNative {
+		value, _ = outcome.native.(T) // nil is none
+		return value, nil
 	}
 	bytes := outcome.bytes()
 	if len(bytes) == 0 && outcome.err != nil {
@@ -132,8 +171,7 @@ func valueOf[T any](outcome *outcome, codec Codec) (value T, err error) {
 	}
 	if err := codec.Unmarshal(bytes, &value); err != nil {
 		var zero T
-		return zero, fmt.Errorf("singleflight: the value of %d bytes cannot be decoded: %w",
-			len(bytes), err)
+		return zero, &CodecError{Op: Decode, Err: err}
 	}
 	return value, nil
 }

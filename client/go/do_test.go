@@ -86,7 +86,7 @@ func TestCallersElsewhereGetTheValueThroughTheCodec(t *testing.T) {
 	}
 }
 
-func TestMergedCallersGetTheVeryValueAndError(t *testing.T) {
+func TestMergedCallersGetTheVeryErrorAndAValueOfTheirOwn(t *testing.T) {
 	daemon, client := daemonAndClient(t)
 	gate := newGate()
 	mine := &profile{"Ann", 42}
@@ -105,18 +105,15 @@ func TestMergedCallersGetTheVeryValueAndError(t *testing.T) {
 	client.WaitForMerged(t, "k", 10)
 	waitForCallers(t, daemon, "k", 1)
 	close(gate.opened)
-	got := wait(t, "the leader", led)
-	if got.result.Value != mine || got.err != myErr || !got.result.Led ||
-		got.result.Callers != 10 ||
-		!got.result.Shared {
-		t.Errorf("the leader got %+v", got)
-	}
-	for _, handle := range handles {
-		got := wait(t, "a merged caller", handle)
-		if got.result.Value != mine || got.err != myErr || got.result.Led ||
-			got.result.Callers != 10 {
-			t.Errorf("a merged caller got %+v", got)
+	seen := map[*profile]bool{mine: true}
+	for i, ended := range append(handles, led) {
+		got := wait(t, "a caller", ended)
+		value := got.result.Value
+		if seen[value] || *value != *mine || got.err != myErr || !got.result.Shared ||
+			got.result.Led != (i == len(handles)) || got.result.Callers != 10 {
+			t.Errorf("caller %d got %+v", i, got)
 		}
+		seen[value] = true
 	}
 }
 
@@ -198,36 +195,6 @@ func TestGoexitAbandonsTheFlight(t *testing.T) {
 	}
 }
 
-func TestAValueThatCannotBeEncodedIsAnError(t *testing.T) {
-	_, client := daemonAndClient(t)
-	_, err := singleflight.Do(
-		patient(t),
-		client,
-		"k",
-		func(context.Context) (func(), error) { return func() {}, nil },
-	)
-	if !errors.Is(err, singleflight.ErrInvalidArgument) ||
-		!strings.Contains(err.Error(), "encoded") {
-		t.Errorf("%v", err)
-	}
-}
-
-func TestAValueThatCannotBeDecodedIsAnError(t *testing.T) {
-	_, client := daemonAndClient(t)
-	retain := singleflight.WithRetain(time.Minute)
-	write := func(_ context.Context, leader *singleflight.Leader) error {
-		_, err := leader.Write([]byte("{"))
-		return err
-	}
-	if _, err := client.Do(patient(t), "k", write, retain); err != nil {
-		t.Fatal(err)
-	}
-	_, err := singleflight.Do(patient(t), client, "k", never[profile](t), retain)
-	if err == nil || !strings.Contains(err.Error(), "cannot be decoded") {
-		t.Errorf("%v", err)
-	}
-}
-
 func TestADeadlineRemovesOnlyThatCaller(t *testing.T) {
 	_, client := daemonAndClient(t)
 	gate := newGate()
@@ -282,42 +249,6 @@ func TestTheLeadersCallerMayLeaveWhileOthersWait(t *testing.T) {
 		if got := wait(t, "who stays", ended); got.err != nil || got.result.Value != "made" ||
 			got.result.Led {
 			t.Errorf("%+v", got)
-		}
-	}
-}
-
-func TestTheFunctionIsToldWhenNobodyWaitsAnyMore(t *testing.T) {
-	daemon, here := daemonAndClient(t)
-	there := clientOf(t, daemon)
-	for _, lease := range []time.Duration{0, time.Minute} {
-		leaves, cancel := context.WithCancel(
-			context.WithValue(context.Background(), profile{}, "seen"),
-		)
-		begun, told := make(chan struct{}), make(chan error, 1)
-		led := inBackground(leaves, here, "k", func(ctx context.Context) (string, error) {
-			if ctx.Value(profile{}) != "seen" {
-				t.Error("the values of the caller's context are missing")
-			}
-			close(begun)
-			<-ctx.Done()
-			told <- context.Cause(ctx)
-			return "", ctx.Err()
-		}, singleflight.WithLease(lease))
-		wait(t, "the lead", begun)
-		next := inBackground(patient(t), there, "k", func(ctx context.Context) (string, error) {
-			return "next", nil
-		})
-		waitForCallers(t, daemon, "k", 2)
-		cancel()
-		if err := wait(t, "the function", told); !errors.Is(err, singleflight.ErrCanceled) {
-			t.Errorf("the function was told %v", err)
-		}
-		if got := wait(t, "the caller", led); !errors.Is(got.err, context.Canceled) {
-			t.Errorf("%+v", got)
-		}
-		if got := wait(t, "the next", next); got.err != nil || got.result.Attempt != 2 ||
-			!got.result.Led {
-			t.Errorf("lease %v: %+v", lease, got)
 		}
 	}
 }
@@ -466,22 +397,24 @@ func TestBadOptionsAreRefused(t *testing.T) {
 	}
 }
 
-func TestACallThatCanWaitMuchLongerJoinsByItself(t *testing.T) {
+func TestAFollowerThatCanWaitMuchLongerJoinsByItself(t *testing.T) {
 	daemon, client := daemonAndClient(t)
 	soon, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	later, cancelLater := context.WithTimeout(context.Background(), time.Hour)
 	defer cancelLater()
 	gate := newGate()
-	first := inBackground(soon, client, "k", func(ctx context.Context) (string, error) {
+	led := inBackground(later, clientOf(t, daemon), "k", func(ctx context.Context) (string, error) {
 		return "v", gate.pass(ctx)
 	})
 	wait(t, "the lead", gate.begun)
+	first := inBackground(soon, client, "k", never[string](t))
+	waitForCallers(t, daemon, "k", 2)
 	second := inBackground(later, client, "k", never[string](t))
-	waitForCallers(t, daemon, "k", 2) // a place of its own
+	waitForCallers(t, daemon, "k", 3) // a place of its own
 	close(gate.opened)
-	for _, ended := range []<-chan outcome[string]{first, second} {
-		if got := wait(t, "the outcome", ended); got.err != nil || got.result.Callers != 2 {
+	for _, ended := range []<-chan outcome[string]{led, first, second} {
+		if got := wait(t, "the outcome", ended); got.err != nil || got.result.Callers != 3 {
 			t.Errorf("%+v", got)
 		}
 	}

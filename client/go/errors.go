@@ -56,6 +56,10 @@ type FunctionError struct {
 	Code    int32  // the function's own error code
 	Details []byte // anything, at most 64 KiB
 
+	// Cause is what led to it, in the process where it happened. Callers elsewhere find it, and its
+	// own causes, at the end of Stack.
+	Cause error
+
 	// Recovered is the value of the panic, in the process where it happened; nil elsewhere.
 	Recovered any
 }
@@ -73,11 +77,44 @@ func (e *FunctionError) Error() string {
 	return "the function ended with " + e.Kind.String()
 }
 
-// Unwrap returns the value of the panic if it is an error.
+// Unwrap returns Cause, or the value of the panic if it is an error.
 func (e *FunctionError) Unwrap() error {
+	if e.Cause != nil {
+		return e.Cause
+	}
 	err, _ := e.Recovered.(error)
 	return err
 }
+
+// Is lets errors.Is find [ErrResourceExhausted] in an outcome whose value met a limit.
+func (e *FunctionError) Is(target error) bool {
+	return e.Type == limitExceeded && target == error(ErrResourceExhausted)
+}
+
+// CodecOp is what a codec could not do.
+type CodecOp string
+
+const (
+	// Encode is turning the function's value into bytes: every caller of the flight has this error.
+	Encode CodecOp = "encode"
+	// Decode is turning bytes into a value: the caller that cannot has this error.
+	Decode CodecOp = "decode"
+)
+
+// CodecError tells that the codec could not carry the value: for the caller that led and for those
+// that followed alike.
+type CodecError struct {
+	Op  CodecOp
+	Err error // of the codec; in another process only its text is left
+}
+
+// Error says what could not be done, and why.
+func (e *CodecError) Error() string {
+	return fmt.Sprintf("singleflight: the value cannot be %sd: %v", e.Op, e.Err)
+}
+
+// Unwrap returns the codec's own error.
+func (e *CodecError) Unwrap() error { return e.Err }
 
 // StatusError tells that a call got no outcome: the service refuses it, cannot be reached, or the
 // caller has left. The message says what to do.
@@ -105,7 +142,8 @@ var (
 	ErrPermissionDenied = &StatusError{Code: codes.PermissionDenied}
 	// ErrResourceExhausted: a limit, named in the message with its value.
 	ErrResourceExhausted = &StatusError{Code: codes.ResourceExhausted}
-	// ErrFailedPrecondition: the key is in use with another fingerprint.
+	// ErrFailedPrecondition: the key is in use with another fingerprint, or the call would wait for
+	// itself.
 	ErrFailedPrecondition = &StatusError{Code: codes.FailedPrecondition}
 	// ErrAborted: the leader was lost and nobody may take over; or this caller led and was
 	// replaced; or LeadOnly while another leads.

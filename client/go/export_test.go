@@ -28,3 +28,25 @@ func (c *Client) WaitForMerged(t testing.TB, key string, calls int) {
 
 // RendezvousOrder is for tests that must know a key's home.
 var RendezvousOrder = rendezvousOrder
+
+// WaitForFollowers waits until the leader of a key of the default group knows of so many followers
+// elsewhere.
+func (c *Client) WaitForFollowers(t testing.TB, key string, followers int) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		known := 0
+		for seat := range c.seats {
+			if seat.leader != nil && seat.options.key == key {
+				known = max(known, seat.followers)
+			}
+		}
+		c.mu.Unlock()
+		if known == followers {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the leader knows of %d followers, not of %d", known, followers)
+		}
+	}
+}

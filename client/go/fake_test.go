@@ -70,18 +70,24 @@ func startFake(t *testing.T,
 	return serveFake(t, &fakeServer{answer: answer})
 }
 
-func serveFake(t *testing.T, fake *fakeServer) *singleflight.Client {
+// listen lets it serve until the end of the test, and returns its address.
+func (f *fakeServer) listen(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer()
-	pb.RegisterSingleFlightServer(server, fake)
+	pb.RegisterSingleFlightServer(server, f)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
+	return listener.Addr().String()
+}
+
+func serveFake(t *testing.T, fake *fakeServer) *singleflight.Client {
+	t.Helper()
 	return newClient(t, singleflight.ClientOptions{
-		Addresses:      []string{listener.Addr().String()},
+		Addresses:      []string{fake.listen(t)},
 		ConnectTimeout: patience,
 		BackoffMax:     100 * time.Millisecond,
 	})

@@ -4,7 +4,7 @@ package singleflight
 
 import (
 	"context"
-	"errors"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -38,59 +38,101 @@ func (c *Client) forget(ctx context.Context, options *options, ifUnshared bool) 
 	if problem := options.problem(); problem != nil {
 		return Forgotten{}, problem
 	}
-	server, conn, err := c.beginForget(options, ifUnshared)
-	if err != nil {
-		return Forgotten{}, err
+	if err := ctx.Err(); err != nil {
+		return Forgotten{}, leftByContext(ctx)
 	}
-	bounded, cancel := context.WithTimeout(ctx, options.connectTimeout)
-	defer cancel()
 	request := &pb.ForgetRequest{
 		Group:      options.group,
 		Key:        []byte(options.key),
 		IfUnshared: ifUnshared,
 	}
-	response, err := pb.NewSingleFlightClient(conn).Forget(bounded, request, grpc.WaitForReady(true))
-	code, text := status.Code(err), status.Convert(err).Message()
-	switch {
-	case err == nil:
-		return Forgotten{Flight: response.Flight, Retained: response.Retained}, nil
-	case ctx.Err() != nil:
-		return Forgotten{}, leftByContext(ctx)
-	case code == codes.DeadlineExceeded:
-		return Forgotten{}, statusErrorf(codes.Unavailable, "no server answered at %s in time: %s",
-			server.address, text)
+	bounded, cancel := context.WithTimeout(ctx, c.settings.connectBound)
+	defer cancel()
+	wait := backoff{min: c.settings.backoffMin, max: c.settings.backoffMax}
+	for {
+		response, err := c.askToForget(bounded, options, request)
+		switch {
+		case err == nil:
+			return Forgotten{Flight: response.Flight, Retained: response.Retained}, nil
+		case ctx.Err() != nil:
+			return Forgotten{}, leftByContext(ctx)
+		case bounded.Err() != nil && err.Code != codes.Canceled:
+			return Forgotten{}, &StatusError{Code: codes.Unavailable, Message: err.Message}
+		case err.Code != codes.Unavailable || options.connectTimeout == 0:
+			return Forgotten{}, err
+		}
+		select { // nobody could be reached
+		case <-bounded.Done():
+			if ctx.Err() != nil {
+				return Forgotten{}, leftByContext(ctx)
+			}
+			return Forgotten{}, err
+		case <-time.After(wait.next()):
+		}
 	}
-	return Forgotten{}, &StatusError{Code: code, Message: text}
 }
 
-// beginForget ends the merging into what is to be forgotten, and finds the key's server.
-func (c *Client) beginForget(options *options, ifUnshared bool) (*server, *grpc.ClientConn, error) {
+// askToForget asks the servers in the key's order until one can be reached.
+func (c *Client) askToForget(ctx context.Context, options *options, request *pb.ForgetRequest) (
+	*pb.ForgetResponse, *StatusError) {
+	servers, problem := c.beginForget(options, request.IfUnshared)
+	for _, server := range servers {
+		var conn *grpc.ClientConn
+		if conn, problem = c.unaryConnOf(server); problem != nil {
+			return nil, problem
+		}
+		response, err := pb.NewSingleFlightClient(conn).Forget(ctx, request)
+		if err == nil {
+			return response, nil
+		}
+		code, text := status.Code(err), status.Convert(err).Message()
+		if code != codes.Unavailable && ctx.Err() == nil {
+			return nil, &StatusError{Code: code, Message: text}
+		}
+		problem = statusErrorf(codes.Unavailable, "no server has answered at %s: %s", server.address, text)
+	}
+	return nil, problem
+}
+
+// beginForget ends the merging into what is to be forgotten, and returns the servers to ask, those
+// in trouble last.
+func (c *Client) beginForget(options *options, ifUnshared bool) ([]*server, *StatusError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
-		return nil, nil, statusErrorf(codes.Canceled, "the client is closed")
+		return nil, statusErrorf(codes.Canceled, "the client is closed")
 	}
 	if !ifUnshared {
 		key := flightKey{options.group, options.key}
 		for len(c.merging[key]) > 0 {
-			c.merging[key][0].stopMerging()
+			seat := c.merging[key][0]
+			seat.stopMerging()
+			seat.isForgotten = true
 		}
 	}
-	order := c.order(&options.join)
-	server := c.servers[order[0]]
-	for _, i := range order {
-		if !c.servers[i].down {
-			server = c.servers[i]
-			break
+	var usable, others []*server
+	for _, i := range c.order(&options.join) {
+		if server := c.servers[i]; server.isUsable() {
+			usable = append(usable, server)
+		} else {
+			others = append(others, server)
 		}
 	}
-	if server.unaryConn != nil {
-		return server, server.unaryConn, nil
+	return append(usable, others...), nil
+}
+
+func (c *Client) unaryConnOf(server *server) (*grpc.ClientConn, *StatusError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return nil, statusErrorf(codes.Canceled, "the client is closed")
 	}
-	conn, err := server.dial()
-	if err != nil {
-		return nil, nil, errors.Join(ErrUnavailable, err)
+	if server.unaryConn == nil {
+		conn, err := server.dial()
+		if err != nil {
+			return nil, statusErrorf(codes.Unavailable, "%v", err)
+		}
+		server.unaryConn = conn
 	}
-	server.unaryConn = conn
-	return server, conn, nil
+	return server.unaryConn, nil
 }

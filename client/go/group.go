@@ -63,24 +63,24 @@ func (g *Group) resolve() (*Client, []Option, error) {
 // Do runs fn, on this goroutine, or waits for the outcome of whoever runs it for this key, in
 // whatever process. shared tells whether the outcome went to more than one caller.
 func (g *Group) Do(key string, fn func() (any, error)) (v any, err error, shared bool) {
-	call, err := g.start(key)
+	call, err := g.start(key, fn)
 	if err != nil {
 		return nil, err, false
 	}
-	return call.run(fn)
+	return call.run()
 }
 
 // DoChan is like Do, but returns a channel that will receive the result. It is not closed. A panic
 // of fn ends the program, and after runtime.Goexit nothing is received.
 func (g *Group) DoChan(key string, fn func() (any, error)) <-chan GroupResult {
 	ch := make(chan GroupResult, 1)
-	call, err := g.start(key)
+	call, err := g.start(key, fn)
 	if err != nil {
 		ch <- GroupResult{Err: err}
 		return ch
 	}
 	go func() {
-		v, err, shared := call.run(fn)
+		v, err, shared := call.run()
 		ch <- GroupResult{v, err, shared}
 	}()
 	return ch
@@ -110,33 +110,49 @@ func wireKey(key string) string {
 // groupCall is a call whose function is to run on the goroutine that waits.
 type groupCall struct {
 	call
+	fn    func() (any, error)
 	leads chan *Leader
+	again bool // the second time: what was retained could not be decoded
 }
 
-func (g *Group) start(key string) (*groupCall, error) {
+func (g *Group) start(key string, fn func() (any, error)) (*groupCall, error) {
 	client, opts, err := g.resolve()
 	if err != nil {
 		return nil, err
 	}
-	call := &groupCall{leads: make(chan *Leader, 1)}
-	call.hasFunction = true // if not it panics, as any call of nil does
-	call.options = client.newOptions(wireKey(key), opts)
-	call.lead = func(leader *Leader) { call.leads <- leader }
+	call := newGroupCall(client.newOptions(wireKey(key), opts), fn)
 	client.start(context.Background(), &call.call)
 	return call, nil
 }
 
-func (c *groupCall) run(fn func() (any, error)) (v any, err error, shared bool) {
+func newGroupCall(options *options, fn func() (any, error)) *groupCall {
+	call := &groupCall{fn: fn, leads: make(chan *Leader, 1)}
+	call.hasFunction = true // if not it panics, as any call of nil does
+	call.options = options
+	call.lead = func(leader *Leader) { call.leads <- leader }
+	inBackground := func(context.Context, *Leader) (any, error) { return fn() }
+	call.refresh = leadInBackground(context.Background(), options.codec.Marshal, inBackground)
+	return call
+}
+
+func (c *groupCall) run() (v any, err error, shared bool) {
 	select {
 	case leader := <-c.leads:
-		how := leader.run(fn, c.options.codec.Marshal)
+		how := leader.run(c.fn, c.options.codec.Marshal)
 		<-c.done
 		if how.panicked { // whatever has become of the flight
 			panic(&panicError{value: how.recovered, stack: how.stack})
 		}
 	case <-c.done:
 	}
-	result, err := resultOf[any](c.end, c.options.codec)
+	result, err := resultOf[any](c.end, c.options.codec, true)
+	if isUndecodable(err) && result.Retained && !c.again {
+		again := newGroupCall(c.options.withoutRetained(), c.fn)
+		again.again = true
+		letAge(context.Background())
+		c.client.start(context.Background(), &again.call)
+		return again.run()
+	}
 	if err == errGoexit {
 		runtime.Goexit()
 	}

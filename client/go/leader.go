@@ -5,7 +5,9 @@ package singleflight
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -13,17 +15,22 @@ import (
 	pb "github.com/singleflightd/singleflightd/client/go/singleflightpb"
 )
 
+// limitExceeded is the type of an outcome whose value met a limit, in every language.
+const limitExceeded = "singleflight.LimitExceeded"
+
 const (
 	chunkBytesMax  = 64 * 1024
 	unsentBytesMax = 1024 * 1024
+	withinMax      = 32
 )
 
 // Leader is the lead of one flight, in the hands of the function that runs for it. Its methods may
 // be called from any goroutine until the function returns. [LeaderFromContext] finds it.
 type Leader struct {
-	// Never changed after init.
+	// Never changed after the function has begun.
 	client   *Client
 	call     *call
+	within   *Leader // inside whose function the call was made; nil: none
 	group    string
 	key      string
 	token    uint64
@@ -33,8 +40,10 @@ type Leader struct {
 
 	// The client's lock guards what follows.
 	seat     *seat                   // nil: the lead is over
-	why      *StatusError            // the lead is lost
+	hold     hold                    // how long it holds
+	loss     *StatusError            // the lead is lost
 	lost     chan struct{}           // closed then; nil: nobody has asked for it
+	why      *StatusError            // the function is told to end: also nobody waits
 	cancel   context.CancelCauseFunc // of the function's context; may be nil
 	written  bool                    // the function makes its value by writing
 	pieces   [][]byte                // what was written; each is one chunk
@@ -42,7 +51,7 @@ type Leader struct {
 	bytes    int
 	unsent   int           // bytes
 	room     chan struct{} // closed, and nil again, when there is room; nil: nobody waits
-	tooLarge *StatusError
+	tooLarge *FunctionError
 
 	passesOn bool
 	retain   *pb.Retention
@@ -99,22 +108,75 @@ func (l *Leader) Lease() time.Duration { return l.lease }
 // RunLimit returns how long this leader may run.
 func (l *Leader) RunLimit() time.Duration { return l.runLimit }
 
-// Lost is closed when the lead is lost: another leads, or nobody waits any more. The function's
-// context is cancelled then, too.
+// Lost is closed when the lead is lost: another leads or may lead, or nobody waits any more. The
+// function's context is cancelled then, too, but for one that fails open and goes on without a
+// server.
 func (l *Leader) Lost() <-chan struct{} {
 	l.client.mu.Lock()
 	defer l.client.mu.Unlock()
 	return l.lostChannel()
 }
 
-// Err returns why the lead was lost; nil while it is not.
+// Err returns why the lead was lost; nil while it is not. It asks the clock: also in the first
+// instant after the process or the machine was paused it does not say that a lead holds whose time
+// is over. When the server then says that nobody has taken the lead meanwhile, it holds again, and
+// Err returns nil again. Err of the function's context does the same.
 func (l *Leader) Err() error {
 	l.client.mu.Lock()
 	defer l.client.mu.Unlock()
-	if l.why == nil {
-		return nil
+	switch {
+	case l.loss != nil:
+		return l.loss
+	case l.isOver():
+		return l.ranOut()
 	}
-	return l.why
+	return nil
+}
+
+// isOver: by the clock, whatever the function was told.
+func (l *Leader) isOver() bool {
+	return l.seat != nil && l.outcome == nil && l.hold.isOver(now())
+}
+
+// leads: the function leads the flight that the call would join.
+func (l *Leader) leads(c *call) bool {
+	if l.key != c.options.key || l.group != groupName(c.options.group) ||
+		(l.client != c.client &&
+			!slices.Equal(l.client.settings.addresses, c.client.settings.addresses)) {
+		return false
+	}
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	return l.outcome == nil && l.seat != nil && !l.seat.isForgotten
+}
+
+// refs are the leads inside which a call is made, the innermost first, as the server is told.
+func (l *Leader) refs() []*pb.LeadRef {
+	var refs []*pb.LeadRef
+	for ; l != nil && len(refs) < withinMax; l = l.within {
+		if l.token != 0 {
+			refs = append(refs, &pb.LeadRef{Group: l.group, Key: []byte(l.key), Token: l.token})
+		}
+	}
+	return refs
+}
+
+// leaderContext is the context of the function: its Err asks the clock, too.
+type leaderContext struct {
+	context.Context
+	leader *Leader
+}
+
+func (c leaderContext) Err() error {
+	if err := c.Context.Err(); err != nil {
+		return err
+	}
+	c.leader.client.mu.Lock()
+	defer c.leader.client.mu.Unlock()
+	if c.leader.isOver() {
+		return context.Canceled
+	}
+	return nil
 }
 
 // Write appends bytes to the value. They go out at once, in the background, to followers that are
@@ -152,12 +214,9 @@ func (l *Leader) waitForRoom() error {
 		if l.room == nil {
 			l.room = make(chan struct{})
 		}
-		room, lost := l.room, l.lostChannel()
+		room := l.room
 		l.client.mu.Unlock()
-		select {
-		case <-room:
-		case <-lost:
-		}
+		<-room // also when the function is told to end
 		l.client.mu.Lock()
 	}
 	switch {
@@ -172,7 +231,7 @@ func (l *Leader) waitForRoom() error {
 // append puts at most a chunk at the end of the value: a copy, or as a chunk of its own.
 func (l *Leader) append(part []byte, copied bool) error {
 	if limit := l.client.settings.resultLimit; len(part) > limit-l.bytes {
-		l.tooLarge = overLimit(limit)
+		l.tooLarge = overResultLimit(limit)
 		return l.tooLarge
 	}
 	last := len(l.pieces) - 1
@@ -187,7 +246,7 @@ func (l *Leader) append(part []byte, copied bool) error {
 		l.pieces[last] = part
 	}
 	l.bytes += len(part)
-	if l.seat == nil || l.seat.state == alone {
+	if l.seat == nil || l.seat.state == seatAlone {
 		l.sent = len(l.pieces)
 	} else {
 		l.unsent += len(part)
@@ -199,6 +258,16 @@ func (l *Leader) append(part []byte, copied bool) error {
 	return nil
 }
 
+func overResultLimit(limit int) *FunctionError {
+	return &FunctionError{
+		Kind: KindError,
+		Code: int32(codes.ResourceExhausted),
+		Type: limitExceeded,
+		Message: fmt.Sprintf("the value is larger than ClientOptions.ResultLimit of the leader, which "+
+			"is %d bytes", limit),
+	}
+}
+
 // PassOn says of a failure: it is mine, not that of the work; let the next caller try. This call
 // ends with its own error, the others get the last failure once nobody is left to try. Without
 // effect on an OK outcome, and under Fail.
@@ -208,8 +277,8 @@ func (l *Leader) PassOn() {
 	l.passesOn = true
 }
 
-// SetRetain keeps this outcome for so long instead of what WithRetain or WithRetainError say; 0: do
-// not keep it.
+// SetRetain keeps this outcome for so long instead of what WithRetain or WithRetainError say; 0 or
+// less: do not keep it.
 func (l *Leader) SetRetain(d time.Duration) {
 	l.client.mu.Lock()
 	defer l.client.mu.Unlock()
@@ -229,21 +298,24 @@ func (l *Leader) Audience() (audience Audience, ok bool, changed <-chan struct{}
 
 // ---- from the seat; under the client's lock ----
 
-func (l *Leader) init(s *seat, call *call) {
+func (l *Leader) init(s *seat) {
 	l.client = s.client
-	l.call = call
-	l.group = s.options.group
-	if l.group == "" {
-		l.group = "default"
-	}
+	l.group = groupName(s.options.group)
 	l.key = s.options.key
 	l.seat = s
+}
+
+func groupName(group string) string {
+	if group == "" {
+		return "default"
+	}
+	return group
 }
 
 func (l *Leader) lostChannel() <-chan struct{} {
 	if l.lost == nil {
 		l.lost = make(chan struct{})
-		if l.why != nil {
+		if l.loss != nil {
 			close(l.lost)
 		}
 	}
@@ -264,12 +336,39 @@ func (l *Leader) lose(why *StatusError) {
 	if l.why != nil || l.outcome != nil {
 		return
 	}
+	l.setLost(why)
 	l.why = why
+	l.closeRoom()
+	if l.cancel != nil {
+		l.cancel(why)
+	}
+}
+
+func (l *Leader) setLost(why *StatusError) {
+	if l.loss != nil {
+		return
+	}
+	l.loss = why
 	if l.lost != nil {
 		close(l.lost)
 	}
-	if l.cancel != nil {
-		l.cancel(why)
+}
+
+// goOnAlone: the lead is lost, and the function goes on without a server.
+func (l *Leader) goOnAlone(why *StatusError) {
+	if l.outcome == nil {
+		l.setLost(why)
+	}
+	l.hold = hold{}
+	l.sent = len(l.pieces)
+	l.unsent = 0
+	l.closeRoom()
+}
+
+func (l *Leader) closeRoom() {
+	if l.room != nil {
+		close(l.room)
+		l.room = nil
 	}
 }
 
@@ -280,9 +379,8 @@ func (l *Leader) takePiece() []byte {
 	piece := l.pieces[l.sent]
 	l.sent++
 	l.unsent -= len(piece)
-	if l.room != nil && l.unsent <= unsentBytesMax/2 {
-		close(l.room)
-		l.room = nil
+	if l.unsent <= unsentBytesMax/2 {
+		l.closeRoom()
 	}
 	return piece
 }
@@ -355,7 +453,7 @@ func (l *Leader) encode(how *ended, encode encoder) {
 	if err == nil {
 		how.bytes = bytes
 	} else if how.err == nil {
-		how.err = statusErrorf(codes.InvalidArgument, "the value cannot be encoded: %v", err)
+		how.err = &CodecError{Op: Encode, Err: err}
 	}
 }
 
@@ -369,10 +467,14 @@ func (l *Leader) hasWritten() bool {
 func (l *Leader) finish(how *ended) {
 	l.client.mu.Lock()
 	defer l.client.mu.Unlock()
-	for rest := how.bytes; len(rest) > 0 && l.tooLarge == nil; {
+	if limit := l.client.settings.resultLimit; len(how.bytes) > limit {
+		l.tooLarge = overResultLimit(limit)
+		how.bytes = nil
+	}
+	for rest := how.bytes; len(rest) > 0; {
 		part := rest[:min(len(rest), chunkBytesMax)]
 		rest = rest[len(part):]
-		_ = l.append(part, false) // sets tooLarge
+		_ = l.append(part, false) // it is not too large
 	}
 	l.outcome = l.outcomeOf(how)
 	if l.cancel != nil {

@@ -86,15 +86,15 @@ func TestALeaderSaysHowLongItsOutcomeIsKept(t *testing.T) {
 
 func TestAttemptsAreBounded(t *testing.T) {
 	daemon, client := daemonAndClient(t)
-	leaves, cancel := context.WithCancel(context.Background())
 	gate := newGate()
-	client.Start(leaves, "k", func(ctx context.Context, _ *singleflight.Leader) error {
+	client.Start(patient(t), "k", func(ctx context.Context, _ *singleflight.Leader) error {
 		return gate.pass(ctx)
 	}, singleflight.WithMaxAttempts(1))
 	wait(t, "the lead", gate.begun)
-	followed := clientOf(t, daemon).Start(patient(t), "k", write("second"))
+	other := clientOf(t, daemon)
+	followed := other.Start(patient(t), "k", write("second"))
 	waitForCallers(t, daemon, "k", 2)
-	cancel()
+	client.Close()
 	if _, err := followed.Result(); !errors.Is(err, singleflight.ErrAborted) {
 		t.Errorf("%v", err)
 	}

@@ -77,10 +77,9 @@ func TestChunksComeWhileTheyAreMade(t *testing.T) {
 
 func TestARestartVoidsWhatCameBefore(t *testing.T) {
 	daemon, here := daemonAndClient(t)
-	there := clientOf(t, daemon)
-	leaves, cancel := context.WithCancel(context.Background())
+	there, leads := clientOf(t, daemon), clientOf(t, daemon)
 	gate := newGate()
-	here.Start(leaves, "k", func(ctx context.Context, leader *singleflight.Leader) error {
+	leads.Start(patient(t), "k", func(ctx context.Context, leader *singleflight.Leader) error {
 		if _, err := leader.Write([]byte("void")); err != nil {
 			return err
 		}
@@ -108,7 +107,7 @@ func TestARestartVoidsWhatCameBefore(t *testing.T) {
 			break
 		}
 	}
-	cancel()
+	leads.Close()
 	for _, call := range []*singleflight.Call{promoted, followed} {
 		if text, restarts, err := collect(call); text != "good" || restarts != 1 || err != nil {
 			t.Errorf("%q, %d, %v", text, restarts, err)
@@ -239,7 +238,9 @@ func TestTheLimitOfResultsHolds(t *testing.T) {
 
 	// The leader's own limit is an error of its function.
 	result, err := small.Do(patient(t), "k", write(1001, gate))
-	if !errors.Is(err, singleflight.ErrResourceExhausted) || result.Kind != singleflight.KindError {
+	var failure *singleflight.FunctionError
+	if !errors.Is(err, singleflight.ErrResourceExhausted) || result.Kind != singleflight.KindError ||
+		!errors.As(err, &failure) || failure.Type != "singleflight.LimitExceeded" || failure.Code != 8 {
 		t.Errorf("the leader got %+v, %v", result, err)
 	}
 	returned, err := singleflight.Do(patient(t), small, "k", func(context.Context) (string, error) {

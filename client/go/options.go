@@ -3,6 +3,7 @@
 package singleflight
 
 import (
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -32,6 +33,9 @@ const (
 	Promote LeaderLoss = LeaderLoss(pb.LeaderLoss_LEADER_LOSS_PROMOTE)
 	// Fail ends every follower with ABORTED.
 	Fail LeaderLoss = LeaderLoss(pb.LeaderLoss_LEADER_LOSS_FAIL)
+	// Hold makes the loss the flight's outcome, of KindAbandoned, for every follower; it is kept as
+	// WithRetainError says. For what may not be tried twice. Forget frees the key.
+	Hold LeaderLoss = LeaderLoss(pb.LeaderLoss_LEADER_LOSS_HOLD)
 )
 
 // Option is an option of one call. Those marked (opener) hold for the flight as its first caller
@@ -43,21 +47,44 @@ type Option func(*options)
 func WithGroup(group string) Option { return func(o *options) { o.group = group } }
 
 // WithRetain keeps an OK outcome for so long, for callers that come late. (opener)
-func WithRetain(d time.Duration) Option { return func(o *options) { o.retainMs = ms(d) } }
+func WithRetain(d time.Duration) Option {
+	return func(o *options) { o.retainMs = o.ms("WithRetain", d) }
+}
 
 // WithRetainError does the same for every other outcome. (opener)
-func WithRetainError(d time.Duration) Option { return func(o *options) { o.retainErrorMs = ms(d) } }
+func WithRetainError(d time.Duration) Option {
+	return func(o *options) { o.retainErrorMs = o.ms("WithRetainError", d) }
+}
+
+// WithRetainFromLead counts WithRetain, WithRetainError and [Leader.SetRetain] from when the leader
+// was told to lead, and not from the end: for "at most once in an hour". (opener)
+func WithRetainFromLead() Option { return func(o *options) { o.retainFromLead = true } }
+
+// WithFresh joins no flight that was led before this call came, and takes no retained outcome: for
+// who has just written, and must not get what was read before. While such a flight runs, all fresh
+// callers wait for the next one together. Needs a daemon of now; an older one does not look at it.
+func WithFresh() Option { return func(o *options) { o.fresh = true } }
+
+// WithStale takes a retained OK outcome that is up to so old at once, also when it is older than
+// WithMaxAge, and then refreshes it in the background: one refresh at a time, whose failure leaves
+// the old outcome as it is. Without WithMaxAge whatever is retained counts as stale. Such a result
+// has Stale set.
+func WithStale(d time.Duration) Option { return func(o *options) { o.staleMs = o.ms("WithStale", d) } }
 
 // WithMaxAge takes a retained outcome only if it is not older.
-func WithMaxAge(d time.Duration) Option { return func(o *options) { o.maxAgeMs = ms(d) } }
+func WithMaxAge(d time.Duration) Option {
+	return func(o *options) { o.maxAgeMs = o.ms("WithMaxAge", d) }
+}
 
 // WithLease lets the lead outlive a broken connection: who leads does so as long as its process
 // renews the lease in time, which the client does by itself. One second to ten minutes. Without
 // one, who leads does so as long as its connection holds. (opener)
-func WithLease(d time.Duration) Option { return func(o *options) { o.leaseMs = ms(d) } }
+func WithLease(d time.Duration) Option { return func(o *options) { o.leaseMs = o.ms("WithLease", d) } }
 
 // WithRunLimit replaces a leader that runs longer. (opener)
-func WithRunLimit(d time.Duration) Option { return func(o *options) { o.runLimitMs = ms(d) } }
+func WithRunLimit(d time.Duration) Option {
+	return func(o *options) { o.runLimitMs = o.ms("WithRunLimit", d) }
+}
 
 // WithLeaderLoss says what happens when the leader is lost. (opener)
 func WithLeaderLoss(loss LeaderLoss) Option { return func(o *options) { o.leaderLoss = loss } }
@@ -89,9 +116,13 @@ func WithCaller(caller string) Option { return func(o *options) { o.caller = cal
 func WithResumeToken(token uint64) Option { return func(o *options) { o.resumeToken = token } }
 
 // WithConnectTimeout bounds how long this call looks for a server, instead of the client's bound.
-// Such a call tries even while every server is known to be down.
+// Such a call tries even while every server is known to be down. 0: it does not wait, but takes what
+// is connected.
 func WithConnectTimeout(d time.Duration) Option {
-	return func(o *options) { o.connectTimeout, o.waitsWhenDown = d, d > 0 }
+	return func(o *options) {
+		o.ms("WithConnectTimeout", d)
+		o.connectTimeout, o.waitsWhenDown = d, d > 0
+	}
 }
 
 // WithFailOpen says for this call what happens when no server can be reached, whatever the client
@@ -105,6 +136,14 @@ func WithLocalMerge(merge bool) Option { return func(o *options) { o.noLocalMerg
 // WithCodec turns the value into bytes and back; the default is [JSON]. No matter for [Client.Do]
 // and [Client.Start], whose values are bytes.
 func WithCodec(codec Codec) Option { return func(o *options) { o.codec = codec } }
+
+// ms takes the duration of an option, which cannot be negative.
+func (o *options) ms(option string, d time.Duration) uint64 {
+	if d < 0 && o.misuse == nil {
+		o.misuse = statusErrorf(codes.InvalidArgument, "%s: %v is negative", option, d)
+	}
+	return ms(d)
+}
 
 func ms(d time.Duration) uint64 {
 	if d <= 0 {
@@ -132,6 +171,10 @@ type join struct {
 	resumeToken   uint64
 	failOpen      bool
 	noLocalMerge  bool
+
+	retainFromLead bool
+	fresh          bool
+	staleMs        uint64
 }
 
 // options are those of one call.
@@ -140,32 +183,42 @@ type options struct {
 	connectTimeout time.Duration
 	waitsWhenDown  bool
 	codec          Codec
+	misuse         *StatusError // what an option was given that cannot be
 }
 
-// Far above what any server takes; they only keep a message of ours below its bound. What lies
-// between is refused by the server, whose settings these are.
+const groupBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
 const (
-	keyBytesMax  = 64 * 1024
-	textBytesMax = 4096
+	// Far above what any server takes; it only keeps a message of ours below its bound. What lies
+	// between is refused by the server, whose setting it is.
+	keyBytesMax         = 64 * 1024
+	groupBytesMax       = 128
+	fingerprintBytesMax = 64
+	leaseMsMin          = 1000
 )
 
+// problem is what cannot be, whatever the server's settings are.
 func (o *options) problem() *StatusError {
 	text := ""
 	switch {
+	case o.misuse != nil:
+		return o.misuse
 	case o.key == "":
 		text = "the key is empty: a key has 1 to 1,024 bytes"
 	case len(o.key) > keyBytesMax:
 		text = "the key is too long: a key has 1 to 1,024 bytes"
-	case len(o.group) > textBytesMax || !utf8.ValidString(o.group):
-		text = "the group is not at most 128 bytes of [A-Za-z0-9._-]"
-	case len(o.caller) > textBytesMax || !utf8.ValidString(o.caller):
-		text = "the caller is not at most 128 bytes of UTF-8"
-	case len(o.fingerprint) > textBytesMax:
-		text = "the fingerprint is too long: at most 64 bytes"
+	case len(o.group) > groupBytesMax || strings.Trim(o.group, groupBytes) != "":
+		text = "WithGroup: the group is not at most 128 bytes of [A-Za-z0-9._-]"
+	case len(o.caller) > callerBytesMax || !utf8.ValidString(o.caller):
+		text = "WithCaller: the caller is not at most 128 bytes of UTF-8"
+	case len(o.fingerprint) > fingerprintBytesMax:
+		text = "WithFingerprint: the fingerprint is longer than 64 bytes"
+	case o.leaseMs > 0 && o.leaseMs < leaseMsMin:
+		text = "WithLease: a lease is 0 or at least 1 s"
 	case o.role < Any || o.role > FollowOnly:
-		text = "the role is none of Any, LeadOnly and FollowOnly"
-	case o.leaderLoss < Promote || o.leaderLoss > Fail:
-		text = "the leader loss is neither Promote nor Fail"
+		text = "WithRole: the role is none of Any, LeadOnly and FollowOnly"
+	case o.leaderLoss < Promote || o.leaderLoss > Hold:
+		text = "WithLeaderLoss: the leader loss is none of Promote, Fail and Hold"
 	default:
 		return nil
 	}
@@ -176,7 +229,8 @@ func (j *join) mergeable() bool {
 	return j.role == Any && !j.live && j.resumeToken == 0 && !j.noLocalMerge
 }
 
-// toWire makes the message. With resumeToken only that token, group and key are looked at.
+// toWire makes the message. With resumeToken only that token, group and key are looked at. Whoever
+// may lead wants to know who waits, and leads on when its own time is over: see seat.isWanted.
 func (j *join) toWire(resumeToken uint64) *pb.Join {
 	if resumeToken == 0 {
 		resumeToken = j.resumeToken
@@ -186,16 +240,20 @@ func (j *join) toWire(resumeToken uint64) *pb.Join {
 		Key:           []byte(j.key),
 		Role:          pb.Role(j.role),
 		Live:          j.live,
-		Audience:      j.audience,
+		Audience:      j.role != FollowOnly,
+		Detach:        j.role != FollowOnly,
 		RetainMs:      j.retainMs,
 		RetainErrorMs: j.retainErrorMs,
-		MaxAgeMs:      j.maxAgeMs,
+		MaxAgeMs:      max(j.maxAgeMs, j.staleMs),
 		LeaseMs:       j.leaseMs,
 		RunLimitMs:    j.runLimitMs,
 		OnLeaderLoss:  pb.LeaderLoss(j.leaderLoss),
 		MaxAttempts:   j.maxAttempts,
 		ResumeToken:   resumeToken,
 		Caller:        j.caller,
+
+		RetainFromLead: j.retainFromLead,
+		Fresh:          j.fresh,
 	}
 	if j.fingerprint != "" {
 		wire.Fingerprint = []byte(j.fingerprint)

@@ -13,6 +13,10 @@ import (
 	pb "github.com/singleflightd/singleflightd/client/go/singleflightpb"
 )
 
+// encodeError is the type of the outcome of a function whose value could not be encoded, in every
+// language.
+const encodeError = "singleflight.EncodeError"
+
 const (
 	textOnWireMax = 64 * 1024
 	detailsMax    = 64 * 1024
@@ -26,6 +30,7 @@ type Facts struct {
 	Attempt int    // the how-many-eth leader of the flight made it, from 1
 	Token   uint64 // the fencing token of that leader; 0 after FailedOpen
 
+	Stale         bool          // older than WithMaxAge, and served because of WithStale
 	Retained      bool          // served from a retained outcome: nobody ran anything for this call
 	Age           time.Duration // of that outcome
 	Retain        time.Duration // for how long from now the outcome is retained; 0: it is not
@@ -52,19 +57,15 @@ type outcome struct {
 	kind Kind
 	err  error // with another kind than KindOK: the function's own, or a *FunctionError
 
-	// The value: what the function returned, in its own process, unless it wrote its value.
+	// The value: what the function returned, in its own process, unless it wrote its value. Only a
+	// Group hands it out.
 	native    any
 	hasNative bool
-	pieces    [][]byte // otherwise, or as well: its bytes
+	pieces    [][]byte // its bytes
 }
 
-// bytes returns the value as one piece, nil if it is empty.
-func (o *outcome) bytes() []byte {
-	if len(o.pieces) == 1 {
-		return o.pieces[0]
-	}
-	return slices.Concat(o.pieces...)
-}
+// bytes returns the value as one piece of the caller's own, nil if it is empty.
+func (o *outcome) bytes() []byte { return slices.Concat(o.pieces...) }
 
 // ending is what a call ends with: an outcome, or a status.
 type ending struct {
@@ -76,7 +77,11 @@ type ending struct {
 // outcomeOfWire makes an outcome of what the server says, and of the bytes that have come.
 func outcomeOfWire(wire *pb.Outcome, pieces [][]byte) *outcome {
 	o := &outcome{kind: Kind(wire.Kind), pieces: pieces}
-	if o.kind != KindOK {
+	switch {
+	case o.kind == KindOK:
+	case wire.Type == encodeError:
+		o.err = &CodecError{Op: Encode, Err: errors.New(wire.Message)}
+	default:
 		o.err = &FunctionError{
 			Kind:    o.kind,
 			Message: wire.Message,
@@ -109,7 +114,12 @@ func (o *outcome) toWire() *pb.Outcome {
 	}
 	wire.Message = o.err.Error()
 	wire.Type = fmt.Sprintf("%T", o.err)
+	var codec *CodecError
+	if errors.As(o.err, &codec) && codec.Op == Encode {
+		wire.Message, wire.Type = codec.Err.Error(), encodeError
+	}
 	var described *FunctionError
+	stack := ""
 	if errors.As(o.err, &described) {
 		if described == o.err {
 			wire.Message = described.Message
@@ -118,12 +128,37 @@ func (o *outcome) toWire() *pb.Outcome {
 			wire.Type = described.Type
 		}
 		wire.Code = described.Code
-		wire.Stack = wireText(described.Stack)
+		stack = described.Stack
 		wire.Details = described.Details[:min(len(described.Details), detailsMax)]
 	}
 	wire.Message = wireText(wire.Message)
 	wire.Type = wireText(wire.Type)
+	wire.Stack = wireText(stack + causesOf(o.err))
 	return wire
+}
+
+// causesOf are the errors that an error wraps, one a line.
+func causesOf(err error) string {
+	var text strings.Builder
+	addCauses(&text, err)
+	return text.String()
+}
+
+func addCauses(text *strings.Builder, err error) {
+	var causes []error
+	switch err := err.(type) {
+	case interface{ Unwrap() error }:
+		causes = []error{err.Unwrap()}
+	case interface{ Unwrap() []error }:
+		causes = err.Unwrap()
+	}
+	for _, cause := range causes {
+		if cause == nil || text.Len() > textOnWireMax {
+			continue
+		}
+		fmt.Fprintf(text, "\ncaused by %T: %v", cause, cause)
+		addCauses(text, cause)
+	}
 }
 
 // wireText makes valid UTF-8 of a bounded size of any text.

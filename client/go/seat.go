@@ -11,46 +11,53 @@ import (
 
 // seatState says what may be trusted in a seat:
 //
-//   - joining: nothing is known yet; it waits for a session, or for the answer to its join
-//   - following: somebody else leads; `pieces` is what has come of the attempt's value so far
-//   - leading: `leader` is set, its function runs; while `answered` is false its stream is broken,
-//     and it tries to resume the lead until the lease runs out
-//   - finishing: the same, but the function has ended: its outcome is not confirmed yet
-//   - alone: no server could be reached; `leader` is set, its token is 0
+//   - seatJoining: nothing is known yet; it waits for a session, or for the answer to its join
+//   - seatFollowing: somebody else leads; `pieces` is what has come of the attempt's value so far
+//   - seatLeading: `leader` is set, its function runs; while `answered` is false its stream is
+//     broken, and it tries to resume the lead for as long as that holds; while `isUnconfirmed` the
+//     lead may be an old one, and the function waits until the server says that it is not
+//   - seatFinishing: the same, but the function has ended: its outcome is not confirmed yet
+//   - seatAlone: no server could be reached; `leader` is set, and what it makes is for the calls
+//     that wait here
 type seatState int
 
 const (
-	joining seatState = iota
-	following
-	leading
-	finishing
-	alone
+	seatJoining seatState = iota
+	seatFollowing
+	seatLeading
+	seatFinishing
+	seatAlone
 )
 
 // seat is one call of a session, for one or more equal calls of this process. It finds a server,
 // joins there, follows or leads, and survives broken streams. The client's lock guards it. The
 // calls may be gone from a seat that still leads or finishes for others.
 type seat struct {
-	client  *Client
-	options *options // of its first call
-	state   seatState
-	calls   []*call   // those that wait here, the oldest first
-	oneCall [1]*call  // room for the usual number of them
-	merges  bool      // more calls may come
-	over    bool      // off everything: nothing happens to it any more
-	expires time.Time // what the server is told; zero: never
+	client      *Client
+	options     *options // of its first call
+	state       seatState
+	calls       []*call   // those that wait here, the oldest first
+	oneCall     [1]*call  // room for the usual number of them
+	merges      bool      // more calls may come
+	isForgotten bool      // by this client
+	over        bool      // off everything: nothing happens to it any more
+	expires     time.Time // what the server is told; zero: never
 
-	// Where it is: on a server's waiting list, or on a session.
-	server     *server
-	waiting    bool
-	place      *place
-	rank       int // of its server in the key's order
-	lookAlarm  alarm
-	lookIsOver bool
-	answered   bool // the server has answered the join on this session
+	// Where it is: among those that wait for any server, on a server's waiting list, or on a session.
+	isParked    bool
+	server      *server
+	waiting     bool
+	place       *place
+	rank        int // of its server in the key's order
+	lookAlarm   alarm
+	lookIsOver  bool
+	hasMetDrain bool // a server was there, but took no joins
+	answered    bool // the server has answered the join on this session
 
 	// Frames that are to be sent, in this order; chunks come before `finish`.
 	wantsJoin, wantsRenew, wantsFinish bool
+	joinSent                           instant
+	isFinishSent                       bool
 
 	// As a follower.
 	pieces       [][]byte
@@ -61,8 +68,9 @@ type seat struct {
 
 	// As a leader.
 	leader         *Leader
-	leaseAlarm     alarm // the next renewal; while resuming, the lease's end
-	renewed        time.Time
+	isUnconfirmed  bool
+	isHolding      bool   // counted in the client's
+	holdAlarm      alarm  // the next renewal, or the end of the hold
 	firstSequence  uint64 // above 0: chunks of another process came before
 	hasAudience    bool
 	followers      int // elsewhere
@@ -77,9 +85,7 @@ const (
 	wireSlackDivisor = 4
 )
 
-func (call *call) wireSlack() time.Duration {
-	return max(time.Until(call.deadline)/wireSlackDivisor, wireSlackMin)
-}
+func (c *call) wireSlack() time.Duration { return max(c.timeout/wireSlackDivisor, wireSlackMin) }
 
 func newSeat(client *Client, options *options) *seat {
 	s := &seat{client: client, options: options}
@@ -91,24 +97,22 @@ func newSeat(client *Client, options *options) *seat {
 // ---- merging ----
 
 // take puts a call that begins on an equal seat, or on one of its own.
-func (call *call) take() {
-	client := call.client
-	mergeable := call.options.mergeable()
+func (c *call) take() {
+	client := c.client
+	mergeable := c.options.mergeable()
 	if mergeable {
-		if s := client.findEqual(call); s != nil {
-			s.add(call)
+		if s := client.findEqual(c); s != nil {
+			s.add(c)
 			s.tellAudience()
 			return
 		}
 	}
-	s := newSeat(client, call.options)
-	s.add(call)
-	if !call.deadline.IsZero() {
-		s.expires = call.deadline.Add(call.wireSlack())
-	}
+	s := newSeat(client, c.options)
+	s.add(c)
+	s.setExpiry()
 	if mergeable {
 		s.merges = true
-		key := flightKey{call.options.group, call.options.key}
+		key := flightKey{c.options.group, c.options.key}
 		client.merging[key] = append(client.merging[key], s)
 	}
 	s.findPlace()
@@ -116,15 +120,24 @@ func (call *call) take() {
 
 func (c *Client) findEqual(call *call) *seat {
 	for _, s := range c.merging[flightKey{call.options.group, call.options.key}] {
-		if s.isInTime(call) && s.options.join == call.options.join {
+		if s.options.join == call.options.join && s.isInTime(call) && s.isFreshFor(call) {
 			return s
 		}
 	}
 	return nil
 }
 
+// isFreshFor: a fresh call shares nothing that was led before it came, so only what the server has
+// not been asked for yet.
+func (s *seat) isFreshFor(call *call) bool {
+	return !call.options.fresh || (s.leader == nil && (s.wantsJoin || s.isParked))
+}
+
 // isInTime says whether the server's patience with the seat is enough for one more call.
 func (s *seat) isInTime(call *call) bool {
+	if s.leader != nil && s.leader.hold.answers {
+		return true // a server of now, which was asked to detach: it leads for as long as it must
+	}
 	if s.expires.IsZero() || call.deadline.IsZero() {
 		return s.expires.IsZero()
 	}
@@ -134,6 +147,20 @@ func (s *seat) isInTime(call *call) bool {
 func (s *seat) add(call *call) {
 	call.seat = s
 	s.calls = append(s.calls, call)
+}
+
+// setExpiry says how much patience the calls of the seat need.
+func (s *seat) setExpiry() {
+	s.expires = time.Time{}
+	for _, call := range s.calls {
+		if call.deadline.IsZero() {
+			s.expires = time.Time{}
+			return
+		}
+		if at := call.deadline.Add(call.wireSlack()); at.After(s.expires) {
+			s.expires = at
+		}
+	}
 }
 
 func (s *seat) stopMerging() {
@@ -166,50 +193,120 @@ func (s *seat) split(stays *call) {
 	}
 	s.calls = kept
 	moved := newSeat(s.client, s.options)
-	moved.expires = s.expires
 	for _, call := range others {
 		moved.add(call)
 	}
+	moved.setExpiry()
 	moved.findPlace()
 }
 
 // ---- looking for a server ----
 
-// findPlace finds a server and joins (or resumes) there; or gives up.
+// findPlace finds a server and joins there; or waits for one; or gives up. A lead is resumed where
+// it was granted.
 func (s *seat) findPlace() {
+	if s.leader != nil {
+		s.enter(s.server)
+		return
+	}
 	order := s.client.order(&s.options.join)
 	for ; s.rank < len(order); s.rank++ {
-		if server := s.client.servers[order[s.rank]]; !server.down {
+		server := s.client.servers[order[s.rank]]
+		if server.isUsable() && s.mayEnter(server) {
 			s.enter(server)
 			return
 		}
 	}
-	// Every server is down. Leaders wait for as long as their lease lasts, and some calls wait
-	// because they were told to.
-	home := s.client.servers[order[0]]
-	if s.leader != nil || (s.options.waitsWhenDown && !s.lookIsOver) {
-		s.enter(home)
+	if s.mayWait() {
+		s.rank = 0
+		s.park()
 	} else {
-		s.giveUp(home)
+		s.giveUp(s.client.servers[order[0]])
 	}
+}
+
+// mayEnter: a call that does not wait only takes what is connected. The connection is made for
+// those that come later.
+func (s *seat) mayEnter(server *server) bool {
+	if s.options.connectTimeout > 0 || (server.current != nil && server.current.isConnected) {
+		return true
+	}
+	server.connect()
+	return false
+}
+
+// mayWait says whether to wait for a server, now that none can be asked. That every one refuses the
+// connection is an answer for a call that fails open; that one drains is not.
+func (s *seat) mayWait() bool {
+	if s.lookIsOver || s.options.connectTimeout == 0 {
+		return false
+	}
+	allAreDown := true
+	for _, server := range s.client.servers {
+		if server.trouble == drains {
+			return true
+		}
+		allAreDown = allAreDown && server.down
+	}
+	return s.hasMetDrain || (!s.options.failOpen && (!allAreDown || s.options.waitsWhenDown))
+}
+
+// park waits for any server.
+func (s *seat) park() {
+	s.isParked = true
+	s.wantsJoin = true
+	s.client.parked = append(s.client.parked, s)
+	s.armLook()
+}
+
+func (s *seat) unpark() {
+	s.isParked = false
+	s.client.parked = slices.DeleteFunc(s.client.parked, func(p *seat) bool { return p == s })
 }
 
 func (s *seat) enter(server *server) {
 	s.server = server
 	s.answered = false
 	s.wantsJoin = true
-	if s.leader == nil && !s.lookIsOver && !s.lookAlarm.armed {
-		s.lookAlarm.arm(s.client, s.options.connectTimeout, s.onLookAlarm)
+	if s.leader == nil {
+		s.armLook()
 	}
 	server.seat(s)
 }
 
+func (s *seat) armLook() {
+	if !s.lookAlarm.armed {
+		patience := s.options.connectTimeout
+		if patience == 0 { // it is connected
+			patience = s.client.settings.connectBound
+		}
+		s.lookAlarm.arm(s.client, patience, s.onLookAlarm)
+	}
+}
+
+// onLookAlarm: nobody has taken the join in time. The next server has a time of its own.
 func (s *seat) onLookAlarm() {
+	order := s.client.order(&s.options.join)
+	if s.isParked {
+		s.unpark()
+		s.lookIsOver = true
+		for _, server := range s.client.servers {
+			server.onSilence(s.options.connectTimeout)
+		}
+		s.giveUp(s.client.servers[order[0]])
+		return
+	}
 	server := s.server
 	s.leavePlace()
 	server.onSilence(s.options.connectTimeout)
-	s.rank++
-	s.lookIsOver = s.lookIsOver || s.rank >= len(s.client.servers)
+	s.lookIsOver = true // unless one is left
+	for s.rank++; s.rank < len(order) && s.lookIsOver; {
+		if s.client.servers[order[s.rank]].isUsable() {
+			s.lookIsOver = false
+		} else {
+			s.rank++
+		}
+	}
 	if s.lookIsOver {
 		s.giveUp(server)
 	} else {
@@ -220,7 +317,7 @@ func (s *seat) onLookAlarm() {
 func (s *seat) giveUp(tried *server) {
 	s.lookAlarm.disarm()
 	if s.options.failOpen {
-		s.state = alone
+		s.state = seatAlone
 		s.startLeading(&Leader{attempt: 1}, 0)
 		return
 	}
@@ -229,7 +326,11 @@ func (s *seat) giveUp(tried *server) {
 		others = " (and other servers)"
 	}
 	cause := tried.lastError
-	if cause == "" {
+	switch {
+	case cause != "":
+	case s.options.connectTimeout == 0:
+		cause = "it is not connected, and the call does not wait (a ConnectTimeout of zero)"
+	default:
 		cause = "it does not answer"
 	}
 	const text = "no server can be reached at %s%s: %s. Start singleflightd there, or name its " +
@@ -237,9 +338,9 @@ func (s *seat) giveUp(tried *server) {
 	s.end(statusErrorf(codes.Unavailable, text, tried.address, others, cause, addressVariable))
 }
 
-// onServerDown: its server is down; the seat is off its waiting list already.
-func (s *seat) onServerDown() {
-	if s.leader == nil && !s.options.waitsWhenDown {
+// onServerTrouble: its server takes no joins; the seat is off its waiting list already.
+func (s *seat) onServerTrouble() {
+	if s.leader == nil && s.server.down && !s.options.waitsWhenDown {
 		s.lookAlarm.disarm()
 	}
 	s.findPlace()
@@ -252,6 +353,7 @@ func (s *seat) setAnswered() {
 	}
 	s.answered = true
 	s.lookIsOver = false
+	s.hasMetDrain = false
 	s.rank = 0
 	s.lookAlarm.disarm()
 	s.server.onSessionUp(s.place.session)
@@ -260,6 +362,9 @@ func (s *seat) setAnswered() {
 // leavePlace takes the seat off its server, which is told if it knows the seat and has not ended
 // the call itself. A lease is given back at once.
 func (s *seat) leavePlace() {
+	if s.isParked {
+		s.unpark()
+	}
 	if s.waiting {
 		s.server.stopWaiting(s)
 	}
@@ -294,7 +399,16 @@ func (s *seat) onSessionOver(code codes.Code, text string) {
 		s.resume()
 		return
 	}
-	s.state = joining
+	s.joinAnew()
+}
+
+// joinAnew begins from the start, with nothing of what has come.
+func (s *seat) joinAnew() {
+	s.leavePlace()
+	s.stopHolding()
+	s.leader = nil
+	s.isUnconfirmed = false
+	s.state = seatJoining
 	s.isVoid = s.isVoid || s.hasTold
 	s.clearValue()
 	s.findPlace()
@@ -319,14 +433,19 @@ func (s *seat) takeCalls() []*call {
 	return calls
 }
 
+// isWanted: somebody waits for the outcome, here or elsewhere.
+func (s *seat) isWanted() bool {
+	isForOthers := s.state == seatLeading && !s.isUnconfirmed && s.followers > 0
+	return len(s.calls) > 0 || s.state == seatFinishing || isForOthers
+}
+
 // onCallLeft: a call has left by itself.
 func (s *seat) onCallLeft(left *call, why *StatusError) {
 	s.calls = slices.DeleteFunc(s.calls, func(call *call) bool { return call == left })
 	switch {
 	case s.over:
-	case len(s.calls) > 0:
+	case s.isWanted():
 		s.tellAudience()
-	case s.state == finishing: // the flight's other callers wait for the outcome
 	default:
 		s.end(why)
 	}
@@ -340,7 +459,7 @@ func (s *seat) destroy() {
 	s.over = true
 	s.stopMerging()
 	s.lookAlarm.disarm()
-	s.leaseAlarm.disarm()
+	s.stopHolding()
 	s.leavePlace()
 	if s.leader != nil {
 		s.leader.seat = nil
@@ -351,7 +470,7 @@ func (s *seat) destroy() {
 // close: the client closes. An outcome that is on its way may arrive.
 func (s *seat) close() {
 	status := statusErrorf(codes.Canceled, "the client was closed")
-	if s.state != finishing {
+	if s.state != seatFinishing {
 		s.end(status)
 		return
 	}

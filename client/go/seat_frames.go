@@ -24,10 +24,9 @@ func (s *seat) onFrame(frame *pb.CallResponse) {
 	case *pb.CallResponse_Restart:
 		s.onRestart(step.Restart)
 	case *pb.CallResponse_Audience:
-		s.hasAudience = true
-		s.followers = int(step.Audience.Followers)
-		s.latestDeadline = time.Duration(step.Audience.LatestDeadlineMs) * time.Millisecond
-		s.tellAudience()
+		s.onAudience(step.Audience)
+	case *pb.CallResponse_Renewed:
+		s.onRenewed(step.Renewed.Id, time.Duration(step.Renewed.SilenceMs)*time.Millisecond)
 	case *pb.CallResponse_Result:
 		s.server.onSessionUp(s.place.session)
 		s.onResult(step.Result)
@@ -42,27 +41,33 @@ func (s *seat) onLead(lead *pb.Lead) {
 	case s.options.role == FollowOnly:
 		s.end(statusErrorf(codes.Internal, "the server told one to lead that only follows"))
 	case s.leader == nil:
-		s.setAnswered()
-		s.startLeading(&Leader{
-			token:    lead.Token,
-			attempt:  lead.Attempt,
-			lease:    time.Duration(lead.LeaseMs) * time.Millisecond,
-			runLimit: time.Duration(lead.RunLimitMs) * time.Millisecond,
-		}, lead.NextSequence)
+		s.takeLead(lead)
 	case s.answered: // it leads already
 	case lead.Token == s.leader.token:
-		s.resumed(lead.NextSequence)
+		s.resumed(lead)
 	default:
 		s.end(statusErrorf(codes.Internal, "the server resumed another lead"))
 	}
 }
 
+// onAudience: when nobody is left, a function whose own callers have left is not wanted any more.
+func (s *seat) onAudience(audience *pb.Audience) {
+	s.hasAudience = true
+	s.followers = int(audience.Followers)
+	s.latestDeadline = time.Duration(audience.LatestDeadlineMs) * time.Millisecond
+	if s.leader == nil || s.isWanted() {
+		s.tellAudience()
+		return
+	}
+	s.end(statusErrorf(codes.Canceled, "nobody waits for the outcome any more"))
+}
+
 func (s *seat) onFollow(follow *pb.Follow) {
-	if s.state != joining {
+	if s.state != seatJoining {
 		return
 	}
 	s.setAnswered()
-	s.state = following
+	s.state = seatFollowing
 	s.tellRestart(int(follow.Attempt), follow.Leader)
 }
 
@@ -107,6 +112,7 @@ func (s *seat) takeBytes(piece []byte, attempt int) bool {
 	return true
 }
 
+// overLimit is about a value that this caller does not take.
 func overLimit(limit int) *StatusError {
 	return statusErrorf(codes.ResourceExhausted,
 		"the value is larger than ClientOptions.ResultLimit, which is %d bytes", limit)
@@ -130,7 +136,7 @@ func (s *seat) endAll(outcome *outcome, facts Facts, led *call) {
 
 func (s *seat) onResult(result *pb.Result) {
 	s.offPlace()
-	if s.state == finishing && result.Led {
+	if s.state == seatFinishing && result.Led {
 		// The server does not send the leader's own value back.
 		s.endAll(s.leader.outcome, factsOf(result), s.leader.call)
 		return
@@ -150,12 +156,20 @@ func (s *seat) onResult(result *pb.Result) {
 	}
 	var led *call
 	if s.leader != nil { // settled without us, while our function runs
-		s.leader.lose(statusErrorf(codes.Aborted, "the flight has ended without this leader"))
+		s.leader.lose(whySettled(result.Outcome))
 	}
 	if result.Led && len(s.calls) > 0 {
 		led = s.calls[0] // resumed after its flight had ended
 	}
 	s.endAll(outcomeOfWire(result.Outcome, s.pieces), factsOf(result), led)
+}
+
+// whySettled is what a function is told whose flight has ended before it has.
+func whySettled(outcome *pb.Outcome) *StatusError {
+	if outcome.Type == limitExceeded {
+		return statusErrorf(codes.ResourceExhausted, "the flight has ended: %s", outcome.Message)
+	}
+	return statusErrorf(codes.Aborted, "the flight has ended without this leader")
 }
 
 // offPlace: the server has ended the call.
@@ -167,15 +181,11 @@ func (s *seat) offPlace() {
 
 func (s *seat) onEnd(code codes.Code, text string) {
 	session := s.place.session
-	wasAnswered := s.answered
 	s.offPlace()
 	if code == codes.Unavailable || code == codes.Canceled { // which nobody here asked for
 		// Draining, or its coordinator is away: as if the stream had broken.
-		if wasAnswered {
-			session.retire()
-		} else {
-			s.server.onSessionRefuses(session, text)
-		}
+		s.hasMetDrain = true
+		s.server.onSessionRefuses(session, text)
 		s.onSessionOver(codes.Unavailable, text)
 		return
 	}

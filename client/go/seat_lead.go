@@ -13,30 +13,6 @@ import (
 
 // The leader's side of a seat: the lead comes, is renewed, resumed, lost, or ends with an outcome.
 
-const renewalsPerLease = 3
-
-// ---- leases ----
-
-// armLease sets the alarm to so long after the lease was last renewed.
-func (s *seat) armLease(after time.Duration) {
-	if s.leader.lease > 0 {
-		s.leaseAlarm.arm(s.client, time.Until(s.renewed.Add(after)), s.onLeaseAlarm)
-	}
-}
-
-func (s *seat) onLeaseAlarm() {
-	if !s.answered {
-		s.lose(statusErrorf(codes.Aborted,
-			"the lease of %v ran out before the connection to %s was back", s.leader.lease,
-			s.server.address))
-		return
-	}
-	s.wantsRenew = true
-	s.renewed = time.Now()
-	s.armLease(s.leader.lease / renewalsPerLease)
-	s.ready()
-}
-
 // ready tells the session that there are frames to send.
 func (s *seat) ready() {
 	if s.place != nil && s.answered {
@@ -46,23 +22,91 @@ func (s *seat) ready() {
 
 // ---- the lead comes ----
 
+// takeLead takes what the server grants. A lead that was granted long after the join (to a follower,
+// or before a pause) may be over by now: then the server is asked first.
+func (s *seat) takeLead(lead *pb.Lead) {
+	s.setAnswered()
+	leader := &Leader{
+		token:    lead.Token,
+		attempt:  lead.Attempt,
+		lease:    time.Duration(lead.LeaseMs) * time.Millisecond,
+		runLimit: time.Duration(lead.RunLimitMs) * time.Millisecond,
+	}
+	silence := time.Duration(lead.SilenceMs) * time.Millisecond
+	leader.hold.answers = silence > 0
+	leader.hold.length = max(silence, leader.lease)
+	at, sent := now(), s.joinSent
+	isOld := at.sub(sent) >= leader.hold.length/renewalsPerHold
+	if isOld && !leader.hold.answers { // nobody to ask
+		sent = at
+	}
+	leader.hold.begin(sent)
+	if !isOld || !leader.hold.answers {
+		s.startLeading(leader, lead.NextSequence)
+		return
+	}
+	leader.init(s)
+	s.leader = leader
+	s.state = seatLeading
+	s.isUnconfirmed = true
+	s.firstSequence = lead.NextSequence
+	s.startHolding()
+	leader.hold.begin(at)
+	s.wantsRenew = true
+	s.ready()
+}
+
 // startLeading hands the lead to the oldest call.
 func (s *seat) startLeading(leader *Leader, nextSequence uint64) {
-	call := s.calls[0]
-	leader.init(s, call)
+	leader.init(s)
 	s.leader = leader
-	if s.state != alone {
-		s.state = leading
+	if s.state != seatAlone {
+		s.state = seatLeading
 	}
+	s.firstSequence = nextSequence
+	s.startHolding()
+	s.beginFunction()
+}
+
+func (s *seat) beginFunction() {
+	s.isUnconfirmed = false
+	leader, call := s.leader, s.calls[0]
+	leader.call = call
+	leader.within = call.within
 	s.isVoid = s.isVoid || s.hasTold
 	s.clearValue()
-	s.firstSequence = nextSequence
-	s.renewed = time.Now()
-	s.armLease(leader.lease / renewalsPerLease)
 	s.tellRestart(int(leader.attempt), s.options.caller)
 	s.tellAudience()
 	call.leader = leader
 	call.lead(leader)
+}
+
+func (s *seat) startHolding() {
+	if s.leader.hold.length > 0 && !s.isHolding {
+		s.isHolding = true
+		s.client.holds(+1)
+	}
+	s.armHold()
+}
+
+func (s *seat) stopHolding() {
+	s.holdAlarm.disarm()
+	if s.isHolding {
+		s.isHolding = false
+		s.client.holds(-1)
+	}
+}
+
+// onRenewed: the server has answered a renewal, or an old one was sent it.
+func (s *seat) onRenewed(id uint64, length time.Duration) {
+	if s.leader == nil {
+		return
+	}
+	s.leader.hold.onRenewed(id, length)
+	if s.isUnconfirmed {
+		s.beginFunction()
+	}
+	s.armHold()
 }
 
 // onFunctionEnded: the leader's outcome is known.
@@ -70,15 +114,15 @@ func (s *seat) onFunctionEnded() {
 	leader := s.leader
 	passesOn := leader.passesOn && leader.outcome.kind != KindOK
 	s.stopMerging()
-	if s.state == alone {
+	if s.state == seatAlone {
 		if passesOn {
 			s.split(leader.call)
 		}
-		s.endAll(leader.outcome, Facts{Attempt: 1, Callers: 1, FailedOpen: true}, leader.call)
+		s.endAlone()
 		return
 	}
-	s.state = finishing
-	if passesOn && s.options.leaderLoss != Fail {
+	s.state = seatFinishing
+	if passesOn && s.options.leaderLoss == Promote {
 		if s.place != nil && s.answered { // else its join may still have to be sent, to resume
 			s.place.session.unready(s.place)
 		}
@@ -86,6 +130,16 @@ func (s *seat) onFunctionEnded() {
 	}
 	s.wantsFinish = true
 	s.ready()
+}
+
+// endAlone: the outcome is for the calls that wait here.
+func (s *seat) endAlone() {
+	leader := s.leader
+	s.endAll(leader.outcome, Facts{
+		Attempt:    int(leader.attempt),
+		Callers:    1,
+		FailedOpen: true,
+	}, leader.call)
 }
 
 // latestOfMerged is the latest deadline of the merged callers beside the leader's own, from now; 0:
@@ -133,39 +187,51 @@ func (s *seat) tellAudience() {
 
 // resume: the stream broke while leading.
 func (s *seat) resume() {
-	lease := s.leader.lease
-	if lease == 0 {
+	if s.leader.lease == 0 {
+		if s.isUnconfirmed {
+			s.joinAnew()
+			return
+		}
 		text := "the lead is lost: the connection to the server broke, and there is no lease " +
 			"(WithLease) that would outlive it"
-		if s.state == finishing {
+		if s.state == seatFinishing {
 			text = "the connection broke before the server confirmed the outcome: it may or may " +
 				"not have reached the followers"
 		}
-		s.lose(&StatusError{Code: codes.Aborted, Message: text})
+		s.loseServer(&StatusError{Code: codes.Aborted, Message: text})
 		return
+	}
+	if s.isFinishSent { // the function has ended, and nobody has counted since
+		s.leader.hold.begin(now())
 	}
 	s.answered = false
 	s.wantsRenew = false
-	s.rank = 0
-	s.armLease(lease)
+	s.isFinishSent = false
 	s.findPlace()
+	s.armHold()
 }
 
 // resumed is the answer to a resume: that many chunks have arrived.
-func (s *seat) resumed(nextSequence uint64) {
+func (s *seat) resumed(lead *pb.Lead) {
 	s.setAnswered()
 	sent := s.firstSequence + uint64(s.leader.sent)
-	if nextSequence < s.firstSequence || nextSequence > sent {
-		s.end(statusErrorf(codes.Internal,
-			"the server resumed the lead at a chunk that was never posted"))
+	if lead.NextSequence < s.firstSequence || lead.NextSequence > sent {
+		s.end(statusErrorf(codes.Internal, "the server resumed the lead at chunk %d, and those from "+
+			"%d to %d are there to be sent", lead.NextSequence, s.firstSequence, sent))
 		return
 	}
-	s.leader.rewind(int(nextSequence - s.firstSequence))
-	s.wantsFinish = s.state == finishing
-	s.renewed = time.Now()
-	s.armLease(s.leader.lease / renewalsPerLease)
+	s.leader.rewind(int(lead.NextSequence - s.firstSequence))
+	s.wantsFinish = s.state == seatFinishing
+	s.leader.hold.answers = lead.SilenceMs > 0
+	s.leader.hold.begin(s.joinSent)
+	if s.isUnconfirmed {
+		s.beginFunction()
+	}
+	s.armHold()
 	s.ready()
 }
+
+// ---- the lead is lost ----
 
 // lose: the lead is lost. Its own call ends with the status; the others join anew when that is
 // ABORTED, or end with it as well.
@@ -175,6 +241,23 @@ func (s *seat) lose(status *StatusError) {
 		s.split(s.leader.call)
 	}
 	s.end(status)
+}
+
+// loseServer: the lead is lost because the server is out of reach. Who fails open goes on to the
+// end, for the calls that wait here.
+func (s *seat) loseServer(status *StatusError) {
+	if !s.options.failOpen || len(s.calls) == 0 {
+		s.lose(status)
+		return
+	}
+	s.stopHolding()
+	s.leavePlace()
+	isEnded := s.state == seatFinishing
+	s.state = seatAlone
+	s.leader.goOnAlone(status)
+	if isEnded {
+		s.endAlone()
+	}
 }
 
 // ---- frames to send ----
@@ -189,8 +272,7 @@ func (s *seat) nextFrame() (frame *pb.CallRequest, bytes int, more bool) {
 		return nil, 0, false
 	case s.wantsRenew:
 		s.wantsRenew = false
-		renew := &pb.CallRequest_Renew{Renew: &pb.Renew{}}
-		return &pb.CallRequest{Id: s.place.id, Step: renew}, 0, true
+		return s.renewFrame(), 0, true
 	}
 	unsent := s.leader.unsentPieces()
 	if unsent > 1 || (unsent == 1 && !s.wantsFinish) {
@@ -203,20 +285,35 @@ func (s *seat) nextFrame() (frame *pb.CallRequest, bytes int, more bool) {
 		return nil, 0, false
 	}
 	s.wantsFinish = false
+	s.isFinishSent = true
+	s.armHold()
 	finish := s.leader.toFinish()
 	o := finish.Outcome
 	bytes = len(o.Value) + len(o.Message) + len(o.Type) + len(o.Stack) + len(o.Details)
 	return &pb.CallRequest{Id: s.place.id, Step: &pb.CallRequest_Finish{Finish: finish}}, bytes, false
 }
 
+func (s *seat) renewFrame() *pb.CallRequest {
+	renew := &pb.Renew{Id: s.leader.hold.renew(now())}
+	if renew.Id == 0 {
+		s.place.session.sentRenewals = append(s.place.session.sentRenewals, s)
+	}
+	s.armHold()
+	return &pb.CallRequest{Id: s.place.id, Step: &pb.CallRequest_Renew{Renew: renew}}
+}
+
 func (s *seat) joinFrame() (frame *pb.CallRequest, bytes int, more bool) {
+	s.joinSent = now()
 	resumeToken := uint64(0)
 	if s.leader != nil {
 		resumeToken = s.leader.token
 	}
 	o := s.options
-	join := &pb.CallRequest_Join{Join: o.toWire(resumeToken)}
-	frame = &pb.CallRequest{Id: s.place.id, Step: join}
+	wire := o.toWire(resumeToken)
+	if len(s.calls) > 0 {
+		wire.Within = s.calls[0].within.refs()
+	}
+	frame = &pb.CallRequest{Id: s.place.id, Step: &pb.CallRequest_Join{Join: wire}}
 	if resumeToken == 0 && !s.expires.IsZero() {
 		frame.TimeoutMs = max(1, ms(time.Until(s.expires)))
 	}

@@ -13,9 +13,18 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// server is one address. It is reachable as far as known; or failing (since when); or down: failing
-// for the connect timeout. A server that is down gets health checks instead of sessions, until it
-// answers one. The client's lock guards it.
+// trouble is why a server takes no joins.
+type trouble int
+
+const (
+	noTrouble trouble = iota
+	refuses           // the connection: nobody listens there, or the address cannot be found
+	drains            // it is there, and takes no joins for now
+)
+
+// server is one address. It is usable as far as known; or in trouble, until a health check succeeds;
+// or down: without an answer for the connect timeout. A server that is in trouble or down gets health
+// checks instead of sessions. The client's lock guards it.
 type server struct {
 	client     *Client
 	address    string
@@ -26,6 +35,7 @@ type server struct {
 	retryAlarm alarm // armed: nothing is tried before
 	downAlarm  alarm // armed while failing
 	failing    bool
+	trouble    trouble
 	down       bool
 	probing    bool
 	lastError  string           // why it could not be reached
@@ -44,25 +54,73 @@ func newServer(client *Client, address string) *server {
 // dial makes a connection, which connects when it is used. Needs no lock. Each try has its own, so
 // that gRPC's idea of when to try again does not get in the way of ours.
 func (v *server) dial() (*grpc.ClientConn, error) {
-	return grpc.NewClient(v.address, v.client.settings.dialOptions...)
+	return grpc.NewClient(targetOf(v.address), v.client.settings.dialOptions...)
 }
 
-// ---- reachable or not ----
+// ---- usable or not ----
+
+func (v *server) isUsable() bool { return v.trouble == noTrouble && !v.down }
 
 func (v *server) setFailing() {
 	if v.failing {
 		return
 	}
 	v.failing = true
-	v.downAlarm.arm(v.client, v.client.settings.connectTimeout, v.onDownAlarm)
+	v.downAlarm.arm(v.client, v.client.settings.connectBound, v.onDownAlarm)
 }
 
-func (v *server) setReachable() {
+func (v *server) setAnswering() {
 	v.failing = false
-	v.down = false
-	v.lastError = ""
 	v.downAlarm.disarm()
-	v.backoff.reset()
+}
+
+// setUsable: those that wait for any server look again.
+func (v *server) setUsable() {
+	wasUsable := v.isUsable()
+	v.setAnswering()
+	v.down = false
+	v.trouble = noTrouble
+	v.lastError = ""
+	if wasUsable {
+		return
+	}
+	parked := v.client.parked
+	v.client.parked = nil
+	for _, seat := range parked {
+		seat.isParked = false
+	}
+	for _, seat := range parked {
+		if !seat.over {
+			seat.findPlace()
+		}
+	}
+}
+
+// setTrouble: it takes no joins; those that wait for it look elsewhere.
+func (v *server) setTrouble(what trouble, text string) {
+	v.trouble = what
+	v.lastError = text
+	if what == drains {
+		v.setAnswering()
+		v.down = false
+	} else {
+		v.setFailing()
+	}
+	v.backOff()
+	v.emptyQueue()
+}
+
+func (v *server) emptyQueue() {
+	queue := v.queue
+	v.queue = nil // those that stay come back to its end
+	for _, seat := range queue {
+		seat.waiting = false
+	}
+	for _, seat := range queue {
+		if !seat.over {
+			seat.onServerTrouble()
+		}
+	}
 }
 
 // backOff lets the next try come after a random while.
@@ -80,33 +138,31 @@ func (v *server) setDown() {
 		v.current.cut() // its seats look elsewhere once it is over
 	}
 	v.backOff()
-	queue := v.queue
-	v.queue = nil // those that stay come back to its end
-	for _, seat := range queue {
-		seat.waiting = false
-	}
-	for _, seat := range queue {
-		if !seat.over {
-			seat.onServerDown()
+	v.emptyQueue()
+	for _, seat := range slices.Clone(v.client.parked) {
+		if seat.isParked && !seat.mayWait() {
+			seat.unpark()
+			seat.giveUp(v)
 		}
 	}
 }
 
 func (v *server) onDownAlarm() {
-	isWanted := len(v.queue) > 0 || (v.current != nil && v.current.isWanted())
+	isWanted := len(v.queue) > 0 || len(v.client.parked) > 0 ||
+		(v.current != nil && v.current.isWanted())
 	if isWanted {
 		v.setDown()
 		return
 	}
 	v.failing = false // nobody has asked long enough to know
-	if v.current != nil {
+	if v.current != nil && !v.current.isConnected {
 		v.current.cut()
 	}
 }
 
 // onSilence: a join has not been answered for so long.
 func (v *server) onSilence(waited time.Duration) {
-	if v.down || waited < v.client.settings.connectTimeout {
+	if v.down || v.trouble == drains || waited < v.client.settings.connectBound {
 		return
 	}
 	if v.lastError == "" {
@@ -125,7 +181,12 @@ func (v *server) seat(seat *seat) {
 	}
 	seat.waiting = true
 	v.queue = append(v.queue, seat)
-	if !v.down && !v.retryAlarm.armed {
+	v.connect()
+}
+
+// connect opens a session if there is none, and if it is time to try.
+func (v *server) connect() {
+	if v.current == nil && v.isUsable() && !v.retryAlarm.armed && !v.client.closing {
 		v.openSession()
 	}
 }
@@ -155,18 +216,18 @@ func (v *server) onSessionUp(session *session) {
 		return
 	}
 	session.up = true
-	v.setReachable()
+	v.backoff.reset()
+	v.setUsable()
 }
 
-// onSessionRefuses: it turned a join away with UNAVAILABLE.
+// onSessionRefuses: it turned a call away with UNAVAILABLE.
 func (v *server) onSessionRefuses(session *session, text string) {
 	session.retire()
-	v.lastError = text
-	v.setFailing()
-	v.backOff()
+	v.setTrouble(drains, text)
 }
 
-func (v *server) onSessionOver(session *session, text string) {
+// onSessionOver: the stream has ended, with this status, or was never there.
+func (v *server) onSessionOver(session *session, code codes.Code, text string) {
 	delete(v.sessions, session)
 	wasCurrent := v.current == session
 	if wasCurrent {
@@ -175,67 +236,79 @@ func (v *server) onSessionOver(session *session, text string) {
 	if v.client.closing || (!wasCurrent && session.up) {
 		return
 	}
-	if !session.up {
-		if !session.wasCut {
-			v.lastError = text
-		}
+	switch {
+	case session.up:
+		v.backOff() // many clients may have lost the same server
+	case session.wasCut:
 		v.setFailing()
+		v.backOff()
+	case !session.isConnected:
+		v.setTrouble(refuses, text)
+	case code == codes.Unavailable:
+		v.setTrouble(drains, text)
+	default:
+		v.lastError = text
+		v.setFailing()
+		v.backOff()
 	}
-	v.backOff() // also after a good one: many clients may have lost the same server
 }
 
 // ---- probes ----
 
 func (v *server) onRetryAlarm() {
 	switch {
-	case v.down && !v.probing:
+	case v.isUsable() && len(v.queue) > 0:
+		v.connect()
+	case !v.isUsable() && !v.probing:
 		v.probing = true
 		v.client.goroutines.Add(1)
 		go v.probe()
-	case !v.down && v.current == nil && len(v.queue) > 0:
-		v.openSession()
 	}
 }
 
 func (v *server) probe() {
 	defer v.client.goroutines.Done()
-	problem := v.checkHealth()
+	found, problem := v.checkHealth()
 	v.client.mu.Lock()
 	defer v.client.mu.Unlock()
 	v.probing = false
-	if v.client.closing {
-		return
-	}
-	if problem != "" {
+	switch {
+	case v.client.closing:
+	case problem == "":
+		v.setUsable()
+		if len(v.queue) > 0 {
+			v.connect()
+		}
+	case found == noTrouble: // it does not answer
 		v.lastError = problem
 		v.backOff()
-		return
-	}
-	v.setReachable()
-	if len(v.queue) > 0 {
-		v.openSession()
+	default:
+		v.setTrouble(found, problem)
 	}
 }
 
 // checkHealth returns why the server does not serve; "": it does.
-func (v *server) checkHealth() string {
+func (v *server) checkHealth() (found trouble, problem string) {
 	conn, err := v.dial()
 	if err != nil {
-		return err.Error()
+		return refuses, err.Error()
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(v.client.ctx, v.client.settings.connectTimeout)
+	ctx, cancel := context.WithTimeout(v.client.ctx, v.client.settings.connectBound)
 	defer cancel()
 	response, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
-	switch {
-	case status.Code(err) == codes.Unimplemented: // it is there, but has no health checks
-		return ""
-	case err != nil:
-		return status.Convert(err).Message()
-	case response.Status != healthpb.HealthCheckResponse_SERVING:
-		return "the server is there, but not ready to serve"
+	switch status.Code(err) {
+	case codes.OK:
+		if response.Status != healthpb.HealthCheckResponse_SERVING {
+			return drains, "the server is there, but not ready to serve"
+		}
+		return noTrouble, ""
+	case codes.Unimplemented: // it is there, but has no health checks
+		return noTrouble, ""
+	case codes.Unavailable:
+		return refuses, status.Convert(err).Message()
 	}
-	return ""
+	return noTrouble, status.Convert(err).Message()
 }
 
 // ---- the end ----

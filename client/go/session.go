@@ -29,9 +29,13 @@ type session struct {
 	lastID uint64
 	wake   chan struct{} // the writer has something to look at
 
-	up      bool // the server has answered something
-	retired bool // takes no new seats
-	wasCut  bool // this side has ended it
+	isConnected bool // the connection is there
+	up          bool // the server has answered something
+	retired     bool // takes no new seats
+	wasCut      bool // this side has ended it
+
+	// The writer's own: whose renewals are in the message that is being sent, to an old server.
+	sentRenewals []*seat
 }
 
 // place is one call on a session: a seat's, or one that its seat has left. It stays until the
@@ -193,6 +197,7 @@ func (s *session) talk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.setConnected()
 	writerEnded := make(chan struct{})
 	defer func() {
 		s.cancel()
@@ -211,6 +216,12 @@ func (s *session) talk(ctx context.Context) error {
 	}
 }
 
+func (s *session) setConnected() {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	s.isConnected = true
+}
+
 func (s *session) write(ctx context.Context, stream pb.SingleFlight_SessionClient) {
 	for {
 		message, isDone := s.gather()
@@ -218,6 +229,9 @@ func (s *session) write(ctx context.Context, stream pb.SingleFlight_SessionClien
 		case message != nil:
 			if stream.Send(message) != nil {
 				return // the reader learns why
+			}
+			if len(s.sentRenewals) > 0 {
+				s.onSent()
 			}
 		case isDone:
 			_ = stream.CloseSend() // never fails
@@ -259,6 +273,16 @@ func (s *session) gather() (message *pb.SessionRequest, isDone bool) {
 		return &pb.SessionRequest{Calls: frames}, false
 	}
 	return nil, s.retired && len(s.places) == 0
+}
+
+// onSent: an old server answers no renewals, so those count that were really sent.
+func (s *session) onSent() {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	for _, seat := range s.sentRenewals {
+		seat.onRenewed(0, 0)
+	}
+	s.sentRenewals = s.sentRenewals[:0]
 }
 
 func (p *place) nextFrame() (frame *pb.CallRequest, bytes int, more bool) {
@@ -307,6 +331,7 @@ func (p *place) onLateFrame(frame *pb.CallResponse) {
 func (s *session) onMessage(message *pb.SessionResponse) {
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
+	s.client.look()
 	for _, frame := range message.Calls {
 		place := s.places[frame.Id]
 		if place != nil && place.seat != nil {
@@ -324,8 +349,9 @@ func (s *session) onMessage(message *pb.SessionResponse) {
 
 // onOver: the stream has ended. What happens to one seat may end or move others.
 func (s *session) onOver(code codes.Code, text string) {
+	s.client.look()
 	s.retired = true
-	s.server.onSessionOver(s, text)
+	s.server.onSessionOver(s, code, text)
 	ids := make([]uint64, 0, len(s.places))
 	for id := range s.places {
 		ids = append(ids, id)

@@ -26,6 +26,13 @@ const (
 
 	// No server of ours sends a larger message.
 	messageBytesMax = 4*1024*1024 + 64*1024
+
+	connectTimeout   = 5 * time.Second
+	backoffMin       = 50 * time.Millisecond
+	backoffMax       = 2 * time.Second
+	keepaliveTime    = 20 * time.Second
+	keepaliveTimeout = 5 * time.Second
+	resultBytesMax   = 64 * 1024 * 1024
 )
 
 // ClientOptions are the options of a client. The zero value means the defaults.
@@ -35,19 +42,23 @@ type ClientOptions struct {
 	//
 	// With several addresses each key has one home among them by rendezvous hashing, in the same
 	// way in every language; so all programs must write the addresses in the same way. A server
-	// that could not be reached for ConnectTimeout is passed over until it answers a health check.
+	// that refuses the connection, drains, or does not answer for ConnectTimeout is passed over
+	// until it answers a health check.
 	Addresses []string
 
 	// Caller is the name in listings, at most 128 bytes. "": <program>@<host>:<process id>.
 	Caller string
 
 	// FailOpen: when no server can be reached, run the function here, alone, and say so in the
-	// result. Otherwise such calls end with UNAVAILABLE.
+	// result. Otherwise such calls end with UNAVAILABLE. When every address refuses the connection,
+	// or cannot be found, that happens at once; a server that drains is waited for. A leader that
+	// loses the server goes on to its end, for its own callers.
 	FailOpen bool
 
 	// ConnectTimeout is how long a call looks for a server that takes it, at first or after the
 	// connection broke, before it gives up (or fails open). While every server is known to be down,
-	// new calls give up at once. 0: 5 s.
+	// new calls give up at once. 0, as in every field that is not given: 5 s. DoNotWait: a call takes
+	// what is connected, or gives up; the connection is made for later calls.
 	ConnectTimeout time.Duration
 
 	// The wait between two tries to connect is random, between 0 and a bound that doubles from
@@ -68,11 +79,15 @@ type ClientOptions struct {
 	DialOptions []grpc.DialOption
 }
 
+// DoNotWait is a ConnectTimeout of next to nothing, for ClientOptions, where 0 means 5 s.
+const DoNotWait = time.Nanosecond
+
 type settings struct {
 	addresses      []string
 	caller         string
 	failOpen       bool
-	connectTimeout time.Duration
+	connectTimeout time.Duration // 0: do not wait
+	connectBound   time.Duration // the same, for what has to wait
 	backoffMin     time.Duration
 	backoffMax     time.Duration
 	resultLimit    int
@@ -82,10 +97,17 @@ type settings struct {
 func readSettings(given ClientOptions) (settings, error) {
 	s := settings{
 		failOpen:       given.FailOpen,
-		connectTimeout: orDefault(given.ConnectTimeout, 5*time.Second),
-		backoffMin:     orDefault(given.BackoffMin, 50*time.Millisecond),
-		backoffMax:     orDefault(given.BackoffMax, 2*time.Second),
-		resultLimit:    orDefault(given.ResultLimit, 64*1024*1024),
+		connectTimeout: orDefault(given.ConnectTimeout, connectTimeout),
+		connectBound:   orDefault(given.ConnectTimeout, connectTimeout),
+		backoffMin:     orDefault(given.BackoffMin, backoffMin),
+		backoffMax:     orDefault(given.BackoffMax, backoffMax),
+		resultLimit:    orDefault(given.ResultLimit, resultBytesMax),
+	}
+	if given.ConnectTimeout == DoNotWait {
+		s.connectTimeout, s.connectBound = 0, connectTimeout
+	}
+	if err := given.problem(); err != nil {
+		return s, err
 	}
 	s.backoffMax = max(s.backoffMin, s.backoffMax)
 	var err error
@@ -111,19 +133,41 @@ func readSettings(given ClientOptions) (settings, error) {
 				Jitter:     0.5,
 				MaxDelay:   s.backoffMax,
 			},
-			MinConnectTimeout: s.connectTimeout,
+			MinConnectTimeout: s.connectBound,
 		}),
 		grpc.WithUserAgent("singleflight-go/" + Version),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
-			Time:    orDefault(given.KeepaliveTime, 20*time.Second),
-			Timeout: orDefault(given.KeepaliveTimeout, 5*time.Second),
+			Time:    orDefault(given.KeepaliveTime, keepaliveTime),
+			Timeout: orDefault(given.KeepaliveTimeout, keepaliveTimeout),
 		}),
 	}, given.DialOptions...)
 	return s, nil
 }
 
+// problem is a number that cannot be.
+func (given *ClientOptions) problem() error {
+	for _, option := range []struct {
+		name  string
+		value int64
+	}{
+		{"ConnectTimeout", int64(given.ConnectTimeout)},
+		{"BackoffMin", int64(given.BackoffMin)},
+		{"BackoffMax", int64(given.BackoffMax)},
+		{"KeepaliveTime", int64(given.KeepaliveTime)},
+		{"KeepaliveTimeout", int64(given.KeepaliveTimeout)},
+		{"ResultLimit", int64(given.ResultLimit)},
+	} {
+		if option.value < 0 {
+			return statusErrorf(codes.InvalidArgument, "ClientOptions.%s is negative", option.name)
+		}
+	}
+	return nil
+}
+
 func readAddresses(given []string) ([]string, error) {
+	where := "ClientOptions.Addresses"
 	if len(given) == 0 {
+		where = addressVariable
 		text := os.Getenv(addressVariable)
 		if text == "" {
 			text = addressDefault
@@ -131,15 +175,15 @@ func readAddresses(given []string) ([]string, error) {
 		given = strings.Split(text, ",")
 	}
 	if len(given) > serversMax {
-		return nil, statusErrorf(codes.InvalidArgument, "there are more than %d addresses",
-			serversMax)
+		return nil, statusErrorf(codes.InvalidArgument, "%s: there are more than %d addresses",
+			where, serversMax)
 	}
 	addresses := make([]string, len(given))
 	for i, address := range given {
 		addresses[i] = strings.Trim(address, " \t")
-		if addresses[i] == "" {
+		if problem := problemOfAddress(addresses[i]); problem != "" {
 			return nil, statusErrorf(codes.InvalidArgument,
-				"an address is empty: \"host:port\" or \"unix:/path\" is wanted")
+				"%s: the address %q %s; \"host:port\" or \"unix:/path\" is wanted", where, address, problem)
 		}
 	}
 	return addresses, nil
@@ -149,7 +193,7 @@ func readCaller(given string) (string, error) {
 	if given != "" {
 		if len(given) > callerBytesMax || !utf8.ValidString(given) {
 			return "", statusErrorf(codes.InvalidArgument,
-				"the caller is not at most 128 bytes of UTF-8")
+				"ClientOptions.Caller is not at most 128 bytes of UTF-8")
 		}
 		return given, nil
 	}
@@ -163,7 +207,7 @@ func readCaller(given string) (string, error) {
 }
 
 func orDefault[N int | time.Duration](given, otherwise N) N {
-	if given <= 0 {
+	if given == 0 {
 		return otherwise
 	}
 	return given

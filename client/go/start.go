@@ -116,7 +116,7 @@ func (c *Call) Done() <-chan struct{} { return c.call.done }
 // Result waits for the end, and returns it with the whole value, whatever Chunks has handed out.
 func (c *Call) Result() (Result[[]byte], error) {
 	<-c.call.done
-	return resultOf[[]byte](c.call.end, Raw)
+	return bytesOf(c.call.end)
 }
 
 // Cancel leaves, unless the call has ended: see [Do].
