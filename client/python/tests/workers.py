@@ -74,14 +74,37 @@ def forks(address: str, key: str, pipe: Connection) -> None:
     pipe.send(os.read(reader, 100).decode())
 
     used.do(key, lambda lead: "parent")
+    waits = used.start(f"{key} runs", lambda lead: lead.wait_lost())
     child = os.fork()
     if child == 0:
+        answer = str(used.do(key, lambda lead: "child anew", timeout=60).value)
         try:
-            used.do(key, lambda lead: "child")
+            waits.wait()
         except UsedAfterForkError as error:
-            os.write(writer, str(error).encode())
+            answer += f", {error}"
+        os.write(writer, answer.encode())
         os._exit(0)
     os.waitpid(child, 0)
     pipe.send(os.read(reader, 1000).decode())
     pipe.send(used.do(key, lambda lead: "parent again").value)
     used.close()
+
+
+def preforks(address: str, key: str, pipe: Connection) -> None:
+    """As gunicorn --preload: the program is imported and has used its client, then come workers."""
+    client = Client(address)
+    client.do(key, lambda lead: "at import")
+    answers, writer = os.pipe()
+    children = []
+    for number in range(3):
+        child = os.fork()
+        if child == 0:
+            results = [client.do(f"{key} {number}", lambda lead: os.getpid()) for _ in range(2)]
+            ok = all(result.value == os.getpid() and result.led for result in results)
+            os.write(writer, b"+" if ok else b"-")
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    pipe.send(os.read(answers, 100).decode())
+    client.close()

@@ -16,9 +16,13 @@ from .errors import (
     CallCancelledError,
     CodecError,
     DeadlineExceededError,
+    DecodeError,
+    EncodeError,
     FailedPreconditionError,
     FunctionError,
     InvalidArgumentError,
+    InvalidTypeError,
+    LimitExceededError,
     NotFoundError,
     PanicError,
     ResourceExhaustedError,
@@ -29,6 +33,7 @@ from .errors import (
 )
 from .options import CallOptions, Duration
 from .results import Audience, Chunk, Forgotten, Restart, Result
+from .typed import typed
 
 __all__ = [
     "JSON",
@@ -43,15 +48,19 @@ __all__ = [
     "Codec",
     "CodecError",
     "DeadlineExceededError",
+    "DecodeError",
     "Duration",
+    "EncodeError",
     "FailedPreconditionError",
     "Forgotten",
     "FunctionError",
     "InvalidArgumentError",
+    "InvalidTypeError",
     "KeyLike",
     "Kind",
     "Lead",
     "LeaderLoss",
+    "LimitExceededError",
     "NotFoundError",
     "PanicError",
     "Pending",
@@ -70,4 +79,5 @@ __all__ = [
     "current_lead",
     "default_aio_client",
     "default_client",
+    "typed",
 ]

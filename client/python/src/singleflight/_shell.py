@@ -6,78 +6,74 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import os
-import time
+import inspect
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from random import Random
 from typing import Any, Generic, TypeVar, Union
 
 import grpc
 
+from singleflight.v1 import singleflight_pb2 as pb
+
+from ._clock import clock
 from ._core import effects
-from ._core.backoff import Backoff
+from ._core.core import Core
 from ._core.lead import Lead as CoreLead
-from ._core.model import Ended, Kind, Outcome, Role, Settings
+from ._core.model import (
+    ENCODE_ERROR,
+    LIMIT_EXCEEDED,
+    Code,
+    Ended,
+    Join,
+    Kind,
+    LeadRef,
+    Outcome,
+    Role,
+    Settings,
+)
+from ._fork import ForkGuard
 from .codec import JSON, Codec
 from .errors import (
     FUNCTION_ERRORS,
-    CodecError,
+    DecodeError,
+    EncodeError,
+    FailedPreconditionError,
     FunctionError,
     InvalidArgumentError,
-    ResourceExhaustedError,
-    UsedAfterForkError,
+    InvalidTypeError,
+    LimitExceededError,
     check_error_fields,
     status_error,
 )
 from .options import (
+    CallOptions,
     Duration,
     channel_options,
     default_caller,
     milliseconds,
+    read_join,
     read_settings,
+    read_timeout,
 )
 from .results import Audience, Result
+from .typed import codec_of
 
 T = TypeVar("T")
 
+KeyLike = Union[str, bytes]
+
 _TEXT_BYTES_MAX = 64 * 1024
+_WITHIN_MAX = 32
+
+# The shortest max_age on the wire. An outcome that is younger is served again.
+_AGE_MS_MIN = 1
 
 # Of the exceptions that are no Exception these say that the leader goes, not that the work failed.
 LEAVING = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
 
 # And of those that are, these say that the program is broken, not that the work failed.
 _PANICS = (AssertionError, MemoryError, RecursionError, SystemError)
-
-
-def clock() -> float:
-    """Seconds of a clock that goes on while the machine sleeps, where there is one."""
-    return _clock()
-
-
-if hasattr(time, "CLOCK_BOOTTIME"):
-
-    def _clock() -> float:
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-else:
-    _clock = time.monotonic
-
-
-class ForkGuard:
-    """Knows whether this is still the process that made it."""
-
-    def __init__(self) -> None:
-        self._pid = os.getpid()
-
-    def check(self) -> None:
-        """Raises in a child of the process."""
-        if os.getpid() != self._pid:
-            raise UsedAfterForkError(
-                f"this client was made in process {self._pid}, before the fork, and cannot work in "
-                f"its child {os.getpid()}: make a client in each process, after the fork"
-            )
 
 
 # ---- the function's end
@@ -113,6 +109,8 @@ def outcome_of(error: BaseException, lead: LeadBase) -> Outcome:
     if isinstance(error, LEAVING):
         lead.pass_on()
     name, stack, message, code, details = _type_name(error), "", str(error), 0, b""
+    if isinstance(error, EncodeError):
+        name = ENCODE_ERROR
     if isinstance(error, FunctionError):
         # Perhaps from another flight, that this function waited for: the first stack is the one.
         name, stack, message = error.type or name, error.stack, error.message
@@ -136,7 +134,9 @@ class LeadBase:
     def __init__(self, core: CoreLead, settings: Settings) -> None:
         self._lead = core
         self._settings = settings
+        self._guard = ForkGuard()
         self._audience_seen = 0
+        self.outer: LeadBase | None = None  #: the lead that its call was made in
         self.given_error: dict[str, Any] = {}
         self.wrote = False
 
@@ -164,14 +164,37 @@ class LeadBase:
     def lost(self) -> bool:
         """Whether this leads no more: stop then, nobody takes what comes.
 
-        It may be too late: only what checks the token is safe from a late leader.
+        The answer is the clock's at this moment, so it is right after a pause, too. It may be too
+        late all the same: only what checks the token is safe from a late leader.
         """
-        return self._lead.lost is not None
+        return self._lead.is_lost(clock())
 
     @property
     def lost_reason(self) -> str:
         """Why the lead is lost, in words."""
-        return self._lead.lost_why
+        return self._lead.why_lost(clock())
+
+    @property
+    def was_told(self) -> bool:
+        # After a pause the server is asked first; until then only who asks hears that it is lost.
+        return self._lead.lost is not None
+
+    @property
+    def failed_open(self) -> bool:
+        """Whether no server could be reached, at the beginning or on the way.
+
+        The function goes on to its end, and its outcome is for the callers of this process.
+        """
+        return self._lead.failed_open
+
+    @property
+    def ended(self) -> bool:
+        """Whether the function has ended."""
+        return self._lead.outcome is not None
+
+    def is_of(self, settings: Settings) -> bool:
+        """Whether it is of this process, and of the same servers."""
+        return self._guard.is_here and set(self._settings.addresses) == set(settings.addresses)
 
     @property
     def audience(self) -> Audience | None:
@@ -203,16 +226,18 @@ class LeadBase:
         self.given_error.update({name: what for name, what in given.items() if what is not None})
 
     def _check_lost(self) -> None:
-        if self._lead.lost is not None:
-            raise status_error(self._lead.lost, self._lead.lost_why)
+        if self.lost:
+            raise status_error(self._lead.lost or Code.ABORTED, self.lost_reason)
 
-    def too_large(self) -> ResourceExhaustedError:
+    def too_large(self) -> LimitExceededError:
         """What writing more than the limit raises."""
-        limit = self._settings.result_limit
-        return ResourceExhaustedError(
-            f"the value is larger than this client makes: result_limit is {limit} bytes; raise it "
-            "where the client is made"
+        limit = self._lead.overflow
+        whose = (
+            "this client makes: result_limit is"
+            if limit == self._settings.result_limit
+            else ("the server takes: its result limit is")
         )
+        return LimitExceededError(f"the value is larger than {whose} {limit} bytes")
 
     def echo(self, data: bytes) -> None:
         """A live caller that leads sees its own chunks, as it would those of another leader."""
@@ -220,17 +245,28 @@ class LeadBase:
         if data and call.join.live:
             call.shell.put(effects.Chunk(call, data))  # type: ignore[attr-defined]
 
-    def encode(self, codec: Codec, value: object) -> bytes:
+    def encode(self, core: Core, codec: Codec, value: object) -> bytes:
         """What the function returned; None after it wrote adds nothing."""
-        data = b"" if value is None and self.wrote else codec.encode(value)
-        if len(self._lead.value) + len(data) > self._settings.result_limit:
+        if value is None and self.wrote:
+            return b""
+        try:
+            data = codec.encode(value)
+        except Exception as error:
+            raise EncodeError(f"the value cannot be encoded: {error}") from error
+        if core.exceeded(self._lead, len(data)):
             raise self.too_large()
         return data
 
+    def refuse_value(self, why: str) -> InvalidTypeError:
+        """The function is none of this client's: that is this caller's slip, and no outcome."""
+        self.pass_on()
+        return InvalidTypeError(why)
+
     def success(self, data: bytes) -> Outcome:
         """The outcome of a function that returned."""
-        if self._lead.overflowed:  # a value that is not whole must not look like one
-            return Outcome(Kind.ERROR, message=self.too_large().message)
+        if self._lead.overflow:  # a value that is not whole must not look like one
+            error = self.too_large()
+            return Outcome(Kind.ERROR, code=error.code, message=error.message, type=error.type)
         return Outcome(Kind.OK, data)
 
 
@@ -238,12 +274,33 @@ class LeadBase:
 lead_variable: contextvars.ContextVar[Any] = contextvars.ContextVar("singleflight_lead")
 
 
+def enter_leads(join: Join, settings: Settings) -> None:
+    """Puts the leads that a call is made in into its join.
+
+    Raises:
+        FailedPreconditionError: one of them is of its own key: it would wait for itself.
+    """
+    lead: LeadBase | None = lead_variable.get(None)
+    refs: list[LeadRef] = []
+    while lead is not None:
+        if not lead.ended and not lead.lost:
+            ref = LeadRef(lead.group, lead.key, lead.token)
+            same = (ref.group, ref.key) == (join.group or "default", join.key)
+            if same and lead.is_of(settings):
+                raise FailedPreconditionError(
+                    "this call would wait for itself: it is made inside the function that leads "
+                    f"the key {join.key!r}"
+                )
+            join.mergeable = join.mergeable and not same  # the server knows whether it would
+            refs += [ref] if ref.token else []
+        lead = lead.outer
+    join.within = tuple(refs[:_WITHIN_MAX])
+
+
 # ---- the call's end
 
 
-def result_of(
-    ended: Ended, codec: Codec, own_error: BaseException | None, check: bool
-) -> Result[Any]:
+def result_of(ended: Ended, call: AskedCall, own_error: BaseException | None) -> Result[Any]:
     """The result of a call that ended; raises instead, if that is what it came to."""
     outcome = ended.outcome
     if outcome is None:
@@ -252,22 +309,15 @@ def result_of(
     value: Any = None
     if outcome.kind is Kind.OK:
         try:
-            value = codec.decode(outcome.value)
+            value = call.codec.decode(outcome.value)
         except Exception as problem:
-            raise CodecError(f"the value cannot be read: {problem}") from problem
-    elif ended.led and own_error is not None:
+            raise DecodeError(f"the value cannot be decoded: {problem}") from problem
+    elif ended.own and own_error is not None:
         error = own_error
         if isinstance(error, FunctionError):
             error.value = error.value or outcome.value
     else:
-        error = FUNCTION_ERRORS[outcome.kind](
-            outcome.message,
-            code=outcome.code,
-            type=outcome.type,
-            stack=outcome.stack,
-            details=outcome.details,
-            value=outcome.value,
-        )
+        error = _error_of(outcome)
     result = Result(
         value,
         ended.led,
@@ -281,18 +331,36 @@ def result_of(
         ended.retain_refused,
         ended.failed_open,
         outcome.kind,
+        call.is_stale(ended),
         error,
     )
     if isinstance(error, FunctionError):
         error.result = result
-    if error is not None and check:
+    if error is not None and call.check:
         raise error
     return result
 
 
+def _error_of(outcome: Outcome) -> EncodeError | FunctionError:
+    if outcome.type == ENCODE_ERROR:
+        return EncodeError(outcome.message)
+    cls = FUNCTION_ERRORS[outcome.kind]
+    if outcome.type == LIMIT_EXCEEDED:
+        cls = LimitExceededError
+    return cls(
+        outcome.message,
+        code=outcome.code,
+        type=outcome.type,
+        stack=outcome.stack,
+        details=outcome.details,
+        value=outcome.value,
+    )
+
+
 @contextlib.contextmanager
-def leading(lead: object) -> Iterator[None]:
+def leading(lead: LeadBase) -> Iterator[None]:
     """While the function runs."""
+    lead.outer = lead_variable.get(None)
     reset = lead_variable.set(lead)
     try:
         yield
@@ -303,8 +371,8 @@ def leading(lead: object) -> Iterator[None]:
 class ClientBase:
     """Merges equal work of all processes that ask the same servers.
 
-    One client per process is the usual number. It connects when the first call needs it; a client
-    that has been used does not work in a child of the process.
+    One client per process is the usual number. It connects when the first call needs it, and anew
+    in a child of the process.
 
     Args:
         addresses: servers, ``"host:port"`` or ``"unix:/path"``, in a list or separated by commas.
@@ -312,7 +380,8 @@ class ClientBase:
             several, each key has one home among them, so all programs must write them alike.
         caller: the name in listings, at most 128 bytes. Default: ``<program>@<host>:<process id>``.
         fail_open: when no server can be reached, run the function here, and say so in the result.
-        connect_timeout: how long a call looks for a server before it gives up, or fails open.
+        connect_timeout: how long a call looks for a server before it gives up, or fails open. 0: it
+            does not wait for a connection that is not there. Default: 5 s.
         backoff_min: the first bound of the random wait between two tries to connect.
         backoff_max: the last bound; it doubles in between.
         keepalive_time: a ping goes out after so much silence.
@@ -348,6 +417,11 @@ class ClientBase:
         self._credentials = credentials
         self._codec = codec
 
+    @property
+    def codec(self) -> Codec:
+        """The codec of calls that are given none."""
+        return self._codec
+
     def _settings_now(self) -> Settings:
         # Perhaps in a child of the process that made it.
         if not self._names_itself:
@@ -355,45 +429,118 @@ class ClientBase:
         return replace(self._settings, caller=default_caller())
 
 
-class Tries:
-    """A request that is sent again while its server cannot be reached, for a bounded time."""
+def check_function(function: object, role: int, awaits: bool) -> None:
+    """Raises when a call that may lead has nothing to run, or what its client cannot run."""
+    if function is None:
+        if role != Role.FOLLOW_ONLY:
+            raise InvalidArgumentError(
+                "the function is missing: only FOLLOW_ONLY calls can do without one"
+            )
+        return
+    if not callable(function):
+        kind = type(function).__name__
+        raise InvalidTypeError(f"function is {kind}: a function of the lead is wanted")
+    called = function if inspect.isroutine(function) else type(function).__call__
+    for what in (function, called):
+        if inspect.isgeneratorfunction(what) or inspect.isasyncgenfunction(what):
+            raise InvalidTypeError("function is a generator: one that returns a value is wanted")
+        if not awaits and inspect.iscoroutinefunction(what):
+            raise InvalidTypeError(
+                "function is a coroutine function: this client is for threads, that of "
+                "singleflight.aio is for asyncio"
+            )
+    code: Any = getattr(function, "__code__", None)
+    takes_none = code is not None and code.co_argcount == 0
+    if takes_none and not code.co_flags & inspect.CO_VARARGS:
+        raise InvalidTypeError("function takes no argument: it is called with the lead")
 
-    def __init__(self, settings: Settings, address: str, timeout: float | None) -> None:
-        self._backoff = Backoff(settings.backoff_min, settings.backoff_max, Random())
-        self._address = address
-        self._deadline = clock() + (timeout or settings.connect_timeout)
-        self._unavailable = ""
+
+class AskedCall:
+    """One call as the program asked for it."""
+
+    def __init__(
+        self, join: Join, codec: Codec, check: bool, timeout: float | None, stale_ms: int
+    ) -> None:
+        self.join = join
+        self.codec = codec
+        self.check = check
+        self.timeout = timeout
+        self._end = None if timeout is None else clock() + timeout
+        self._began_again = False
+        self._stale_ms = stale_ms
+        self._wanted_age_ms = join.max_age_ms or join.retain_ms
+        if stale_ms > 0:
+            join.max_age_ms = max(stale_ms, self._wanted_age_ms)
+            join.retain_ms = max(stale_ms, join.retain_ms)
 
     @property
-    def left(self) -> float:
-        """Seconds for the next try."""
-        return max(0.001, self._deadline - clock())
+    def time_left(self) -> float | None:
+        """Seconds; None: no timeout."""
+        return None if self._end is None else max(0.0, self._end - clock())
 
-    def wait_after(self, code: grpc.StatusCode, text: str) -> float:
-        """How long to wait before the next try. Raises when that was the last."""
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED and self._unavailable:
-            code, text = grpc.StatusCode.UNAVAILABLE, self._unavailable  # that is why
-        wait = self._backoff.next()
-        again = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-        if not again or clock() + wait >= self._deadline:
-            raise status_error(code.value[0], f"{self._address}: {text}")
-        self._unavailable = text
-        return wait
+    def begins_again(self, ended: Ended) -> bool:
+        """Whether the call begins again, because its value cannot be decoded.
+
+        A retained one is as if it were not retained, once: perhaps another version of the program
+        made it.
+        """
+        if not ended.retained or (self._began_again and ended.age_ms > _AGE_MS_MIN):
+            return False
+        self._began_again = True
+        self.join = replace(self.join, max_age_ms=_AGE_MS_MIN)
+        return True
+
+    def is_stale(self, ended: Ended) -> bool:
+        """Whether an outcome is served that is older than wanted."""
+        return self._stale_ms > 0 and ended.retained and ended.age_ms > self._wanted_age_ms
+
+    def refresh(self) -> AskedCall:
+        """The call that brings what is stale up to date; when it fails, what is there stays."""
+        join = replace(self.join, max_age_ms=self._wanted_age_ms or _AGE_MS_MIN, retain_error_ms=0)
+        return AskedCall(join, self.codec, False, None, 0)
 
 
-def check_function(function: object, role: int) -> None:
-    """Raises when a call that may lead has nothing to run."""
-    if function is None and role != Role.FOLLOW_ONLY:
-        raise InvalidArgumentError(
-            "the function is missing: only FOLLOW_ONLY calls can do without one"
-        )
+def ask(
+    settings: Settings,
+    key: KeyLike,
+    function: object,
+    codec: Codec,
+    check: bool,
+    options: CallOptions,
+    live: bool = False,
+    awaits: bool = False,
+) -> AskedCall:
+    """Checks what the program asks for, before anything goes to the network."""
+    timeout = read_timeout(options.get("timeout"))
+    join = read_join(settings, key, options, live)
+    check_function(function, join.role, awaits)
+    try:
+        codec = codec_of(function, codec)
+    except TypeError as error:
+        raise InvalidTypeError(f"what the function returns is no value: {error}") from error
+    enter_leads(join, settings)
+    stale_ms = milliseconds(options.get("stale"), "stale")
+    return AskedCall(join, codec, check, timeout, stale_ms)
+
+
+def read_forget(
+    settings: Settings, key: KeyLike, group: str, if_unshared: bool, end: bool, caller: str | None
+) -> pb.ForgetRequest:
+    """Checks what is to be forgotten."""
+    join = read_join(settings, key, {"group": group, "caller": caller or settings.caller})
+    return pb.ForgetRequest(
+        group=join.group,
+        key=join.key,
+        if_unshared=if_unshared,
+        end=end,
+        caller=join.caller if end else "",
+    )
 
 
 class StreamBase(Generic[T]):
     """What the streams of both shells share."""
 
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec
+    def __init__(self) -> None:
         self._result: Result[T] | None = None
 
     @property
@@ -407,6 +554,3 @@ class StreamBase(Generic[T]):
 def abandoned(why: str) -> Outcome:
     """The outcome of a function that was never begun."""
     return Outcome(Kind.ABANDONED, message=why)
-
-
-KeyLike = Union[str, bytes]

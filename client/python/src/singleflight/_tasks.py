@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from singleflight.v1 import singleflight_pb2 as pb
 from singleflight.v1 import singleflight_pb2_grpc as pb_grpc
 
+from ._clock import clock
 from ._core import effects
 from ._core.call import Call
 from ._core.core import Core
@@ -23,7 +24,8 @@ from ._core.lead import Lead
 from ._core.model import Code, Join, Settings
 from ._core.server import Server
 from ._core.session import Session
-from ._shell import ForkGuard, Tries, abandoned, clock
+from ._network import Tries, is_refusal
+from ._shell import abandoned
 from .errors import CallCancelledError
 from .results import Forgotten
 
@@ -49,18 +51,17 @@ class Engine:
         self.settings = settings
         self.core = Core(settings)
         self.loop = asyncio.get_running_loop()
-        self._guard = ForkGuard()
         self._options = options
         self._credentials = credentials
         self._timer: asyncio.TimerHandle | None = None
         self._streams: dict[_Stream, None] = {}
         self._probes: dict[Server, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.refreshes: set[tuple[str, bytes]] = set()  #: keys whose outcome is brought up to date
         self._closed = asyncio.Event()
 
     def check(self) -> None:
-        """Raises in a child of the process, and on another event loop."""
-        self._guard.check()
+        """Raises on another event loop."""
         if asyncio.get_running_loop() is not self.loop:
             raise RuntimeError("this client belongs to another event loop: make one in each")
 
@@ -176,7 +177,8 @@ class Engine:
     def on_stream_closed(self, stream: _Stream, code: int, text: str) -> None:
         """A stream is over."""
         self._streams.pop(stream, None)
-        self.step(partial(self.core.closed, stream.session, code, text))
+        refused = code == Code.UNAVAILABLE and is_refusal(text)
+        self.step(partial(self.core.closed, stream.session, code, text, refused))
 
     def channel(self, address: str) -> grpc.aio.Channel:
         """A channel of its own for each stream: the backoff between tries is the core's."""
@@ -197,23 +199,20 @@ class Engine:
             text = error.details() or str(error)
         finally:
             del self._probes[server]
-            self.step(partial(self.core.probed, server, serves, text))
+            self.step(partial(self.core.probed, server, serves, text, is_refusal(text)))
 
     # ---- forget
 
-    async def forget(
-        self, group: str, key: bytes, if_unshared: bool, timeout: float | None
-    ) -> Forgotten:
+    async def forget(self, request: pb.ForgetRequest, timeout: float | None) -> Forgotten:
         """Asks the key's home, again and again while it cannot be reached."""
+        group, key = request.group, request.key
         servers = self.core.order_of(Join(group, key, "", 0, False, False))
-        server = next((server for server in servers if not server.down), servers[0])
-        request = pb.ForgetRequest(group=group, key=key, if_unshared=if_unshared)
-        tries = Tries(self.settings, server.address, timeout)
+        tries = Tries(self.settings, servers, timeout)
         try:
             while not self._closed.is_set():
                 try:
-                    answer = await self._forget_once(server, request, tries.left)
-                    return Forgotten(answer.flight, answer.retained)
+                    answer = await self._forget_once(tries.server, request, tries.left)
+                    return Forgotten(answer.flight, answer.retained, answer.ended)
                 except grpc.aio.AioRpcError as error:
                     if self._closed.is_set():
                         break

@@ -23,14 +23,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from singleflight.v1 import singleflight_pb2 as pb
 from singleflight.v1 import singleflight_pb2_grpc as pb_grpc
 
+from ._clock import clock
 from ._core import effects
 from ._core.call import Call
 from ._core.core import Core
 from ._core.lead import Lead
-from ._core.model import Code, Join, Settings
+from ._core.model import Code, Join, Outcome, Settings
 from ._core.server import Server
 from ._core.session import Session
-from ._shell import ForkGuard, Tries, abandoned, clock
+from ._fork import ForkGuard
+from ._network import Tries, is_refusal
+from ._shell import abandoned
 from .errors import CallCancelledError
 from .results import Forgotten
 
@@ -68,6 +71,7 @@ class Engine:
         self._streams: dict[_Stream, None] = {}
         self._probes: dict[Server, _Probe] = {}
         self._ended = False
+        self.refreshes: set[tuple[str, bytes]] = set()  #: keys whose outcome is brought up to date
         self.closed = threading.Event()
         self._clock_thread = threading.Thread(
             target=self._run_clock, name="singleflight-clock", daemon=True
@@ -89,6 +93,10 @@ class Engine:
     def abandon(self, call: Call) -> None:
         """Has a call end, and its lead, whose function will not end any more."""
         self.post(partial(self._abandon, call))
+
+    def finish(self, lead: Lead, outcome: Outcome) -> None:
+        """The function has ended."""
+        self.post(partial(self.core.finish, lead, outcome))
 
     def _abandon(self, call: Call) -> None:
         self.core.cancel(call)
@@ -221,10 +229,11 @@ class Engine:
 
     def stream_closed(self, stream: _Stream, code: int, text: str) -> None:
         """A stream is over."""
+        refused = code == Code.UNAVAILABLE and is_refusal(text)
 
         def step() -> None:
             self._streams.pop(stream, None)
-            self.core.closed(stream.session, code, text)
+            self.core.closed(stream.session, code, text, refused)
 
         self._enter(step)
 
@@ -233,7 +242,7 @@ class Engine:
 
         def step() -> None:
             del self._probes[probe.server]
-            self.core.probed(probe.server, serves, text)
+            self.core.probed(probe.server, serves, text, is_refusal(text))
 
         self._enter(step)
 
@@ -245,16 +254,16 @@ class Engine:
 
     # ---- forget
 
-    def forget(self, group: str, key: bytes, if_unshared: bool, timeout: float | None) -> Forgotten:
+    def forget(self, request: pb.ForgetRequest, timeout: float | None) -> Forgotten:
         """Asks the key's home, again and again while it cannot be reached."""
-        server = self._ask(partial(self._server_of, Join(group, key, "", 0, False, False)))
-        request = pb.ForgetRequest(group=group, key=key, if_unshared=if_unshared)
-        tries = Tries(self.settings, server.address, timeout)
+        group, key = request.group, request.key
+        servers = self._ask(partial(self.core.order_of, Join(group, key, "", 0, False, False)))
+        tries = Tries(self.settings, servers, timeout)
         try:
             while not self.closed.is_set():
                 try:
-                    answer = self._forget_once(server, request, tries.left)
-                    return Forgotten(answer.flight, answer.retained)
+                    answer = self._forget_once(tries.server, request, tries.left)
+                    return Forgotten(answer.flight, answer.retained, answer.ended)
                 except grpc.RpcError as error:
                     if self.closed.is_set():
                         break
@@ -264,10 +273,6 @@ class Engine:
             raise CallCancelledError("the client was closed")
         finally:  # calls that come from now on start anew
             self.post(partial(self.core.stop_merging, group, key))
-
-    def _server_of(self, join: Join) -> Server:
-        servers = self.core.order_of(join)
-        return next((server for server in servers if not server.down), servers[0])
 
     def _forget_once(
         self, server: Server, request: pb.ForgetRequest, timeout: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
@@ -12,19 +13,22 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from ._core import effects
 from ._core.lead import Lead as CoreLead
 from ._core.model import Ended
+from ._fork import leave_behind, tell_of_forks
 from ._shell import (
+    AskedCall,
     ClientBase,
     LeadBase,
     StreamBase,
-    check_function,
+    ask,
     leading,
     outcome_of,
+    read_forget,
     result_of,
 )
 from ._tasks import Engine
 from .codec import RAW, Codec
-from .errors import CallCancelledError
-from .options import CallOptions, Duration, key_bytes, read_join, read_timeout, seconds
+from .errors import CallCancelledError, DecodeError
+from .options import CallOptions, Duration, read_timeout
 from .results import Audience, Chunk, Forgotten, Restart, Result
 
 if TYPE_CHECKING:
@@ -64,8 +68,10 @@ class Lead(LeadBase):
             while not what():
                 await self._changed.wait()
 
+        if what():
+            return
         try:
-            await asyncio.wait_for(wait(), seconds(timeout, "timeout", 0) or None)
+            await asyncio.wait_for(wait(), read_timeout(timeout))
         except asyncio.TimeoutError:
             return
 
@@ -76,9 +82,10 @@ class Lead(LeadBase):
 
         Raises:
             StatusError: the lead is lost.
-            ResourceExhaustedError: the value is larger than the client's ``result_limit``. Such a
-                flight cannot end well any more.
+            LimitExceededError: the value is larger than the client's ``result_limit``, or than the
+                server takes. Such a flight cannot end well any more.
         """
+        self._guard.check()
         self._check_lost()
         self.wrote = True
         if not data:
@@ -89,12 +96,12 @@ class Lead(LeadBase):
             raise self.too_large()
         self.echo(data)
         if core.was_full:
-            await self._wait_for(lambda: self.lost or not core.was_full)
+            await self._wait_for(lambda: self.was_told or not core.was_full)
             self._check_lost()
 
     async def wait_lost(self, timeout: Duration = None) -> bool:
         """Waits until the lead is lost, or the time is over; whether it is lost."""
-        await self._wait_for(lambda: self.lost, timeout)
+        await self._wait_for(lambda: self.was_told, timeout)
         return self.lost
 
     async def wait_audience(self, timeout: Duration = None) -> Audience | None:
@@ -103,36 +110,34 @@ class Lead(LeadBase):
         Or until the lead is lost, or the time is over.
         """
         lead, seen = self._lead, self._audience_seen
-        await self._wait_for(lambda: self.lost or lead.audience_changes != seen, timeout)
+        await self._wait_for(lambda: self.was_told or lead.audience_changes != seen, timeout)
         return self.audience
 
 
 class _Pending(StreamBase[T]):
     """A call under way."""
 
-    def __init__(
-        self, engine: Engine, function: Function[T] | None, codec: Codec, check: bool
-    ) -> None:
-        super().__init__(codec)
+    def __init__(self, engine: Engine, function: Function[T] | None, asked: AskedCall) -> None:
+        super().__init__()
         self._engine = engine
         self._function = function
-        self._check = check
+        self._asked = asked
         self._context = contextvars.copy_context()
-        self._ended: asyncio.Future[Ended] = engine.loop.create_future()
         self._own_error: BaseException | None = None
-        self._lead: Lead | None = None
+        self._ended: asyncio.Future[Ended]
         self._call: Any = None
+        self._begin()
 
-    def begin(self, join: Any, timeout: float | None) -> None:
-        """Begins it."""
-        self._call = self._engine.begin(join, timeout, self)
+    def _begin(self) -> None:
+        self._ended = self._engine.loop.create_future()
+        self._call = self._engine.begin(self._asked.join, self._asked.time_left, self)
 
     def put(self, event: effects.Effect) -> None:
         """From the client."""
         if isinstance(event, effects.Leads):
             core = event.lead
             lead = Lead(self._engine, core)
-            core.shell = self._lead = lead
+            core.shell = lead
             lead.task = self._context.run(self._engine.run_function, core, self._run(lead, core))
         elif isinstance(event, effects.Done) and not self._ended.done():
             self._ended.set_result(event.ended)
@@ -141,8 +146,14 @@ class _Pending(StreamBase[T]):
         assert self._function is not None, "calls without one only follow"
         try:
             with leading(lead):
-                value = await self._function(lead)
-            data = lead.encode(self._codec, value)
+                work = self._function(lead)
+                if not inspect.isawaitable(work):
+                    raise lead.refuse_value(
+                        "the function returned nothing to await: it must be a coroutine function, "
+                        "or the client that of threads"
+                    )
+                value = await work
+            data = lead.encode(self._engine.core, self._asked.codec, value)
             outcome = lead.success(data)
             lead.echo(outcome.value)
         except BaseException as error:
@@ -156,31 +167,50 @@ class _Pending(StreamBase[T]):
 
     async def wait(self) -> Result[T]:
         """Waits for the end."""
-        try:
-            await self._ended
-            await self.wait_function()
-        except asyncio.CancelledError:
-            self.cancel()
-            if self._lead is not None and self._lead.lost:  # nobody waits for it any more
-                await self.wait_function()
-            raise
-        return self.finish()
-
-    async def wait_function(self) -> None:
-        """Waits until the function of this call has ended, if it runs."""
-        task = self._lead.task if self._lead is not None else None
-        if task is not None and not task.done():
-            await asyncio.wait({task})
-
-    def finish(self) -> Result[T]:
-        """The result, or what the call raises."""
-        if self._result is None:
-            error, self._own_error = self._own_error, None
+        while True:
             try:
-                self._result = result_of(self._ended.result(), self._codec, error, self._check)
-            finally:
-                del error  # its traceback leads here
-        return self._result
+                await self._ended
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+            if self.finish():
+                return self.result
+
+    def finish(self) -> bool:
+        """Has the result, or raises what the call raises. False: the call has begun again."""
+        if self._result is not None:
+            return True
+        ended = self._ended.result()
+        error, self._own_error = self._own_error, None
+        try:
+            self._result = result_of(ended, self._asked, error)
+        except DecodeError:
+            if not self._asked.begins_again(ended):
+                raise
+            self._begin()
+            return False
+        finally:
+            del error  # its traceback leads here
+        if self._asked.is_stale(ended):
+            _refresh(self._engine, self._function, self._asked)
+        return True
+
+
+class _Refresh(_Pending[Any]):
+    """Brings a stale outcome up to date behind the call that it was served to."""
+
+    def put(self, event: effects.Effect) -> None:
+        if isinstance(event, effects.Done):
+            join = self._asked.join
+            self._engine.refreshes.discard((join.group, join.key))
+        super().put(event)
+
+
+def _refresh(engine: Engine, function: Function[Any] | None, asked: AskedCall) -> None:
+    name = (asked.join.group, asked.join.key)
+    if name not in engine.refreshes:
+        engine.refreshes.add(name)
+        _Refresh(engine, function, asked.refresh())
 
 
 class Stream(_Pending[T]):
@@ -190,11 +220,9 @@ class Stream(_Pending[T]):
     the chunks before it are void. At the end, what the call raises is raised.
     """
 
-    def __init__(
-        self, engine: Engine, function: Function[T] | None, codec: Codec, check: bool
-    ) -> None:
-        super().__init__(engine, function, codec, check)
+    def __init__(self, engine: Engine, function: Function[T] | None, asked: AskedCall) -> None:
         self._events: asyncio.Queue[effects.Effect] = asyncio.Queue()
+        super().__init__(engine, function, asked)
 
     def put(self, event: effects.Effect) -> None:
         """From the client."""
@@ -217,13 +245,16 @@ class Stream(_Pending[T]):
                 yield Restart(event.attempt)
             else:
                 self._events.put_nowait(event)  # for those who iterate again
-                await self.wait_function()
-                self.finish()
+                if not self.finish():
+                    self._events.get_nowait()
+                    yield Restart(1)
 
     async def aclose(self) -> None:
-        """Leaves, unless the stream is at its end, and waits until its function has ended."""
+        """Leaves, unless the stream is at its end.
+
+        The function, if it runs here, goes on as long as anybody else waits for it.
+        """
         self.cancel()
-        await self.wait_function()
         await asyncio.wait({self._ended})
 
 
@@ -233,11 +264,18 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
     _engine: Engine | None = None
     _closed = False
 
+    def after_fork(self) -> None:
+        """In a child of the process: the next call starts anew."""
+        if self._engine is not None:
+            leave_behind(self._engine)
+            self._engine = None
+
     def _started(self) -> Engine:
         if self._closed:
             raise CallCancelledError("the client is closed")
         if self._engine is None:
             self._engine = Engine(self._settings_now(), self._options, self._credentials)
+            tell_of_forks(self)
         self._engine.check()
         return self._engine
 
@@ -253,8 +291,8 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         """Asks for the work: runs ``function`` here if this caller leads, or waits for who does.
 
         What the function returns goes through the codec, for the leader too, so that all callers
-        see the same. When the task that waits here is cancelled, only this caller leaves; when
-        nobody of this process is left, the function is cancelled as well.
+        see the same. When the task that waits here is cancelled, only this caller leaves, at once.
+        The function is cancelled when nobody is left, in this process or in another, who waits.
 
         Args:
             key: the identity of the work, 1 to 1,024 bytes; text is UTF-8.
@@ -269,11 +307,9 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
             StatusError: the service could not do it; the subclass and the text say why.
         """
         engine = self._started()
-        join = read_join(engine.settings, key, options)
-        check_function(function, join.role)
-        pending = _Pending(engine, function, codec or self._codec, check)
-        pending.begin(join, read_timeout(options))
-        return await pending.wait()
+        given = codec or self._codec
+        asked = ask(engine.settings, key, function, given, check, options, awaits=True)
+        return await _Pending(engine, function, asked).wait()
 
     def stream(
         self,
@@ -289,11 +325,8 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         What the function writes, if it runs here, is in the stream.
         """
         engine = self._started()
-        join = read_join(engine.settings, key, options, live=True)
-        check_function(function, join.role)
-        stream = Stream(engine, function, codec, check)
-        stream.begin(join, read_timeout(options))
-        return stream
+        asked = ask(engine.settings, key, function, codec, check, options, live=True, awaits=True)
+        return Stream(engine, function, asked)
 
     async def forget(
         self,
@@ -301,6 +334,8 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         *,
         group: str = "",
         if_unshared: bool = False,
+        end: bool = False,
+        caller: str | None = None,
         timeout: Duration = None,
     ) -> Forgotten:
         """Has the next caller of the key start a new flight, and drops its retained outcome.
@@ -309,11 +344,13 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
             key: as in :meth:`do`.
             group: as in :meth:`do`.
             if_unshared: forget the flight only if it has no followers.
+            end: end the flight that runs: its leader is told, its followers get AbortedError.
+            caller: who ends it, for people to read. Default: the client's.
             timeout: default: the client's ``connect_timeout``.
         """
         engine = self._started()
-        limit = seconds(timeout, "timeout", 0) or None
-        return await engine.forget(group, key_bytes(key), if_unshared, limit)
+        request = read_forget(engine.settings, key, group, if_unshared, end, caller)
+        return await engine.forget(request, read_timeout(timeout))
 
     async def close(self) -> None:
         """Ends all calls with CallCancelledError, cancels functions, and waits for its tasks."""

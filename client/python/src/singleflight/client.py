@@ -3,36 +3,34 @@
 
 from __future__ import annotations
 
+import contextvars
+import inspect
 import queue
 import threading
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
+from ._clock import clock
 from ._core import effects
 from ._core.lead import Lead as CoreLead
 from ._core.model import Ended
+from ._fork import ForkGuard, leave_behind, tell_of_forks
 from ._shell import (
     LEAVING,
+    AskedCall,
     ClientBase,
     LeadBase,
     StreamBase,
-    check_function,
+    ask,
     leading,
     outcome_of,
+    read_forget,
     result_of,
 )
 from ._threads import Engine
 from .codec import RAW, Codec
-from .errors import CallCancelledError
-from .options import (
-    CallOptions,
-    Duration,
-    key_bytes,
-    read_join,
-    read_timeout,
-    seconds,
-)
+from .errors import CallCancelledError, DecodeError
+from .options import CallOptions, Duration, read_timeout
 from .results import Audience, Chunk, Forgotten, Restart, Result
 
 if TYPE_CHECKING:
@@ -59,6 +57,10 @@ class Lead(LeadBase):
         with self._changed:
             self._changed.notify_all()
 
+    def _wait_for(self, what: Callable[[], bool], timeout: Duration = None) -> None:
+        with self._changed:
+            self._changed.wait_for(what, read_timeout(timeout))
+
     def write(self, data: bytes) -> None:
         """Appends bytes to the value; live followers get them at once.
 
@@ -66,9 +68,10 @@ class Lead(LeadBase):
 
         Raises:
             StatusError: the lead is lost.
-            ResourceExhaustedError: the value is larger than the client's ``result_limit``. Such a
-                flight cannot end well any more.
+            LimitExceededError: the value is larger than the client's ``result_limit``, or than the
+                server takes. Such a flight cannot end well any more.
         """
+        self._guard.check()
         self._check_lost()
         self.wrote = True
         if not data:
@@ -78,14 +81,13 @@ class Lead(LeadBase):
             raise self.too_large()
         self.echo(data)
         if self._lead.was_full:
-            with self._changed:
-                self._changed.wait_for(lambda: self.lost or not self._lead.was_full)
+            self._wait_for(lambda: self.was_told or not self._lead.was_full)
             self._check_lost()
 
     def wait_lost(self, timeout: Duration = None) -> bool:
         """Waits until the lead is lost, or the time is over; whether it is lost."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self.lost, seconds(timeout, "timeout", 0) or None)
+        self._wait_for(lambda: self.was_told, timeout)
+        return self.lost
 
     def wait_audience(self, timeout: Duration = None) -> Audience | None:
         """Waits until the audience is another than when it was last asked for.
@@ -93,9 +95,7 @@ class Lead(LeadBase):
         Or until the lead is lost, or the time is over.
         """
         lead, seen = self._lead, self._audience_seen
-        limit = seconds(timeout, "timeout", 0) or None
-        with self._changed:
-            self._changed.wait_for(lambda: self.lost or lead.audience_changes != seen, limit)
+        self._wait_for(lambda: self.was_told or lead.audience_changes != seen, timeout)
         return self.audience
 
 
@@ -109,7 +109,7 @@ class _Runner:
         self.own_error: BaseException | None = None
 
     def run(self, core: CoreLead) -> None:
-        """Runs the function, and tells how it ended. Raises what says that this caller goes."""
+        """Runs the function, and tells how it ended."""
         lead = Lead(self.engine, core)
         core.shell = lead
         if core.lost is not None:  # before it was told of its shell
@@ -118,19 +118,31 @@ class _Runner:
         try:
             with leading(lead):
                 value = self.function(lead)
-            data = lead.encode(self.codec, value)
+            if inspect.isawaitable(value):
+                if inspect.iscoroutine(value):
+                    value.close()
+                raise lead.refuse_value(
+                    "the function returned what must be awaited: use the client of singleflight.aio"
+                )
+            data = lead.encode(self.engine.core, self.codec, value)
             outcome = lead.success(data)
             lead.echo(outcome.value)
         except BaseException as error:
             self.own_error = error
             outcome = outcome_of(error, lead)
-        self.engine.post(partial(self.engine.core.finish, core, outcome))
+        self.engine.finish(core, outcome)
 
-    def result(self, ended: Ended, check: bool) -> Result[Any]:
+    def start(self, core: CoreLead, context: contextvars.Context) -> None:
+        """Runs the function in a thread of its own, with the caller's context variables."""
+        threading.Thread(
+            target=context.run, args=(self.run, core), name="singleflight-leader", daemon=True
+        ).start()
+
+    def result(self, ended: Ended, call: AskedCall) -> Result[Any]:
         """The result of the call, or what it raises."""
         error, self.own_error = self.own_error, None
         try:
-            return result_of(ended, self.codec, error, check)
+            return result_of(ended, call, error)
         finally:
             del error  # its traceback leads here
 
@@ -138,26 +150,27 @@ class _Runner:
 class Pending(StreamBase[T]):
     """A call under way, made by :meth:`Client.start`. The function runs in a thread of its own."""
 
-    def __init__(self, runner: _Runner, check: bool) -> None:
-        super().__init__(runner.codec)
+    def __init__(self, runner: _Runner, call: AskedCall) -> None:
+        super().__init__()
+        self._guard = ForkGuard()
         self._runner = runner
-        self._check = check
+        self._asked = call
+        self._context = contextvars.copy_context()
         self._events: queue.SimpleQueue[effects.Effect] = queue.SimpleQueue()
         self._done = threading.Event()
+        self._lock = threading.Lock()  # before what comes of the end
         self._ended: Ended | None = None
-        self._thread: threading.Thread | None = None
         self._call: Any = None
+        self._begin()
 
-    def _begin(self, join: Any, timeout: float | None) -> None:
-        self._call = self._runner.engine.begin(join, timeout, self)
+    def _begin(self) -> None:
+        asked = self._asked
+        self._call = self._runner.engine.begin(asked.join, asked.time_left, self)
 
     def put(self, event: effects.Effect) -> None:
         """From the client's threads."""
         if isinstance(event, effects.Leads):
-            self._thread = threading.Thread(
-                target=self._runner.run, args=(event.lead,), name="singleflight-leader", daemon=True
-            )
-            self._thread.start()
+            self._runner.start(event.lead, self._context.copy())
         elif isinstance(event, effects.Done):
             self._ended = event.ended
             self._events.put(event)
@@ -166,7 +179,12 @@ class Pending(StreamBase[T]):
             self._events.put(event)
 
     def cancel(self) -> None:
-        """Only this caller leaves. If it leads, its function is told, and may take its time."""
+        """Only this caller leaves, at once.
+
+        If it leads, its function goes on as long as anybody waits for it, and is told when nobody
+        does.
+        """
+        self._guard.check()
         self._runner.engine.cancel(self._call)
 
     def done(self) -> bool:
@@ -179,17 +197,51 @@ class Pending(StreamBase[T]):
         Raises:
             TimeoutError: the time is over; the call goes on.
         """
-        if not self._done.wait(seconds(timeout, "timeout", 0) or None):
-            raise TimeoutError("the call has not ended yet")
-        return self._finish()
+        self._guard.check()
+        limit = read_timeout(timeout)
+        end = None if limit is None else clock() + limit
+        while True:
+            left = None if end is None else max(0.0, end - clock())
+            if not self._done.wait(left):
+                raise TimeoutError("the call has not ended yet")
+            if self._finish():
+                return self.result
 
-    def _finish(self) -> Result[T]:
-        if self._thread is not None:
-            self._thread.join()
-        assert self._ended is not None
-        if self._result is None:
-            self._result = self._runner.result(self._ended, self._check)
-        return self._result
+    def _finish(self) -> bool:
+        # False: it has begun again.
+        with self._lock:
+            if not self._done.is_set():
+                return False
+            assert self._ended is not None
+            if self._result is None:
+                try:
+                    self._result = self._runner.result(self._ended, self._asked)
+                except DecodeError:
+                    if not self._asked.begins_again(self._ended):
+                        raise
+                    self._done.clear()
+                    self._begin()
+                    return False
+                if self._asked.is_stale(self._ended):
+                    _refresh(self._runner, self._asked)
+            return True
+
+
+class _Refresh(Pending[Any]):
+    """Brings a stale outcome up to date behind the call that it was served to."""
+
+    def put(self, event: effects.Effect) -> None:
+        if isinstance(event, effects.Done):
+            join = self._asked.join
+            self._runner.engine.refreshes.discard((join.group, join.key))
+        super().put(event)
+
+
+def _refresh(runner: _Runner, call: AskedCall) -> None:
+    engine, name = runner.engine, (call.join.group, call.join.key)
+    if name not in engine.refreshes:
+        engine.refreshes.add(name)
+        _Refresh(_Runner(engine, runner.function, call.codec), call.refresh())
 
 
 class Stream(Pending[T]):
@@ -206,9 +258,7 @@ class Stream(Pending[T]):
         self.close()
 
     def __iter__(self) -> Iterator[Chunk | Restart]:
-        while True:
-            if self._result is not None:
-                return
+        while self._result is None:
             event = self._events.get()
             if isinstance(event, effects.Chunk):
                 yield Chunk(event.data)
@@ -216,15 +266,14 @@ class Stream(Pending[T]):
                 yield Restart(event.attempt)
             else:
                 self._events.put(event)  # for those who iterate again
-                self._finish()
-                return
+                if not self._finish():
+                    self._events.get()
+                    yield Restart(1)
 
     def close(self) -> None:
-        """Leaves, unless the stream is at its end, and waits until its function has ended."""
+        """Leaves, unless the stream is at its end: as :meth:`cancel`."""
         self.cancel()
         self._done.wait()
-        if self._thread is not None:
-            self._thread.join()
 
 
 class Client(ClientBase):  # noqa: D101  # it is the next line
@@ -233,16 +282,23 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
     _engine: Engine | None = None
     _closed = False
 
+    def after_fork(self) -> None:
+        """In a child of the process: the next call starts anew."""
+        global _start_lock
+        _start_lock = threading.Lock()  # a thread of the parent may have had it
+        if self._engine is not None:
+            leave_behind(self._engine)
+            self._engine = None
+
     def _started(self) -> Engine:
         engine = self._engine
-        if engine is not None:
-            engine.guard.check()
         if engine is None or self._closed:
             with _start_lock:
                 if self._closed:
                     raise CallCancelledError("the client is closed")
                 if self._engine is None:
                     self._engine = Engine(self._settings_now(), self._options, self._credentials)
+                    tell_of_forks(self)
                 engine = self._engine
         return engine
 
@@ -260,6 +316,10 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         What the function returns goes through the codec, for the leader too, so that all callers
         see the same.
 
+        Without ``timeout`` the function runs in the thread of the caller. With one it runs in a
+        thread of its own, so that the caller can go when its time is over: context variables are
+        those of the caller, but thread-locals (a database connection of the thread, say) are not.
+
         Args:
             key: the identity of the work, 1 to 1,024 bytes; text is UTF-8.
             function: gets the :class:`Lead`. May be left out with ``role=Role.FOLLOW_ONLY``.
@@ -273,24 +333,41 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
             StatusError: the service could not do it; the subclass and the text say why.
         """
         engine = self._started()
-        join = read_join(engine.settings, key, options)
-        check_function(function, join.role)
-        runner = _Runner(engine, function, codec or self._codec)
+        call = ask(engine.settings, key, function, codec or self._codec, check, options)
+        runner = _Runner(engine, function, call.codec)
+        while True:
+            ended = self._wait(engine, call, runner)
+            if call.is_stale(ended):
+                _refresh(runner, call)
+            try:
+                return runner.result(ended, call)
+            except DecodeError:
+                if not call.begins_again(ended):
+                    raise
+
+    def _wait(self, engine: Engine, asked: AskedCall, runner: _Runner) -> Ended:
         events: queue.SimpleQueue[effects.Effect] = queue.SimpleQueue()
-        call = engine.begin(join, read_timeout(options), events)
+        call = engine.begin(asked.join, asked.time_left, events)
+        runs_here = False
         try:
             while True:
                 event = events.get()
                 if isinstance(event, effects.Done):
-                    break
-                if isinstance(event, effects.Leads):
+                    return event.ended
+                if isinstance(event, effects.Leads) and asked.timeout is not None:
+                    # It must be possible to go while the function runs.
+                    runner.start(event.lead, contextvars.copy_context())
+                elif isinstance(event, effects.Leads):
+                    runs_here = True
                     runner.run(event.lead)
                     if isinstance(runner.own_error, LEAVING):
                         raise runner.own_error
         except BaseException:  # KeyboardInterrupt, while it waits or while its function runs
-            engine.abandon(call)
+            if runs_here:
+                engine.abandon(call)
+            else:
+                engine.cancel(call)
             raise
-        return runner.result(event.ended, check)
 
     def start(
         self,
@@ -303,11 +380,8 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
     ) -> Pending[T]:
         """As :meth:`do`, but returns at once. The function, if it runs, has a thread of its own."""
         engine = self._started()
-        join = read_join(engine.settings, key, options)
-        check_function(function, join.role)
-        pending: Pending[T] = Pending(_Runner(engine, function, codec or self._codec), check)
-        pending._begin(join, read_timeout(options))
-        return pending
+        call = ask(engine.settings, key, function, codec or self._codec, check, options)
+        return Pending(_Runner(engine, function, call.codec), call)
 
     def stream(
         self,
@@ -323,11 +397,8 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         The function, if it runs here, has a thread of its own, and what it writes is in the stream.
         """
         engine = self._started()
-        join = read_join(engine.settings, key, options, live=True)
-        check_function(function, join.role)
-        stream: Stream[T] = Stream(_Runner(engine, function, codec), check)
-        stream._begin(join, read_timeout(options))
-        return stream
+        call = ask(engine.settings, key, function, codec, check, options, live=True)
+        return Stream(_Runner(engine, function, call.codec), call)
 
     def forget(
         self,
@@ -335,6 +406,8 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         *,
         group: str = "",
         if_unshared: bool = False,
+        end: bool = False,
+        caller: str | None = None,
         timeout: Duration = None,
     ) -> Forgotten:
         """Has the next caller of the key start a new flight, and drops its retained outcome.
@@ -343,11 +416,13 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
             key: as in :meth:`do`.
             group: as in :meth:`do`.
             if_unshared: forget the flight only if it has no followers.
+            end: end the flight that runs: its leader is told, its followers get AbortedError.
+            caller: who ends it, for people to read. Default: the client's.
             timeout: default: the client's ``connect_timeout``.
         """
         engine = self._started()
-        limit = seconds(timeout, "timeout", 0) or None
-        return engine.forget(group, key_bytes(key), if_unshared, limit)
+        request = read_forget(engine.settings, key, group, if_unshared, end, caller)
+        return engine.forget(request, read_timeout(timeout))
 
     def close(self) -> None:
         """Ends all calls with CallCancelledError, and the client's threads.
@@ -358,7 +433,6 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
             self._closed = True
             engine = self._engine
         if engine is not None:
-            engine.guard.check()
             engine.close()
 
     def __enter__(self) -> Client:

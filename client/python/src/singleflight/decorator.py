@@ -8,16 +8,17 @@ import functools
 import hashlib
 import inspect
 import json
-import os
 import threading
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, Union, cast
 
 from . import aio
+from ._fork import tell_of_forks
 from ._shell import KeyLike, lead_variable
 from .client import Client
-from .codec import Codec
+from .codec import JSON, Codec
+from .typed import codec_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -30,7 +31,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 KeyOf = Union[str, Callable[..., KeyLike]]
 
 _lock = threading.Lock()
-_default: tuple[int, Client] | None = None
+_default: Client | None = None
 _defaults: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, aio.Client] = (
     weakref.WeakKeyDictionary()
 )
@@ -40,9 +41,9 @@ def default_client() -> Client:
     """The client that decorators use without one of their own: one per process, fork or no fork."""
     global _default
     with _lock:
-        if _default is None or _default[0] != os.getpid():
-            _default = (os.getpid(), Client())
-        return _default[1]
+        if _default is None:
+            _default = Client()
+        return _default
 
 
 def default_aio_client() -> aio.Client:
@@ -57,6 +58,16 @@ def default_aio_client() -> aio.Client:
 def current_lead() -> Any:
     """The :class:`Lead` (or :class:`aio.Lead`) of the function that runs; None outside of one."""
     return lead_variable.get(None)
+
+
+class _Forks:
+    def after_fork(self) -> None:
+        global _lock
+        _lock = threading.Lock()  # a thread of the parent may have had it
+
+
+_forks = _Forks()
+tell_of_forks(_forks)
 
 
 def coalesce(
@@ -86,6 +97,7 @@ def coalesce(
 
     def decorate(function: F) -> F:
         read = _Arguments(function, key, fingerprint_of, options)
+        own_codec = codec or _typed(function, client)
         wrapper: Callable[..., Any]
         if inspect.iscoroutinefunction(function):
             if isinstance(client, Client):
@@ -96,7 +108,7 @@ def coalesce(
                 name, call_options = read(args, kwargs)
                 asker = client or default_aio_client()
                 result = await asker.do(
-                    name, lambda _: function(*args, **kwargs), codec=codec, **call_options
+                    name, lambda _: function(*args, **kwargs), codec=own_codec, **call_options
                 )
                 return result.value
         else:
@@ -108,13 +120,20 @@ def coalesce(
                 name, call_options = read(args, kwargs)
                 asker = client or default_client()
                 result = asker.do(
-                    name, lambda _: function(*args, **kwargs), codec=codec, **call_options
+                    name, lambda _: function(*args, **kwargs), codec=own_codec, **call_options
                 )
                 return result.value
 
         return cast("F", wrapper)
 
     return decorate
+
+
+def _typed(function: Callable[..., Any], client: Client | aio.Client | None) -> Codec | None:
+    # Where JSON would be used, and the function says that it returns a type of its own.
+    given = client.codec if client is not None else JSON
+    codec = codec_of(function, given)
+    return None if codec is given else codec
 
 
 class _Arguments:

@@ -2,7 +2,8 @@
 """What a call may raise.
 
 An error of the *function* is a :class:`FunctionError`; the leader's own caller gets the very
-exception that its function raised. An error of the *service* is a :class:`StatusError`.
+exception that its function raised. What the *service* did not do is a :class:`StatusError`. What
+the *codec* could not do is a :class:`CodecError`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from ._core.model import Code, Kind
+from ._core.model import LIMIT_EXCEEDED, Code, Kind
 
 if TYPE_CHECKING:
     from .results import Result
@@ -25,11 +26,23 @@ class SingleflightError(Exception):
 
 
 class CodecError(SingleflightError, ValueError):
+    """The codec could not do its part, for the leader or for a follower; ``message`` says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class EncodeError(CodecError):
+    """What the leader's function returned is no value that its codec can carry without loss."""
+
+
+class DecodeError(CodecError):
     """A value came, but the codec cannot read it."""
 
 
 class UsedAfterForkError(SingleflightError, RuntimeError):
-    """The client was made before the process forked: make clients in the child, after the fork."""
+    """A call, stream or lead of the parent process was used in its child, after a fork."""
 
 
 def check_error_fields(code: int, details: bytes) -> None:
@@ -111,6 +124,15 @@ class AbandonedError(FunctionError):
     kind = Kind.ABANDONED
 
 
+class LimitExceededError(FunctionError):
+    """The value is larger than a limit, which the text names: of the server, or of the leader."""
+
+    def __init__(self, message: str, **keywords: Any) -> None:
+        keywords.setdefault("code", int(Code.RESOURCE_EXHAUSTED))
+        keywords.setdefault("type", LIMIT_EXCEEDED)
+        super().__init__(message, **keywords)
+
+
 FUNCTION_ERRORS: dict[Kind, type[FunctionError]] = {
     Kind.ERROR: FunctionError,
     Kind.PANIC: PanicError,
@@ -148,6 +170,10 @@ class InvalidArgumentError(StatusError, ValueError):
     code = grpc.StatusCode.INVALID_ARGUMENT
 
 
+class InvalidTypeError(InvalidArgumentError, TypeError):
+    """An option is of a wrong type, or there is none of that name."""
+
+
 class DeadlineExceededError(StatusError, TimeoutError):
     """The call's timeout is over."""
 
@@ -167,7 +193,7 @@ class ResourceExhaustedError(StatusError):
 
 
 class FailedPreconditionError(StatusError):
-    """The key is in use with another fingerprint."""
+    """The key is in use with another fingerprint; or the call would wait for itself."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
 

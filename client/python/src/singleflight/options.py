@@ -13,19 +13,25 @@ from datetime import timedelta
 from typing import TypedDict, Union
 
 from ._core.model import Join, LeaderLoss, Role, Settings
-from .errors import InvalidArgumentError
+from .errors import InvalidArgumentError, InvalidTypeError
 
-#: Seconds, or a timedelta. 0 and None: the default, or none.
+#: Seconds, or a timedelta. None: the default, or none.
 Duration = Union[float, timedelta, None]
 
 ADDRESS_VARIABLE = "SINGLEFLIGHT_ADDRESS"
 ADDRESS_DEFAULT = "127.0.0.1:7433"
 
+KEEPALIVE_TIME_MS = 20_000
+KEEPALIVE_TIMEOUT_MS = 5_000
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024  # what the server sends at most, and some more
+
 _CALLER_BYTES_MAX = 128
 _KEY_BYTES_MAX = 64 * 1024  # the server has its own limit; this only keeps messages bounded
 _ADDRESS = re.compile(
-    r"(unix(-abstract)?:.+|[a-z][a-z0-9+.-]*:///?.+|(\[[^\]]+\]|[^:\s/]+):\d{1,5})"
+    r"unix(-abstract)?:(?!//?$)\S.*"
+    r"|(dns:///)?(\[[\w:.%]+\]|[^:\s/\[\]]+):(?P<port>\d{1,5})"
 )
+_PORT_MAX = 65535
 
 
 class CallOptions(TypedDict, total=False):
@@ -37,20 +43,23 @@ class CallOptions(TypedDict, total=False):
     """
 
     group: str  #: a namespace: at most 128 bytes of ``[A-Za-z0-9._-]``; default "default"
-    timeout: Duration  #: the call ends with DeadlineExceededError after that
+    timeout: Duration  #: the call ends with DeadlineExceededError after that; 0: at once
     retain: Duration  #: (opener) keep an OK outcome so long, at most 7 days
     retain_error: Duration  #: (opener) the same for every other outcome
     max_age: Duration  #: take a retained outcome only if it is not older
     lease: Duration  #: (opener) 1 s to 10 min: the lead outlives a broken connection for so long
     run_limit: Duration  #: (opener) a leader that runs longer is replaced
-    on_leader_loss: LeaderLoss  #: (opener) PROMOTE, the default, or FAIL
+    on_leader_loss: LeaderLoss  #: (opener) PROMOTE, the default, FAIL or HOLD
     max_attempts: int  #: (opener) leaders in all; 0, the default: no limit
     role: Role  #: ANY, the default, LEAD_ONLY or FOLLOW_ONLY
     audience: bool  #: while leading, learn who waits
-    fingerprint: bytes  #: (opener) a hash of the arguments; another one for the key is refused
+    fingerprint: str | bytes  #: (opener) of the arguments; another one for the key is refused
+    retain_from_lead: bool  #: (opener) retain counts from the beginning of the run, not its end
+    fresh: bool  #: join no flight that was led before this call, and take no retained outcome
+    stale: Duration  #: serve a retained outcome up to so old at once, and refresh it behind it
     caller: str  #: name in listings, instead of the client's
     resume_token: int  #: take back the lead that this token was granted to a process that is gone
-    connect_timeout: Duration  #: instead of the client's
+    connect_timeout: Duration  #: instead of the client's; 0: do not wait for a connection
     fail_open: bool  #: instead of the client's
     local_merge: bool  #: False: go to the network in any case
 
@@ -58,19 +67,37 @@ class CallOptions(TypedDict, total=False):
 _CALL_OPTIONS = frozenset(CallOptions.__annotations__)
 
 
+def _seconds(duration: Duration, name: str) -> float:
+    value = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        kind = type(duration).__name__
+        raise InvalidTypeError(f"{name} is {kind}: seconds or a timedelta are wanted")
+    if math.isnan(value):
+        raise InvalidArgumentError(f"{name} is {duration!r}: seconds are wanted")
+    return value
+
+
 def milliseconds(duration: Duration, name: str) -> int:
     """A duration for the wire; what is above 0 does not become 0."""
     if duration is None:
         return 0
-    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    if not seconds >= 0 or math.isinf(seconds):
+    value = _seconds(duration, name)
+    if value < 0 or math.isinf(value):
         raise InvalidArgumentError(f"{name} is {duration!r}: seconds from 0 are wanted")
-    return min(math.ceil(round(seconds * 1000, 6)), 2**63)
+    return min(math.ceil(round(value * 1000, 6)), 2**63)
 
 
 def seconds(duration: Duration, name: str, default: float) -> float:
-    """A duration for this process; 0 and None are the default."""
-    return (milliseconds(duration, name) / 1000) or default
+    """A duration for this process; None is the default."""
+    return default if duration is None else milliseconds(duration, name) / 1000
+
+
+def read_timeout(timeout: Duration) -> float | None:
+    """A timeout in seconds: None is none, and what is below 0 is over, as 0 is."""
+    if timeout is None:
+        return None
+    value = _seconds(timeout, "timeout")
+    return None if value == math.inf else max(0.0, value)
 
 
 def _check_text(text: object, name: str, limit: int) -> str:
@@ -94,12 +121,26 @@ def key_bytes(key: str | bytes) -> bytes:
             raise InvalidArgumentError("key is no valid text: it has lone surrogates")
         key = key.encode()
     elif not isinstance(key, bytes):
-        raise InvalidArgumentError(f"key is {type(key).__name__}: text or bytes are wanted")
+        raise InvalidTypeError(f"key is {type(key).__name__}: text or bytes are wanted")
     if not key:
         raise InvalidArgumentError("key is missing: a key has 1 to 1,024 bytes")
     if len(key) > _KEY_BYTES_MAX:
         raise InvalidArgumentError("key is too long: a key has 1 to 1,024 bytes")
     return key
+
+
+def fingerprint_bytes(fingerprint: object) -> bytes:
+    """A fingerprint as bytes; text is UTF-8."""
+    if isinstance(fingerprint, str):
+        data = fingerprint.encode(errors="surrogatepass")
+    elif isinstance(fingerprint, (bytes, bytearray, memoryview)):
+        data = bytes(fingerprint)
+    else:
+        kind = type(fingerprint).__name__
+        raise InvalidTypeError(f"fingerprint is {kind}: text or bytes are wanted")
+    if len(data) > 64:
+        raise InvalidArgumentError("fingerprint is too long: at most 64 bytes")
+    return data
 
 
 def _enum_value(value: int, cls: type[Role | LeaderLoss], name: str) -> int:
@@ -110,6 +151,8 @@ def _enum_value(value: int, cls: type[Role | LeaderLoss], name: str) -> int:
 
 
 def _count(value: int, name: str, bits: int) -> int:
+    if not isinstance(value, int):
+        raise InvalidTypeError(f"{name} is {type(value).__name__}: a number is wanted")
     if not 0 <= value < 2**bits:
         raise InvalidArgumentError(f"{name} is {value}: 0 to {2**bits - 1} is wanted")
     return value
@@ -121,7 +164,7 @@ def read_join(
     """Checks the options of a call. Bounds that the server may have set otherwise are its own."""
     if not options.keys() <= _CALL_OPTIONS:
         unknown = ", ".join(sorted(options.keys() - _CALL_OPTIONS))
-        raise TypeError(f"there is no option {unknown}")
+        raise InvalidTypeError(f"there is no option {unknown}")
     join = Join(
         group="",
         key=key_bytes(key),
@@ -155,18 +198,13 @@ def _read_options(join: Join, options: CallOptions) -> None:
     join.resume_token = _count(options.get("resume_token", 0), "resume_token", 64)
     join.audience = bool(options.get("audience", False))
     join.mergeable = bool(options.get("local_merge", True))
-    join.fingerprint = bytes(options.get("fingerprint", b""))
-    if len(join.fingerprint) > 64:
-        raise InvalidArgumentError("fingerprint is too long: at most 64 bytes")
+    join.fingerprint = fingerprint_bytes(options.get("fingerprint", b""))
+    join.retain_from_lead = bool(options.get("retain_from_lead", False))
+    join.fresh = bool(options.get("fresh", False))
     join.fail_open = bool(options.get("fail_open", join.fail_open))
-    if milliseconds(options.get("connect_timeout"), "connect_timeout"):
+    if options.get("connect_timeout") is not None:
         join.connect_timeout = seconds(options.get("connect_timeout"), "connect_timeout", 0)
-        join.waits_when_down = True
-
-
-def read_timeout(options: CallOptions) -> float | None:
-    """The timeout of a call in seconds; None: none."""
-    return seconds(options.get("timeout"), "timeout", 0) or None
+        join.waits_when_down = join.connect_timeout > 0
 
 
 # ---- clients
@@ -178,15 +216,28 @@ def read_addresses(addresses: str | Sequence[str] | None) -> list[str]:
         addresses = os.environ.get(ADDRESS_VARIABLE) or ADDRESS_DEFAULT
     if isinstance(addresses, str):
         addresses = addresses.split(",")
-    result = [address.strip() for address in addresses]
-    for address in result:
-        if not _ADDRESS.fullmatch(address):
-            raise InvalidArgumentError(
-                f'the address {address!r} cannot be read: "host:port" or "unix:/path" is wanted'
-            )
+    try:
+        result = [_read_address(address) for address in addresses]
+    except TypeError as error:
+        kind = type(addresses).__name__
+        raise InvalidTypeError(f"addresses are {kind}: texts are wanted") from error
     if not result:
-        raise InvalidArgumentError("there is no address")
+        raise InvalidArgumentError("addresses are missing: there is none in the list")
     return result
+
+
+def _read_address(address: object) -> str:
+    if not isinstance(address, str):
+        raise TypeError(f"{address!r} is no text")
+    address = address.strip()
+    match = _ADDRESS.fullmatch(address)
+    port = match["port"] if match is not None else None
+    if match is None or (port is not None and not 0 < int(port) <= _PORT_MAX):
+        raise InvalidArgumentError(
+            f'the address {address!r} is none: "host:port", with a port from 1 to {_PORT_MAX}, '
+            'or "unix:/path" is wanted'
+        )
+    return address
 
 
 def default_caller() -> str:
@@ -218,21 +269,23 @@ def read_settings(
         caller=_check_text(caller, "caller", _CALLER_BYTES_MAX),
         fail_open=fail_open,
         connect_timeout=seconds(connect_timeout, "connect_timeout", defaults.connect_timeout),
-        backoff_min=seconds(backoff_min, "backoff_min", defaults.backoff_min),
-        backoff_max=seconds(backoff_max, "backoff_max", defaults.backoff_max),
+        backoff_min=seconds(backoff_min, "backoff_min", 0) or defaults.backoff_min,
+        backoff_max=seconds(backoff_max, "backoff_max", 0) or defaults.backoff_max,
         result_limit=_count(result_limit, "result_limit", 62) or defaults.result_limit,
     )
 
 
 def channel_options(keepalive_time: Duration, keepalive_timeout: Duration) -> list[tuple[str, int]]:
     """What gRPC is told about every channel."""
-    time_ms = milliseconds(keepalive_time, "keepalive_time") or 20_000
-    timeout_ms = milliseconds(keepalive_timeout, "keepalive_timeout") or 5_000
+    time_ms = milliseconds(keepalive_time, "keepalive_time") or KEEPALIVE_TIME_MS
+    timeout_ms = milliseconds(keepalive_timeout, "keepalive_timeout") or KEEPALIVE_TIMEOUT_MS
     return [
         ("grpc.keepalive_time_ms", time_ms),
         ("grpc.keepalive_timeout_ms", timeout_ms),
+        # What gRPC waits for the answer to any ping, those of keepalive too: a minute by itself.
+        ("grpc.http2.ping_timeout_ms", timeout_ms),
         ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.max_receive_message_length", 4 * 1024 * 1024 + 64 * 1024),
+        ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", -1),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_retries", 0),

@@ -27,6 +27,7 @@ class Result(Generic[T]):
     retain_refused: bool = False  #: it should have been retained, but the server had no room
     failed_open: bool = False  #: no server could be reached, and the function ran here, alone
     outcome: Kind = Kind.OK  #: how the function ended
+    stale: bool = False  #: by the option ``stale``: served though older than wanted, and refreshed
     error: BaseException | None = None  #: with ``check=False``: the error of the function
 
 
@@ -43,6 +44,7 @@ class Forgotten(NamedTuple):
 
     flight: bool
     retained: bool
+    ended: bool = False  #: with ``end``: the flight that ran was ended
 
 
 class Chunk(NamedTuple):

@@ -20,7 +20,7 @@ from singleflight import (
     Chunk,
     DeadlineExceededError,
     FunctionError,
-    ResourceExhaustedError,
+    LimitExceededError,
     Restart,
     Role,
     UnavailableError,
@@ -149,7 +149,7 @@ async def test_cancelling_the_last_caller_cancels_the_function(client: Client, k
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert gate.cancelled
+    await until(lambda: gate.cancelled)
     assert (await client.do(key, lambda lead: asyncio.sleep(0, "next"))).value == "next"
 
 
@@ -165,6 +165,42 @@ async def test_cancelling_one_of_two_goes_on(client: Client, key: str) -> None:
     gate.leave.set()
     assert (await second).value == "value"
     assert not gate.cancelled
+
+
+async def test_a_leader_that_leaves_takes_nothing_from_those_elsewhere(
+    client: Client, other: Client, key: str
+) -> None:
+    gate = Gate("kept")
+    leader = asyncio.create_task(client.do(key, gate))
+    await gate.entered.wait()
+    follower = asyncio.create_task(other.do(key, never))
+    await follows(other, key)
+    engine = client._engine
+    assert engine is not None
+    await until(lambda: [seat for seat in engine.core.seats if seat.followers])
+    leader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leader
+    gate.leave.set()
+    assert (await follower).value == "kept"
+    assert not gate.cancelled
+
+
+async def test_a_leader_goes_whatever_its_function_does(client: Client, key: str) -> None:
+    leave = asyncio.Event()
+
+    async def deaf(lead: Lead) -> None:
+        while not leave.is_set():
+            try:
+                await leave.wait()
+            except asyncio.CancelledError:
+                continue
+
+    with pytest.raises(DeadlineExceededError):
+        await client.do(key, deaf, timeout=0.1)
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(client.do(key, deaf), 0.1)
+    leave.set()
 
 
 async def test_a_function_that_is_cancelled_lets_the_next_try(
@@ -192,7 +228,7 @@ async def test_timeouts(client: Client, key: str) -> None:
     gate = Gate()
     with pytest.raises(DeadlineExceededError):
         await client.do(key, gate, timeout=0.05)
-    assert gate.cancelled
+    await until(lambda: gate.cancelled)
     gate = Gate()
     patient = asyncio.create_task(client.do(key, gate))
     await gate.entered.wait()
@@ -243,9 +279,13 @@ async def test_stream(client: Client, other: Client, key: str) -> None:
 
 
 async def test_stream_restarts(client: Client, other: Client, key: str) -> None:
+    gives_up = asyncio.Event()
+
     async def write(lead: Lead) -> None:
         await lead.write(b"void")
-        await asyncio.Event().wait()
+        await gives_up.wait()
+        lead.pass_on()
+        raise OSError("only here")
 
     async def write_again(lead: Lead) -> bytes:
         await lead.write(b"the ")
@@ -258,8 +298,10 @@ async def test_stream_restarts(client: Client, other: Client, key: str) -> None:
         async for event in stream:
             events.append(event)
             if event == Chunk(b"void"):
-                leader.cancel()
+                gives_up.set()
         assert stream.result.led
+    with pytest.raises(OSError, match="only here"):
+        await leader
     assert events == [Chunk(b"void"), Restart(2), Chunk(b"the "), Chunk(b"value")]
 
 
@@ -267,7 +309,7 @@ async def test_leaving_a_stream_cancels_the_function(client: Client, key: str) -
     gate = Gate()
     async with client.stream(key, gate):
         await gate.entered.wait()
-    assert gate.cancelled
+    await until(lambda: gate.cancelled)
 
 
 async def test_lost_lead(shared_daemon: Daemon, key: str) -> None:
@@ -341,8 +383,8 @@ async def test_daemon_comes_back(daemon: Daemon, key: str) -> None:
 
 async def test_forget(client: Client, key: str) -> None:
     await client.do(key, lambda lead: asyncio.sleep(0, 1), retain=60)
-    assert await client.forget(key) == (False, True)
-    assert await client.forget(key) == (False, False)
+    assert await client.forget(key) == (False, True, False)
+    assert await client.forget(key) == (False, False, False)
 
 
 async def test_limits(shared_daemon: Daemon, key: str) -> None:
@@ -351,7 +393,7 @@ async def test_limits(shared_daemon: Daemon, key: str) -> None:
         async def write(lead: Lead) -> None:
             await lead.write(b"x" * 101)
 
-        with pytest.raises(ResourceExhaustedError, match="result_limit is 100"):
+        with pytest.raises(LimitExceededError, match="result_limit is 100"):
             await client.do(key, write)
 
 

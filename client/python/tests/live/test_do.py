@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -19,13 +21,15 @@ from singleflight import (
     CallCancelledError,
     CallOptions,
     Client,
-    CodecError,
     DeadlineExceededError,
+    DecodeError,
+    EncodeError,
     FailedPreconditionError,
     FunctionError,
     InvalidArgumentError,
     Kind,
     Lead,
+    LimitExceededError,
     NotFoundError,
     PanicError,
     Pending,
@@ -229,14 +233,49 @@ def test_abandoned(client: Client, key: str) -> None:
 
 
 def test_what_json_cannot_say_is_an_error(client: Client, key: str) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(EncodeError):
         client.do(key, lambda lead: object())
 
 
 def test_what_the_codec_cannot_read(client: Client, key: str) -> None:
+    with pytest.raises(DecodeError):
+        client.do(key, lambda lead: 1, codec=Unreadable())
+    gate = Gate(b"{")
+    leader = client.start(key, gate, codec=RAW)
+    gate.entered.wait(60)
+    follower = client.start(key, never)
+    wait_until(lambda: len(merged_calls(client, key)) == 2)
+    gate.leave.set()
+    with pytest.raises(DecodeError, match="cannot be decoded"):
+        follower.wait()
+    assert leader.wait().value == b"{"
+
+
+class Unreadable:
+    """A codec that reads nothing."""
+
+    def encode(self, value: object) -> bytes:
+        return b"1"
+
+    def decode(self, data: bytes) -> object:
+        raise LookupError("of another version")
+
+
+def test_a_retained_value_that_cannot_be_decoded_is_not_retained(client: Client, key: str) -> None:
     client.do(key, lambda lead: b"{", codec=RAW, retain=60)
-    with pytest.raises(CodecError):
-        client.do(key, never)
+    result = client.do(key, lambda lead: "new", retain=60)
+    assert (result.value, result.led) == ("new", True)
+    client.do(f"{key} 2", lambda lead: b"{", codec=RAW, retain=60)
+    assert client.start(f"{key} 2", lambda lead: "new", retain=60).wait(60).value == "new"
+    assert client.do(f"{key} 2", never).value == "new"
+
+
+def test_such_a_value_is_passed_by_once(client: Client, key: str) -> None:
+    client.do(key, lambda lead: 1, retain=60)
+    runs = []
+    with pytest.raises(DecodeError):
+        client.do(key, lambda lead: runs.append(1), codec=Unreadable(), retain=60)
+    assert len(runs) == 1
 
 
 def test_everybody_sees_the_same_value(client: Client, key: str) -> None:
@@ -398,18 +437,97 @@ def test_the_function_is_told_when_the_last_caller_leaves(client: Client, key: s
 
 
 def test_leaving_with_a_lease_gives_it_back(client: Client, other: Client, key: str) -> None:
-    entered = threading.Event()
+    entered, told = threading.Event(), threading.Event()
 
     def function(lead: Lead) -> None:
         entered.set()
         lead.wait_lost(60)
+        told.set()
 
     leader = client.start(key, function, lease=600)
     entered.wait(60)
-    follower = other.start(key, lambda lead: lead.attempt, lease=600)
-    wait_follows(follower)
     leader.cancel()
-    assert follower.wait(60).value == 2
+    assert told.wait(60)
+    assert other.start(key, lambda lead: "next", lease=600).wait(60).value == "next"
+
+
+def test_a_leader_that_leaves_takes_nothing_from_those_elsewhere(
+    client: Client, other: Client, key: str
+) -> None:
+    gate = Gate("kept")
+    leader = client.start(key, gate, timeout=600)
+    gate.entered.wait(60)
+    follower = other.start(key, never, role=Role.FOLLOW_ONLY)
+    wait_for_followers_elsewhere(client, key)
+    leader.cancel()
+    with pytest.raises(CallCancelledError):
+        leader.wait()
+    late = client.start(key, never)  # the function still runs here: it is the same flight
+    wait_until(lambda: len(merged_calls(client, key)) == 1)
+    gate.leave.set()
+    assert follower.wait(60).value == late.wait(60).value == "kept"
+    assert gate.runs == 1
+
+
+def test_the_function_is_told_when_the_last_one_elsewhere_leaves(
+    client: Client, other: Client, key: str
+) -> None:
+    entered, told = threading.Event(), threading.Event()
+
+    def function(lead: Lead) -> None:
+        entered.set()
+        if lead.wait_lost(60):
+            told.set()
+
+    leader = client.start(key, function, lease=600)
+    entered.wait(60)
+    follower = other.start(key, never, role=Role.FOLLOW_ONLY)
+    wait_for_followers_elsewhere(client, key)
+    leader.cancel()
+    follower.cancel()
+    assert told.wait(60)
+
+
+def wait_for_followers_elsewhere(client: Client, key: str) -> None:
+    engine = client._engine
+    assert engine is not None
+
+    def waits() -> bool:
+        seats = [seat for seat in list(engine.core.seats) if seat.join.key == key.encode()]
+        return any(seat.followers for seat in seats)
+
+    wait_until(waits)
+
+
+@pytest.mark.parametrize("ends", ["timeout", "cancel"])
+def test_a_leader_goes_whatever_its_function_does(client: Client, key: str, ends: str) -> None:
+    gate = Gate()
+    begun = time.monotonic()
+    if ends == "timeout":
+        with pytest.raises(DeadlineExceededError):
+            client.do(key, gate, timeout=0.2)
+    else:
+        call = client.start(key, gate)
+        gate.entered.wait(60)
+        call.cancel()
+        with pytest.raises(CallCancelledError):
+            call.wait()
+    assert time.monotonic() - begun < 30  # the function is deaf for a minute
+    assert client.do(key, lambda lead: "next").value == "next"
+    gate.leave.set()
+
+
+def test_with_a_timeout_the_function_has_the_callers_context(client: Client, key: str) -> None:
+    variable.set("mine")
+    assert client.do(key, lambda lead: variable.get(), timeout=60).value == "mine"
+    assert client.start(key, lambda lead: variable.get()).wait().value == "mine"
+    own = client.do(key, lambda lead: threading.get_ident() == main, retain=0)
+    other = client.do(key, lambda lead: threading.get_ident() == main, timeout=60)
+    assert (own.value, other.value) == (True, False)
+
+
+main = threading.get_ident()
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
 
 
 # ---- retained outcomes, forget
@@ -438,13 +556,13 @@ def test_the_function_may_decide_what_is_retained(client: Client, key: str) -> N
 
 
 def test_forget(client: Client, key: str) -> None:
-    assert client.forget(key) == (False, False)
+    assert client.forget(key) == (False, False, False)
     client.do(key, lambda lead: 1, retain=60)
-    assert client.forget(key) == (False, True)
+    assert client.forget(key) == (False, True, False)
     gate = Gate("old")
     old = client.start(key, gate)
     gate.entered.wait(60)
-    assert client.forget(key) == (True, False)
+    assert client.forget(key) == (True, False, False)
     assert client.do(key, lambda lead: "new").value == "new"
     gate.leave.set()
     assert old.wait().value == "old"
@@ -456,7 +574,7 @@ def test_forget_if_unshared(client: Client, other: Client, key: str) -> None:
     gate.entered.wait(60)
     follower = other.start(key, never)
     wait_for_followers(leader, 1)
-    assert client.forget(key, if_unshared=True) == (False, False)
+    assert client.forget(key, if_unshared=True) == (False, False, False)
     gate.leave.set()
     assert follower.wait().value == leader.wait().value
 
@@ -479,14 +597,14 @@ def test_result_limit_of_a_follower(shared_daemon: Daemon, client: Client, key: 
 
 def test_result_limit_of_a_leader(shared_daemon: Daemon, key: str) -> None:
     with Client(shared_daemon.address, result_limit=999) as small:
-        with pytest.raises(ResourceExhaustedError, match="result_limit is 999"):
+        with pytest.raises(LimitExceededError, match="result_limit is 999"):
             small.do(key, lambda lead: "x" * 1000)
 
         def swallow(lead: Lead) -> None:
-            with contextlib.suppress(ResourceExhaustedError):
+            with contextlib.suppress(LimitExceededError):
                 lead.write(b"x" * 1000)
 
-        with pytest.raises(FunctionError, match="result_limit"):
+        with pytest.raises(LimitExceededError, match="result_limit"):
             small.do(key, swallow)
 
 
@@ -494,7 +612,7 @@ def test_result_limit_of_the_daemon(key: str) -> None:
     daemon = Daemon("--result-limit", "1KiB")
     try:
         with Client(daemon.address) as client:
-            with pytest.raises(ResourceExhaustedError, match="1024"):
+            with pytest.raises(LimitExceededError, match="1024"):
                 client.do(key, lambda lead: "x" * 2000)
             assert client.do(key, lambda lead: 1).value == 1
     finally:

@@ -152,5 +152,12 @@ def test_ctrl_c_while_following_leaves(
 def test_clients_and_forks(shared_daemon: Daemon, key: str, start: Start) -> None:
     _, pipe = start(workers.forks, shared_daemon.address, key)
     assert receive(pipe) == "child"
-    assert "after the fork" in receive(pipe)
+    answer = receive(pipe)
+    assert answer.startswith("child anew, ")
+    assert "before the fork" in answer
     assert receive(pipe) == "parent again"
+
+
+def test_workers_that_are_forked_late(shared_daemon: Daemon, key: str, start: Start) -> None:
+    _, pipe = start(workers.preforks, shared_daemon.address, key)
+    assert receive(pipe) == "+++"

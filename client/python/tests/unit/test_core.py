@@ -408,7 +408,7 @@ def test_a_lease_that_could_not_be_renewed_is_over() -> None:
     call = net.begin(lease_ms=3000)
     net.sent()
     lead = net.lead(call, lease_ms=3000)
-    net.wait(3.9)  # nobody takes the messages, so nothing is sent
+    net.wait(2.9)  # nobody takes the messages, so nothing is sent
     assert not is_lost(lead)
     net.wait(0.1)
     assert lead.lost is Code.ABORTED

@@ -35,6 +35,6 @@ class Call:
         self.deadline: float | None = None
         self.seat: Seat | None = None
         self.lead: Lead | None = None  #: while its function runs
-        self.pending: Ended | None = None  #: the end, which waits for that of the function
+        self.pending: Ended | None = None  #: the lead is lost: the end waits for the function's
         self.ended = False
         self.timer: Timer | None = None

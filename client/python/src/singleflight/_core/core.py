@@ -10,12 +10,12 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from . import leading
+from . import seat_lead
 from .effects import Done, Effect, Lost
 from .lead import Lead
 from .model import Code, Ended, Join, Outcome, Settings
 from .rendezvous import order
-from .seat import Seat, is_in_time, wire_slack
+from .seat import Seat, is_in_time
 from .server import Server
 from .timers import Timer, Timers
 
@@ -60,6 +60,9 @@ class Core:
         if self.closing:
             self.end_call(call, Ended(Code.CANCELLED, "the client is closed"))
             return
+        if call.timeout is not None and call.timeout <= 0:
+            self._on_deadline(call)
+            return
         if call.timeout is not None:
             call.deadline = self.now + call.timeout
             call.timer = Timer(lambda: self._on_deadline(call))
@@ -67,24 +70,26 @@ class Core:
         equal = self._find_equal(call) if call.join.mergeable else None
         if equal is not None:
             equal.add(call)
-            leading.tell_audience(equal)
+            seat_lead.tell_audience(equal)
             return
         seat = Seat(self, call.join)
         seat.add(call)
-        if call.deadline is not None:
-            seat.deadline = call.deadline + wire_slack(call)
+        seat.set_deadline()
         if call.join.mergeable:
             seat.merges = True
             self._merging.setdefault(call.join.merge_key(), []).append(seat)
         seat.place()
 
     def cancel(self, call: Call, code: Code = Code.CANCELLED, why: str = "") -> None:
-        """Only this caller leaves; nothing happens when it has ended."""
-        if call.ended or call.pending is not None:
+        """Only this caller leaves, at once, whatever its function does."""
+        if call.ended:
             return
         seat = call.seat
         why = why or "the call was cancelled by its own program"
-        self.end_call(call, Ended(code, why))
+        if seat is not None:
+            seat.calls.pop(call, None)
+            call.seat = None
+        self._deliver(call, call.pending or Ended(code, why))
         if seat is not None:
             seat.on_call_left(code, why)
 
@@ -93,7 +98,10 @@ class Core:
         self.cancel(call, Code.DEADLINE_EXCEEDED, f"the timeout of {timeout:g} s is over")
 
     def end_call(self, call: Call, ended: Ended) -> None:
-        """Takes a call off its seat and ends it: now, or when its function has ended."""
+        """Takes a call off its seat and ends it: now, or when its function has been told and ended.
+
+        A call whose lead is lost waits for its function, but not beyond its own deadline.
+        """
         if call.seat is not None:
             call.seat.calls.pop(call, None)
             call.seat = None
@@ -145,26 +153,35 @@ class Core:
 
     def write(self, lead: Lead, data: bytes) -> bool:
         """The function writes. False: the value would be too large."""
-        if len(lead.value) + len(data) > self.settings.result_limit:
-            lead.overflowed = True
+        if lead.overflow or self.exceeded(lead, len(data)):
             return False
         lead.value += data
         lead.was_full = lead.was_full or lead.unsent > self.settings.unsent_limit
         if lead.seat is not None:
-            leading.on_written(lead.seat)
+            seat_lead.on_written(lead.seat)
         return True
+
+    def exceeded(self, lead: Lead, more: int) -> int:
+        """The limit that the value would pass with so many bytes more; 0: none."""
+        limit = min(self.settings.result_limit, lead.within_limit or self.settings.result_limit)
+        if len(lead.value) + more > limit:
+            lead.overflow = limit
+        return lead.overflow
 
     def finish(self, lead: Lead, outcome: Outcome) -> None:
         """The function has ended; ``outcome.value`` comes after what was written."""
         assert lead.outcome is None, "a function ends once"
-        lead.value += outcome.value
+        if lead.overflow:  # a value that is not whole must not look like one
+            del lead.value[lead.sent :]
+        else:
+            lead.value += outcome.value
         lead.outcome = outcome
         call = lead.call
         call.lead = None
         if call.pending is not None and not call.ended:
             self._deliver(call, call.pending)
         if lead.seat is not None:
-            leading.on_finished(lead.seat)
+            seat_lead.on_finished(lead.seat)
 
     # ---- the network
 
@@ -173,14 +190,20 @@ class Core:
         if not session.over:
             session.on_message(response)
 
-    def closed(self, session: Session, code: int, text: str) -> None:
-        """The stream is over."""
+    def closed(self, session: Session, code: int, text: str, refused: bool = False) -> None:
+        """The stream is over. ``refused``: nobody listens at the address, or there is no such."""
         if not session.over:
-            session.on_closed(code, text)
+            session.on_closed(code, text, refused)
 
-    def probed(self, server: Server, serves: bool, text: str) -> None:
-        """A health check has ended."""
-        server.on_probed(serves, text)
+    def on_server_back(self, server: Server) -> None:
+        """A server that was not there is: those who wait for another may rather go to it."""
+        for other in self.servers:
+            for seat in other.take_waiting() if other is not server else ():
+                seat.on_server_back()
+
+    def probed(self, server: Server, serves: bool, text: str, refused: bool = False) -> None:
+        """A health check has ended; with a text, if there was no answer."""
+        server.on_probed(serves, text, refused)
 
     def tick(self) -> None:
         """Fires the timers whose time has come."""

@@ -35,6 +35,15 @@ def code_of(number: int) -> Code:
         return Code.UNKNOWN
 
 
+# How long a call that does not wait for a connection waits for the one try that it makes, and for
+# the answer of a server that is known to be there.
+ONE_TRY = 0.25
+ANSWER_TIMEOUT = 5.0
+
+# The type of an outcome whose value was larger than a limit, and of one that no codec could encode.
+LIMIT_EXCEEDED = "singleflight.LimitExceeded"
+ENCODE_ERROR = "singleflight.EncodeError"
+
 # The server's last word for an id is one of these.
 LAST_STEPS = frozenset(("result", "end"))
 
@@ -61,6 +70,16 @@ class LeaderLoss(enum.IntEnum):
 
     PROMOTE = 0  #: the oldest follower runs the function anew
     FAIL = 1  #: every follower ends with ABORTED
+    HOLD = 2  #: the loss is the outcome, ABANDONED, kept by ``retain_error``: for what may run once
+
+
+@dataclass(frozen=True)
+class LeadRef:
+    """A lead that a call is made in."""
+
+    group: str
+    key: bytes
+    token: int
 
 
 @dataclass
@@ -75,6 +94,11 @@ class Settings:
     backoff_max: float = 2.0
     result_limit: int = 64 * 1024 * 1024
     unsent_limit: int = 1024 * 1024
+
+    @property
+    def look_time(self) -> float:
+        """How long a server may fail before it counts as down."""
+        return self.connect_timeout or ONE_TRY
 
 
 @dataclass(eq=False)
@@ -99,6 +123,9 @@ class Join:
     max_attempts: int = 0
     fingerprint: bytes = b""
     resume_token: int = 0
+    retain_from_lead: bool = False
+    fresh: bool = False
+    within: tuple[LeadRef, ...] = ()
     mergeable: bool = True
 
     def merge_key(self) -> tuple[object, ...]:
@@ -117,6 +144,8 @@ class Join:
             self.on_leader_loss,
             self.max_attempts,
             self.fingerprint,
+            self.retain_from_lead,
+            self.fresh,
         )
 
 
@@ -141,6 +170,7 @@ class Ended:
     text: str = ""
     outcome: Outcome | None = None
     led: bool = False
+    own: bool = False  #: the outcome is what the call's own function came to
     shared: bool = False
     callers: int = 0
     attempt: int = 0

@@ -2,19 +2,21 @@
 """A seat: one call on a session, for one or more equal calls of this program.
 
 It finds a server, joins there, follows or leads, and survives broken streams. This file is its
-life; ``listening`` reads what the server says to it, ``leading`` is about the lead.
+life; ``seat_frames`` reads what the server says to it, ``seat_lead`` is about the lead.
 
 What may be trusted in each state:
 
 * JOINING: nothing is known yet; it waits for a session, or for the answer to its join
 * FOLLOWING: somebody else leads; ``parts`` is what has come of the attempt's value so far
-* LEADING: ``lead`` is set, its function runs; while ``answered`` is false its stream is broken, and
-  it tries to resume the lead until the lease runs out
+* LEADING: ``lead`` is set, its function runs (or, while ``confirms``, waits for the server's word
+  that the lead still holds); while ``answered`` is false its stream is broken, and it tries to
+  resume the lead until the lease runs out; while ``asks_until`` is set the process was paused
+  beyond the end of its lead, and the server is asked whether it holds all the same
 * FINISHING: the same, but the function has ended: its outcome is not confirmed yet
-* ALONE: no server could be reached; ``lead`` is set, its token is 0
+* ALONE: no server could be reached, then or while it led; ``lead`` is set, ``failed_open`` in it
 * LEAVING: no calls; it is only here to send its last frames
 
-A flight's calls may be gone from a seat that still leads or finishes for others.
+All calls may be gone from a seat that leads for those who wait elsewhere, or finishes.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ import dataclasses
 import enum
 from typing import TYPE_CHECKING
 
-from . import effects, leading, listening
-from .model import Code, Ended, Join
+from . import effects, seat_frames, seat_lead
+from .lead import Granted
+from .model import ANSWER_TIMEOUT, ONE_TRY, Code, Ended, Join
 from .timers import Timer
 
 if TYPE_CHECKING:
@@ -74,6 +77,7 @@ class Seat:
         self.id = 0
         self.rank = 0  #: place of its server in the key's order
         self.look_timer = Timer(self._on_look_timer)  #: armed while it looks for a server
+        self.look_time = 0.0
         self.look_is_over = False
         self.answered = False  #: the server has answered the join on this session
 
@@ -93,8 +97,14 @@ class Seat:
 
         # As a leader.
         self.lead: Lead | None = None
-        self.lease_timer = Timer(lambda: leading.on_lease_timer(self))
-        self.renewed = 0.0
+        self.joined_at = 0.0  #: when the join, or resume, was sent
+        self.clock_timer = Timer(lambda: seat_lead.on_clock_timer(self))
+        self.clock_at = 0.0  #: when it should have fired
+        self.renew_at = 0.0
+        self.last_renewal = 0
+        self.renewals: dict[int, float] = {}  #: those without an answer, and when they were sent
+        self.asks_until: float | None = None
+        self.confirms = False
         self.followers: int | None = None  #: elsewhere; None: nobody has waited yet
         self.latest_deadline: float | None = None
         core.seats[self] = None
@@ -133,18 +143,24 @@ class Seat:
         if not others:
             return
         new = Seat(self.core, self.join)
-        new.deadline = self.deadline
         for call in others:
             del self.calls[call]
             new.add(call)
+        new.set_deadline()
         new.place()
 
     def on_call_left(self, code: Code, why: str) -> None:
         """One of its calls was taken off, and ends so."""
-        if self.calls:
-            leading.tell_audience(self)
+        if self.calls or (self.state is State.LEADING and self.followers):
+            seat_lead.tell_audience(self)
         elif self.state is not State.FINISHING:  # the flight's other callers wait for the outcome
             self.end(code, why)
+
+    def set_deadline(self) -> None:
+        """What the server is to be told: the last of its calls, and some slack."""
+        ends = [None if c.deadline is None else c.deadline + wire_slack(c) for c in self.calls]
+        known = [end for end in ends if end is not None]
+        self.deadline = max(known) if known and len(known) == len(ends) else None
 
     def stop_merging(self) -> None:
         """No more calls share this seat."""
@@ -156,19 +172,29 @@ class Seat:
 
     def place(self) -> None:
         """Finds a server and joins, or resumes, there; or gives up."""
-        servers = self.core.order_of(self.join)
+        core = self.core
+        servers = core.order_of(self.join)
+        if self.lead is not None and self.server is not None and not self.server.down:
+            self._enter(self.server)  # the one that knows the lead
+            return
         for rank in range(self.rank, len(servers)):
-            if not servers[rank].down:
+            if servers[rank].is_likely:
                 self.rank = rank
                 self._enter(servers[rank])
                 return
-        self.rank = len(servers)
-        # Every server is down. Leaders wait for as long as their lease lasts, and some calls wait
-        # because they were told to.
-        if self.lead is not None or (self.join.waits_when_down and not self.look_is_over):
-            self._enter(servers[0])
+        # No server is known to be there. Leaders wait for as long as their lease lasts, and calls
+        # for a server that may come back; unless they would rather run here.
+        may_wait = self.lead is not None or not self.look_is_over
+        if self.lead is None and self.join.fail_open and all(s.is_absent for s in servers):
+            may_wait = False
+        waits_for = next((server for server in servers if not server.down), None)
+        if may_wait and waits_for is None and (self.lead or self.join.waits_when_down):
+            waits_for = servers[0]
+        self.rank = 0
+        if may_wait and waits_for is not None:
+            self._enter(waits_for)
         else:
-            self._give_up(servers[0])
+            self._give_up(servers)
 
     def _enter(self, server: Server) -> None:
         self.server = server
@@ -177,16 +203,25 @@ class Seat:
         looks = self.lead is None and not self.look_is_over
         if looks and not self.look_timer.armed:
             core = self.core
-            core.timers.arm(self.look_timer, core.now + self.join.connect_timeout)
+            self.look_time = self._look_time(server)
+            core.timers.arm(self.look_timer, core.now + self.look_time)
         server.seat(self)
 
-    def _give_up(self, tried: Server) -> None:
+    def _look_time(self, server: Server) -> float:
+        # "Do not wait" is about a connection that is not there: one try takes its time, too, and
+        # so does the answer of a server that is known to be there.
+        if self.join.connect_timeout > 0:
+            return self.join.connect_timeout
+        return ANSWER_TIMEOUT if server.is_up else ONE_TRY
+
+    def _give_up(self, servers: list[Server]) -> None:
         self.core.timers.disarm(self.look_timer)
-        if self.join.fail_open:
-            self.state = State.ALONE
-            leading.begin(self, token=0, attempt=1, lease_ms=0, run_limit_ms=0)
+        if self.join.fail_open and not any(server.turned_away for server in servers):
+            self.fail_open()
+            seat_lead.begin(self, Granted(token=0, attempt=1, held_from=self.core.now))
             return
-        count = len(self.core.servers) - 1
+        tried = next((server for server in servers if server.last_error), servers[0])
+        count = len(servers) - 1
         others = f" (and {count} other servers)" if count > 0 else ""
         why = tried.last_error or "it does not answer"
         self.end(
@@ -198,19 +233,28 @@ class Seat:
     def _on_look_timer(self) -> None:
         server = self.server
         assert server is not None, "it looks for one"
-        self._leave_place()
-        server.on_silence(self.join.connect_timeout)
-        self.rank += 1
-        if self.rank >= len(self.core.servers):
+        silent = server.is_likely
+        self.leave_place()
+        server.on_silence(self.look_time)
+        servers = self.core.order_of(self.join)
+        self.rank = servers.index(server) + 1
+        # Silent ones have their time each; those that refuse, or turn away, have it together.
+        if not silent or not any(server.is_likely for server in servers[self.rank :]):
             self.look_is_over = True
-            self._give_up(server)
+            self._give_up(servers)
         else:
             self.place()
 
-    def on_server_down(self) -> None:
-        """Its server is down; the seat is off its waiting list already."""
-        if self.lead is None and not self.join.waits_when_down:
+    def on_server_gone(self) -> None:
+        """Its server is not there, or down; the seat is off its waiting list already."""
+        down = self.server is not None and self.server.down
+        if down and self.lead is None and not self.join.waits_when_down:
             self.core.timers.disarm(self.look_timer)
+        self.place()
+
+    def on_server_back(self) -> None:
+        """Another server than the one it waits for has come back; it is off that one's list."""
+        self.rank = 0
         self.place()
 
     def set_answered(self) -> None:
@@ -232,7 +276,7 @@ class Seat:
         elif code in FINAL_CODES:
             self.end(Code(code), text)
         elif self.lead is not None:
-            leading.resume(self)
+            seat_lead.resume(self)
         else:
             self.state = State.JOINING
             self.is_void = self.is_void or self.has_told
@@ -241,9 +285,11 @@ class Seat:
 
     # ---- ends
 
-    def _leave_place(self) -> None:
-        # One that has sent its join, and was not told the end, leaves a stand-in behind that tells
-        # the server.
+    def leave_place(self) -> None:
+        """Leaves its server, and tells it if need be.
+
+        One that has sent its join, and was not told the end, leaves a stand-in behind for that.
+        """
         if self.server is not None:
             self.server.waiting.pop(self, None)
         session = self.session
@@ -260,7 +306,7 @@ class Seat:
 
     def leave(self) -> None:
         """Ends the seat, which has no calls any more. The server is told if need be."""
-        self._leave_place()
+        self.leave_place()
         self.destroy()
 
     def end(self, code: Code, why: str) -> None:
@@ -275,7 +321,7 @@ class Seat:
         """Takes the seat out of everything that knows it."""
         core = self.core
         core.timers.disarm(self.look_timer)
-        core.timers.disarm(self.lease_timer)
+        core.timers.disarm(self.clock_timer)
         self.stop_merging()
         core.seats.pop(self, None)
         if self.server is not None:
@@ -295,13 +341,13 @@ class Seat:
     def on_frame(self, frame: pb.CallResponse) -> None:
         """The server says something to this seat."""
         if self.state is State.LEAVING:
-            listening.on_frame_when_leaving(self, frame)
+            seat_frames.on_frame_when_leaving(self, frame)
         else:
-            listening.on_frame(self, frame)
+            seat_frames.on_frame(self, frame)
 
     def next_frame(self, request: pb.SessionRequest) -> tuple[int, bool]:
         """Adds the next frame, if there is one: its size, roughly, and whether there are more."""
-        return leading.next_frame(self, request)
+        return seat_lead.next_frame(self, request)
 
     @property
     def is_gone(self) -> bool:
@@ -328,6 +374,15 @@ class Seat:
         """One of its calls leads."""
         if self.state is not State.ALONE:
             self.state = State.LEADING
+
+    @property
+    def leads(self) -> bool:
+        """Whether it leads, and its function has not ended."""
+        return self.state is State.LEADING
+
+    def fail_open(self) -> None:
+        """No server can be reached: what runs here is for the calls of this program only."""
+        self.state = State.ALONE
 
     def on_finish(self) -> None:
         """The function of its leading call has ended."""
@@ -357,6 +412,8 @@ def wire_slack(call: Call) -> float:
 
 def is_in_time(seat: Seat, call: Call) -> bool:
     """Whether the server's patience with the seat is enough for one more call."""
+    if seat.lead is not None and (seat.lead.answers or seat.lead.failed_open):
+        return True  # no deadline ends it while it leads
     if seat.deadline is None or call.deadline is None:
         return seat.deadline is None
     return call.deadline + wire_slack(call) / 2 <= seat.deadline

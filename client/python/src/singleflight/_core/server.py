@@ -2,7 +2,8 @@
 """One server address.
 
 It is reachable as far as known; or failing (since when); or down: failing for the connect timeout.
-A server that is down gets health checks instead of sessions, until it answers one.
+A server that is down gets health checks instead of sessions, until it answers one. One whose last
+try was refused, or that turns joins away because it drains, is asked after all others.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from . import effects
 from .backoff import Backoff
+from .model import ANSWER_TIMEOUT
 from .session import Session
 from .timers import Timer
 
@@ -30,6 +32,8 @@ class Server:
         self.current: Session | None = None  #: the one that new seats go to
         self.waiting: dict[Seat, None] = {}  #: seats that wait for the next session
         self.down = False
+        self.refused = False  #: the last try: nobody listens at the address
+        self.turned_away = False  #: it is there, and took the last join with UNAVAILABLE
         self.last_error = ""  #: why it could not be reached
         self._failing = False
         self._probing = False
@@ -39,19 +43,37 @@ class Server:
 
     # ---- reachable or not
 
+    @property
+    def is_likely(self) -> bool:
+        """Whether nothing is known that speaks against a try."""
+        return not (self.down or self.refused or self.turned_away)
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether it is known not to be there."""
+        return (self.down or self.refused) and not self.turned_away
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a session works."""
+        return self.current is not None and self.current.up
+
     def _set_failing(self) -> None:
         if self._failing:
             return
         self._failing = True
         core = self.core
-        core.timers.arm(self._down_timer, core.now + core.settings.connect_timeout)
+        core.timers.arm(self._down_timer, core.now + core.settings.look_time)
 
     def _set_reachable(self) -> None:
         self._failing = False
-        self.down = False
+        was_likely = self.is_likely
+        self.down = self.refused = self.turned_away = False
         self.last_error = ""
         self.core.timers.disarm(self._down_timer)
         self._backoff.reset()
+        if not was_likely:
+            self.core.on_server_back(self)
 
     def _back_off(self) -> None:
         core = self.core
@@ -65,9 +87,19 @@ class Server:
         if self.current is not None and not self.current.up:
             self.current.cut()  # its seats look elsewhere once it is over
         self._back_off()
+        self._send_away()
+
+    def _send_away(self) -> None:
         waiting, self.waiting = self.waiting, {}
         for seat in waiting:
-            seat.on_server_down()
+            seat.on_server_gone()
+
+    def take_waiting(self) -> list[Seat]:
+        """Those who would rather go to another server, now that there is one."""
+        if self.is_likely:
+            return []
+        waiting, self.waiting = self.waiting, {}
+        return list(waiting)
 
     def _on_down_timer(self) -> None:
         current = self.current
@@ -80,7 +112,7 @@ class Server:
 
     def on_silence(self, waited: float) -> None:
         """A join has not been answered for so long."""
-        if not self.down and waited >= self.core.settings.connect_timeout:
+        if not self.down and waited >= self.core.settings.look_time:
             self.last_error = self.last_error or "the server does not answer"
             self._set_down()
 
@@ -113,14 +145,15 @@ class Server:
         self._set_reachable()
 
     def on_session_refuses(self, session: Session, text: str) -> None:
-        """It turned a join away with UNAVAILABLE."""
+        """It turned a join away with UNAVAILABLE, or ended a call so: it drains."""
         session.retire()
         self.last_error = text
+        self.refused, self.turned_away = False, True
         self._set_failing()
         self._back_off()
 
-    def on_session_over(self, session: Session, text: str) -> None:
-        """It is over."""
+    def on_session_over(self, session: Session, text: str, refused: bool) -> None:
+        """It is over; refused: nobody listens at the address."""
         self.sessions.pop(session, None)
         was_current = self.current is session
         if was_current:
@@ -130,25 +163,32 @@ class Server:
         if not session.up:
             if text:
                 self.last_error = text
+            if refused:
+                self.refused, self.turned_away = True, False
             self._set_failing()
         self._back_off()  # also after a good one: many clients may have lost the same server
+        if refused and not session.up:
+            self._send_away()
 
     # ---- probes
 
     def _on_retry_timer(self) -> None:
-        if self.down and not self._probing:
+        if self.waiting and not self.down:
+            if self.current is None:
+                self._open_session()
+        elif not self.is_likely and not self._probing:
             self._probing = True
-            self.core.effects.append(effects.Probe(self, self.core.settings.connect_timeout))
-        elif not self.down and self.current is None and self.waiting:
-            self._open_session()
+            timeout = self.core.settings.connect_timeout or ANSWER_TIMEOUT
+            self.core.effects.append(effects.Probe(self, timeout))
 
-    def on_probed(self, serves: bool, text: str) -> None:
-        """The answer to a probe."""
+    def on_probed(self, serves: bool, text: str, refused: bool) -> None:
+        """The answer to a probe; without a text if the server is there, and does not serve."""
         self._probing = False
         if self.core.closing:
             return
         if not serves:
             self.last_error = text or "the server is there, but not ready to serve"
+            self.refused, self.turned_away = refused, not text
             self._back_off()
             return
         self._set_reachable()

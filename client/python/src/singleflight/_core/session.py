@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 from singleflight.v1 import singleflight_pb2 as pb
 
@@ -35,6 +35,7 @@ class Session:
         self._last_id = 0
         self._sending = False
         self._woken = False
+        self._when_sent: list[Callable[[], None]] = []
 
     # ---- seats
 
@@ -103,6 +104,9 @@ class Session:
         """
         self._woken = False
         self._sending = False
+        sent, self._when_sent = self._when_sent, []
+        for tell in sent:
+            tell()
         if not self._ready:
             return None
         request = pb.SessionRequest()
@@ -121,6 +125,10 @@ class Session:
             return None
         self._sending = True
         return request
+
+    def when_sent(self, tell: Callable[[], None]) -> None:
+        """Calls ``tell`` when the message that is being made has been sent."""
+        self._when_sent.append(tell)
 
     @property
     def half_closes(self) -> bool:
@@ -161,12 +169,13 @@ class Session:
                 self._left[frame.id] = None
                 self._add(Seat.to_give_back(self.server.core, join, frame.lead.token))
 
-    def on_closed(self, code: int, text: str) -> None:
-        """The stream is over."""
+    def on_closed(self, code: int, text: str, refused: bool) -> None:
+        """The stream is over. ``refused``: nobody listens at the address."""
         self.over = True
         self.retired = True
         self._left.clear()
-        self.server.on_session_over(self, text)
+        self._when_sent.clear()
+        self.server.on_session_over(self, text, refused)
         # What happens to one seat may end or move others, so each time the first that is left.
         while self.seats:
             seat = next(iter(self.seats.values()))

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable
 
-from . import effects, leading
-from .model import LAST_STEPS, Code, Ended, Kind, Outcome, Role, code_of
+from . import effects, seat_lead
+from .lead import Granted
+from .model import LAST_STEPS, LIMIT_EXCEEDED, Code, Ended, Kind, Outcome, Role, code_of
 
 if TYPE_CHECKING:
     from singleflight.v1 import singleflight_pb2 as pb
 
+    from .lead import Lead
     from .seat import Seat
 
 
@@ -34,7 +36,7 @@ def on_frame_when_leaving(seat: Seat, frame: pb.CallResponse) -> None:
 # ---- results
 
 
-def _end_all(seat: Seat, outcome: Outcome, result: pb.Result) -> None:
+def _end_all(seat: Seat, outcome: Outcome, result: pb.Result, own: bool = False) -> None:
     # All calls end with one outcome; the merged ones count as callers of their own.
     leading_call = None
     if result.led:
@@ -50,6 +52,7 @@ def _end_all(seat: Seat, outcome: Outcome, result: pb.Result) -> None:
             "",
             outcome,
             call is leading_call,
+            own and call is leading_call,
             shared,
             callers,
             result.attempt,
@@ -91,9 +94,9 @@ def _on_result(seat: Seat, frame: pb.CallResponse) -> None:
     seat.server.on_session_up(seat.session)
     seat.session.remove(seat)
     lead = seat.lead
-    if lead is not None and lead.outcome is not None and result.led:
+    if lead is not None and lead.outcome is not None and result.led and _is_own(lead, result):
         # The server does not send the leader's own value back.
-        _end_all(seat, lead.whole_outcome(), result)
+        _end_all(seat, lead.whole_outcome(), result, own=True)
         return
     if not result.HasField("outcome") or result.outcome.kind not in _KINDS:
         seat.end(Code.INTERNAL, "the server sent a result without an outcome")
@@ -106,7 +109,8 @@ def _on_result(seat: Seat, frame: pb.CallResponse) -> None:
         seat.end(Code.INTERNAL, why)
         return
     if lead is not None:  # settled without us, while our function runs
-        seat.core.lose(lead, Code.ABORTED, "the flight has ended without this leader")
+        why = result.outcome.message or "the flight has ended without this leader"
+        seat.core.lose(lead, Code.ABORTED, why)
     wire = result.outcome
     outcome = Outcome(
         Kind(wire.kind),
@@ -123,6 +127,16 @@ def _on_result(seat: Seat, frame: pb.CallResponse) -> None:
 _KINDS = frozenset(int(kind) for kind in Kind)
 
 
+def _is_own(lead: Lead, result: pb.Result) -> bool:
+    # Otherwise the server has put another outcome in its place: a limit, a loss that is held.
+    assert lead.outcome is not None
+    if not result.HasField("outcome"):
+        return True
+    if result.outcome.type == LIMIT_EXCEEDED and lead.outcome.type != LIMIT_EXCEEDED:
+        return False
+    return result.outcome.kind == int(lead.outcome.kind)
+
+
 # ---- ends
 
 
@@ -136,7 +150,7 @@ def _on_end(seat: Seat, frame: pb.CallResponse) -> None:
     if code in (Code.UNAVAILABLE, Code.CANCELLED):
         # Draining, or its coordinator is away, or somebody between ends our streams (a seat that
         # was cancelled here does not listen any more): as if the stream had broken.
-        if was_answered:
+        if was_answered and code is Code.CANCELLED:
             session.retire()
         else:
             server.on_session_refuses(session, text)
@@ -146,7 +160,7 @@ def _on_end(seat: Seat, frame: pb.CallResponse) -> None:
     if code is Code.OK:
         code = Code.INTERNAL
     if seat.lead is not None:
-        leading.lose(seat, code, text)
+        seat_lead.lose(seat, code, text)
     else:
         seat.end(code, text)
 
@@ -160,20 +174,34 @@ def _on_lead(seat: Seat, frame: pb.CallResponse) -> None:
         seat.end(Code.INTERNAL, "the server told one to lead that only follows")
     elif seat.lead is None:
         seat.set_answered()
-        leading.begin(
-            seat,
-            token=lead.token,
-            attempt=lead.attempt,
-            lease_ms=lead.lease_ms,
-            run_limit_ms=lead.run_limit_ms,
-            first_sequence=lead.next_sequence,
-        )
+        seat_lead.begin(seat, _granted(seat, lead))
     elif seat.answered:
         return  # it leads already
     elif lead.token == seat.lead.token:
-        leading.resumed(seat, lead.next_sequence)
+        seat_lead.resumed(seat, _granted(seat, lead))
     else:
         seat.end(Code.INTERNAL, "the server resumed another lead")
+
+
+def _granted(seat: Seat, lead: pb.Lead) -> Granted:
+    # A server of the first edition tells no silence_ms. There the lease counts from the lead.
+    answers = lead.silence_ms > 0
+    counts_from_join = answers or seat.lead is not None
+    return Granted(
+        lead.token,
+        lead.attempt,
+        seat.joined_at if counts_from_join else seat.core.now,
+        lead.lease_ms,
+        lead.run_limit_ms,
+        (lead.silence_ms or lead.lease_ms) / 1000,
+        answers,
+        lead.next_sequence,
+        lead.result_limit,
+    )
+
+
+def _on_renewed(seat: Seat, frame: pb.CallResponse) -> None:
+    seat_lead.on_renewed(seat, frame.renewed.id, frame.renewed.silence_ms)
 
 
 def _on_follow(seat: Seat, frame: pb.CallResponse) -> None:
@@ -213,7 +241,7 @@ def _on_audience(seat: Seat, frame: pb.CallResponse) -> None:
     seat.followers = audience.followers
     latest_ms = audience.latest_deadline_ms
     seat.latest_deadline = None if latest_ms == 0 else seat.core.now + latest_ms / 1000
-    leading.tell_audience(seat)
+    seat_lead.on_audience(seat)
 
 
 _HANDLERS: dict[str, Callable[[Seat, pb.CallResponse], None]] = {
@@ -222,6 +250,7 @@ _HANDLERS: dict[str, Callable[[Seat, pb.CallResponse], None]] = {
     "chunk": _on_chunk,
     "restart": _on_restart,
     "audience": _on_audience,
+    "renewed": _on_renewed,
     "result": _on_result,
     "end": _on_end,
 }
