@@ -14,6 +14,7 @@ static struct {
     int error;
     uint64_t end;
     uint64_t size_max;
+    bool breaks_in_head;
     bool hangs;
     unsigned waiting;
     bool skips_syncs;
@@ -30,6 +31,7 @@ static void set(int error, uint64_t end, uint64_t size_max)
     disk.error = error;
     disk.end = end;
     disk.size_max = size_max;
+    disk.breaks_in_head = false;
     pthread_mutex_unlock(&disk.lock);
 }
 
@@ -51,6 +53,13 @@ void disk_end_at(uint64_t bytes)
 void disk_refuse_above(uint64_t bytes)
 {
     set(0, UINT64_MAX, bytes);
+}
+
+void disk_break_in_the_head(void)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.breaks_in_head = true;
+    pthread_mutex_unlock(&disk.lock);
 }
 
 void disk_hang(void)
@@ -99,8 +108,26 @@ static int64_t allow(uint64_t offset, uint64_t size)
     return (int64_t)(size < end - offset ? size : end - offset);
 }
 
+static bool breaks_here(uint64_t offset)
+{
+    enum { HEAD_BYTES = 2 * 4096 };
+    pthread_mutex_lock(&disk.lock);
+    bool breaks = disk.breaks_in_head && offset < HEAD_BYTES;
+    if (breaks) {
+        disk.breaks_in_head = false;
+        disk.error = EIO;
+    }
+    pthread_mutex_unlock(&disk.lock);
+    return breaks;
+}
+
 ssize_t pwrite(int fd, const void *bytes, size_t size, off_t offset)
 {
+    if (breaks_here((uint64_t)offset)) {
+        (void)syscall(SYS_pwrite64, fd, bytes, size, offset);
+        errno = EIO;
+        return -1;
+    }
     int64_t allowed = allow((uint64_t)offset, size);
     return allowed < 0 ? -1 : syscall(SYS_pwrite64, fd, bytes, (size_t)allowed, offset);
 }

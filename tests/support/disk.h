@@ -19,6 +19,10 @@ void disk_end_at(uint64_t bytes);
 // Writes of more than `bytes` at once fail for want of space.
 void disk_refuse_above(uint64_t bytes);
 
+// The next write to the file's head (its first two pages) is done, and said to have failed; all
+// that come after it fail.
+void disk_break_in_the_head(void);
+
 // Whoever syncs waits until disk_go_on; disk_await returns when somebody does.
 void disk_hang(void);
 void disk_await(void);

@@ -159,6 +159,87 @@ static void tokens_can_be_taken_in_rows(void **state)
     assert_int_equal(sfl_store_take_tokens(file->store, 1), first + 1000);
 }
 
+static void leads_come_back_after_a_restart_newest_first(void **state)
+{
+    struct store_world *file = *state;
+    struct sfl_outcome *error = store_outcome(file, 9, sfl_span_of_text("partial"), 777);
+    assert_true(store_lead(file, "a", 11, false, NULL));
+    assert_true(store_lead(file, "b", 300, false, error));
+    assert_true(store_lead(file, "c", 70000, false, NULL));
+    sfl_outcome_unref(error);
+    assert_true(store_is_written(file, 70000));
+    sfl_store_unlead(file->store, 70000);
+    assert_true(store_is_written(file, 0));
+    store_world_reopen(file);
+    const struct found *found = store_load(file);
+    assert_int_equal(found->lead_count, 2);
+    assert_int_equal(found->lead_tokens[0], 300);
+    assert_int_equal(found->lead_tokens[1], 11);
+    assert_int_equal(found->lead_error_tokens[0], 9);
+    assert_int_equal(found->lead_error_tokens[1], 0);
+    assert_string_equal(found->lead_error_texts, "texts");
+}
+
+static void a_lead_that_is_forgotten_replaces_what_was_written(void **state)
+{
+    struct store_world *file = *state;
+    assert_true(store_lead(file, "a", 11, false, NULL));
+    assert_true(store_lead(file, "a", 11, true, NULL));
+    store_world_reopen(file);
+    const struct found *found = store_load(file);
+    assert_int_equal(found->lead_count, 1);
+    assert_true(found->lead_forgotten[0]);
+}
+
+static void a_lead_and_its_outcome_stand_side_by_side(void **state)
+{
+    struct store_world *file = *state;
+    assert_true(store_lead(file, "a", 11, false, NULL));
+    retain(file, "a", 11, sfl_span_of_text("v"), 60000);
+    sfl_store_unlead(file->store, 11);
+    store_world_reopen(file);
+    const struct found *found = store_load(file);
+    assert_int_equal(found->lead_count, 0);
+    assert_int_equal(found->count, 1);
+}
+
+static bool refuse_lead(void *context, const struct sfl_stored_lead *stored)
+{
+    (void)context;
+    (void)stored;
+    return false;
+}
+
+static void leads_that_nobody_takes_are_deleted(void **state)
+{
+    struct store_world *file = *state;
+    const struct sfl_store_loader loader = {.lead = refuse_lead};
+    assert_true(store_lead(file, "a", 11, false, NULL));
+    store_world_reopen(file);
+    assert_int_equal(sfl_store_load(file->store, &loader), SFL_OK);
+    assert_true(sfl_store_flush(file->store, UINT64_MAX));
+    assert_int_equal(store_load(file)->lead_count, 0);
+}
+
+static void runs_come_back_newest_first_without_those_that_made_room(void **state)
+{
+    struct store_world *file = *state;
+    for (uint64_t number = 1; number <= 300; number++) {
+        const struct sfl_run run = {.group = sfl_span_of_text("g"),
+                                    .key = sfl_span_of_text("key"),
+                                    .leader = sfl_span_of_text("leader"),
+                                    .message = sfl_span_of_text("message"),
+                                    .ended_unix_ms = number * 10,
+                                    .code = -7};
+        sfl_store_run(file->store, number, &run, number > 250 ? number - 250 : 0);
+    }
+    store_world_reopen(file);
+    const struct found *found = store_load(file);
+    assert_int_equal(found->run_count, 250);
+    assert_int_equal(found->run_numbers[0], 300);
+    assert_int_equal(found->run_numbers[249], 51);
+}
+
 #define STORY(name) cmocka_unit_test_setup_teardown(name, store_world_set_up, store_world_tear_down)
 
 int main(void)
@@ -174,6 +255,11 @@ int main(void)
         STORY(a_flush_waits_for_what_was_queued),
         STORY(who_waits_is_called_when_what_came_before_is_on_disk),
         STORY(tokens_can_be_taken_in_rows),
+        STORY(leads_come_back_after_a_restart_newest_first),
+        STORY(a_lead_that_is_forgotten_replaces_what_was_written),
+        STORY(a_lead_and_its_outcome_stand_side_by_side),
+        STORY(leads_that_nobody_takes_are_deleted),
+        STORY(runs_come_back_newest_first_without_those_that_made_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

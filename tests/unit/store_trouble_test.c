@@ -234,6 +234,82 @@ static void on_a_full_disk_it_does_not_start_and_says_why(void **state)
     store_world_open(world);
 }
 
+static void a_lead_that_is_lost_is_told_and_counted(void **state)
+{
+    struct store_world *world = *state;
+    disk_fail(ENOSPC);
+    assert_true(store_lead(world, "key", 1, false, NULL));
+    assert_false(store_is_written(world, 1));
+    assert_int_equal(sfl_store_state(world->store).lost_leads, 1);
+    assert_int_equal(sfl_store_state(world->store).lost, 0);
+    assert_int_equal(world->lost_count, 0); // of outcomes
+    disk_mend();
+    assert_true(store_is_written(world, 0));
+    assert_false(store_has_lead(world, 1));
+}
+
+static void a_lead_that_is_forgotten_is_tried_until_the_disk_takes_it(void **state)
+{
+    struct store_world *world = *state;
+    assert_true(store_lead(world, "key", 1, false, NULL));
+    assert_true(store_is_written(world, 1));
+    disk_fail(ENOSPC);
+    assert_true(store_lead(world, "key", 1, true, NULL));
+    assert_false(store_is_written(world, 0)); // so Forget is not answered with yes
+    assert_false(store_is_written(world, 0));
+    disk_mend();
+    assert_true(store_is_written(world, 0));
+    const struct found *found = store_load(world);
+    assert_int_equal(found->lead_count, 1);
+    assert_true(found->lead_forgotten[0]);
+}
+
+static void a_lead_that_is_over_in_the_same_batch_does_not_come_back(void **state)
+{
+    struct store_world *world = *state;
+    gather(world);
+    disk_refuse_above(sizeof(large));
+    assert_true(store_lead(world, "key", 1, false, NULL));
+    retain(world, 1, 10);            // its outcome stays
+    retain(world, 2, sizeof(large)); // so that the batch is written job by job
+    sfl_store_unlead(world->store, 1);
+    disk_go_on();
+    assert_true(store_is_written(world, 0));
+    disk_mend();
+    store_world_reopen(world);
+    assert_false(store_has_lead(world, 1));
+    assert_true(store_has(world, 1));
+}
+
+// The disk took the head of the file and said that it did not, so the record is there.
+static void what_was_said_to_be_lost_is_taken_back_when_the_disk_has_it(void **state)
+{
+    struct store_world *world = *state;
+    retain(world, 1, 10);
+    assert_true(store_is_written(world, 1));
+    disk_break_in_the_head();
+    retain(world, 2, 10);
+    assert_false(store_is_written(world, 2));
+    assert_int_equal(world->lost_count, 1);
+    disk_mend();
+    assert_true(store_is_written(world, 0));
+    store_world_reopen(world);
+    assert_true(store_has(world, 1));
+    assert_false(store_has(world, 2));
+}
+
+static void a_disk_that_hangs_is_not_waited_for_longer_than_asked(void **state)
+{
+    struct store_world *world = *state;
+    gather(world);
+    assert_false(sfl_store_flush(world->store, 20));
+    assert_false(sfl_store_close(world->store, 20));
+    disk_go_on();
+    // It goes on by itself, so that it can be closed after all.
+    assert_true(sfl_store_close(world->store, UINT64_MAX));
+    world->store = NULL;
+}
+
 static int tear_down(void **state)
 {
     disk_mend();
@@ -256,6 +332,11 @@ int main(void)
         STORY(the_queue_has_a_bound),
         STORY(nobody_but_who_waits_for_it_waits_for_a_disk_that_hangs),
         STORY(on_a_full_disk_it_does_not_start_and_says_why),
+        STORY(a_lead_that_is_lost_is_told_and_counted),
+        STORY(a_lead_that_is_forgotten_is_tried_until_the_disk_takes_it),
+        STORY(a_lead_that_is_over_in_the_same_batch_does_not_come_back),
+        STORY(what_was_said_to_be_lost_is_taken_back_when_the_disk_has_it),
+        STORY(a_disk_that_hangs_is_not_waited_for_longer_than_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

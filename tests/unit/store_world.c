@@ -130,6 +130,37 @@ bool store_retain(struct store_world *world, const char *key, uint64_t token, st
     return is_taken;
 }
 
+static struct sfl_kept_lead lead_of(const char *key, uint64_t token)
+{
+    return (struct sfl_kept_lead){
+        .group = sfl_span_of_text("group"),
+        .key = sfl_span_of_text(key),
+        .fingerprint = sfl_span_of_text("print"),
+        .leader = sfl_span_of_text("node 3"),
+        .token = token,
+        .attempt = (uint32_t)token + 1,
+        .max_attempts = (uint32_t)token + 2,
+        .on_leader_loss = (enum sfl_leader_loss)(token % 3),
+        .retain_from_lead = token % 2 == 1,
+        .retain_ms = token + 3,
+        .retain_error_ms = token + 4,
+        .lease_ms = token + 5,
+        .run_limit_ms = token + 6,
+        .begun_unix_ms = token + 7,
+        .led_unix_ms = token + 8,
+        .error_led_unix_ms = token + 9,
+    };
+}
+
+bool store_lead(struct store_world *world, const char *key, uint64_t token, bool forgotten,
+                struct sfl_outcome *error)
+{
+    struct sfl_kept_lead lead = lead_of(key, token);
+    lead.forgotten = forgotten;
+    lead.error = error;
+    return sfl_store_lead(world->store, &lead);
+}
+
 struct question {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -179,14 +210,44 @@ static bool on_stored_lead(void *context, const struct sfl_stored_lead *stored)
     struct found *found = context;
     if (found->lead_count >= STORE_FOUND_MAX)
         abort();
-    found->lead_tokens[found->lead_count++] = stored->lead.token;
+    const struct sfl_kept_lead *lead = &stored->lead;
+    const struct sfl_kept_lead right = lead_of("key", lead->token);
+    assert_true(sfl_span_equal(lead->group, right.group));
+    assert_true(lead->key.size > 0);
+    assert_true(sfl_span_equal(lead->fingerprint, right.fingerprint));
+    assert_true(sfl_span_equal(lead->leader, right.leader));
+    assert_int_equal(lead->attempt, right.attempt);
+    assert_int_equal(lead->max_attempts, right.max_attempts);
+    assert_int_equal(lead->on_leader_loss, right.on_leader_loss);
+    assert_int_equal(lead->retain_from_lead, right.retain_from_lead);
+    assert_int_equal(lead->retain_ms, right.retain_ms);
+    assert_int_equal(lead->retain_error_ms, right.retain_error_ms);
+    assert_int_equal(lead->lease_ms, right.lease_ms);
+    assert_int_equal(lead->run_limit_ms, right.run_limit_ms);
+    assert_int_equal(lead->begun_unix_ms, right.begun_unix_ms);
+    assert_int_equal(lead->led_unix_ms, right.led_unix_ms);
+    assert_int_equal(lead->error_led_unix_ms, right.error_led_unix_ms);
+    unsigned at = found->lead_count++;
+    found->lead_tokens[at] = lead->token;
+    found->lead_forgotten[at] = lead->forgotten;
+    found->lead_error_tokens[at] = stored->error == NULL ? 0 : stored->error->token;
+    if (stored->error == NULL)
+        return true;
+    assert_int_equal(stored->error->kind, SFL_OUTCOME_ERROR);
+    assert_int_equal(stored->error->attempt, 2);
+    assert_int_equal(stored->error_retain_ms, 777);
+    snprintf(found->lead_error_texts, sizeof(found->lead_error_texts), "%.*s",
+             (int)stored->error->texts.size, (const char *)stored->error->texts.data);
     return true;
 }
 
 static bool on_stored_run(void *context, uint64_t number, const struct sfl_run *run)
 {
     struct found *found = context;
-    (void)run;
+    assert_true(sfl_span_equal(run->message, sfl_span_of_text("message")));
+    assert_true(sfl_span_equal(run->leader, sfl_span_of_text("leader")));
+    assert_int_equal(run->ended_unix_ms, number * 10);
+    assert_int_equal(run->code, -7);
     if (found->run_count >= STORE_FOUND_MAX)
         abort();
     found->run_numbers[found->run_count++] = number;
@@ -209,6 +270,16 @@ bool store_has(struct store_world *world, uint64_t token)
     const struct found *found = store_load(world);
     for (unsigned i = 0; i < found->count; i++) {
         if (found->tokens[i] == token)
+            return true;
+    }
+    return false;
+}
+
+bool store_has_lead(struct store_world *world, uint64_t token)
+{
+    const struct found *found = store_load(world);
+    for (unsigned i = 0; i < found->lead_count; i++) {
+        if (found->lead_tokens[i] == token)
             return true;
     }
     return false;

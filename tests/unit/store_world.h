@@ -41,6 +41,10 @@ struct sfl_outcome *store_outcome(struct store_world *world, uint64_t token, str
 bool store_retain(struct store_world *world, const char *key, uint64_t token, struct sfl_span value,
                   uint64_t retain_ms);
 
+// Queues a lead, whose other fields follow from its token. False when the store does not take it.
+bool store_lead(struct store_world *world, const char *key, uint64_t token, bool forgotten,
+                struct sfl_outcome *error);
+
 // Waits for the answer to "is it on disk?".
 bool store_is_written(struct store_world *world, uint64_t token);
 
@@ -54,10 +58,14 @@ struct found {
     char key[16];
     unsigned lead_count;
     uint64_t lead_tokens[STORE_FOUND_MAX];
+    bool lead_forgotten[STORE_FOUND_MAX];
+    uint64_t lead_error_tokens[STORE_FOUND_MAX]; // 0: none
+    char lead_error_texts[16];                   // of the last one
     unsigned run_count;
     uint64_t run_numbers[STORE_FOUND_MAX];
 };
 struct found *store_load(struct store_world *world);
 bool store_has(struct store_world *world, uint64_t token);
+bool store_has_lead(struct store_world *world, uint64_t token);
 
 #endif
