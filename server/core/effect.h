@@ -21,7 +21,8 @@ enum sfl_effect_type {
     SFL_EFFECT_FORGOTTEN,    // forgotten: the answer to SFL_EVENT_FORGET
     SFL_EFFECT_FIND_HOME,    // flight: ask the coordinator; SFL_EVENT_HOME_FOUND answers
     SFL_EFFECT_RELEASE_HOME, // flight: the coordinator may forget the key (it may be dead)
-    SFL_EFFECT_KEEP_LEAD,    // flight: its lead that is kept beyond the process is forgotten now
+    SFL_EFFECT_KEEP_LEAD,    // flight: its lead that is kept beyond the process, or is to be, is
+                             // forgotten now
     SFL_EFFECT_UNLEAD,       // flight, token: this lead of it, which was kept, is over
     SFL_EFFECT_RETAIN,       // flight: its outcome is retained; a data file may keep it
     SFL_EFFECT_DROP,         // flight: its retained outcome is gone (dead flights have no bytes)

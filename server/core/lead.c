@@ -159,8 +159,6 @@ static void begin_attempt(struct sfl_step *step, struct sfl_flight *flight,
     flight->attempt++;
     flight->token = home->token;
     flight->lead_kept = home->is_kept;
-    if (flight->place == SFL_PLACE_FORGOTTEN)
-        sfl_flight_keep_forgotten(step, flight);
     flight->next_sequence = 0;
     flight->led_since_ms = step->now_ms;
     sfl_flight_extend_lease(step, flight);

@@ -19,7 +19,9 @@ void sfl_flight_unlead(struct sfl_step *step, struct sfl_flight *flight)
 
 void sfl_flight_keep_forgotten(struct sfl_step *step, struct sfl_flight *flight)
 {
-    if (flight->lead_kept)
+    // The next attempt's lead may be on its way.
+    bool may_wait = flight->state == SFL_FLIGHT_FINDING_HOME && flight->lease_ms > 0;
+    if (flight->lead_kept || (may_wait && step->table->keeps))
         sfl_step_push(step, SFL_EFFECT_KEEP_LEAD)->flight = flight;
 }
 

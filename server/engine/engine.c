@@ -67,6 +67,7 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
         };
         init_lock(&shard->lock);
         shard->engine = engine;
+        sfl_list_init(&shard->waiting_leads);
         shard->delivers = false;
         shard->tick_ms = engine->started_at_ms + TICK_MS_MAX;
         sfl_table_init(&shard->table, &table);

@@ -16,6 +16,7 @@ struct sfl_shard {
     struct sfl_engine *engine;
     uint64_t tick_ms; // when sfl_engine_tick is expected for this shard
     bool delivers;    // some thread sees to the followers of settled flights, now or later
+    struct sfl_list waiting_leads; // that are on their way to the keeper
     struct sfl_table table;
 };
 
@@ -62,8 +63,8 @@ void sfl_shard_set_home_found(struct sfl_event *event_out, struct sfl_flight *fl
 bool sfl_shard_keep_lead(struct sfl_shard *shard, struct sfl_flight *flight,
                          const struct sfl_home_answer *answer);
 
-// A lead that is kept has been forgotten.
-void sfl_shard_keep_forgotten(const struct sfl_shard *shard, const struct sfl_flight *flight);
+// A lead that is kept, or on its way, has been forgotten.
+void sfl_shard_keep_forgotten(struct sfl_shard *shard, const struct sfl_flight *flight);
 
 // Hands a retained outcome to the keeper. False when that will not keep it.
 bool sfl_shard_keep_outcome(const struct sfl_shard *shard, const struct sfl_flight *flight);

@@ -12,18 +12,26 @@
 
 // A lead that is on its way to the keeper; its flight lives until it is told so.
 struct waiting_lead {
+    struct sfl_link link; // of its shard, under whose lock it is
     struct sfl_shard *shard;
     struct sfl_flight *flight;
     uint64_t token;
+    bool is_replaced; // the keeper has been told meanwhile that it is forgotten
 };
 
 static void on_lead_kept(void *argument, bool is_kept)
 {
     struct waiting_lead *waiting = argument;
+    struct sfl_shard *shard = waiting->shard;
+    const struct sfl_engine *engine = shard->engine;
     const struct sfl_home_answer answer = {.found = true, .token = waiting->token};
     struct sfl_event event;
     sfl_shard_set_home_found(&event, waiting->flight, sfl_clock_now_ms(), &answer, is_kept);
-    struct sfl_shard *shard = waiting->shard;
+    pthread_mutex_lock(&shard->lock);
+    sfl_link_remove(&waiting->link);
+    if (!is_kept && waiting->is_replaced)
+        engine->keeper->unlead(engine->keeper_context, waiting->token);
+    pthread_mutex_unlock(&shard->lock);
     free(waiting);
     (void)sfl_shard_run(shard, &event, NULL);
 }
@@ -38,21 +46,44 @@ bool sfl_shard_keep_lead(struct sfl_shard *shard, struct sfl_flight *flight,
     struct waiting_lead *waiting = malloc(sizeof(*waiting));
     if (waiting == NULL)
         return false;
-    *waiting = (struct waiting_lead){shard, flight, answer->token};
+    *waiting = (struct waiting_lead){.shard = shard, .flight = flight, .token = answer->token};
     struct sfl_kept_lead lead = sfl_left_describe(flight, answer->token, shard->table.now_ms);
     if (engine->keeper->lead(engine->keeper_context, &lead)) {
+        sfl_list_append(&shard->waiting_leads, &waiting->link);
         if (engine->keeper->await(engine->keeper_context, answer->token, on_lead_kept, waiting))
             return true;
+        sfl_link_remove(&waiting->link);
         engine->keeper->unlead(engine->keeper_context, answer->token);
     }
     free(waiting);
     return false;
 }
 
-void sfl_shard_keep_forgotten(const struct sfl_shard *shard, const struct sfl_flight *flight)
+// NULL: none of this flight waits.
+static struct waiting_lead *find_waiting(const struct sfl_shard *shard,
+                                         const struct sfl_flight *flight)
+{
+    struct sfl_link *link = sfl_list_first(&shard->waiting_leads);
+    for (; link != NULL; link = sfl_list_next(&shard->waiting_leads, link)) {
+        struct waiting_lead *waiting = SFL_CONTAINER_OF(link, struct waiting_lead, link);
+        if (waiting->flight == flight)
+            return waiting;
+    }
+    return NULL;
+}
+
+void sfl_shard_keep_forgotten(struct sfl_shard *shard, const struct sfl_flight *flight)
 {
     const struct sfl_engine *engine = shard->engine;
-    struct sfl_kept_lead lead = sfl_left_describe(flight, 0, shard->table.now_ms);
+    uint64_t next_token = 0;
+    if (flight->state == SFL_FLIGHT_FINDING_HOME) {
+        struct waiting_lead *waiting = find_waiting(shard, flight);
+        if (waiting == NULL)
+            return; // it is described as it is when its time comes
+        waiting->is_replaced = true;
+        next_token = waiting->token;
+    }
+    struct sfl_kept_lead lead = sfl_left_describe(flight, next_token, shard->table.now_ms);
     bool is_taken = engine->keeper->lead(engine->keeper_context, &lead);
     assert(is_taken); // it takes something back
     (void)is_taken;

@@ -293,7 +293,13 @@ static void write_singly(struct sfl_writer *writer, struct sfl_list *batch, stru
         struct sfl_job *job = SFL_CONTAINER_OF(link, struct sfl_job, link);
         if (job->type != SFL_JOB_PUT || job->is_void)
             continue;
-        int code = sfl_file_write(writer->file, sfl_job_apply, job);
+        // A lead that is on disk before the one that it follows is off it would make two of one.
+        if (job->table == SFL_FILE_LEADS)
+            write_stuck(writer, round);
+        bool may_be_written = job->table != SFL_FILE_LEADS || sfl_list_is_empty(&writer->stuck);
+        int code = round->code;
+        if (may_be_written)
+            code = sfl_file_write(writer->file, sfl_job_apply, job);
         if (code == 0)
             continue;
         round->code = code;
