@@ -11,6 +11,8 @@ import hashlib
 import json
 import sys
 import threading
+import time
+import traceback
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,7 +23,10 @@ from singleflight import (
     AbandonedError,
     Chunk,
     Client,
+    CodecError,
+    EncodeError,
     FunctionError,
+    InvalidArgumentError,
     Lead,
     LeaderLoss,
     Restart,
@@ -31,6 +36,33 @@ from singleflight import (
 )
 
 PIECE_BYTES = 64 * 1024
+STACK_CHARACTERS_MAX = 4 * 1024  # of at most 4 bytes
+
+CALL_FLAGS = (
+    "group",
+    "max_attempts",
+    "audience",
+    "caller",
+    "fail_open",
+    "local_merge",
+    "fresh",
+    "retain_from_lead",
+)
+CALL_TIMES = (
+    "timeout",
+    "retain",
+    "retain_error",
+    "max_age",
+    "lease",
+    "run_limit",
+    "connect_timeout",
+    "stale",
+)
+OPTIONS = frozenset(CALL_FLAGS) | {f"{name}_ms" for name in CALL_TIMES}
+OPTIONS |= {"key_b64", "on_leader_loss", "role", "live", "fingerprint_b64", "resume_token"}
+OPTIONS |= {"decode", "encode", "unknown_option"}
+ACTIONS = {"write_b64", "fill", "wait", "wait_lost", "wait_audience", "block_ms", "ask_lost"}
+ACTIONS |= {"do_inside", "ok", "error", "panic", "abandon"}
 
 _out_lock = threading.Lock()
 
@@ -57,20 +89,8 @@ def client_options(command: dict[str, Any]) -> dict[str, Any]:
 
 def call_options(given: dict[str, Any]) -> dict[str, Any]:
     """The keywords of a call, but for its key and `live`."""
-    options: dict[str, Any] = {
-        name: given[name]
-        for name in ("group", "max_attempts", "audience", "caller", "fail_open", "local_merge")
-        if name in given
-    }
-    for name in (
-        "timeout",
-        "retain",
-        "retain_error",
-        "max_age",
-        "lease",
-        "run_limit",
-        "connect_timeout",
-    ):
+    options: dict[str, Any] = {name: given[name] for name in CALL_FLAGS if name in given}
+    for name in CALL_TIMES:
         if f"{name}_ms" in given:
             options[name] = given[f"{name}_ms"] / 1000
     if "on_leader_loss" in given:
@@ -81,7 +101,41 @@ def call_options(given: dict[str, Any]) -> dict[str, Any]:
         options["resume_token"] = int(given["resume_token"])
     if "fingerprint_b64" in given:
         options["fingerprint"] = b64decode(given["fingerprint_b64"])
+    if "unknown_option" in given:
+        options[given["unknown_option"]] = 1
     return options
+
+
+def unknown_word(command: dict[str, Any]) -> str:
+    """The first word of a `do` that this driver does not know; empty: it knows them all."""
+    words = [word for word in command.get("options") or {} if word not in OPTIONS]
+    for action in command.get("function") or []:
+        word = next(iter(action))
+        if word not in ACTIONS:
+            words.append(word)
+        elif word == "do_inside" and unknown_word(action[word]):
+            words.append(unknown_word(action[word]))
+    return words[0] if words else ""
+
+
+class DriverCodec:
+    """Bytes as they are, unless the scenario wants them to be no value."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self._encodes = given.get("encode") != "fail"
+        self._decodes = given.get("decode") != "fail"
+
+    def encode(self, value: Any) -> bytes:
+        """The bytes."""
+        if not self._encodes:
+            raise ValueError("this codec encodes nothing")
+        return RAW.encode(value)
+
+    def decode(self, data: bytes) -> bytes:
+        """The bytes."""
+        if not self._decodes:
+            raise ValueError("this codec decodes nothing")
+        return data
 
 
 def key_of(given: dict[str, Any]) -> bytes:
@@ -103,14 +157,17 @@ def end_of(action: dict[str, Any], lead: Any) -> BaseException | None:
             lead.set_retain(action["retain_ms"] / 1000)
         return None
     if "error" in action:
-        error = action["error"]
-        lead.pass_on(bool(error.get("pass_on")))
-        return FunctionError(
-            error.get("message", ""),
-            type=error.get("type", ""),
-            code=error.get("code", 0),
-            details=b64decode(error.get("details_b64", "")),
+        given = action["error"]
+        lead.pass_on(bool(given.get("pass_on")))
+        error = FunctionError(
+            given.get("message", ""),
+            type=given.get("type", ""),
+            code=given.get("code", 0),
+            details=b64decode(given.get("details_b64", "")),
         )
+        if "cause" in given:
+            error.__cause__ = RuntimeError(given["cause"])
+        return error
     if "panic" in action:
         return AssertionError(action["panic"])
     lead.pass_on(bool((action["abandon"] or {}).get("pass_on")))
@@ -134,27 +191,53 @@ class Chunks:
         return {"chunks_bytes": self.bytes, "chunks_sha256": self._hash.hexdigest()}
 
 
-def say_refused(call: str, error: StatusError) -> None:
-    """A call that ended with a status."""
-    say("done", call=call, status=error.code.name, message=error.message, outcome="")
+def say_unknown(command: dict[str, Any], word: str) -> None:
+    """A word that this driver does not know."""
+    name = "call" if "call" in command else "client"
+    fields = {name: command.get(name, ""), "message": f"unknown: {word}"}
+    say("error", **fields)
+
+
+def say_refused(call: str, error: StatusError | CodecError, is_misuse: bool = False) -> None:
+    """A call that ended without an outcome that can be read."""
+    if isinstance(error, StatusError):
+        status, error_class = error.code.name, "misuse" if is_misuse else "status"
+    else:
+        status, error_class = "OK", "decode"
+    fields = {"status": status, "error_class": error_class, "message": error.message}
+    say("done", call=call, outcome="", **fields)
+
+
+def error_class_of(error: BaseException | None) -> str:
+    """The class of an outcome's error."""
+    if error is None:
+        return ""
+    return "encode" if isinstance(error, EncodeError) else "function"
 
 
 def say_done(call: str, result: Result[Any], chunks: Chunks | None) -> None:
     """A call that ended with an outcome."""
     error = result.error
     value = result.value if error is None else getattr(error, "value", b"")
-    stack = getattr(error, "stack", "") or (error is not None and error.__traceback__)
+    stack = getattr(error, "stack", "") if error is not None else ""
+    if error is not None and not stack:
+        stack = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    kind = type(error).__name__ if error is not None else ""
+    if isinstance(error, EncodeError):
+        kind = "singleflight.EncodeError"
     say(
         "done",
         call=call,
         status="OK",
         message="" if error is None else getattr(error, "message", str(error)),
         outcome=result.outcome.name,
+        error_class=error_class_of(error),
         value_bytes=len(value),
         value_sha256=hashlib.sha256(value).hexdigest(),
         code=getattr(error, "code", 0),
-        type=getattr(error, "type", "" if error is None else type(error).__name__),
+        type=getattr(error, "type", kind),
         has_stack=bool(stack),
+        stack=stack[-STACK_CHARACTERS_MAX:],
         details_b64=b64encode(getattr(error, "details", b"")).decode(),
         led=result.led,
         shared=result.shared,
@@ -162,6 +245,8 @@ def say_done(call: str, result: Result[Any], chunks: Chunks | None) -> None:
         attempt=result.attempt,
         token=str(result.token),
         retained=result.retained,
+        **({"age_ms": round(result.age * 1000)} if result.retained else {}),
+        stale=result.stale,
         retain_refused=result.retain_refused,
         failed_open=result.failed_open,
         **(chunks.facts() if chunks is not None else {}),
@@ -174,10 +259,11 @@ def say_done(call: str, result: Result[Any], chunks: Chunks | None) -> None:
 class Function:
     """What a call runs when it leads."""
 
-    def __init__(self, driver: Driver, call: str, actions: list[dict[str, Any]]) -> None:
+    def __init__(self, driver: Driver, command: dict[str, Any]) -> None:
         self._driver = driver
-        self._call = call
-        self._actions = actions
+        self._call = command["call"]
+        self._client = command["client"]
+        self._actions = command.get("function") or []
         self._said_lost = False
         self.leads = False
         self.restarted = threading.Event()  # the reader has handed out all chunks before the lead
@@ -199,11 +285,10 @@ class Function:
             self._look(lead)
         return b""
 
-    def _look(self, lead: Lead) -> bool:
-        if lead.lost and not self._said_lost:
+    def _look(self, lead: Lead) -> None:
+        if not self._said_lost and lead.was_told:
             self._said_lost = True
             say("lost", call=self._call, message=lead.lost_reason)
-        return lead.lost
 
     def _act(self, action: dict[str, Any], lead: Lead) -> bool:
         # True: it is the last one, that says how the function ends.
@@ -218,10 +303,20 @@ class Function:
             lead.wait_lost()
         elif "wait_audience" in action:
             audience = lead.audience
-            while not lead.lost and (
+            while not lead.was_told and (
                 audience is None or audience.followers < action["wait_audience"]
             ):
                 audience = lead.wait_audience(0.05)
+        elif "block_ms" in action:
+            time.sleep(action["block_ms"] / 1000)
+        elif "ask_lost" in action:
+            self._driver.let_end(self._call)
+            say("asked", call=self._call, lost=lead.lost)
+        elif "do_inside" in action:
+            inside = {"client": self._client, **action["do_inside"]}
+            thread = self._driver.begin(inside)
+            if thread is not None:
+                thread.join()
         else:
             return True
         self._look(lead)
@@ -232,7 +327,7 @@ class Function:
         try:
             for part in parts:
                 lead.write(part)
-        except StatusError:
+        except (StatusError, FunctionError):
             return  # what came of it is told by the result
 
 
@@ -242,16 +337,16 @@ class Driver:
     def __init__(self) -> None:
         self._clients: dict[str, Client] = {}
         self._calls: dict[str, Any] = {}
-        self._threads: list[threading.Thread] = []
+        self._watches: dict[str, threading.Thread] = {}
         self._signals: set[str] = set()
         self._changed = threading.Condition()
 
     def wait_signal(self, name: str, lead: Lead) -> bool:
-        """Waits for a signal; False: the lead was lost before."""
+        """Waits for a signal; False: the function was told that the lead is lost before."""
         with self._changed:
             # The lead cannot wake this condition: look at it now and then.
             while not self._changed.wait_for(lambda: name in self._signals, 0.01):
-                if lead.lost:
+                if lead.was_told:
                     return False
         return True
 
@@ -269,11 +364,13 @@ class Driver:
             command = json.loads(line)
             if command["op"] == "hello":
                 say("hello", language="python", version=singleflight.__version__)
-            else:
+            elif command["op"] in commands:
                 commands[command["op"]](command)
+            else:
+                say_unknown(command, command["op"])
         for client in self._clients.values():
             client.close()
-        for thread in self._threads:
+        for thread in self._watches.values():
             thread.join()
 
     def _client(self, command: dict[str, Any]) -> None:
@@ -286,27 +383,37 @@ class Driver:
             say("client", client=name)
 
     def _do(self, command: dict[str, Any]) -> None:
+        if word := unknown_word(command):
+            say_unknown(command, word)
+        else:
+            self.begin(command)
+
+    def begin(self, command: dict[str, Any]) -> threading.Thread | None:
+        """Begins a call; None: it has been refused."""
         name, given = command["call"], command.get("options") or {}
         client = self._clients[command["client"]]
-        function = Function(self, name, command.get("function") or [])
-        start = client.stream if given.get("live") else client.start
+        function = Function(self, command)
+        run = None if command.get("function", ()) is None else function
+        options = {"codec": DriverCodec(given), "check": False, **call_options(given)}
+        start: Any = client.stream if given.get("live") else client.start
         try:
-            call = start(key_of(given), function, codec=RAW, check=False, **call_options(given))
+            call = start(key_of(given), run, **options)
         except StatusError as error:
-            say_refused(name, error)
-            return
+            say_refused(name, error, is_misuse=isinstance(error, InvalidArgumentError))
+            return None
         self._calls[name] = call
         watch = self._watch_live if given.get("live") else self._watch
         if not given.get("live"):
             function.restarted.set()
         thread = threading.Thread(target=watch, args=(name, call, function))
         thread.start()
-        self._threads.append(thread)
+        self._watches[name] = thread
+        return thread
 
     def _watch(self, name: str, call: Any, function: Function) -> None:
         try:
             say_done(name, call.wait(), None)
-        except StatusError as error:
+        except (StatusError, CodecError) as error:
             say_refused(name, error)
 
     def _watch_live(self, name: str, call: Any, function: Function) -> None:
@@ -321,8 +428,14 @@ class Driver:
                     chunks.add(event.data)
                     say("chunk", call=name, bytes=len(event.data))
             say_done(name, call.result, chunks)
-        except StatusError as error:
+        except (StatusError, CodecError) as error:
             say_refused(name, error)
+
+    def let_end(self, name: str) -> None:
+        """What a function says after its caller has left comes after the caller's end."""
+        call, watch = self._calls.get(name), self._watches.get(name)
+        if call is not None and watch is not None and call.done():
+            watch.join()
 
     def _signal(self, command: dict[str, Any]) -> None:
         with self._changed:
@@ -339,11 +452,13 @@ class Driver:
                 key_of(command),
                 group=command.get("group", ""),
                 if_unshared=bool(command.get("if_unshared")),
+                end=bool(command.get("end")),
+                caller=command.get("caller"),
             )
         except StatusError as error:
             say("error", client=name, code=error.code.name, message=error.message)
         else:
-            say("forgot", client=name, flight=forgotten.flight, retained=forgotten.retained)
+            say("forgot", client=name, **forgotten._asdict())
 
     def _close(self, command: dict[str, Any]) -> None:
         self._clients[command["client"]].close()

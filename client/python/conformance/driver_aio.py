@@ -6,11 +6,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
+import traceback
 from base64 import b64decode
 from typing import Any
 
 from driver import (
     Chunks,
+    DriverCodec,
     call_options,
     client_options,
     end_of,
@@ -19,20 +22,32 @@ from driver import (
     say,
     say_done,
     say_refused,
+    say_unknown,
+    unknown_word,
 )
 
 import singleflight
-from singleflight import RAW, AbandonedError, CallCancelledError, Chunk, Restart, StatusError
+from singleflight import (
+    AbandonedError,
+    CallCancelledError,
+    Chunk,
+    CodecError,
+    FunctionError,
+    InvalidArgumentError,
+    Restart,
+    StatusError,
+)
 from singleflight.aio import Client, Lead
 
 
 class Function:
     """What a call runs when it leads."""
 
-    def __init__(self, driver: Driver, call: str, actions: list[dict[str, Any]]) -> None:
+    def __init__(self, driver: Driver, command: dict[str, Any]) -> None:
         self._driver = driver
-        self._call = call
-        self._actions = actions
+        self._call = command["call"]
+        self._client = command["client"]
+        self._actions = command.get("function") or []
         self.leads = False
         self.restarted = asyncio.Event()  # the reader has handed out all chunks before the lead
 
@@ -51,6 +66,9 @@ class Function:
                     break
         except asyncio.CancelledError:
             say("lost", call=self._call, message=lead.lost_reason)
+            if "wait_lost" in action:  # what follows is the cleaning up
+                for after in self._actions[self._actions.index(action) + 1 :]:
+                    await self._act(after, lead)
             raise
         return b""
 
@@ -70,6 +88,12 @@ class Function:
             audience = lead.audience
             while audience is None or audience.followers < action["wait_audience"]:
                 audience = await lead.wait_audience()
+        elif "block_ms" in action:
+            time.sleep(action["block_ms"] / 1000)  # blocking the loop is the point
+        elif "ask_lost" in action:
+            say("asked", call=self._call, lost=lead.lost)
+        elif "do_inside" in action:
+            await self._driver.call({"client": self._client, **action["do_inside"]})
         else:
             return True
         return False
@@ -79,8 +103,14 @@ class Function:
         try:
             for part in parts:
                 await lead.write(part)
-        except StatusError:
+        except (StatusError, FunctionError):
             return  # what came of it is told by the result
+
+
+def is_misuse(error: BaseException) -> bool:
+    """Whether the client itself has refused it: then it was raised where calls are read."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return isinstance(error, InvalidArgumentError) and last.name not in ("result_of", "forget")
 
 
 class Driver:
@@ -100,7 +130,11 @@ class Driver:
         loop = asyncio.get_running_loop()
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             command = json.loads(line)
-            await getattr(self, f"_{command['op']}")(command)
+            obey = getattr(self, f"_{command['op']}", None)
+            if obey is None:
+                say_unknown(command, command["op"])
+            else:
+                await obey(command)
             await asyncio.sleep(0)  # so that what was started has begun
         for client in self._clients.values():
             await client.close()
@@ -119,21 +153,26 @@ class Driver:
             say("client", client=name)
 
     async def _do(self, command: dict[str, Any]) -> None:
-        self._calls[command["call"]] = asyncio.create_task(self._call(command))
+        if word := unknown_word(command):
+            say_unknown(command, word)
+        else:
+            self._calls[command["call"]] = asyncio.create_task(self.call(command))
 
-    async def _call(self, command: dict[str, Any]) -> None:
+    async def call(self, command: dict[str, Any]) -> None:
+        """Makes a call, and tells its end."""
         name, given = command["call"], command.get("options") or {}
         client = self._clients[command["client"]]
-        function = Function(self, name, command.get("function") or [])
-        options = {"codec": RAW, "check": False, **call_options(given)}
+        function = Function(self, command)
+        run = None if command.get("function", ()) is None else function
+        options = {"codec": DriverCodec(given), "check": False, **call_options(given)}
         try:
             if given.get("live"):
                 await self._live(name, client, key_of(given), function, options)
             else:
                 function.restarted.set()
-                say_done(name, await client.do(key_of(given), function, **options), None)
-        except StatusError as error:
-            say_refused(name, error)
+                say_done(name, await client.do(key_of(given), run, **options), None)
+        except (StatusError, CodecError) as error:
+            say_refused(name, error, is_misuse=is_misuse(error))
         except asyncio.CancelledError:
             say_refused(name, CallCancelledError("the task was cancelled"))
 
@@ -166,11 +205,13 @@ class Driver:
                 key_of(command),
                 group=command.get("group", ""),
                 if_unshared=bool(command.get("if_unshared")),
+                end=bool(command.get("end")),
+                caller=command.get("caller"),
             )
         except StatusError as error:
             say("error", client=name, code=error.code.name, message=error.message)
         else:
-            say("forgot", client=name, flight=forgotten.flight, retained=forgotten.retained)
+            say("forgot", client=name, **forgotten._asdict())
 
     async def _close(self, command: dict[str, Any]) -> None:
         await self._clients[command["client"]].close()
