@@ -143,6 +143,7 @@ struct singleflight_result {
     // No server could be reached, and the function ran, or went on to its end, for the callers of
     // this process alone.
     bool failed_open;
+    bool stale; // older than max_age_ms, and served because of stale_ms
 };
 
 // Frees a result. NULL is fine.
@@ -303,6 +304,14 @@ struct singleflight_do_options {
     // (opener) retain_ms and retain_error_ms count from when the leader began, not from the end:
     // for "at most once in an hour". What took longer is not retained.
     bool retain_from_lead;
+
+    // Serve a retained outcome up to so old at once (0: no older one than max_age_ms says), and
+    // when it is older than max_age_ms make a new one in the background, by this call's function,
+    // once for all callers that want it. When that fails the old one is served on. Without
+    // max_age_ms every retained outcome that is served is refreshed. Asynchronous calls get it by
+    // on_stale. For blocking ones the function runs on a thread of its own, as with timeout_ms. Not
+    // for calls that are live, fresh, resume, or have a role.
+    uint64_t stale_ms;
 
     // The lead inside which this call is made. A call for a key that it, or one that it was made
     // inside, leads would wait for itself, and is refused with FAILED_PRECONDITION. NULL: the lead
@@ -506,6 +515,10 @@ struct singleflight_call_events {
     // for it.
     void (*on_lost)(void *context, struct singleflight_leader *leader,
                     enum singleflight_status status, const char *why);
+
+    // With stale_ms: an outcome that is older than max_age_ms. `result` is the program's now. The
+    // call goes on as the refresh: on_lead may come, and on_done tells what became of it.
+    void (*on_stale)(void *context, struct singleflight_result *result);
 
     // The end, exactly once, last. It waits for the finish of a leader, unless the call has left.
     // `result` is the program's now: singleflight_result_free().

@@ -108,6 +108,30 @@ static void leave(struct singleflight_call *call, enum singleflight_status statu
         sfl_seat_on_call_left(seat, call, status, why);
 }
 
+bool sfl_call_takes_for_stale(const struct singleflight_call *call, uint64_t age_ms)
+{
+    bool is_young = call->join.young_ms != 0 && age_ms <= call->join.young_ms;
+    return call->join.options.stale_ms != 0 && call->refresh == NULL && !is_young;
+}
+
+void sfl_call_serve_stale(struct singleflight_call *call, struct singleflight_result *result)
+{
+    sfl_link_remove(&call->seat_link);
+    call->seat = NULL;
+    sfl_timers_disarm(&call->client->timers, &call->deadline_timer);
+    call->deadline_ms = UINT64_MAX; // it has been served
+    struct sfl_join *refresh = malloc(sizeof(*refresh) + sfl_join_copy_bytes(&call->join));
+    call->events.on_stale(call->context, result);
+    if (refresh == NULL) {
+        deliver(call, sfl_result_of_status(SINGLEFLIGHT_RESOURCE_EXHAUSTED,
+                                           "there is no memory left for the refresh"));
+        return;
+    }
+    sfl_join_refresh(refresh, &call->join, (uint8_t *)(refresh + 1));
+    call->refresh = refresh;
+    sfl_seat_take(call);
+}
+
 static void on_deadline(struct sfl_timer *timer)
 {
     struct singleflight_call *call =
@@ -209,6 +233,10 @@ enum sfl_status sfl_call_create(struct singleflight_client *client,
         *problem_out = "the function is missing: only FOLLOW_ONLY calls can do without one";
         return SFL_INVALID_ARGUMENT;
     }
+    if (events->on_stale == NULL && join.options.stale_ms != 0) {
+        *problem_out = "stale_ms is given, but on_stale is missing";
+        return SFL_INVALID_ARGUMENT;
+    }
     const struct singleflight_leader *within = join.options.within;
     if (within == NULL)
         within = sfl_do_lead_of_thread();
@@ -271,6 +299,7 @@ void sfl_call_unref(struct singleflight_call *call)
     struct singleflight_client *client = call->client;
     singleflight_result_free(call->pending);
     free((void *)call->within_wire.data);
+    free(call->refresh);
     if (call->within != NULL)
         sfl_call_unref(call->within);
     sfl_leader_deinit(&call->lead);

@@ -33,7 +33,8 @@ struct singleflight_call {
     struct sfl_timer deadline_timer;
     struct singleflight_leader *leader;  // while its function runs; not a reference
     struct singleflight_result *pending; // the end, that waits for the function's end; owned
-    bool ended;                          // on_done has been called
+    struct sfl_join *refresh; // not NULL: it was served a stale outcome, and asks for that
+    bool ended;               // on_done has been called
 
     struct singleflight_leader lead; // all but its `call` is uninitialized until then
 };
@@ -61,6 +62,18 @@ void sfl_call_unref(struct singleflight_call *call);
 // What the client's thread holds of it is one reference in all: counted here without atomics.
 void sfl_call_hold(struct singleflight_call *call);
 void sfl_call_let_go(struct singleflight_call *call);
+
+// What it asks for now.
+static inline const struct sfl_join *sfl_call_join(const struct singleflight_call *call)
+{
+    return call->refresh == NULL ? &call->join : call->refresh;
+}
+
+// Whether a retained outcome of that age is too old for it, but may be served.
+bool sfl_call_takes_for_stale(const struct singleflight_call *call, uint64_t age_ms);
+
+// Takes it off its seat, serves it a stale outcome (taken), and has it ask for another one.
+void sfl_call_serve_stale(struct singleflight_call *call, struct singleflight_result *result);
 
 // Its function is to run.
 void sfl_call_lead(struct singleflight_call *call, struct singleflight_leader *leader);

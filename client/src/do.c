@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The blocking Do: an asynchronous one whose events wake the thread that waits. The function runs
 // on that thread, or, when the call has a timeout, on one of its own.
+#include "base/references.h"
 #include "src/call.h"
 #include "src/error.h"
 #include "src/leader.h"
@@ -53,13 +54,18 @@ static void on_done(void *context, struct singleflight_result *result)
     sem_post(&waiting->events);
 }
 
-static void wait_for_event(struct waiting *waiting)
+static void wait_for_post(sem_t *semaphore)
 {
     int error;
     do {
-        error = sem_wait(&waiting->events);
+        error = sem_wait(semaphore);
     } while (error != 0 && errno == EINTR);
     assert(error == 0);
+}
+
+static void wait_for_event(struct waiting *waiting)
+{
+    wait_for_post(&waiting->events);
 }
 
 static void release(const struct run *run)
@@ -153,6 +159,107 @@ static enum singleflight_status give(struct singleflight_result *result,
     return status;
 }
 
+// A call that is refused, and never was one.
+static enum singleflight_status refuse(const struct run *run, enum singleflight_status status,
+                                       const char *why, struct singleflight_result **result_out)
+{
+    release(run);
+    return give(sfl_result_of_status(status, why), result_out);
+}
+
+// ---- with stale_ms: the call may go on after it has returned ----
+
+// Of the caller's thread and of the client's, which lets go at the end.
+struct background {
+    atomic_uint references;
+    sem_t has_result;
+    bool is_served; // the caller has its result
+    bool has_led;   // a thread has the context
+    struct singleflight_result *result;
+    struct run run;
+};
+
+static void background_unref(struct background *background)
+{
+    if (!sfl_references_drop(&background->references))
+        return;
+    sem_destroy(&background->has_result);
+    free(background);
+}
+
+static void serve(struct background *background, struct singleflight_result *result)
+{
+    background->is_served = true;
+    background->result = result;
+    sem_post(&background->has_result);
+}
+
+static void on_background_stale(void *context, struct singleflight_result *result)
+{
+    serve(context, result);
+}
+
+static void on_background_lead(void *context, struct singleflight_leader *leader)
+{
+    struct background *background = context;
+    background->run.leader = leader;
+    background->has_led = start_apart(&background->run);
+    if (!background->has_led)
+        singleflight_leader_finish(leader, SINGLEFLIGHT_OUTCOME_ABANDONED);
+}
+
+static void on_background_done(void *context, struct singleflight_result *result)
+{
+    struct background *background = context;
+    if (!background->has_led)
+        release(&background->run);
+    if (background->is_served)
+        singleflight_result_free(result);
+    else
+        serve(background, result);
+    background_unref(background);
+}
+
+static enum singleflight_status do_in_background(struct singleflight_client *client,
+                                                 const struct singleflight_do_options *options,
+                                                 const struct run *run,
+                                                 struct singleflight_result **result_out)
+{
+    const struct singleflight_call_events events = {
+        .on_lead = run->function == NULL ? NULL : on_background_lead,
+        .on_stale = on_background_stale,
+        .on_done = on_background_done,
+    };
+    struct background *background = calloc(1, sizeof(*background));
+    if (background == NULL)
+        return refuse(run, SINGLEFLIGHT_RESOURCE_EXHAUSTED, "there is no memory left", result_out);
+    background->run = *run;
+    background->run.waiting = NULL;
+    atomic_init(&background->references, 2);
+    int error = sem_init(&background->has_result, 0, 0);
+    assert(error == 0);
+    (void)error;
+    struct singleflight_call *call = NULL;
+    const char *problem = NULL;
+    enum sfl_status status =
+        sfl_call_create(client, options, &events, background, true, false, &call, &problem);
+    if (status != SFL_OK) {
+        background_unref(background);
+        background_unref(background);
+        return refuse(run, sfl_error_of(status), problem, result_out);
+    }
+    int cancel_state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    sfl_call_start(call);
+    wait_for_post(&background->has_result);
+    struct singleflight_result *result = background->result;
+    background_unref(background);
+    pthread_setcancelstate(cancel_state, NULL);
+    return give(result, result_out);
+}
+
+// ---- all others ----
+
 // What release_context is called for, whatever version of the options it is.
 static void (*release_of(const struct singleflight_do_options *options))(void *)
 {
@@ -161,12 +268,10 @@ static void (*release_of(const struct singleflight_do_options *options))(void *)
     return options == NULL || options->struct_bytes < end ? NULL : options->release_context;
 }
 
-// A call that is refused, and never was one.
-static enum singleflight_status refuse(const struct run *run, enum singleflight_status status,
-                                       const char *why, struct singleflight_result **result_out)
+static bool has_stale(const struct singleflight_do_options *options)
 {
-    release(run);
-    return give(sfl_result_of_status(status, why), result_out);
+    size_t end = offsetof(struct singleflight_do_options, stale_ms) + sizeof(uint64_t);
+    return options != NULL && options->struct_bytes >= end && options->stale_ms != 0;
 }
 
 enum singleflight_status singleflight_do(struct singleflight_client *client,
@@ -179,6 +284,8 @@ enum singleflight_status singleflight_do(struct singleflight_client *client,
     if (sfl_pump_is_current())
         return refuse(&run, SINGLEFLIGHT_FAILED_PRECONDITION,
                       "a callback may not block: use singleflight_do_async()", result_out);
+    if (has_stale(options))
+        return do_in_background(client, options, &run, result_out);
     const struct singleflight_call_events events = {
         .on_lead = function == NULL ? NULL : on_lead,
         .on_done = on_done,

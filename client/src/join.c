@@ -52,6 +52,10 @@ static const char *problem_of(const struct singleflight_do_options *options,
     if (options->on_leader_loss < SINGLEFLIGHT_LEADER_LOSS_PROMOTE ||
         options->on_leader_loss > SINGLEFLIGHT_LEADER_LOSS_HOLD)
         return "on_leader_loss is none of singleflight_leader_loss";
+    bool is_plain = options->role == SINGLEFLIGHT_ROLE_ANY && !options->live && !options->fresh &&
+                    options->resume_token == 0;
+    if (options->stale_ms != 0 && !is_plain)
+        return "stale_ms does not go with live, fresh, resume_token or a role";
     struct sfl_span group = sfl_span_of_text(options->group);
     if (group.size > GROUP_BYTES_MAX || !sfl_utf8_is_valid(group))
         return "group is not at most 128 bytes of [A-Za-z0-9._-]";
@@ -133,6 +137,11 @@ enum sfl_status sfl_join_read(struct sfl_join *join, const struct singleflight_d
         return SFL_INVALID_ARGUMENT;
     }
     join->group_bytes = strlen(options->group);
+    join->young_ms = options->max_age_ms;
+    if (options->stale_ms <= options->max_age_ms)
+        options->stale_ms = 0; // nothing is older that may be served
+    if (options->stale_ms != 0)
+        options->max_age_ms = options->stale_ms;
     join->has_own_caller = options->caller != defaults->caller;
     if (options->connect_timeout_ms == SINGLEFLIGHT_NOT_GIVEN)
         options->connect_timeout_ms = defaults->connect_timeout_ms;
@@ -177,6 +186,15 @@ void sfl_join_copy(struct sfl_join *join, uint8_t *room)
     join->options.group = copy_text(end, group);
     if (join->has_own_caller)
         join->options.caller = copy_text(end + group.size + 1, caller);
+}
+
+void sfl_join_refresh(struct sfl_join *refresh, const struct sfl_join *join, uint8_t *room)
+{
+    *refresh = *join;
+    refresh->options.max_age_ms = join->young_ms == 0 ? 1 : join->young_ms;
+    refresh->options.retain_error_ms = 0;
+    refresh->options.stale_ms = 0;
+    sfl_join_copy(refresh, room);
 }
 
 static size_t lead_ref_size(const struct sfl_lead_ref *ref)

@@ -13,6 +13,7 @@ struct sfl_join {
     // (caller, which is not copied, connect_timeout_ms, fail_open) is filled in.
     struct singleflight_do_options options;
     size_t group_bytes;
+    uint64_t young_ms;   // with stale_ms, max_age_ms is that, and this is the max_age_ms given
     bool has_own_caller; // not that of the client
     bool mergeable;
     struct sfl_span wire; // the message Join of the protocol, but for struct sfl_join_extras
@@ -49,6 +50,11 @@ struct sfl_lead_ref {
 // Join.within: its size, and writing it.
 size_t sfl_join_within_size(const struct sfl_lead_ref *refs, size_t count);
 void sfl_join_put_within(uint8_t *at, const struct sfl_lead_ref *refs, size_t count);
+
+// Makes `refresh` of what `join`, which has stale_ms, asks for: an outcome younger than the one
+// that was served, whose failure replaces nothing. `room` takes sfl_join_copy_bytes(), and the
+// strings of `join` must outlive it.
+void sfl_join_refresh(struct sfl_join *refresh, const struct sfl_join *join, uint8_t *room);
 
 static inline struct sfl_span sfl_join_group(const struct sfl_join *join)
 {

@@ -24,7 +24,7 @@ static struct sfl_seat *create(struct singleflight_client *client,
     seat->client = client;
     sfl_call_hold(founder);
     seat->founder = founder;
-    seat->join = &founder->join;
+    seat->join = sfl_call_join(founder);
     seat->state = SFL_SEAT_JOINING;
     seat->deadline_ms = UINT64_MAX;
     seat->look_timer.fire = on_look_timer;
@@ -100,7 +100,7 @@ static struct sfl_seat *find_equal(struct singleflight_call *call, uint64_t hash
     struct sfl_map_node *node = sfl_map_find(&call->client->merging, hash);
     for (; node != NULL; node = sfl_map_find_next(node)) {
         struct sfl_seat *seat = seat_of_node(node);
-        if (sfl_join_merges(seat->join, &call->join) && is_in_time(seat, call))
+        if (sfl_join_merges(seat->join, sfl_call_join(call)) && is_in_time(seat, call))
             return seat;
     }
     return NULL;
@@ -115,8 +115,9 @@ static void add_call(struct sfl_seat *seat, struct singleflight_call *call)
 void sfl_seat_take(struct singleflight_call *call)
 {
     struct singleflight_client *client = call->client;
-    bool merges = call->join.mergeable;
-    uint64_t hash = merges ? sfl_join_hash(&call->join, client->merging_seed) : 0;
+    const struct sfl_join *join = sfl_call_join(call);
+    bool merges = join->mergeable;
+    uint64_t hash = merges ? sfl_join_hash(join, client->merging_seed) : 0;
     struct sfl_seat *seat = merges ? find_equal(call, hash) : NULL;
     if (seat != NULL) {
         add_call(seat, call);

@@ -275,7 +275,10 @@ static enum sfl_status add_finish(struct sfl_seat *seat, struct sfl_frames *fram
     struct singleflight_leader *leader = seat->leader; // finished: the program is done with it
     struct sfl_finish finish = sfl_outcome_to_wire(leader->outcome, &leader->failure);
     finish.value_bytes = unsent;
-    finish.has_retention = leader->has_retain;
+    // A refresh that fails keeps nothing: the old outcome is served on.
+    bool is_failed_refresh =
+        leader->call->refresh != NULL && leader->outcome != SINGLEFLIGHT_OUTCOME_OK;
+    finish.has_retention = leader->has_retain && !is_failed_refresh;
     finish.retain_ms = leader->retain_ms;
     finish.passes_on = leader->passes_on && leader->outcome != SINGLEFLIGHT_OUTCOME_OK;
     uint8_t *value = NULL;

@@ -23,6 +23,8 @@ enum order {
     CUT = 'c',    // close what is open
     REFUSE = 'r', // the same, and close what comes
     ACCEPT = 'a',
+    HOLD = 'h',    // leave what comes where it is
+    SWALLOW = 'w', // throw it away
     STOP = 's',
 };
 
@@ -33,6 +35,8 @@ struct relay {
     char address[32];
     struct sockaddr_in server;
     bool refuses;
+    bool holds;
+    bool swallows;
     size_t count;
     int ends[CONNECTIONS_MAX][2]; // client, server
 };
@@ -66,11 +70,11 @@ static void accept_one(struct relay *relay)
 }
 
 // False when the connection is over.
-static bool pass_on(int from, int to)
+static bool pass_on(const struct relay *relay, int from, int to)
 {
     char bytes[65536];
     ssize_t size = recv(from, bytes, sizeof(bytes), 0);
-    for (ssize_t at = 0; at < size;) {
+    for (ssize_t at = 0; at < size && !relay->swallows;) {
         ssize_t sent = send(to, bytes + at, (size_t)(size - at), MSG_NOSIGNAL);
         if (sent <= 0)
             return false;
@@ -86,7 +90,10 @@ static char obey(struct relay *relay)
     if (read(relay->orders[1], &order, 1) != 1)
         return STOP;
     relay->refuses = order == REFUSE;
-    if (order != ACCEPT)
+    bool breaks = order == CUT || order == REFUSE || order == STOP || relay->swallows;
+    relay->holds = order == HOLD;
+    relay->swallows = order == SWALLOW;
+    if (breaks)
         while (relay->count > 0)
             close_pair(relay, relay->count - 1);
     (void)!write(relay->orders[1], &order, 1);
@@ -101,7 +108,7 @@ static void *run(void *argument)
             {relay->orders[1], POLLIN, 0},
             {relay->listener, POLLIN, 0},
         };
-        size_t count = relay->count;
+        size_t count = relay->holds ? 0 : relay->count;
         for (size_t i = 0; i < count; i++)
             for (size_t side = 0; side < 2; side++)
                 fds[2 + 2 * i + side] = (struct pollfd){relay->ends[i][side], POLLIN, 0};
@@ -110,7 +117,7 @@ static void *run(void *argument)
             bool open = true;
             for (size_t side = 0; side < 2 && open; side++)
                 if (fds[2 + 2 * i + side].revents != 0)
-                    open = pass_on(relay->ends[i][side], relay->ends[i][1 - side]);
+                    open = pass_on(relay, relay->ends[i][side], relay->ends[i][1 - side]);
             if (!open)
                 close_pair(relay, i);
         }
@@ -161,6 +168,11 @@ void relay_cut(struct relay *relay, bool refuses)
 void relay_accept(struct relay *relay)
 {
     order(relay, ACCEPT);
+}
+
+void relay_silence(struct relay *relay, bool swallows)
+{
+    order(relay, swallows ? SWALLOW : HOLD);
 }
 
 void relay_destroy(struct relay *relay)

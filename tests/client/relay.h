@@ -18,6 +18,11 @@ const char *relay_address(const struct relay *relay);
 void relay_cut(struct relay *relay, bool refuses);
 void relay_accept(struct relay *relay);
 
+// From now on nothing gets through in either direction, until relay_accept(): what comes is held
+// back and arrives late, or, with `swallows`, is lost, and the connections with it. To both ends it
+// looks like silence.
+void relay_silence(struct relay *relay, bool swallows);
+
 void relay_destroy(struct relay *relay);
 
 #endif

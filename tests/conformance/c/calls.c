@@ -19,6 +19,7 @@ struct call {
     struct json_object *command;
     struct singleflight_call *handle;
     bool live;
+    bool is_stale; // a stale outcome was served
     struct chunks {
         unsigned char *data;
         size_t bytes;
@@ -192,6 +193,7 @@ static const char *const option_words[] = {"group",
                                            "fail_open",
                                            "local_merge",
                                            "fresh",
+                                           "stale_ms",
                                            "retain_from_lead",
                                            NULL};
 
@@ -376,9 +378,9 @@ static const char *error_class(const struct singleflight_result *result)
     return strcmp(result->type, "singleflight.EncodeError") == 0 ? "encode" : "function";
 }
 
-static void on_done(void *context, struct singleflight_result *result)
+// Prints and frees it; the call goes on.
+static void print_result(struct call *call, struct singleflight_result *result)
 {
-    struct call *call = context;
     struct json_object *event = line_new("done", "call", call->name);
     line_add_text(event, "status", singleflight_status_name(result->status));
     line_add_text(event, "message", result->message);
@@ -399,6 +401,7 @@ static void on_done(void *context, struct singleflight_result *result)
     line_add_number(event, "attempt", result->attempt);
     line_add_token(event, result->token);
     line_add_flag(event, "retained", result->retained);
+    line_add_flag(event, "stale", result->stale);
     if (result->retained)
         line_add_number(event, "age_ms", result->age_ms);
     line_add_flag(event, "retain_refused", result->retain_refused);
@@ -409,7 +412,23 @@ static void on_done(void *context, struct singleflight_result *result)
     }
     line_print(event);
     singleflight_result_free(result);
+}
+
+static void on_done(void *context, struct singleflight_result *result)
+{
+    struct call *call = context;
+    if (call->is_stale)
+        singleflight_result_free(result); // of the refresh
+    else
+        print_result(call, result);
     call_is_done(call);
+}
+
+static void on_stale(void *context, struct singleflight_result *result)
+{
+    struct call *call = context;
+    call->is_stale = true;
+    print_result(call, result);
 }
 
 // ---- starting and ending ----
@@ -438,6 +457,7 @@ static void read_options(struct json_object *from, struct singleflight_do_option
         options->on_leader_loss = SINGLEFLIGHT_LEADER_LOSS_FAIL;
     if (loss != NULL && strcmp(loss, "HOLD") == 0)
         options->on_leader_loss = SINGLEFLIGHT_LEADER_LOSS_HOLD;
+    options->stale_ms = line_number(from, "stale_ms");
     options->fresh = line_flag(from, "fresh");
     options->retain_from_lead = line_flag(from, "retain_from_lead");
     options->max_attempts = (uint32_t)line_number(from, "max_attempts");
@@ -480,6 +500,7 @@ static enum singleflight_status start_listed(struct call *call,
     events.on_chunk = on_chunk;
     events.on_restart = on_restart;
     events.on_lost = on_lost;
+    events.on_stale = on_stale;
     events.on_done = on_done;
     pthread_mutex_lock(&lock);
     call->next = calls;
