@@ -232,7 +232,7 @@ impl FunctionError {
         self
     }
 
-    /// Adds anything, at most 64 KiB.
+    /// Adds anything; what is beyond 64 KiB is cut off for followers.
     #[must_use]
     pub fn with_details(mut self, details: impl Into<Bytes>) -> Self {
         self.details = details.into();

@@ -53,6 +53,7 @@ mod call;
 mod client;
 mod clock;
 mod codec;
+mod constants;
 mod engine;
 mod error;
 mod finite;

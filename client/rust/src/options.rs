@@ -7,12 +7,11 @@ use bytes::Bytes;
 
 use crate::client::Client;
 use crate::codec::{Codec, Json};
+use crate::constants as shared;
 use crate::error::{Code, StatusError};
 use crate::pb::singleflight::LeadRef;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const FINGERPRINT_BYTES_MAX: usize = 64;
-const CALLER_BYTES_MAX: usize = 128;
 
 /// May this caller lead, must it?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -60,7 +59,7 @@ impl Settings {
     /// How long one try to connect may take; calls may be less patient.
     pub fn attempt_timeout(&self) -> Duration {
         match self.connect_timeout {
-            Duration::ZERO => CONNECT_TIMEOUT,
+            Duration::ZERO => shared::CONNECT_TIMEOUT,
             timeout => timeout,
         }
     }
@@ -82,12 +81,12 @@ impl ClientBuilder {
                 addresses: Vec::new(),
                 caller: "".into(),
                 fail_open: false,
-                connect_timeout: CONNECT_TIMEOUT,
-                backoff_min: Duration::from_millis(50),
-                backoff_max: Duration::from_secs(2),
-                keepalive_time: Duration::from_secs(20),
-                keepalive_timeout: Duration::from_secs(5),
-                result_limit: 64 * 1024 * 1024,
+                connect_timeout: shared::CONNECT_TIMEOUT,
+                backoff_min: shared::BACKOFF_MIN,
+                backoff_max: shared::BACKOFF_MAX,
+                keepalive_time: shared::KEEPALIVE_TIME,
+                keepalive_timeout: shared::KEEPALIVE_TIMEOUT,
+                result_limit: shared::RESULT_BYTES_MAX,
                 #[cfg(feature = "tls")]
                 tls: None,
             },
@@ -200,11 +199,11 @@ fn invalid(message: impl Into<String>) -> StatusError {
 }
 
 fn default_addresses() -> Vec<String> {
-    let given = std::env::var("SINGLEFLIGHT_ADDRESS").unwrap_or_default();
+    let given = std::env::var(shared::ADDRESS_VARIABLE).unwrap_or_default();
     let listed: Vec<String> =
         given.split(',').map(str::trim).filter(|a| !a.is_empty()).map(Into::into).collect();
     if listed.is_empty() {
-        vec!["127.0.0.1:7433".to_owned()]
+        vec![shared::ADDRESS_DEFAULT.to_owned()]
     } else {
         listed
     }
@@ -245,7 +244,7 @@ fn default_caller() -> String {
         .or_else(|_| std::env::var("HOSTNAME"))
         .unwrap_or_else(|_| "localhost".to_owned());
     let mut caller = format!("{program}@{}:{}", host.trim(), std::process::id());
-    let mut end = caller.len().min(CALLER_BYTES_MAX);
+    let mut end = caller.len().min(shared::CALLER_BYTES_MAX);
     while !caller.is_char_boundary(end) {
         end -= 1;
     }
@@ -295,6 +294,9 @@ impl Join {
         if self.key.is_empty() {
             return Err(invalid("key is missing: a key has 1 to 1,024 bytes"));
         }
+        if self.key.len() > shared::KEY_BYTES_MAX {
+            return Err(invalid("key is too long: a key has 1 to 1,024 bytes"));
+        }
         if !self.group.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c)) {
             return Err(invalid(
                 "group has other characters than A-Z, a-z, 0-9, \".\", \"_\", \"-\"",
@@ -303,7 +305,7 @@ impl Join {
         if self.fingerprint.len() > FINGERPRINT_BYTES_MAX {
             return Err(invalid("fingerprint is longer than 64 bytes: take a hash"));
         }
-        if self.caller.len() > CALLER_BYTES_MAX {
+        if self.caller.len() > shared::CALLER_BYTES_MAX {
             return Err(invalid("caller is longer than 128 bytes"));
         }
         if self.lease_ms > 0 && self.lease_ms < 1000 {

@@ -87,18 +87,15 @@ pub(crate) fn join_pieces(pieces: &[Bytes]) -> Bytes {
 
 pub(crate) mod wire {
     use super::Outcome;
+    use crate::constants::{DETAILS_BYTES_MAX, TYPE_ENCODE_ERROR, TYPE_LIMIT_EXCEEDED};
     use crate::error::{Code, CodecError, CodecStep, Failure, FunctionError, Kind};
     use crate::pb::singleflight as pb;
     use bytes::Bytes;
 
-    // Types of outcomes that stand for no error of the function; all languages know them.
-    const ENCODE_ERROR: &str = "singleflight.EncodeError";
-    const LIMIT_EXCEEDED: &str = "singleflight.LimitExceeded";
-
     // The value is larger than may be.
     pub fn over_limit(message: String) -> FunctionError {
         FunctionError::new(message)
-            .with_type(LIMIT_EXCEEDED)
+            .with_type(TYPE_LIMIT_EXCEEDED)
             .with_code(Code::ResourceExhausted.into())
     }
 
@@ -110,7 +107,7 @@ pub(crate) mod wire {
             pb::OutcomeKind::Abandoned | pb::OutcomeKind::Unspecified => Kind::Abandoned,
             pb::OutcomeKind::Error => Kind::Error,
         };
-        if outcome.r#type == ENCODE_ERROR {
+        if outcome.r#type == TYPE_ENCODE_ERROR {
             let error = CodecError::new(CodecStep::Encode, outcome.message);
             return Outcome { value, error: Some(Failure::Encode(error)) };
         }
@@ -132,7 +129,7 @@ pub(crate) mod wire {
             Some(Failure::Function(error)) => of_function(error),
             Some(Failure::Encode(error)) => pb::Outcome {
                 message: error.message.clone(),
-                r#type: ENCODE_ERROR.to_owned(),
+                r#type: TYPE_ENCODE_ERROR.to_owned(),
                 ..of_kind(pb::OutcomeKind::Error)
             },
         };
@@ -154,7 +151,8 @@ pub(crate) mod wire {
             message: error.message.clone(),
             r#type: error.type_name.clone(),
             stack: error.stack.clone(),
-            details: error.details.clone(),
+            // More would end the stream, and the work would be done again.
+            details: error.details.slice(..error.details.len().min(DETAILS_BYTES_MAX)),
             ..of_kind(kind)
         }
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::seat::Seat;
 use super::timers::{Armed, Timer};
 use super::{Inner, SeatId, State};
+use crate::constants::WITHIN_MAX;
 use crate::error::{Code, Error, Failure, StatusError};
 use crate::leader::{Leader, LeaderShared};
 use crate::nesting::Leads;
@@ -21,9 +22,6 @@ use crate::panics::caught;
 use crate::pb::singleflight::LeadRef;
 use crate::waiting::Event;
 use bytes::Bytes;
-
-// More are not read by any server.
-const WITHIN_MAX: usize = 32;
 
 pub(crate) type CallId = u64;
 pub(crate) type CallEnd = Result<Flight<Bytes>, Error>;

@@ -4,11 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-const RENEWALS_PER_SILENCE: u32 = 3;
+use crate::constants::{ASK_MAX, RENEWALS_PER_HOLD};
+
 // A timer that is later than this did not run because the process, or the machine, did not.
 const LATE_MIN: Duration = Duration::from_millis(250);
-// Who was paused waits no longer than this for an answer.
-const PATIENCE_MAX: Duration = Duration::from_secs(5);
 
 /// What is to be done when the timer fires.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ impl Hold {
             silence,
             answers,
             since: sent,
-            next_renewal: sent + silence / RENEWALS_PER_SILENCE,
+            next_renewal: sent + silence / RENEWALS_PER_HOLD,
             last_id: 0,
             asked: VecDeque::new(),
             expected: Duration::ZERO,
@@ -109,12 +108,12 @@ impl Hold {
 
     /// It may be over: a renewal asks, and until there is time for an answer nobody is told.
     pub fn ask(&mut self, now: Duration) -> Due {
-        self.asking_until = Some(now + self.silence.min(PATIENCE_MAX));
+        self.asking_until = Some(now + self.silence.min(ASK_MAX));
         self.renew(now)
     }
 
     fn renew(&mut self, now: Duration) -> Due {
-        self.next_renewal = now + self.silence / RENEWALS_PER_SILENCE;
+        self.next_renewal = now + self.silence / RENEWALS_PER_HOLD;
         if !self.answers {
             return Due::Renew(0);
         }

@@ -17,9 +17,13 @@ mod servers;
 mod session;
 mod timers;
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -27,15 +31,13 @@ use tokio::sync::Notify;
 pub(crate) use calls::{CallEnd, CallId, CallStart, Done, Function, FunctionEnd};
 pub(crate) use servers::{connect, ServerId};
 
+use crate::constants::CLOSE;
 use crate::error::{Code, StatusError};
 use crate::options::{Join, Settings};
 use ids::IdMap;
 
 pub(crate) type SeatId = u64;
 pub(crate) type SessionId = u64;
-
-// What is to be said at the end has so long to go out.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(crate) struct Inner {
     pub settings: Settings,
@@ -136,7 +138,7 @@ impl Inner {
 
     /// Waits until what is to be said has gone out, for a while, and the connections are closed.
     pub async fn end(&self) {
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.closed()).await.is_err() {
+        if tokio::time::timeout(CLOSE, self.closed()).await.is_err() {
             self.cut();
             self.closed().await;
         }

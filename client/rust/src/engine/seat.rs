@@ -15,16 +15,11 @@ use super::session::Place;
 use super::timers::{Armed, Timer};
 use super::{CallId, SeatId, ServerId, SessionId, State};
 use crate::clock;
+use crate::constants::{WIRE_SLACK_DIVISOR, WIRE_SLACK_MIN};
 use crate::error::StatusError;
 use crate::options::{Join, LeaderLoss, Role};
 use crate::pb::singleflight as pb;
 use pb::call_request::Step;
-
-// On the wire every deadline is a part of the timeout later than the call's own, so that the call
-// is ended here, where a lease is given back, and not by the server, which would keep the flight
-// for a leader that may come back. Equal calls that come a little later take up to half of it.
-const WIRE_SLACK_MIN: Duration = Duration::from_secs(1);
-const WIRE_SLACK_DIVISOR: u32 = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SeatState {

@@ -17,6 +17,7 @@ use super::session::Sent;
 use super::timers::{Armed, Timer};
 use super::{lock, CallId, FunctionEnd, Inner, SeatId, ServerId, SessionId, State};
 use crate::clock;
+use crate::constants::CHUNK_BYTES_MAX;
 use crate::error::{Failure, StatusError};
 use crate::leader::{Audience, LeaderShared, LeaderState};
 use crate::options::LeaderLoss;
@@ -24,7 +25,6 @@ use crate::outcome::{wire, Facts, Outcome};
 use crate::pb::singleflight as pb;
 use pb::call_request::Step;
 
-pub(super) const CHUNK_BYTES_MAX: usize = 64 * 1024;
 // So many bytes of one value may wait in frames, so that large values take turns.
 const FRAMES_BYTES_MAX: usize = 1024 * 1024;
 

@@ -11,6 +11,7 @@ use super::ids::IdMap;
 use super::seat::{abandonment, wire_join};
 use super::servers::Unreachable;
 use super::{connect, Inner, SeatId, ServerId, SessionId, State};
+use crate::constants;
 use crate::options::Join;
 use crate::pb::singleflight as pb;
 use pb::call_request::Step;
@@ -20,8 +21,6 @@ use pb::single_flight_client::SingleFlightClient;
 // What one message gathers at most, beside one large frame.
 const FRAMES_MAX: usize = 512;
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
-// No server of ours sends a larger one.
-const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024 + 64 * 1024;
 
 /// A call on a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,7 +216,8 @@ async fn run(
     };
     let (sender, receiver) = mpsc::channel(1);
     let writer = tokio::spawn(write(inner.clone(), id, frames, sender));
-    let mut stub = SingleFlightClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+    let mut stub =
+        SingleFlightClient::new(channel).max_decoding_message_size(constants::MESSAGE_BYTES_MAX);
     let status = match stub.session(ReceiverStream::new(receiver)).await {
         Err(status) => status,
         Ok(response) => read(inner, id, response.into_inner()).await,

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What goes over the wire, with servers of both editions.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::fake::{soon, Fake, Session};
+use crate::pb::singleflight as pb;
+use crate::{Client, Code, Error, Leader, LeaderLoss};
+use pb::call_request::Step;
+use pb::call_response::Step as Answer;
+
+type Ended = Result<crate::Flight<u32>, Error>;
+
+fn client(fake: &Fake) -> Client {
+    Client::builder().address(&fake.address).build().unwrap()
+}
+
+fn lead(lease_ms: u64, silence_ms: u64) -> Answer {
+    Answer::Lead(pb::Lead { token: 7, attempt: 1, lease_ms, silence_ms, ..Default::default() })
+}
+
+/// A call whose function tells that it has begun, and ends when it is told to.
+fn held(
+    client: &Client,
+) -> (tokio::task::JoinHandle<Ended>, oneshot::Receiver<Leader>, oneshot::Sender<()>) {
+    let (begins, begun) = oneshot::channel();
+    let (go, gate) = oneshot::channel();
+    let call = client.call("k").lease(Duration::from_secs(1)).run(|leader| async move {
+        let _ = begins.send(leader);
+        let _ = gate.await;
+        Ok::<_, Infallible>(1)
+    });
+    (tokio::spawn(call), begun, go)
+}
+
+/// Reads until this client says what the test does not answer.
+async fn is_deaf(session: &mut Session) {
+    loop {
+        session.hears().await;
+    }
+}
+
+#[tokio::test]
+async fn an_old_server_answers_no_renewal_and_the_lead_holds() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (call, begun, go) = held(&client);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, lead(1000, 0));
+    let leader = soon(begun).await.unwrap();
+    for _ in 0..6 {
+        assert_eq!(session.hears_renewal().await, 0);
+        assert!(!leader.is_lost());
+    }
+    go.send(()).unwrap();
+    let finish = session.hears_finish().await;
+    session.confirms(id, finish);
+    assert_eq!(soon(call).await.unwrap().unwrap().value, 1);
+}
+
+#[tokio::test]
+async fn a_server_that_answers_is_asked_every_third_and_with_ids_that_grow() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (call, begun, go) = held(&client);
+    let mut session = fake.session().await;
+    let (id, join) = session.hears_join().await;
+    assert!(join.detach && join.audience);
+    session.says(id, lead(0, 600)); // without a lease, too
+    let leader = soon(begun).await.unwrap();
+    for renewal in 1..=6 {
+        assert_eq!(session.hears_renewal().await, renewal);
+        session.renewed(id, renewal);
+        assert!(!leader.is_lost());
+    }
+    go.send(()).unwrap();
+    let finish = session.hears_finish().await;
+    session.confirms(id, finish);
+    assert_eq!(soon(call).await.unwrap().unwrap().value, 1);
+}
+
+#[tokio::test]
+async fn the_lead_is_lost_so_long_after_the_sending_of_the_last_answered_renewal() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (call, begun, _go) = held(&client);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, lead(1000, 900));
+    let leader = soon(begun).await.unwrap();
+    assert_eq!(session.hears_renewal().await, 1);
+    session.renewed(id, 1);
+    let answered = Instant::now(); // it was sent before
+    tokio::select! {
+        () = is_deaf(&mut session) => unreachable!("it reads on"),
+        () = soon(leader.lost()) => {}
+    }
+    // Generous, for a machine that has other things to do.
+    assert!(answered.elapsed() < Duration::from_millis(1900), "{:?}", answered.elapsed());
+    assert!(leader.is_lost());
+    assert_eq!(soon(call).await.unwrap().unwrap_err().code(), Some(Code::Aborted));
+}
+
+#[tokio::test]
+async fn a_follower_that_is_promoted_asks_before_its_function_begins() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (call, mut begun, go) = held(&client);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, Answer::Follow(pb::Follow { attempt: 1, ..Default::default() }));
+    // Longer than the lead that it gets then would hold.
+    tokio::time::sleep(Duration::from_millis(400)).await; // poll: only time does it
+    session.says(id, lead(1000, 300));
+    assert_eq!(session.hears_renewal().await, 1);
+    assert!(begun.try_recv().is_err());
+    session.renewed(id, 1);
+    soon(begun).await.unwrap();
+    go.send(()).unwrap();
+    let finish = session.hears_finish().await;
+    session.confirms(id, finish);
+    soon(call).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_lead_that_is_refused_before_its_function_begins_is_asked_for_again() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (call, mut begun, go) = held(&client);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, Answer::Follow(pb::Follow { attempt: 1, ..Default::default() }));
+    tokio::time::sleep(Duration::from_millis(400)).await; // poll: only time does it
+    session.says(id, lead(1000, 300));
+    assert_eq!(session.hears_renewal().await, 1);
+    let fenced = pb::End { code: Code::Aborted.into(), message: "fenced".into() };
+    session.says(id, Answer::End(fenced));
+    let (again, join) = session.hears_join().await;
+    assert!(again > id && join.resume_token == 0 && begun.try_recv().is_err());
+    session.says(again, lead(0, 60_000));
+    soon(begun).await.unwrap();
+    go.send(()).unwrap();
+    let finish = session.hears_finish().await;
+    session.confirms(again, finish);
+    soon(call).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_resume_counts_from_its_own_sending() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (call, begun, go) = held(&client);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, lead(60_000, 60_000));
+    let leader = soon(begun).await.unwrap();
+    drop(session); // the server has gone, and comes again
+    let mut session = fake.session().await;
+    let (id, join) = session.hears_join().await;
+    assert_eq!(join.resume_token, 7);
+    session.says(id, lead(60_000, 900));
+    assert_eq!(session.hears_renewal().await, 1);
+    session.renewed(id, 1);
+    assert!(!leader.is_lost());
+    go.send(()).unwrap();
+    let finish = session.hears_finish().await;
+    session.confirms(id, finish);
+    soon(call).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_outcome_of_a_flight_may_be_another_than_its_leaders() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (call, begun, go) = held(&client);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, lead(0, 60_000));
+    soon(begun).await.unwrap();
+    go.send(()).unwrap();
+    let finish = session.hears_finish().await;
+    let outcome = pb::Outcome {
+        kind: pb::OutcomeKind::Error.into(),
+        code: 8,
+        r#type: "singleflight.LimitExceeded".into(),
+        message: "too large".into(),
+        ..Default::default()
+    };
+    session.confirms(id, pb::Finish { outcome: Some(outcome), ..finish });
+    let Err(Error::Function(error)) = soon(call).await.unwrap() else { panic!("no error") };
+    assert_eq!((error.code, &*error.message, error.facts.led), (8, "too large", true));
+}
+
+#[tokio::test]
+async fn options_of_the_second_edition_travel() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let own = client.clone();
+    let outer = client.call("outer").group("g").run(|_| async move {
+        let inner = own.call("inner").fresh(true).retain_from_lead(true);
+        let inner = inner.retain(Duration::from_secs(3600)).on_leader_loss(LeaderLoss::Hold);
+        inner.run(|_| pending::<Result<u32, Infallible>>()).await.map(|flight| flight.value)
+    });
+    let _outer = tokio::spawn(outer);
+    let mut session = fake.session().await;
+    let (id, join) = session.hears_join().await;
+    assert!(!join.fresh && !join.retain_from_lead && join.within.is_empty());
+    session.says(id, lead(0, 60_000));
+    let (_, join) = session.hears_join().await;
+    assert!(join.fresh && join.retain_from_lead);
+    assert_eq!(join.on_leader_loss(), pb::LeaderLoss::Hold);
+    let within = pb::LeadRef { group: "g".into(), key: "outer".into(), token: 7 };
+    assert_eq!(join.within, [within]);
+}
+
+#[tokio::test]
+async fn a_lead_is_given_back_when_nobody_waits() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (call, begun, _go) = held(&client);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, lead(60_000, 60_000));
+    let leader = soon(begun).await.unwrap();
+    let audience = |followers| Answer::Audience(pb::Audience { followers, latest_deadline_ms: 0 });
+    session.says(id, audience(1));
+    // What is answered shows that the audience was heard.
+    let second = client.call("second").run(|_| async { Ok::<_, Infallible>(1) });
+    let second = tokio::spawn(second);
+    let (other, _) = session.hears_join().await;
+    session.says(other, lead(0, 60_000));
+    let finish = session.hears_finish().await;
+    session.confirms(other, finish);
+    soon(second).await.unwrap().unwrap();
+    call.abort();
+    assert!(soon(call).await.unwrap_err().is_cancelled());
+    assert!(!leader.is_lost());
+    session.says(id, audience(0));
+    let finish = session.hears_finish().await;
+    assert!(finish.pass_on && leader.is_lost());
+    assert!(matches!(finish.outcome.unwrap().kind(), pb::OutcomeKind::Abandoned));
+}
+
+#[tokio::test]
+async fn without_a_lease_it_is_given_back_by_a_cancel() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (call, begun, _go) = held(&client);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, lead(0, 60_000));
+    soon(begun).await.unwrap();
+    call.abort();
+    assert!(matches!(session.hears().await, (told, Step::Cancel(_)) if told == id));
+}
