@@ -23,6 +23,9 @@
 // How long connections are refused before the rest of the pump's work has its turn.
 #define REFUSING_MS 2
 
+// So many connections in a row may fail before they are accepted.
+#define FAILURES_MAX 256
+
 static struct {
     struct sfl_guard_options options;
     struct sfl_http2_options http2;
@@ -237,49 +240,6 @@ static const char *admit(int fd, const struct sockaddr_storage *peer)
     return NULL;
 }
 
-// Under the lock: accepts one connection with the spare descriptor and closes it. Returns 0, or
-// why there is nothing to accept or nothing to accept with.
-static int refuse_with_spare(struct sfl_socket *listener)
-{
-    if (guard.spare < 0) {
-        // First, or a descriptor that becomes free right now would be missed.
-        atomic_store(&guard.owes, true);
-        guard.spare = open_spare();
-        if (guard.spare < 0)
-            return EMFILE;
-        atomic_store(&guard.owes, false);
-    }
-    sfl_raw_close(guard.spare);
-    int fd = sfl_raw_accept(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    int error = fd < 0 ? errno : 0;
-    if (fd >= 0)
-        sfl_raw_close(fd);
-    guard.spare = open_spare();
-    return error;
-}
-
-// There are no descriptors, or there is no memory for another connection: refuses those that wait.
-static void refuse_waiting(struct sfl_socket *listener, int shortage)
-{
-    uint64_t refused = 0;
-    uint64_t end_ms = sfl_clock_now_ms() + REFUSING_MS;
-    int error = 0;
-    pthread_mutex_lock(&guard.lock);
-    while (error == 0 && sfl_clock_now_ms() < end_ms) {
-        error = refuse_with_spare(listener);
-        refused += error == 0;
-    }
-    if (error != 0 && error != EAGAIN)
-        atomic_store(&guard.owes, true);
-    pthread_mutex_unlock(&guard.lock);
-    if (error == 0)
-        sfl_socket_remind(listener);
-    atomic_fetch_add_explicit(&guard.refused, refused, memory_order_relaxed);
-    sfl_log(SFL_LOG_ERROR, "cannot_accept", SFL_STR("reason", strerrordesc_np(shortage)),
-            SFL_U64("refused", refused),
-            SFL_U64("connections", atomic_load_explicit(&guard.connections, memory_order_relaxed)));
-}
-
 enum failure {
     FAILURE_OF_LISTENER, // it is closed, or nothing waits: gRPC's business
     FAILURE_OF_CONNECTION,
@@ -296,17 +256,70 @@ static enum failure failure_of(int error)
     return FAILURE_OF_CONNECTION;
 }
 
+// Under the lock: accepts one connection with the spare descriptor and closes it. Returns 0, or
+// why there is nothing to accept or nothing to accept with.
+static int refuse_with_spare(struct sfl_socket *listener)
+{
+    if (guard.spare < 0)
+        guard.spare = open_spare();
+    if (guard.spare < 0)
+        return EMFILE;
+    sfl_raw_close(guard.spare);
+    int fd = sfl_raw_accept(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int error = fd < 0 ? errno : 0;
+    if (fd >= 0)
+        sfl_raw_close(fd);
+    guard.spare = open_spare();
+    return error;
+}
+
+// The same. Where there is nothing to accept with, that is said before it is tried once more: a
+// descriptor that becomes free at this moment is either used here, or reminds the listeners.
+static int refuse_or_owe(struct sfl_socket *listener)
+{
+    int error = refuse_with_spare(listener);
+    if (failure_of(error) != FAILURE_OF_MACHINE)
+        return error;
+    atomic_store(&guard.owes, true);
+    error = refuse_with_spare(listener);
+    if (failure_of(error) != FAILURE_OF_MACHINE)
+        atomic_store(&guard.owes, false);
+    return error;
+}
+
+// There are no descriptors, or there is no memory for another connection: refuses those that wait.
+static void refuse_waiting(struct sfl_socket *listener, int shortage)
+{
+    uint64_t refused = 0;
+    uint64_t end_ms = sfl_clock_now_ms() + REFUSING_MS;
+    int error = 0;
+    pthread_mutex_lock(&guard.lock);
+    while (error == 0 && sfl_clock_now_ms() < end_ms) {
+        error = refuse_or_owe(listener);
+        refused += error == 0;
+    }
+    pthread_mutex_unlock(&guard.lock);
+    if (failure_of(error) == FAILURE_OF_CONNECTION) // or none: others may wait
+        sfl_socket_remind(listener);
+    atomic_fetch_add_explicit(&guard.refused, refused, memory_order_relaxed);
+    sfl_log(SFL_LOG_ERROR, "cannot_accept", SFL_STR("reason", strerrordesc_np(shortage)),
+            SFL_U64("refused", refused),
+            SFL_U64("connections", atomic_load_explicit(&guard.connections, memory_order_relaxed)));
+}
+
 static int give_up(int error)
 {
     errno = error;
     return -1;
 }
 
-// Accepts one connection, whatever the limits say. -1 for what is gRPC's to see, in errno.
+// Accepts one connection, whatever the limits say. -1 for what is gRPC's to see, in errno. Errors
+// of connections that follow one another without end are of the machine after all: then there is
+// nothing to be seen now.
 static int accept_any(struct sfl_socket *listener, struct sockaddr_storage *peer,
                       socklen_t *size_out, int flags)
 {
-    for (;;) {
+    for (unsigned failures = 0; failures < FAILURES_MAX; failures++) {
         *size_out = sizeof(*peer);
         int fd = sfl_raw_accept(listener->fd, (struct sockaddr *)peer, size_out, flags);
         if (fd >= 0)
@@ -322,6 +335,9 @@ static int accept_any(struct sfl_socket *listener, struct sockaddr_storage *peer
             return give_up(EAGAIN);
         }
     }
+    sfl_log(SFL_LOG_ERROR, "cannot_accept", SFL_STR("reason", strerrordesc_np(errno)));
+    sfl_socket_remind(listener); // others go first
+    return give_up(EAGAIN);
 }
 
 int sfl_guard_accept(struct sfl_socket *listener, struct sockaddr *address, socklen_t *size,
