@@ -8,7 +8,6 @@
 
 enum {
     STRAY_BYTES_MAX = 4 * 1024 * 1024,
-    HELD_BYTES_MAX = 16 * 1024 * 1024, // some of the largest messages
 };
 
 struct sfl_connection {
@@ -116,15 +115,22 @@ void sfl_connection_close(struct sfl_connection *connection)
     free(connection);
 }
 
+// Adds to a sum unless that passes `max`. Whoever is refused never counts, not even for a moment:
+// somebody else might be refused for it.
+static bool add_within(_Atomic uint64_t *sum, uint64_t more, uint64_t max)
+{
+    uint64_t before = atomic_load_explicit(sum, memory_order_relaxed);
+    do {
+        if (before > max || more > max - before)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(sum, &before, before + more,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
 bool sfl_connection_take(struct sfl_connection *connection, uint64_t max)
 {
-    if (connection == NULL)
-        return true;
-    uint64_t before = atomic_fetch_add_explicit(&connection->callers, 1, memory_order_relaxed);
-    if (before < max)
-        return true;
-    sfl_connection_give(connection, 1);
-    return false;
+    return connection == NULL || add_within(&connection->callers, 1, max);
 }
 
 void sfl_connection_give(struct sfl_connection *connection, uint64_t count)
@@ -148,12 +154,7 @@ bool sfl_connection_is_full_of_strays(const struct sfl_connection *connection)
 
 bool sfl_connection_hold(struct sfl_connection *connection, uint64_t bytes)
 {
-    uint64_t before =
-        atomic_fetch_add_explicit(&connection->held_bytes, bytes, memory_order_relaxed);
-    if (before + bytes <= HELD_BYTES_MAX)
-        return true;
-    sfl_connection_release(connection, bytes);
-    return false;
+    return add_within(&connection->held_bytes, bytes, SFL_CONNECTION_HELD_MAX);
 }
 
 void sfl_connection_release(struct sfl_connection *connection, uint64_t bytes)

@@ -50,7 +50,10 @@ void sfl_connection_give(struct sfl_connection *connection, uint64_t count);
 void sfl_connection_add_strays(struct sfl_connection *connection, int64_t bytes);
 bool sfl_connection_is_full_of_strays(const struct sfl_connection *connection);
 
-// Bytes of messages that its streams hold until they can go on. False when it holds too many.
+// Bytes of messages that its streams hold until they can go on: some of the largest messages.
+enum { SFL_CONNECTION_HELD_MAX = 16 * 1024 * 1024 };
+
+// Counts more of them. False when that would be too many.
 bool sfl_connection_hold(struct sfl_connection *connection, uint64_t bytes) SFL_MUST_USE;
 void sfl_connection_release(struct sfl_connection *connection, uint64_t bytes);
 

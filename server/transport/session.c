@@ -524,8 +524,11 @@ static void handle_some(struct session *session, struct sfl_span *message)
 // Keeps the rest of a message for another turn, and reads no other one until then.
 static void hold(struct session *session, struct sfl_span rest)
 {
+    // For their turn, or until answers to earlier ones have been read.
     static const struct sfl_fault too_many = {
-        NULL, "too many messages wait until answers to earlier ones have been read"};
+        NULL, "messages of one connection that wait to be carried out: the limit of 16 MiB is "
+              "reached"};
+    static_assert(SFL_CONNECTION_HELD_MAX == 16 << 20, "the text says it");
     if (sfl_connection_hold(session->connection, rest.size)) {
         session->held = sfl_bytes_copy(&sfl_heap, rest);
         session->held_from = 0;

@@ -5,3 +5,5 @@ foreach(test transport_do_test transport_session_test transport_turns_test)
   sfl_add_unit_test(${test} sfl_transport sfl_proto)
   target_sources(${test} PRIVATE transport_fake.c)
 endforeach()
+
+sfl_add_unit_test(transport_connection_test sfl_transport sfl_proto Threads::Threads)
