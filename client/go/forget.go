@@ -17,6 +17,7 @@ import (
 type Forgotten struct {
 	Flight   bool // a flight was forgotten that new callers would have joined
 	Retained bool // a retained outcome was dropped
+	Ended    bool // a flight that ran was ended
 }
 
 // Forget lets the next caller of a key start anew: the flight that runs keeps its callers and ends
@@ -31,21 +32,33 @@ func (c *Client) Forget(
 	if err != nil {
 		return Forgotten{}, err
 	}
-	return client.forget(ctx, options, ifUnshared)
+	return client.forget(ctx, options, &pb.ForgetRequest{IfUnshared: ifUnshared})
 }
 
-func (c *Client) forget(ctx context.Context, options *options, ifUnshared bool) (Forgotten, error) {
+// End is a Forget that ends the running flight, too: its leader is told that it lost the lead, and
+// its followers end with ABORTED, which says who ended it. "" is this client's name.
+func (c *Client) End(ctx context.Context, group, key, caller string) (Forgotten, error) {
+	client, options, err := resolve(c, key, []Option{WithGroup(group)})
+	if err != nil {
+		return Forgotten{}, err
+	}
+	if caller == "" {
+		caller = client.settings.caller
+	}
+	options.caller = caller
+	return client.forget(ctx, options, &pb.ForgetRequest{End: true, Caller: caller})
+}
+
+// forget carries out a request, whose group and key are those of the options.
+func (c *Client) forget(ctx context.Context, options *options, request *pb.ForgetRequest) (Forgotten,
+	error) {
 	if problem := options.problem(); problem != nil {
 		return Forgotten{}, problem
 	}
 	if err := ctx.Err(); err != nil {
 		return Forgotten{}, leftByContext(ctx)
 	}
-	request := &pb.ForgetRequest{
-		Group:      options.group,
-		Key:        []byte(options.key),
-		IfUnshared: ifUnshared,
-	}
+	request.Group, request.Key = options.group, []byte(options.key)
 	bounded, cancel := context.WithTimeout(ctx, c.settings.connectBound)
 	defer cancel()
 	wait := backoff{min: c.settings.backoffMin, max: c.settings.backoffMax}
@@ -53,7 +66,7 @@ func (c *Client) forget(ctx context.Context, options *options, ifUnshared bool) 
 		response, err := c.askToForget(bounded, options, request)
 		switch {
 		case err == nil:
-			return Forgotten{Flight: response.Flight, Retained: response.Retained}, nil
+			return Forgotten{response.Flight, response.Retained, response.Ended}, nil
 		case ctx.Err() != nil:
 			return Forgotten{}, leftByContext(ctx)
 		case bounded.Err() != nil && err.Code != codes.Canceled:

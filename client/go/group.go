@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+
+	pb "github.com/singleflightd/singleflightd/client/go/singleflightpb"
 )
 
 // Group is the interface of golang.org/x/sync/singleflight. The zero Group is ready to use: it is
@@ -95,7 +97,7 @@ func (g *Group) Forget(key string) {
 		return
 	}
 	options := client.newOptions(wireKey(key), opts)
-	_, _ = client.forget(context.Background(), options, false)
+	_, _ = client.forget(context.Background(), options, &pb.ForgetRequest{})
 }
 
 // wireKey is the key as the service knows it, which has no empty ones. A key of zero bytes only

@@ -41,9 +41,8 @@ type Leader struct {
 	// The client's lock guards what follows.
 	seat     *seat                   // nil: the lead is over
 	hold     hold                    // how long it holds
-	loss     *StatusError            // the lead is lost
+	why      *StatusError            // the lead is lost
 	lost     chan struct{}           // closed then; nil: nobody has asked for it
-	why      *StatusError            // the function is told to end: also nobody waits
 	cancel   context.CancelCauseFunc // of the function's context; may be nil
 	written  bool                    // the function makes its value by writing
 	pieces   [][]byte                // what was written; each is one chunk
@@ -53,6 +52,7 @@ type Leader struct {
 	room     chan struct{} // closed, and nil again, when there is room; nil: nobody waits
 	tooLarge *FunctionError
 
+	isAlone  bool // without a server
 	passesOn bool
 	retain   *pb.Retention
 	outcome  *outcome // the function has ended
@@ -109,8 +109,8 @@ func (l *Leader) Lease() time.Duration { return l.lease }
 func (l *Leader) RunLimit() time.Duration { return l.runLimit }
 
 // Lost is closed when the lead is lost: another leads or may lead, or nobody waits any more. The
-// function's context is cancelled then, too, but for one that fails open and goes on without a
-// server.
+// function's context is cancelled then, too. A function that fails open goes on instead when the
+// server is out of reach: see [Leader.FailedOpen].
 func (l *Leader) Lost() <-chan struct{} {
 	l.client.mu.Lock()
 	defer l.client.mu.Unlock()
@@ -125,12 +125,20 @@ func (l *Leader) Err() error {
 	l.client.mu.Lock()
 	defer l.client.mu.Unlock()
 	switch {
-	case l.loss != nil:
-		return l.loss
+	case l.why != nil:
+		return l.why
 	case l.isOver():
 		return l.ranOut()
 	}
 	return nil
+}
+
+// FailedOpen tells that the function runs without a server, because none could be reached from the
+// beginning, or since. Another may lead then, and this leader's token may not be the current one.
+func (l *Leader) FailedOpen() bool {
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	return l.isAlone
 }
 
 // isOver: by the clock, whatever the function was told.
@@ -246,7 +254,7 @@ func (l *Leader) append(part []byte, copied bool) error {
 		l.pieces[last] = part
 	}
 	l.bytes += len(part)
-	if l.seat == nil || l.seat.state == seatAlone {
+	if l.seat == nil || l.isAlone {
 		l.sent = len(l.pieces)
 	} else {
 		l.unsent += len(part)
@@ -315,7 +323,7 @@ func groupName(group string) string {
 func (l *Leader) lostChannel() <-chan struct{} {
 	if l.lost == nil {
 		l.lost = make(chan struct{})
-		if l.loss != nil {
+		if l.why != nil {
 			close(l.lost)
 		}
 	}
@@ -336,29 +344,19 @@ func (l *Leader) lose(why *StatusError) {
 	if l.why != nil || l.outcome != nil {
 		return
 	}
-	l.setLost(why)
 	l.why = why
 	l.closeRoom()
+	if l.lost != nil {
+		close(l.lost)
+	}
 	if l.cancel != nil {
 		l.cancel(why)
 	}
 }
 
-func (l *Leader) setLost(why *StatusError) {
-	if l.loss != nil {
-		return
-	}
-	l.loss = why
-	if l.lost != nil {
-		close(l.lost)
-	}
-}
-
-// goOnAlone: the lead is lost, and the function goes on without a server.
-func (l *Leader) goOnAlone(why *StatusError) {
-	if l.outcome == nil {
-		l.setLost(why)
-	}
+// goOnAlone: the server is out of reach, and the function goes on without it.
+func (l *Leader) goOnAlone() {
+	l.isAlone = true
 	l.hold = hold{}
 	l.sent = len(l.pieces)
 	l.unsent = 0

@@ -241,14 +241,16 @@ func (s *seat) mayWait() bool {
 	if s.lookIsOver || s.options.connectTimeout == 0 {
 		return false
 	}
-	allAreDown := true
-	for _, server := range s.client.servers {
-		if server.trouble == drains {
-			return true
-		}
-		allAreDown = allAreDown && server.down
+	if s.hasMetDrain || s.client.anyDrains() {
+		return true
 	}
-	return s.hasMetDrain || (!s.options.failOpen && (!allAreDown || s.options.waitsWhenDown))
+	allAreDown := !slices.ContainsFunc(s.client.servers, func(v *server) bool { return !v.down })
+	return !s.options.failOpen && (!allAreDown || s.options.waitsWhenDown)
+}
+
+// anyDrains: a server that is there and takes no joins for now is not "no server".
+func (c *Client) anyDrains() bool {
+	return slices.ContainsFunc(c.servers, func(v *server) bool { return v.trouble == drains })
 }
 
 // park waits for any server.
@@ -316,9 +318,8 @@ func (s *seat) onLookAlarm() {
 
 func (s *seat) giveUp(tried *server) {
 	s.lookAlarm.disarm()
-	if s.options.failOpen {
-		s.state = seatAlone
-		s.startLeading(&Leader{attempt: 1}, 0)
+	if s.options.failOpen && !s.client.anyDrains() {
+		s.startLeading(&Leader{attempt: 1, isAlone: true}, 0)
 		return
 	}
 	others := ""
@@ -332,6 +333,11 @@ func (s *seat) giveUp(tried *server) {
 		cause = "it is not connected, and the call does not wait (a ConnectTimeout of zero)"
 	default:
 		cause = "it does not answer"
+	}
+	if s.client.anyDrains() {
+		s.end(statusErrorf(codes.Unavailable, "the server at %s%s takes no calls now: %s. Try again",
+			tried.address, others, cause))
+		return
 	}
 	const text = "no server can be reached at %s%s: %s. Start singleflightd there, or name its " +
 		"address in %s; or let calls fail open"

@@ -60,8 +60,9 @@ func (s *seat) takeLead(lead *pb.Lead) {
 func (s *seat) startLeading(leader *Leader, nextSequence uint64) {
 	leader.init(s)
 	s.leader = leader
-	if s.state != seatAlone {
-		s.state = seatLeading
+	s.state = seatLeading
+	if leader.isAlone {
+		s.state = seatAlone
 	}
 	s.firstSequence = nextSequence
 	s.startHolding()
@@ -254,7 +255,7 @@ func (s *seat) loseServer(status *StatusError) {
 	s.leavePlace()
 	isEnded := s.state == seatFinishing
 	s.state = seatAlone
-	s.leader.goOnAlone(status)
+	s.leader.goOnAlone()
 	if isEnded {
 		s.endAlone()
 	}

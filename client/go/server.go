@@ -233,15 +233,12 @@ func (v *server) onSessionOver(session *session, code codes.Code, text string) {
 	if wasCurrent {
 		v.current = nil
 	}
-	if v.client.closing || (!wasCurrent && session.up) {
+	if v.client.closing || !wasCurrent { // it had retired
 		return
 	}
 	switch {
 	case session.up:
 		v.backOff() // many clients may have lost the same server
-	case session.wasCut:
-		v.setFailing()
-		v.backOff()
 	case !session.isConnected:
 		v.setTrouble(refuses, text)
 	case code == codes.Unavailable:

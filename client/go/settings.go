@@ -51,8 +51,8 @@ type ClientOptions struct {
 
 	// FailOpen: when no server can be reached, run the function here, alone, and say so in the
 	// result. Otherwise such calls end with UNAVAILABLE. When every address refuses the connection,
-	// or cannot be found, that happens at once; a server that drains is waited for. A leader that
-	// loses the server goes on to its end, for its own callers.
+	// or cannot be found, that happens at once. While a server drains it does not happen. A leader
+	// that loses the server goes on to its end, for its own callers.
 	FailOpen bool
 
 	// ConnectTimeout is how long a call looks for a server that takes it, at first or after the

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
 	"strconv"
 	"sync"
 	"time"
@@ -16,11 +17,14 @@ import (
 
 // action is one step of a function; one field is set.
 type action struct {
-	Write        []byte     `json:"write_b64"`
+	Write        *[]byte    `json:"write_b64"`
 	Fill         *fill      `json:"fill"`
 	Wait         string     `json:"wait"`
 	WaitLost     bool       `json:"wait_lost"`
 	WaitAudience int        `json:"wait_audience"`
+	Block        millis     `json:"block_ms"`
+	AskLost      bool       `json:"ask_lost"`
+	DoInside     *doCommand `json:"do_inside"`
 	OK           bool       `json:"ok"`
 	Retain       *millis    `json:"retain_ms"`
 	Error        *failure   `json:"error"`
@@ -39,6 +43,7 @@ type failure struct {
 	Code    int32  `json:"code"`
 	Details []byte `json:"details_b64"`
 	PassOn  bool   `json:"pass_on"`
+	Cause   string `json:"cause"`
 }
 
 type abandoned struct {
@@ -48,10 +53,13 @@ type abandoned struct {
 // call is one call of the driver.
 type call struct {
 	driver  *driver
+	client  *singleflight.Client
 	name    string
 	actions []action
 	isLive  bool
-	handle  *singleflight.Call
+	cancel  context.CancelFunc
+	handle  *singleflight.Call // nil for a typed one
+	told    chan struct{}      // closed when its end has been told
 
 	mu       sync.Mutex
 	isRun    bool // the function has begun
@@ -61,13 +69,15 @@ type call struct {
 	lostOnce sync.Once
 }
 
+const stackBytesMax = 16 * 1024
+
 var errGivesUp = &singleflight.FunctionError{
 	Kind:    singleflight.KindAbandoned,
 	Message: "the function gives up",
 }
 
-// run is the function.
-func (c *call) run(ctx context.Context, leader *singleflight.Leader) error {
+// run is the function; what it writes goes to `out`.
+func (c *call) run(ctx context.Context, leader *singleflight.Leader, out io.Writer) error {
 	defer close(c.ended)
 	c.mu.Lock()
 	c.isRun = true
@@ -77,7 +87,7 @@ func (c *call) run(ctx context.Context, leader *singleflight.Leader) error {
 	}
 	c.mu.Unlock()
 	for i := range c.actions {
-		if err, isLast := c.act(ctx, leader, &c.actions[i]); isLast || err != nil {
+		if err, isLast := c.act(ctx, leader, out, &c.actions[i]); isLast || err != nil {
 			return err
 		}
 	}
@@ -87,14 +97,26 @@ func (c *call) run(ctx context.Context, leader *singleflight.Leader) error {
 func (c *call) act(
 	ctx context.Context,
 	leader *singleflight.Leader,
+	out io.Writer,
 	a *action,
 ) (err error, isLast bool) {
 	switch {
 	case a.Write != nil:
-		_, err := leader.Write(a.Write)
+		_, err := out.Write(*a.Write)
 		return err, false
 	case a.Fill != nil:
-		return a.Fill.write(leader), false
+		return a.Fill.write(out), false
+	case a.Block > 0:
+		time.Sleep(a.Block.duration()) // what is blocked does not look at anything
+		return nil, false
+	case a.AskLost:
+		c.driver.tell(event{"event": "asked", "call": c.name, "lost": leader.Err() != nil})
+		return nil, false
+	case a.DoInside != nil:
+		if inside := c.driver.begin(ctx, c.client, a.DoInside); inside != nil {
+			<-inside.told
+		}
+		return nil, false
 	case a.Wait != "":
 		return c.wait(ctx, c.driver.signal(a.Wait)), false
 	case a.WaitLost:
@@ -111,8 +133,12 @@ func (c *call) act(
 		if a.Error.PassOn {
 			leader.PassOn()
 		}
-		return &singleflight.FunctionError{Message: a.Error.Message, Type: a.Error.Type,
-			Code: a.Error.Code, Details: a.Error.Details}, true
+		failed := &singleflight.FunctionError{Message: a.Error.Message, Type: a.Error.Type,
+			Code: a.Error.Code, Details: a.Error.Details}
+		if a.Error.Cause != "" {
+			failed.Cause = errors.New(a.Error.Cause)
+		}
+		return failed, true
 	case a.Panic != "":
 		panic(a.Panic)
 	case a.Abandon != nil:
@@ -147,12 +173,12 @@ func (c *call) waitAudience(ctx context.Context, leader *singleflight.Leader, fo
 	}
 }
 
-func (f *fill) write(leader *singleflight.Leader) error {
+func (f *fill) write(out io.Writer) error {
 	piece := make([]byte, 0, 64*1024)
 	for i := 0; i < f.Bytes; i++ {
 		piece = append(piece, byte(f.Seed+i*31+(i>>8)*17))
 		if len(piece) == cap(piece) || i == f.Bytes-1 {
-			if _, err := leader.Write(piece); err != nil {
+			if _, err := out.Write(piece); err != nil {
 				return err
 			}
 			piece = piece[:0]
@@ -174,11 +200,15 @@ func (c *call) watch() {
 			c.driver.tell(event{"event": "chunk", "call": c.name, "bytes": len(chunk.Data)})
 		}
 	}
-	result, err := c.handle.Result()
+	c.tellDone(c.handle.Result())
+}
+
+func (c *call) tellDone(result singleflight.Result[[]byte], err error) {
+	defer close(c.told)
 	c.mu.Lock()
 	isRun := c.isRun
 	c.mu.Unlock()
-	if isRun { // what it has to tell comes before the end
+	if isRun && result.Led { // what it has to tell comes before the end
 		select {
 		case <-c.ended:
 		case <-time.After(10 * time.Second):
@@ -192,27 +222,53 @@ func (c *call) watch() {
 
 func (c *call) done(result singleflight.Result[[]byte], err error) event {
 	e := event{"event": "done", "call": c.name, "status": "OK", "outcome": result.Kind.String(),
+		"error_class": "",
 		"value_bytes": len(result.Value), "value_sha256": hash(result.Value),
 		"led": result.Led, "shared": result.Shared, "callers": result.Callers,
 		"attempt": result.Attempt, "token": strconv.FormatUint(result.Token, 10),
 		"retained": result.Retained, "retain_refused": result.RetainRefused,
-		"failed_open": result.FailedOpen}
+		"failed_open": result.FailedOpen, "stale": result.Stale}
+	if result.Retained {
+		e["age_ms"] = result.Age.Milliseconds()
+	}
 	if c.isLive {
 		e["chunks_bytes"], e["chunks_sha256"] = len(c.chunks), hash(c.chunks)
 	}
-	var status *singleflight.StatusError
-	var function *singleflight.FunctionError
-	switch {
-	case err == nil:
-	case result.Kind == singleflight.KindNone && errors.As(err, &status):
-		e["status"], e["message"] = status.CodeName(), status.Message
-	case errors.As(err, &function):
-		e["message"], e["code"], e["type"] = function.Message, function.Code, function.Type
-		e["has_stack"], e["details_b64"] = function.Stack != "", function.Details
-	default:
-		e["message"] = err.Error()
+	if err != nil {
+		e.addError(result.Kind, err)
 	}
 	return e
+}
+
+// addError tells of what class the error is, and what it says.
+func (e event) addError(kind singleflight.Kind, err error) {
+	e["message"] = err.Error()
+	var status *singleflight.StatusError
+	var function *singleflight.FunctionError
+	var codec *singleflight.CodecError
+	switch {
+	case errors.As(err, &codec):
+		e["error_class"] = string(codec.Op)
+		if codec.Op == singleflight.Encode {
+			e["type"] = "singleflight.EncodeError"
+		}
+	case kind == singleflight.KindNone && errors.As(err, &status):
+		e["error_class"], e["status"], e["message"] = "status", status.CodeName(), status.Message
+		if errors.Is(err, singleflight.ErrInvalidArgument) {
+			e["error_class"] = "misuse"
+		}
+	case errors.As(err, &function):
+		e["error_class"], e["message"] = "function", function.Message
+		e["code"], e["type"] = function.Code, function.Type
+		e["has_stack"], e["details_b64"] = function.Stack != "", function.Details
+		stack := function.Stack
+		for cause := function.Unwrap(); cause != nil; cause = errors.Unwrap(cause) {
+			stack += "\ncaused by: " + cause.Error()
+		}
+		e["stack"] = stack[:min(len(stack), stackBytesMax)]
+	default:
+		e["error_class"] = "function"
+	}
 }
 
 func hash(bytes []byte) string {
