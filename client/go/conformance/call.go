@@ -110,7 +110,11 @@ func (c *call) act(
 		time.Sleep(a.Block.duration()) // what is blocked does not look at anything
 		return nil, false
 	case a.AskLost:
-		c.driver.tell(event{"event": "asked", "call": c.name, "lost": leader.Err() != nil})
+		lost := leader.Err() != nil
+		if c.hasEnded() {
+			<-c.told // that came first
+		}
+		c.driver.tell(event{"event": "asked", "call": c.name, "lost": lost})
 		return nil, false
 	case a.DoInside != nil:
 		if inside := c.driver.begin(ctx, c.client, a.DoInside); inside != nil {
@@ -148,6 +152,19 @@ func (c *call) act(
 		return errGivesUp, true
 	}
 	return errors.New("there is no such action"), true
+}
+
+// hasEnded: its end is known, and told or about to be.
+func (c *call) hasEnded() bool {
+	if c.handle == nil {
+		return false
+	}
+	select {
+	case <-c.handle.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 // wait waits for a signal, or until the lead is lost.
