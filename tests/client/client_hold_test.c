@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// How long a lead holds that nobody speaks of any more: by a wire script, for servers of the first
+// edition, which answer no renewal, and of the second.
+#include "asker.h"
+#include "fake.h"
+
+#include "singleflight/v1/singleflight.pb-c.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define SESSION_PATH "/singleflight.v1.SingleFlight/Session"
+#define LEASE_MS 400
+
+// The first call leads; to be freed.
+static struct sfl_span pack_lead(uint64_t lease_ms, uint64_t silence_ms)
+{
+    Singleflight__V1__Lead lead = SINGLEFLIGHT__V1__LEAD__INIT;
+    lead.token = 17;
+    lead.attempt = 1;
+    lead.lease_ms = lease_ms;
+    lead.silence_ms = silence_ms;
+    Singleflight__V1__CallResponse frame = SINGLEFLIGHT__V1__CALL_RESPONSE__INIT;
+    frame.id = 1;
+    frame.step_case = SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_LEAD;
+    frame.lead = &lead;
+    Singleflight__V1__CallResponse *frames[] = {&frame};
+    Singleflight__V1__SessionResponse response = SINGLEFLIGHT__V1__SESSION_RESPONSE__INIT;
+    response.n_calls = 1;
+    response.calls = frames;
+    size_t size = singleflight__v1__session_response__get_packed_size(&response);
+    uint8_t *bytes = malloc(size);
+    assert_non_null(bytes);
+    singleflight__v1__session_response__pack(&response, bytes);
+    return sfl_span_of(bytes, size);
+}
+
+struct watch {
+    uint64_t patience_ms;
+    enum singleflight_status lost;
+};
+
+static enum singleflight_outcome wait_for_loss(struct singleflight_leader *leader, void *context)
+{
+    struct watch *watch = context;
+    watch->lost = singleflight_leader_wait_lost(leader, watch->patience_ms);
+    return SINGLEFLIGHT_OUTCOME_ABANDONED;
+}
+
+// What a leader has heard of its lead after so long, from a server that says no more than `lead`.
+// The call is cancelled by the client's end.
+static enum singleflight_status heard_after(struct sfl_span lead, uint64_t patience_ms)
+{
+    const struct fake_answer answer = {.message = lead};
+    struct fake fake;
+    fake_start(&fake, SESSION_PATH, &answer, 1);
+    struct singleflight_client *client = client_of(fake.address);
+    struct singleflight_do_options options = options_of("k");
+    struct watch watch = {.patience_ms = patience_ms};
+    struct asker asker;
+    options.timeout_ms = patience_ms + LEASE_MS;
+    options.lease_ms = LEASE_MS;
+    asker_start(&asker, client, &options, wait_for_loss, &watch);
+    singleflight_result_free(asker_join(&asker));
+    singleflight_client_destroy(client);
+    fake_stop(&fake);
+    free((void *)lead.data);
+    return watch.lost;
+}
+
+static void an_older_server_answers_no_renewal_and_the_lease_holds(void **state)
+{
+    (void)state;
+    assert_int_equal(heard_after(pack_lead(LEASE_MS, 0), 4 * LEASE_MS), SINGLEFLIGHT_OK);
+}
+
+static void without_a_lease_an_older_servers_lead_holds_for_ever(void **state)
+{
+    (void)state;
+    assert_int_equal(heard_after(pack_lead(0, 0), 4 * LEASE_MS), SINGLEFLIGHT_OK);
+}
+
+static void a_server_that_stops_answering_lets_the_lead_run_out(void **state)
+{
+    (void)state;
+    assert_int_equal(heard_after(pack_lead(LEASE_MS, LEASE_MS), 30000), SINGLEFLIGHT_ABORTED);
+}
+
+static void so_does_one_without_a_lease(void **state)
+{
+    (void)state;
+    assert_int_equal(heard_after(pack_lead(0, LEASE_MS), 30000), SINGLEFLIGHT_ABORTED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_older_server_answers_no_renewal_and_the_lease_holds),
+        cmocka_unit_test(without_a_lease_an_older_servers_lead_holds_for_ever),
+        cmocka_unit_test(a_server_that_stops_answering_lets_the_lead_run_out),
+        cmocka_unit_test(so_does_one_without_a_lease),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
