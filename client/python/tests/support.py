@@ -101,6 +101,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._open = True
+        self._swallows = False
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
@@ -127,14 +128,18 @@ class Proxy:
             for pair in ((client, server), (server, client)):
                 threading.Thread(target=self._pump, args=pair, daemon=True).start()
 
-    @staticmethod
-    def _pump(source: socket.socket, target: socket.socket) -> None:
+    def swallow(self) -> None:
+        """From now on nothing comes through, and nobody is told."""
+        self._swallows = True
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
         try:
             while data := source.recv(65536):
-                target.sendall(data)
+                if not self._swallows:
+                    target.sendall(data)
         except OSError:
             pass
-        for end in (source, target):
+        for end in () if self._swallows else (source, target):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 

@@ -32,6 +32,11 @@ from .results import Forgotten
 T = TypeVar("T")
 
 
+# What gRPC has begun ends soon after it was cancelled, and gRPC wants the event loop for that. If
+# the loop has been closed, gRPC prints a traceback on another one.
+_LINGER = 0.05
+
+
 class CallShell(Protocol):
     """What a call of the program is told."""
 
@@ -294,6 +299,7 @@ class _Stream:
 
     async def _read(self) -> None:
         code, text = int(Code.OK), "the server ended the stream"
+        lingers = False
         try:
             while (message := await self._call.read()) is not grpc.aio.EOF:
                 self._engine.step(partial(self._engine.core.received, self.session, message))
@@ -302,7 +308,11 @@ class _Stream:
             code, text = error.code().value[0], error.details() or str(error)
         except asyncio.CancelledError:  # by cut(), or the event loop ends
             code, text = int(Code.CANCELLED), "the stream was cut"
+            lingers = True
         finally:
             self._engine.on_stream_closed(self, code, text)
+            self._call.cancel()
             self._writer.cancel()
             await self._channel.close()
+            if lingers:
+                await asyncio.sleep(_LINGER)

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from support import PATIENCE, Daemon, Proxy
+from support import PATIENCE, ROOT, Daemon, Proxy
 
 from singleflight import (
     RAW,
@@ -458,6 +461,25 @@ def test_one_event_loop(shared_daemon: Daemon, key: str) -> None:
         asyncio.run(do())
     loop.run_until_complete(client.close())
     loop.close()
+
+
+def test_loops_that_come_and_go(shared_daemon: Daemon) -> None:
+    """As in a program with an asyncio.run() here and there, and the default client."""
+    program = (
+        "import asyncio, singleflight\n"
+        "@singleflight.coalesce(key='k{n}')\n"
+        "async def work(n: int) -> int: return n\n"
+        "for n in range(60): assert asyncio.run(work(n)) == n\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "SINGLEFLIGHT_ADDRESS": shared_daemon.address, "PYTHONPATH": "src"},
+        cwd=ROOT / "client" / "python",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
 
 
 def test_a_loop_that_ends_without_close(shared_daemon: Daemon, key: str) -> None:

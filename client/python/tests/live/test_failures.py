@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +149,24 @@ def test_followers_join_anew(proxy: Proxy, client: Client, key: str) -> None:
         wait_follows(follower)
         gate.leave.set()
         assert follower.wait().value == "attempt 1"
+    leader.wait()
+
+
+def test_a_dead_connection_is_found(proxy: Proxy, client: Client, key: str) -> None:
+    gate = Gate()
+    leader = client.start(key, gate)
+    gate.entered.wait(PATIENCE)
+    with Client(proxy.address, keepalive_time=1, keepalive_timeout=1) as other:
+        follower = other.start(key, never)
+        wait_follows(follower)
+        session = follower._call.seat.session
+        begun = time.monotonic()
+        proxy.swallow()
+        wait_until(lambda: session.over)
+        took = time.monotonic() - begun
+        assert took < 20, "a minute: gRPC waits for the answer to its ping"
+        follower.cancel()
+    gate.leave.set()
     leader.wait()
 
 
