@@ -5,7 +5,7 @@ import grpc
 import pytest
 from singleflight.v1 import singleflight_pb2 as pb
 
-from support.h2 import Peer
+from support.http2 import Crowd
 from support.wait import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -19,11 +19,11 @@ def test_a_connection_that_dies_hands_its_leads_to_none_of_its_own_callers(priva
     may not. (Once, each of them was promoted in turn.)
     """
     net = private()
-    peer = Peer(net.daemon.address)
-    peer.join_do(MANY, pb.Join(group=net.group, key=net.key))
+    crowd = Crowd(net.daemon.address)
+    crowd.join(MANY, pb.Join(group=net.group, key=net.key))
     until(lambda: net.stats().callers_now == MANY, "all have joined", bound=60)
     other = net.follow()
-    getattr(peer, end)()
+    getattr(crowd, end)()
     other.leads()
     until(lambda: net.stats().callers_now == 1, "the dead have left", bound=60)
     # Ends that come later than a turn of the pump may still be handed the lead.

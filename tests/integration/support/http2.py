@@ -5,6 +5,9 @@ import collections
 import contextlib
 import socket
 import struct
+import threading
+
+from singleflight.v1 import singleflight_pb2 as pb
 
 from support.wait import BOUND
 
@@ -21,6 +24,8 @@ SESSION = "/singleflight.v1.SingleFlight/Session"
 FORGET = "/singleflight.v1.SingleFlight/Forget"
 WATCH = "/grpc.health.v1.Health/Watch"
 CHECK = "/grpc.health.v1.Health/Check"
+
+CANCEL = 8
 
 Frame = collections.namedtuple("Frame", "kind flags stream payload")
 
@@ -138,3 +143,52 @@ class Peer:
 
     def __exit__(self, kind, value, trace):
         self.close()
+
+
+class Crowd(Peer):
+    """As many callers of Do on one connection as a test wants, at the price of some bytes each. A
+    thread reads what comes, and drops it.
+    """
+
+    def __init__(self, address):
+        self._sending = threading.Lock()
+        self._last = -1
+        super().__init__(address)
+        self.socket.settimeout(None)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        windows = frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 1 << 30))  # each stream's
+        self.send(windows + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", (1 << 31) - 1 - 65535)))
+        threading.Thread(target=self._drop_all, daemon=True).start()
+
+    def send(self, data):
+        with self._sending:
+            super().send(data)
+
+    def _drop_all(self):
+        with contextlib.suppress(OSError):
+            while (got := self.receive()) is not None:
+                if got.kind == SETTINGS and not got.flags & ACK:
+                    self.send(frame(SETTINGS, ACK, 0))
+
+    def join(self, count, join):
+        """So many join, a hundred at a time; they are not waited for."""
+        first = message(pb.DoRequest(join=join).SerializeToString())
+        block = request(DO)
+        for start in range(0, count, 100):
+            opened = b""
+            for _ in range(min(100, count - start)):
+                self._last += 2
+                opened += frame(HEADERS, END_HEADERS, self._last, block)
+                opened += frame(DATA, 0, self._last, first)
+            self.send(opened)
+
+    def reset_all(self):
+        """Cancels every stream, the first one first."""
+        code = struct.pack(">I", CANCEL)
+        self.send(b"".join(frame(RST_STREAM, 0, s, code) for s in range(1, self._last + 1, 2)))
+
+    def die(self):
+        """The connection goes, as when the process is killed."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
