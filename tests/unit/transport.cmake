@@ -7,3 +7,6 @@ foreach(test transport_do_test transport_session_test transport_turns_test)
 endforeach()
 
 sfl_add_unit_test(transport_connection_test sfl_transport sfl_proto Threads::Threads)
+
+sfl_add_unit_test(transport_reply_test sfl_transport sfl_proto)
+target_link_options(transport_reply_test PRIVATE LINKER:--wrap=malloc)
