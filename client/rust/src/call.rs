@@ -19,6 +19,9 @@ use crate::outcome::Flight;
 use crate::panics::watched;
 use crate::waiting::{Chunks, Event, Waiting};
 
+// The least max_age: zero is any age.
+const MAX_AGE_LEAST: Duration = Duration::from_millis(1);
+
 /// One call, with its options. Those marked (opener) hold for the flight as its first caller gave
 /// them; the others are each caller's own. Calls of one client with equal options, but for their
 /// timeouts, are merged before they go to the network.
@@ -280,7 +283,7 @@ impl<C: Codec> Call<C> {
         let function = Reusable::new(function);
         let fresh_ms = self.join.max_age_ms;
         if let Some(stale) = self.stale {
-            self.join.max_age_ms = millis(stale).max(fresh_ms).max(1); // 0 is any age
+            self.join.max_age_ms = millis(stale).max(fresh_ms).max(millis(MAX_AGE_LEAST));
         }
         let (value, mut facts) = match self.clone().start(function.get(), None).await {
             Ok(flight) => (Ok(flight.value), flight.facts),
@@ -294,6 +297,7 @@ impl<C: Codec> Call<C> {
             Ok(Err(error)) if !facts.retained => return Err(error.into()),
             Ok(Err(_)) => {
                 // Of another version of the program: as if it were not retained.
+                self.outlive(MAX_AGE_LEAST).await;
                 let second = self.anew(began).start(function.get(), None).await?;
                 return Ok(Flight { value: decode(second.value)?, facts: second.facts });
             }
@@ -310,9 +314,15 @@ impl<C: Codec> Call<C> {
         }
     }
 
+    // Lets what is retained by now become older than that.
+    async fn outlive(&self, age: Duration) {
+        let slept = self.client.inner.runtime().spawn(tokio::time::sleep(2 * age));
+        let _ = slept.await; // a runtime that is over ends the call
+    }
+
     // The same call, which takes nothing that is retained by now.
     fn anew(mut self, began: Instant) -> Self {
-        self.join.max_age_ms = 1; // 0 is any age
+        self.join.max_age_ms = millis(MAX_AGE_LEAST);
         self.timeout = self.timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
         self
     }
