@@ -4,6 +4,7 @@ package singleflight
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -50,6 +51,9 @@ func (c *Client) start(ctx context.Context, started *call) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if problem == nil {
+		problem = started.wouldCloseARing()
+	}
 	if c.closing {
 		problem = statusErrorf(codes.Canceled, "the client is closed")
 	}
@@ -82,6 +86,42 @@ func (c *call) wouldWaitForItself() *StatusError {
 		}
 	}
 	return nil
+}
+
+// wouldCloseARing: a function of this client that leads the call's key waits, over calls of its own,
+// for a function that this call is made inside of. Under the lock.
+func (c *call) wouldCloseARing() *StatusError {
+	if c.within == nil || c.within.client != c.client {
+		return nil
+	}
+	for _, s := range c.client.merging[flightKey{c.options.group, c.options.key}] {
+		if s.leader != nil && s.leader.waitsFor(c.within, map[*Leader]bool{}) {
+			return statusErrorf(codes.FailedPrecondition, "the call would wait for itself: the function "+
+				"that leads the key %q waits for the one that makes this call", c.options.key)
+		}
+	}
+	c.within.inside = append(c.within.inside, c)
+	return nil
+}
+
+// waitsFor: one of the calls that the function has made waits, at last, for a function of a chain.
+func (l *Leader) waitsFor(chain *Leader, seen map[*Leader]bool) bool {
+	seen[l] = true
+	for _, call := range l.inside {
+		if call.seat == nil || call.seat.leader == nil || seen[call.seat.leader] {
+			continue
+		}
+		next := call.seat.leader
+		for outer := chain; outer != nil; outer = outer.within {
+			if next == outer {
+				return true
+			}
+		}
+		if next.waitsFor(chain, seen) {
+			return true
+		}
+	}
+	return false
 }
 
 // wait returns the ending, which a context that is done brings about.
@@ -131,6 +171,9 @@ func (c *call) finish(end *ending) {
 
 func (c *call) deliver(end *ending) {
 	c.end, c.pending = end, nil
+	if c.within != nil && c.within.client == c.client {
+		c.within.inside = slices.DeleteFunc(c.within.inside, func(one *call) bool { return one == c })
+	}
 	close(c.done)
 	if c.onEnd != nil {
 		c.onEnd()

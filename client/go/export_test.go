@@ -50,3 +50,23 @@ func (c *Client) WaitForFollowers(t testing.TB, key string, followers int) {
 		}
 	}
 }
+
+// Sleep is what the client sees after the machine has slept: the clock has moved on, and the timers
+// have not.
+func (c *Client) Sleep(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	back := func(at instant) instant { return at.add(-d) }
+	c.looked = back(c.looked)
+	for seat := range c.seats {
+		seat.joinSent = back(seat.joinSent)
+		if seat.leader == nil {
+			continue
+		}
+		h := &seat.leader.hold
+		h.since, h.next, h.askedUp = back(h.since), back(h.next), back(h.askedUp)
+		for i := range h.unsettled {
+			h.unsettled[i].sent = back(h.unsettled[i].sent)
+		}
+	}
+}

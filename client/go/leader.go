@@ -52,7 +52,8 @@ type Leader struct {
 	room     chan struct{} // closed, and nil again, when there is room; nil: nobody waits
 	tooLarge *FunctionError
 
-	isAlone  bool // without a server
+	isAlone  bool    // without a server
+	inside   []*call // made inside of the function, and not ended yet
 	passesOn bool
 	retain   *pb.Retention
 	outcome  *outcome // the function has ended

@@ -116,3 +116,27 @@ func TestAContextThatOutlivesItsFunctionRefusesNothing(t *testing.T) {
 		t.Errorf("%+v, %v", result, err)
 	}
 }
+
+func TestTwoFunctionsThatWaitForEachOtherDoNot(t *testing.T) {
+	_, client := daemonAndClient(t)
+	begun := newGate()
+	ask := func(key, other string) <-chan outcome[string] {
+		return inBackground(patient(t), client, key, func(ctx context.Context) (string, error) {
+			if err := begun.pass(ctx); err != nil {
+				return "", err
+			}
+			got, err := singleflight.Do(ctx, client, other, inner)
+			return key + got.Value, err
+		})
+	}
+	a, b := ask("A", "B"), ask("B", "A")
+	wait(t, "one", begun.begun)
+	wait(t, "the other", begun.begun)
+	began := time.Now()
+	close(begun.opened)
+	gotA, gotB := wait(t, "A", a), wait(t, "B", b)
+	for _, got := range []outcome[string]{gotA, gotB} {
+		checkWouldWait(t, got.err)
+	}
+	inTime(t, "both", began)
+}

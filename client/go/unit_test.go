@@ -4,8 +4,10 @@ package singleflight
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -164,5 +166,88 @@ func TestCodecs(t *testing.T) {
 	}
 	if err := Raw.Unmarshal([]byte("x"), &text); err != nil || text != "x" {
 		t.Error(text, err)
+	}
+}
+
+// The numbers that the clients of all languages share.
+func TestTheSharedNumbersAreThoseOfEveryLanguage(t *testing.T) {
+	text, err := os.ReadFile("../constants.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shared map[string]any
+	if err := json.Unmarshal(text, &shared); err != nil {
+		t.Fatal(err)
+	}
+	ours := map[string]any{
+		"address_variable":     addressVariable,
+		"address_default":      addressDefault,
+		"connect_timeout_ms":   connectTimeout,
+		"backoff_min_ms":       backoffMin,
+		"backoff_max_ms":       backoffMax,
+		"keepalive_time_ms":    keepaliveTime,
+		"keepalive_timeout_ms": keepaliveTimeout,
+		"close_ms":             closeTime,
+		"wire_slack_ms_min":    wireSlackMin,
+		"wire_slack_divisor":   wireSlackDivisor,
+		"renewals_per_hold":    renewalsPerHold,
+		"lost_told_within_ms":  lookEvery,
+		"ask_ms_max":           askMax,
+		"within_max":           withinMax,
+		"result_bytes_max":     resultBytesMax,
+		"message_bytes_max":    messageBytesMax,
+		"chunk_bytes_max":      chunkBytesMax,
+		"details_bytes_max":    detailsMax,
+		"key_bytes_max":        keyBytesMax,
+		"caller_bytes_max":     callerBytesMax,
+		"type_encode_error":    encodeError,
+		"type_limit_exceeded":  limitExceeded,
+	}
+	for name, number := range shared {
+		if name == "about" {
+			continue
+		}
+		mine, ok := ours[name]
+		if duration, isTime := mine.(time.Duration); isTime {
+			mine = duration.Milliseconds()
+		}
+		if whole, isNumber := number.(float64); isNumber {
+			number = int64(whole)
+		}
+		if !ok || fmt.Sprint(mine) != fmt.Sprint(number) {
+			t.Errorf("%s is %v, and %v here", name, number, mine)
+		}
+	}
+	if len(shared) != len(ours)+1 {
+		t.Errorf("%d numbers are shared, %d are looked at", len(shared)-1, len(ours))
+	}
+}
+
+func TestALeaseCountsFromWhatWasReallySent(t *testing.T) {
+	const second = instant(time.Second)
+	h := hold{length: 3 * time.Second}
+	h.begin(10 * second)
+	h.renew(11 * second)
+	if !h.isOver(13*second) || h.isOver(13*second-1) {
+		t.Error("a renewal that is only wanted counts")
+	}
+	h.onRenewed(0, 0)
+	if !h.isOver(14*second) || h.isOver(14*second-1) {
+		t.Error("a renewal that was sent does not count")
+	}
+	h = hold{length: 3 * time.Second, answers: true}
+	h.begin(10 * second)
+	first, next := h.renew(11*second), h.renew(12*second)
+	if first != 1 || next != 2 {
+		t.Errorf("the ids are %d and %d", first, next)
+	}
+	h.onRenewed(77, 0) // never sent
+	if !h.isOver(13 * second) {
+		t.Error("an answer to nothing counts")
+	}
+	h.onRenewed(2, 0)
+	h.onRenewed(1, 0)
+	if !h.isOver(15*second) || h.isOver(15*second-1) {
+		t.Error("the last one that was answered does not count")
 	}
 }
