@@ -258,3 +258,52 @@ async fn without_a_lease_it_is_given_back_by_a_cancel() {
     call.abort();
     assert!(matches!(session.hears().await, (told, Step::Cancel(_)) if told == id));
 }
+
+#[tokio::test]
+async fn who_was_paused_hears_that_it_is_lost_and_leads_again_when_the_server_says_so() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (asks, asked) = oneshot::channel();
+    let (go, gate) = oneshot::channel::<()>();
+    let call = client.call("k").run(|leader: Leader| async move {
+        assert!(!leader.is_lost());
+        std::thread::sleep(Duration::from_millis(1200)); // nothing of this process runs
+        let _ = asks.send((leader.is_lost(), leader.clone()));
+        let _ = gate.await;
+        Ok::<_, Infallible>(1)
+    });
+    let call = tokio::spawn(call);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, lead(0, 600));
+    let (was_lost, leader) = soon(asked).await.unwrap();
+    assert!(was_lost);
+    let renewal = session.hears_renewal().await;
+    session.renewed(id, renewal);
+    // The answer to the next one shows that this one was heard.
+    let renewal = session.hears_renewal().await;
+    session.renewed(id, renewal);
+    assert!(!leader.is_lost());
+    go.send(()).unwrap();
+    let finish = session.hears_finish().await;
+    session.confirms(id, finish);
+    assert_eq!(soon(call).await.unwrap().unwrap().value, 1);
+}
+
+#[tokio::test]
+async fn with_an_old_server_a_pause_beyond_the_lease_has_lost_it() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (asks, asked) = oneshot::channel();
+    let call = client.call("k").lease(Duration::from_secs(1)).run(|leader: Leader| async move {
+        std::thread::sleep(Duration::from_millis(1200));
+        let _ = asks.send(leader.is_lost());
+        pending::<Result<u32, Infallible>>().await
+    });
+    let call = tokio::spawn(call);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, lead(1000, 0));
+    assert!(soon(asked).await.unwrap());
+    assert_eq!(soon(call).await.unwrap().unwrap_err().code(), Some(Code::Aborted));
+}

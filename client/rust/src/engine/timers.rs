@@ -23,6 +23,7 @@ pub(super) type Armed = (Instant, u64);
 pub(super) struct Timers {
     due: BTreeMap<Armed, Timer>,
     count: u64,
+    wakes_at: Option<Instant>, // when the task looks next; None: when it is told to
 }
 
 impl State {
@@ -32,7 +33,9 @@ impl State {
         let wait = wait.min(Duration::from_secs(3_000_000_000));
         let armed = (Instant::now() + wait, self.timers.count);
         self.timers.due.insert(armed, timer);
-        if self.timers.due.keys().next() == Some(&armed) {
+        // Most timers are disarmed before they are due, and cost the task nothing.
+        if self.timers.wakes_at.is_none_or(|at| armed.0 < at) {
+            self.timers.wakes_at = Some(armed.0);
             self.inner().timers_changed.notify_one();
         }
         armed
@@ -83,7 +86,9 @@ pub(super) async fn run(client: Weak<Inner>) {
             if state.over.is_some() {
                 return;
             }
-            state.fire_due()
+            let next = state.fire_due();
+            state.timers.wakes_at = next;
+            next
         };
         let changed = inner.timers_changed.notified();
         match next {
