@@ -41,3 +41,10 @@ def client(shared_daemon: Daemon) -> Iterator[Client]:
 def key(request: pytest.FixtureRequest) -> str:
     """A key of the test's own."""
     return str(request.node.name)
+
+
+@pytest.fixture
+def other(shared_daemon: Daemon) -> Iterator[Client]:
+    """Another client, as of another process: nothing is merged with it."""
+    with Client(shared_daemon.address, caller="other") as client:
+        yield client

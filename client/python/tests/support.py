@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
+from singleflight import Client, Lead
 from singleflight._core.seat import State
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,6 +38,35 @@ def wait_follows(*calls: Any) -> None:
         return all(seat is not None and seat.state is State.FOLLOWING for seat in seats)
 
     wait_until(follow)
+
+
+class Gate:
+    """A function that says when it runs, and ends when it is let."""
+
+    def __init__(self, value: object = "value") -> None:
+        self.entered = threading.Event()
+        self.leave = threading.Event()
+        self.value = value
+        self.runs = 0
+
+    def __call__(self, lead: Lead) -> object:
+        self.runs += 1
+        self.entered.set()
+        assert self.leave.wait(PATIENCE)
+        if isinstance(self.value, BaseException):
+            raise self.value
+        return self.value
+
+
+def never(lead: Lead) -> Any:
+    raise RuntimeError("this must not run")
+
+
+def merged_calls(client: Client, key: str) -> list[object]:
+    engine = client._engine
+    assert engine is not None
+    seats = [seat for seat in list(engine.core.seats) if seat.join.key == key.encode()]
+    return [call for seat in seats for call in seat.calls]
 
 
 class Daemon:

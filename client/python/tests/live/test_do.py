@@ -7,12 +7,11 @@ import contextlib
 import contextvars
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
-from support import Daemon, wait_follows, wait_until
+from support import Daemon, Gate, merged_calls, never, wait_follows, wait_until
 
 from singleflight import (
     RAW,
@@ -22,8 +21,6 @@ from singleflight import (
     CallOptions,
     Client,
     DeadlineExceededError,
-    DecodeError,
-    EncodeError,
     FailedPreconditionError,
     FunctionError,
     InvalidArgumentError,
@@ -37,35 +34,6 @@ from singleflight import (
     Result,
     Role,
 )
-
-
-class Gate:
-    """A function that says when it runs, and ends when it is let."""
-
-    def __init__(self, value: object = "value") -> None:
-        self.entered = threading.Event()
-        self.leave = threading.Event()
-        self.value = value
-        self.runs = 0
-
-    def __call__(self, lead: Lead) -> object:
-        self.runs += 1
-        self.entered.set()
-        assert self.leave.wait(60)
-        if isinstance(self.value, BaseException):
-            raise self.value
-        return self.value
-
-
-def never(lead: Lead) -> Any:
-    raise RuntimeError("this must not run")
-
-
-@pytest.fixture
-def other(shared_daemon: Daemon) -> Iterator[Client]:
-    """Another client, as of another process: nothing is merged with it."""
-    with Client(shared_daemon.address, caller="other") as client:
-        yield client
 
 
 def test_alone(client: Client, key: str) -> None:
@@ -137,13 +105,6 @@ def test_equal_calls_of_one_client_are_merged(client: Client, key: str) -> None:
     assert {result.callers for result in results} == {20}
     assert all(result.shared for result in results)
     assert len({result.token for result in results}) == 1
-
-
-def merged_calls(client: Client, key: str) -> list[object]:
-    engine = client._engine
-    assert engine is not None
-    seats = [seat for seat in list(engine.core.seats) if seat.join.key == key.encode()]
-    return [call for seat in seats for call in seat.calls]
 
 
 def test_a_new_call_after_the_end_runs_anew(client: Client, key: str) -> None:
@@ -230,52 +191,6 @@ def test_abandoned(client: Client, key: str) -> None:
         client.do(key, gate, retain_error=60)
     with pytest.raises(AbandonedError, match="enough"):
         client.do(key, never)
-
-
-def test_what_json_cannot_say_is_an_error(client: Client, key: str) -> None:
-    with pytest.raises(EncodeError):
-        client.do(key, lambda lead: object())
-
-
-def test_what_the_codec_cannot_read(client: Client, key: str) -> None:
-    with pytest.raises(DecodeError):
-        client.do(key, lambda lead: 1, codec=Unreadable())
-    gate = Gate(b"{")
-    leader = client.start(key, gate, codec=RAW)
-    gate.entered.wait(60)
-    follower = client.start(key, never)
-    wait_until(lambda: len(merged_calls(client, key)) == 2)
-    gate.leave.set()
-    with pytest.raises(DecodeError, match="cannot be decoded"):
-        follower.wait()
-    assert leader.wait().value == b"{"
-
-
-class Unreadable:
-    """A codec that reads nothing."""
-
-    def encode(self, value: object) -> bytes:
-        return b"1"
-
-    def decode(self, data: bytes) -> object:
-        raise LookupError("of another version")
-
-
-def test_a_retained_value_that_cannot_be_decoded_is_not_retained(client: Client, key: str) -> None:
-    client.do(key, lambda lead: b"{", codec=RAW, retain=60)
-    result = client.do(key, lambda lead: "new", retain=60)
-    assert (result.value, result.led) == ("new", True)
-    client.do(f"{key} 2", lambda lead: b"{", codec=RAW, retain=60)
-    assert client.start(f"{key} 2", lambda lead: "new", retain=60).wait(60).value == "new"
-    assert client.do(f"{key} 2", never).value == "new"
-
-
-def test_such_a_value_is_passed_by_once(client: Client, key: str) -> None:
-    client.do(key, lambda lead: 1, retain=60)
-    runs = []
-    with pytest.raises(DecodeError):
-        client.do(key, lambda lead: runs.append(1), codec=Unreadable(), retain=60)
-    assert len(runs) == 1
 
 
 def test_everybody_sees_the_same_value(client: Client, key: str) -> None:
