@@ -3,12 +3,12 @@
 
 #include "base/clock.h"
 #include "base/references.h"
-#include "src/constants.h"
 #include "src/error.h"
 #include "src/leader.h"
 #include "src/memory.h"
 #include "src/outcome.h"
 #include "src/seat.h"
+#include "src/within.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -163,61 +163,18 @@ static void run_start(struct sfl_command *command)
         leave(call, SINGLEFLIGHT_DEADLINE_EXCEEDED, "the timeout is 0 ms");
         return;
     }
+    if (sfl_within_closes_ring(call)) {
+        leave(call, SINGLEFLIGHT_FAILED_PRECONDITION,
+              "the call would wait for itself: the function that leads its key waits for the one "
+              "that it was made inside of");
+        return;
+    }
     if (call->deadline_ms != UINT64_MAX)
         sfl_timers_arm(&client->timers, &call->deadline_timer, call->deadline_ms);
     sfl_seat_take(call);
 }
 
 // ------------------------------------------------------------------------------------- any thread
-
-static struct sfl_span group_of(const struct sfl_join *join)
-{
-    return join->group_bytes == 0 ? sfl_span_of_text("default") : sfl_join_group(join);
-}
-
-// Whether the call is for a key that `lead` was granted.
-static bool is_for_key_of(const struct sfl_join *join, const struct singleflight_call *lead)
-{
-    return sfl_span_equal(sfl_join_key(join), sfl_join_key(&lead->join)) &&
-           sfl_span_equal(group_of(join), group_of(&lead->join));
-}
-
-// Looks through the leads that the call is made inside of. False: it would wait for itself. One for
-// a key that is led through another client may have to go by itself: the server knows.
-static bool may_wait(struct sfl_join *join, const struct singleflight_client *client,
-                     const struct singleflight_call *lead)
-{
-    for (; lead != NULL; lead = lead->within) {
-        if (!is_for_key_of(join, lead))
-            continue;
-        if (lead->client == client)
-            return false;
-        join->mergeable = false;
-    }
-    return true;
-}
-
-// The server is told the innermost leads; those that it has not granted have no token.
-static enum sfl_status write_within(struct singleflight_call *call)
-{
-    struct sfl_lead_ref refs[SFL_WITHIN_MAX];
-    size_t count = 0;
-    const struct singleflight_call *lead = call->within;
-    for (; lead != NULL && count < SFL_WITHIN_MAX; lead = lead->within) {
-        if (lead->lead.terms.token != 0)
-            refs[count++] = (struct sfl_lead_ref){group_of(&lead->join), sfl_join_key(&lead->join),
-                                                  lead->lead.terms.token};
-    }
-    size_t size = sfl_join_within_size(refs, count);
-    if (size == 0)
-        return SFL_OK;
-    uint8_t *wire = malloc(size);
-    if (wire == NULL)
-        return SFL_NO_MEMORY;
-    sfl_join_put_within(wire, refs, count);
-    call->within_wire = sfl_span_of(wire, size);
-    return SFL_OK;
-}
 
 enum sfl_status sfl_call_create(struct singleflight_client *client,
                                 const struct singleflight_do_options *options,
@@ -240,7 +197,7 @@ enum sfl_status sfl_call_create(struct singleflight_client *client,
     const struct singleflight_leader *within = join.options.within;
     if (within == NULL)
         within = sfl_do_lead_of_thread();
-    if (within != NULL && !may_wait(&join, client, within->call)) {
+    if (within != NULL && !sfl_within_allows(&join, client, within->call)) {
         *problem_out = "the call would wait for itself: it was made inside the function that leads "
                        "its key";
         return SFL_FAILED_PRECONDITION;
@@ -270,7 +227,7 @@ enum sfl_status sfl_call_create(struct singleflight_client *client,
     call->cancel.run = run_cancel;
     if (within != NULL)
         call->within = sfl_call_ref(within->call);
-    status = write_within(call);
+    status = sfl_within_write(call);
     if (status != SFL_OK) {
         *problem_out = "there is no memory left";
         sfl_call_unref(call);

@@ -98,12 +98,59 @@ static void a_call_for_another_key_inside_is_like_any_other(void **state)
     assert_string_equal(nested.why, "");
 }
 
+// ---------------------------------------------------------------------------------------- a ring
+
+struct half {
+    const char *own;
+    const char *other;
+    struct half *peer;
+    struct gate entered; // open once this half leads
+    enum singleflight_status inner;
+};
+
+// Leads its own key, and, once the peer leads its own, asks for that one.
+static enum singleflight_outcome ask_the_other(struct singleflight_leader *leader, void *context)
+{
+    (void)leader;
+    struct half *half = context;
+    gate_enter(&half->entered, leader);
+    gate_wait_entered(&half->peer->entered, 1);
+    struct singleflight_do_options options = options_of(half->other);
+    half->inner = singleflight_do(client, &options, ask_the_other, half, NULL);
+    return SINGLEFLIGHT_OUTCOME_OK;
+}
+
+static void two_functions_that_wait_for_each_other_do_not(void **state)
+{
+    (void)state;
+    struct half halves[2] = {
+        {.own = "ring A", .other = "ring B", .entered = GATE_INIT},
+        {.own = "ring B", .other = "ring A", .entered = GATE_INIT},
+    };
+    struct asker askers[2];
+    struct singleflight_do_options options[2];
+    for (size_t i = 0; i < 2; i++) {
+        halves[i].peer = &halves[1 - i];
+        options[i] = options_of(halves[i].own);
+        asker_start(&askers[i], client, &options[i], ask_the_other, &halves[i]);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        struct singleflight_result *result = asker_join(&askers[i]);
+        assert_int_equal(result->status, SINGLEFLIGHT_OK);
+        singleflight_result_free(result);
+    }
+    // One of them is refused; the other gets what that one makes.
+    assert_true((halves[0].inner == SINGLEFLIGHT_FAILED_PRECONDITION) !=
+                (halves[1].inner == SINGLEFLIGHT_FAILED_PRECONDITION));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_call_for_the_key_of_its_own_function_is_refused),
         cmocka_unit_test(so_is_one_with_another_key_between),
         cmocka_unit_test(a_call_for_another_key_inside_is_like_any_other),
+        cmocka_unit_test(two_functions_that_wait_for_each_other_do_not),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
