@@ -335,6 +335,7 @@ impl<C: Codec> Call<C> {
         self.join.max_age_ms = if fresh_ms > 0 { fresh_ms } else { newer_ms.max(1) };
         self.join.retain_error_ms = 0;
         self.join.fail_open = false;
+        self.join.is_refresh = true;
         self.timeout = None;
         let runtime = self.client.inner.runtime().clone();
         runtime.spawn(async move { drop(self.start(Some(function), None).await) });

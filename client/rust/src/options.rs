@@ -276,6 +276,7 @@ pub(crate) struct Join {
     pub caller: Arc<str>,
     pub fail_open: bool,
     pub local_merge: bool,
+    pub is_refresh: bool, // of a stale outcome, which only a better one may replace
 }
 
 // Of the options, those that may well differ between calls of the same key.

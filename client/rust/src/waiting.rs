@@ -85,7 +85,7 @@ impl Chunks {
     /// Waits for the end; the value is whole, whatever was read from the stream.
     ///
     /// # Errors
-    /// As [`Call::run_bytes`].
+    /// As [`Call::run_bytes`](crate::Call::run_bytes).
     pub async fn result(self) -> Result<Flight<Bytes>, Error> {
         self.waiting.await
     }

@@ -187,7 +187,8 @@ async fn when_the_refresh_fails_the_old_outcome_goes_on_being_served() {
     for _ in 0..2 {
         let (fails, failed) = oneshot::channel();
         let call = client.call("k").stale(KEPT).max_age(Duration::from_millis(1));
-        let call = call.retain_error(KEPT).run(|_| async {
+        let call = call.retain_error(KEPT).run(|leader: Leader| async move {
+            leader.set_retain(KEPT);
             let _ = fails.send(());
             Err::<String, _>("no source")
         });

@@ -395,7 +395,8 @@ impl State {
         if let Some(overflow) = &state.overflow {
             error = Some(wire::over_limit(overflow.message.clone()).into());
         }
-        let retain_ms = state.retain_ms;
+        let replaces = error.is_none() || !seat.join.is_refresh;
+        let retain_ms = state.retain_ms.filter(|_| replaces);
         drop(state);
         let finish = Finish { error, retain_ms };
         let fails_all = seat.join.on_leader_loss == LeaderLoss::Fail;
