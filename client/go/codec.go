@@ -8,7 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math/big"
 	"reflect"
+	"strings"
 )
 
 // Codec turns values into bytes, and back for every caller: each has a value of its own, and the one
@@ -58,7 +61,40 @@ func hidesEverything(t reflect.Type) bool {
 	return true
 }
 
-func (jsonCodec) Unmarshal(data []byte, into any) error { return json.Unmarshal(data, into) }
+func (jsonCodec) Unmarshal(data []byte, into any) error {
+	if err := json.Unmarshal(data, into); err != nil {
+		return err
+	}
+	switch into.(type) {
+	case *any, *map[string]any, *[]any:
+		return checkNumbers(data)
+	}
+	return nil
+}
+
+// checkNumbers refuses whole numbers that a float64, which an `any` gets, does not hold as they are.
+func checkNumbers(data []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	for {
+		token, err := decoder.Token()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		number, ok := token.(json.Number)
+		if !ok || strings.ContainsAny(number.String(), ".eE") {
+			continue
+		}
+		float, err := number.Float64()
+		if err != nil || new(big.Float).SetFloat64(float).Text('f', 0) != number.String() {
+			return fmt.Errorf("the number %s is no float64, which an any would get: decode into a type "+
+				"of its own", number)
+		}
+	}
+}
 
 type gobCodec struct{}
 

@@ -41,6 +41,14 @@ func (h *hold) end() instant { return h.since.add(h.length) }
 
 func (h *hold) isOver(at instant) bool { return h.length > 0 && at >= h.end() }
 
+// left is how long the lead holds, or is asked for, from now.
+func (h *hold) left() time.Duration {
+	if h.asking {
+		return h.askedUp.sub(now())
+	}
+	return h.end().sub(now())
+}
+
 // begin counts from the sending of a join or a resume that was answered with the lead.
 func (h *hold) begin(sent instant) {
 	h.since = sent
@@ -143,13 +151,15 @@ func (s *seat) onHoldOver() {
 	}
 }
 
-// onPause: the process did not run between two moments, and nobody has looked at the clock.
+// onPause: the process did not run between two moments, and nobody has looked at the clock. A pause
+// that is short beside the hold was not what kept the answers away.
 func (s *seat) onPause(from, to instant) {
 	h := &s.leader.hold
 	if h.length == 0 {
 		return
 	}
-	if h.isOver(to) && h.end() > from && !h.asking && (h.answers || !s.answered) {
+	wasPaused := h.isOver(to) && h.end() > from && to.sub(from) > h.length/2
+	if wasPaused && !h.asking && (h.answers || !s.answered) {
 		h.ask(to)
 		if s.answered {
 			s.wantsRenew = true

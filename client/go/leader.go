@@ -261,7 +261,7 @@ func (l *Leader) append(part []byte, copied bool) error {
 		l.unsent += len(part)
 		l.seat.ready()
 	}
-	if l.call.handle != nil {
+	if l.call.handle != nil && l.call.end == nil {
 		l.call.handle.onPiece(l.pieces[last][before:], int(l.attempt))
 	}
 	return nil

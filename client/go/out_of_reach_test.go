@@ -5,6 +5,7 @@ package singleflight_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -225,4 +226,66 @@ func TestALeaderGoesOnWhileItsLeaseHolds(t *testing.T) {
 	if got := wait(t, "the caller", led); !errors.Is(got.err, singleflight.ErrAborted) {
 		t.Errorf("%+v", got)
 	}
+}
+
+func TestLeadsWithALeaseOutliveTheDaemon(t *testing.T) {
+	const jobs, lease = 20, 4 * time.Second
+	folder := t.TempDir()
+	daemon := daemontest.Start(t, "--data-dir", folder)
+	client := clientOf(t, daemon)
+	gate := newGate()
+	var all []<-chan outcome[string]
+	for i := range jobs {
+		all = append(all, inBackground(patient(t), client, fmt.Sprint(i),
+			func(ctx context.Context) (string, error) { return "done", gate.pass(ctx) },
+			singleflight.WithLease(lease)))
+	}
+	for range jobs {
+		wait(t, "a lead", gate.begun)
+	}
+	daemon.Kill()
+	select { // the tries to connect come less often by and by
+	case <-time.After(lease / 2):
+	case <-gate.begun:
+		t.Error("a job runs twice")
+	}
+	again := daemontest.Start(t, "--data-dir", folder, "--listen", daemon.Address)
+	for i := range jobs {
+		eventually(t, "it leads again", func() bool {
+			return flightOf(t, again, fmt.Sprint(i)).GetState() == pb.Flight_STATE_LED
+		})
+	}
+	close(gate.opened)
+	for i, ended := range all {
+		got := wait(t, "a job", ended)
+		if got.err != nil || got.result.Attempt != 1 || !got.result.Led || got.result.FailedOpen {
+			t.Errorf("job %d: %+v", i, got)
+		}
+	}
+}
+
+func TestALeadIsResumedWhileTheServerDrains(t *testing.T) {
+	daemon := daemontest.Start(t)
+	relay := daemontest.StartRelay(t, daemon.Address)
+	client := newClient(t, singleflight.ClientOptions{Addresses: []string{relay.Address}})
+	gate := newGate()
+	led := inBackground(patient(t), client, "k", func(ctx context.Context) (string, error) {
+		return "done", gate.pass(ctx)
+	}, singleflight.WithLease(time.Minute))
+	wait(t, "the lead", gate.begun)
+	daemon.Terminate(t)
+	eventually(t, "the drain", func() bool {
+		_, err := singleflight.Do(patient(t), client, "another", makes("v"),
+			singleflight.WithConnectTimeout(100*time.Millisecond))
+		return errors.Is(err, singleflight.ErrUnavailable)
+	})
+	relay.Cut()
+	eventually(t, "it leads again", func() bool {
+		return flightOf(t, daemon, "k").GetState() == pb.Flight_STATE_LED
+	})
+	close(gate.opened)
+	if got := wait(t, "the job", led); got.err != nil || got.result.Attempt != 1 {
+		t.Errorf("%+v", got)
+	}
+	daemon.WaitForExit(t)
 }

@@ -4,6 +4,7 @@ package singleflight
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -12,6 +13,9 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 )
+
+// Within what is left of a lead, at least so many tries are made to resume it.
+const triesToResume = 8
 
 // trouble is why a server takes no joins.
 type trouble int
@@ -33,6 +37,7 @@ type server struct {
 	queue      []*seat               // those that wait for the next session
 	backoff    backoff
 	retryAlarm alarm // armed: nothing is tried before
+	retryAt    time.Time
 	downAlarm  alarm // armed while failing
 	failing    bool
 	trouble    trouble
@@ -110,6 +115,7 @@ func (v *server) setTrouble(what trouble, text string) {
 	v.emptyQueue()
 }
 
+// emptyQueue lets those that wait here look elsewhere.
 func (v *server) emptyQueue() {
 	queue := v.queue
 	v.queue = nil // those that stay come back to its end
@@ -125,8 +131,29 @@ func (v *server) emptyQueue() {
 
 // backOff lets the next try come after a random while.
 func (v *server) backOff() {
-	if !v.client.closing && !v.retryAlarm.armed {
-		v.retryAlarm.arm(v.client, v.backoff.next(), v.onRetryAlarm)
+	if v.client.closing || v.retryAlarm.armed {
+		return
+	}
+	v.retryIn(v.backoff.next())
+	for _, seat := range v.queue {
+		v.hurry(seat)
+	}
+}
+
+func (v *server) retryIn(wait time.Duration) {
+	v.retryAt = time.Now().Add(wait)
+	v.retryAlarm.arm(v.client, wait, v.onRetryAlarm)
+}
+
+// hurry lets a leader that is to resume try several times before its lead is over.
+func (v *server) hurry(seat *seat) {
+	if seat.leader == nil || !v.retryAlarm.armed {
+		return
+	}
+	left := seat.leader.hold.left()
+	wait := rand.N(max(left/triesToResume, time.Millisecond)) + time.Millisecond
+	if time.Until(v.retryAt) > wait {
+		v.retryIn(wait)
 	}
 }
 
@@ -181,12 +208,15 @@ func (v *server) seat(seat *seat) {
 	}
 	seat.waiting = true
 	v.queue = append(v.queue, seat)
+	v.hurry(seat)
 	v.connect()
 }
 
-// connect opens a session if there is none, and if it is time to try.
+// connect opens a session if there is none, and if it is time to try. Only leaders wait for a server
+// that is in trouble or down: their leads are there, and one that drains resumes them.
 func (v *server) connect() {
-	if v.current == nil && v.isUsable() && !v.retryAlarm.armed && !v.client.closing {
+	isWorthIt := v.isUsable() || len(v.queue) > 0
+	if v.current == nil && isWorthIt && !v.retryAlarm.armed && !v.client.closing {
 		v.openSession()
 	}
 }
@@ -254,7 +284,7 @@ func (v *server) onSessionOver(session *session, code codes.Code, text string) {
 
 func (v *server) onRetryAlarm() {
 	switch {
-	case v.isUsable() && len(v.queue) > 0:
+	case len(v.queue) > 0:
 		v.connect()
 	case !v.isUsable() && !v.probing:
 		v.probing = true

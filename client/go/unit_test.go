@@ -251,3 +251,21 @@ func TestALeaseCountsFromWhatWasReallySent(t *testing.T) {
 		t.Error("the last one that was answered does not count")
 	}
 }
+
+func TestJSONRefusesWhatAnAnyWouldLose(t *testing.T) {
+	for text, isGood := range map[string]bool{
+		"9007199254740992": true, "9007199254740993": false, "-9007199254740993": false, "0": true,
+		"18446744073709551616": true, "-0": true, "1.5": true, "1e400": false,
+		`{"id": 9007199254740993}`: false, `[1, [9007199254740993]]`: false, `"9007199254740993"`: true,
+	} {
+		var anything any
+		if err := JSON.Unmarshal([]byte(text), &anything); (err == nil) != isGood {
+			t.Errorf("%s: %v, %v", text, anything, err)
+		}
+	}
+	var exact struct{ ID int64 }
+	if err := JSON.Unmarshal([]byte(`{"id": 9007199254740993}`), &exact); err != nil ||
+		exact.ID != 9007199254740993 {
+		t.Errorf("%v, %v", exact, err)
+	}
+}
