@@ -232,7 +232,11 @@ func TestLeadsWithALeaseOutliveTheDaemon(t *testing.T) {
 	const jobs, lease = 20, 4 * time.Second
 	folder := t.TempDir()
 	daemon := daemontest.Start(t, "--data-dir", folder)
-	client := clientOf(t, daemon)
+	client := newClient(t, singleflight.ClientOptions{
+		Addresses:  []string{daemon.Address},
+		BackoffMin: time.Minute, // too long for the leases
+		BackoffMax: time.Minute,
+	})
 	gate := newGate()
 	var all []<-chan outcome[string]
 	for i := range jobs {
@@ -244,7 +248,7 @@ func TestLeadsWithALeaseOutliveTheDaemon(t *testing.T) {
 		wait(t, "a lead", gate.begun)
 	}
 	daemon.Kill()
-	select { // the tries to connect come less often by and by
+	select {
 	case <-time.After(lease / 2):
 	case <-gate.begun:
 		t.Error("a job runs twice")
