@@ -97,15 +97,16 @@ static void leave(struct singleflight_call *call, enum singleflight_status statu
         return;
     struct sfl_seat *seat = call->seat;
     struct singleflight_result *result = sfl_result_of_status(status, why);
-    if (call->join.options.ends_function) {
+    bool ends_function = call->join.options.ends_function;
+    if (ends_function) {
         sfl_call_end(call, result);
     } else {
         sfl_link_remove(&call->seat_link);
         call->seat = NULL;
         deliver(call, result);
     }
-    if (seat != NULL)
-        sfl_seat_on_call_left(seat, call, status, why);
+    if (seat != NULL) // the call may be gone
+        sfl_seat_on_call_left(seat, ends_function, status, why);
 }
 
 bool sfl_call_takes_for_stale(const struct singleflight_call *call, uint64_t age_ms)

@@ -355,7 +355,7 @@ void sfl_seat_end(struct sfl_seat *seat, enum singleflight_status status, const 
     sfl_seat_leave(seat);
 }
 
-void sfl_seat_on_call_left(struct sfl_seat *seat, const struct singleflight_call *call,
+void sfl_seat_on_call_left(struct sfl_seat *seat, bool ends_function,
                            enum singleflight_status status, const char *why)
 {
     if (!sfl_list_is_empty(&seat->calls)) {
@@ -364,8 +364,7 @@ void sfl_seat_on_call_left(struct sfl_seat *seat, const struct singleflight_call
     }
     if (seat->state == SFL_SEAT_FINISHING)
         return; // the flight's other callers wait for the outcome
-    bool goes_on =
-        seat->state == SFL_SEAT_LEADING && seat->followers > 0 && !call->join.options.ends_function;
+    bool goes_on = seat->state == SFL_SEAT_LEADING && seat->followers > 0 && !ends_function;
     if (!goes_on)
         sfl_seat_end(seat, status, why);
 }

@@ -104,8 +104,9 @@ struct sfl_seat {
 // Puts a call that begins on an equal seat, or on one of its own.
 void sfl_seat_take(struct singleflight_call *call);
 
-// `call`, one of its own, has been taken off, and ends so. The seat may be gone after it.
-void sfl_seat_on_call_left(struct sfl_seat *seat, const struct singleflight_call *call,
+// One of its calls has been taken off, and has ended so; `ends_function`: its function must not go
+// on for others elsewhere. The seat may be gone after it.
+void sfl_seat_on_call_left(struct sfl_seat *seat, bool ends_function,
                            enum singleflight_status status, const char *why);
 
 // The program has written, or finished.
