@@ -208,7 +208,7 @@ export class Client {
     // A failure is not kept: it would take the place of the value that is there.
     const options = { ...rest, group, maxAge, retainError: 0 };
     const done = (): boolean => this.#refreshing.delete(place);
-    this.#begin({ ...asked, options }, work).settled.then(done, done);
+    this.#begin({ ...asked, options, keepsOld: true }, work).settled.then(done, done);
   }
 
   // The same call again, after `elapsed` ms, for an outcome that is younger than one of that age.
@@ -230,10 +230,10 @@ export class Client {
   }
 
   #begin(asked: Asked, work: WorkFunction | undefined, events?: CallEvents): Call {
-    const { name, key, options, site } = asked;
+    const { name, key, options, site, keepsOld = false } = asked;
     refuseUnknownCall(name, options);
     const nest = currentNest();
-    const asking = { live: events !== undefined, hasWork: work !== undefined, nest };
+    const asking = { live: events !== undefined, hasWork: work !== undefined, nest, keepsOld };
     const join = readCallOptions(key, options, asking, this.#core.settings);
     const bounds = { timeout: readTimeout(options.timeout), signal: options.signal, site, nest };
     return this.#core.begin(join, bounds, events ?? {}, work);
@@ -246,6 +246,7 @@ interface Asked {
   key: string | Uint8Array;
   options: CallOptions;
   site: Site;
+  keepsOld?: boolean;
 }
 
 // So old has an outcome to be that one with a smaller `maxAge` may be asked for.

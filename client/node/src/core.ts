@@ -23,7 +23,8 @@ import {
 import type { StatusError } from './errors.js';
 import type { ForgetRequest, ForgetResponse } from './gen/singleflight/v1/singleflight.js';
 import type { Leader } from './leader.js';
-import { runningLeads } from './nesting.js';
+import { runningLeads, WITHIN_MAX } from './nesting.js';
+import type { Nest } from './nesting.js';
 import type { Join, Settings } from './options.js';
 import { rendezvous } from './rendezvous.js';
 import type { Rendezvous } from './rendezvous.js';
@@ -32,7 +33,7 @@ import { Server, tidy } from './server.js';
 import { Table } from './table.js';
 
 // How long closing waits for the last frames to go out.
-const CLOSE_MS = 500;
+export const CLOSE_MS = 500;
 
 interface Place {
   group: string;
@@ -87,7 +88,30 @@ export class Core {
       ({ leader }) => leader.key.equals(key) && leader.group === (group || 'default'),
     );
     const own = leads.some(({ client, leader }) => client === this && !this.#forgotten.has(leader));
-    return { own, others: leads.length > 0 };
+    return { own: own || this.#closesRing(join, bounds.nest), others: leads.length > 0 };
+  }
+
+  // Whether the function that leads the key waits, over others perhaps, for one around the call.
+  #closesRing(join: Join, nest: Nest): boolean {
+    const leader = this.#leaderOf(join.wire);
+    return leader !== undefined && this.#waitsFor(leader, nest, WITHIN_MAX);
+  }
+
+  #waitsFor(leader: Leader, nest: Nest, depth: number): boolean {
+    if (runningLeads(nest).some((each) => each.leader === leader)) return true;
+    if (depth === 0) return false;
+    const inside = this.#seats.values().flatMap(({ calls }) => {
+      return [...calls].filter((call) => call.bounds.nest?.leader === leader);
+    });
+    return inside.some((call) => {
+      const next = this.#leaderOf(call.join.wire);
+      return next !== undefined && next !== leader && this.#waitsFor(next, nest, depth - 1);
+    });
+  }
+
+  #leaderOf(place: Place): Leader | undefined {
+    const leaders = this.#seatsOf(place).flatMap(({ lead }) => lead?.leader ?? []);
+    return leaders.find((leader) => leader.leads && !this.#forgotten.has(leader));
   }
 
   // Puts a call on an equal seat, or on one of its own.
@@ -281,10 +305,11 @@ export class Core {
   }
 }
 
-function waitsForItself(join: Join): FailedPreconditionError {
+function waitsForItself({ wire }: Join): FailedPreconditionError {
+  const key = JSON.stringify(wire.key.toString('utf8'));
+  const group = JSON.stringify(wire.group || 'default');
   return new FailedPreconditionError(
-    `this call would wait for itself: the function in which it is made leads the key ` +
-      `${JSON.stringify(join.wire.key.toString('utf8'))} of the group ` +
-      JSON.stringify(join.wire.group || 'default'),
+    'this call would wait for itself: it is made in the function that leads the key ' +
+      `${key} of the group ${group}, or in one that this function waits for`,
   );
 }

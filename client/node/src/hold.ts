@@ -6,13 +6,15 @@
 // that it did not run asks first: the clock says "lost" meanwhile, but the lead may hold again.
 import type { Clock } from './clock.js';
 
-export const RENEWALS_PER_SILENCE = 3;
+export const RENEWALS_PER_HOLD = 3;
 
 /** How long one that was paused waits for the server's answer, at most. */
 export const ASK_MS_MAX = 5000;
 
-// A timer that is so late says that the process did not run.
-const LATE_MS = 100;
+/**
+ * A function is told so soon after the end. A timer that is later shows that nothing ran.
+ */
+export const LOST_TOLD_WITHIN_MS = 100;
 // Nor had the renewals the time to be answered when one of them is late by such a part.
 const LATE_DIVISOR = 6;
 // An answer may have come already, and only wait to be read.
@@ -70,12 +72,15 @@ export class Hold {
     const now = this.clock.now();
     const late = now - this.due;
     const isOver = now >= this.#end;
-    if (late > (isOver ? LATE_MS : Math.max(LATE_MS, this.#silence / LATE_DIVISOR))) {
+    if (
+      late >
+      (isOver ? LOST_TOLD_WITHIN_MS : Math.max(LOST_TOLD_WITHIN_MS, this.#silence / LATE_DIVISOR))
+    ) {
       this.paused = Math.max(this.paused, Math.round(late));
       this.#askUntil = undefined; // the server had no chance to be heard
     }
     if (isOver) return this.#checkOver(now);
-    const wants = now >= this.#renewedAt + this.#silence / RENEWALS_PER_SILENCE;
+    const wants = now >= this.#renewedAt + this.#silence / RENEWALS_PER_HOLD;
     if (wants) this.#renewedAt = now;
     this.due = this.#next(now);
     return wants ? 'RENEW' : 'WAIT';
@@ -85,7 +90,7 @@ export class Hold {
     if (this.#askUntil === undefined && this.paused > 0 && this.isAnswered) this.ask();
     if (this.#askUntil !== undefined) {
       if (now >= this.#askUntil) return 'LOST';
-      this.due = Math.min(now + this.#silence / RENEWALS_PER_SILENCE, this.#askUntil);
+      this.due = Math.min(now + this.#silence / RENEWALS_PER_HOLD, this.#askUntil);
       return 'RENEW';
     }
     if (this.#hadGrace) return 'LOST';
@@ -142,7 +147,7 @@ export class Hold {
   }
 
   #next(now: number): number {
-    const renewal = this.#renewedAt + this.#silence / RENEWALS_PER_SILENCE;
+    const renewal = this.#renewedAt + this.#silence / RENEWALS_PER_HOLD;
     return Math.max(now, Math.min(renewal, this.#end));
   }
 }

@@ -209,9 +209,11 @@ export class Lead {
   }
 
   #finishFrame(): CallRequest | undefined {
-    const { outcome, outgoing, retainMs } = this.leader;
+    const { outcome, outgoing } = this.leader;
     if (outcome === undefined) return undefined;
     this.wantsFinish = false;
+    const keepsOld = this.seat.join.keepsOld && outcome.kind !== 'OK';
+    const retainMs = keepsOld ? 0n : this.leader.retainMs;
     const tail = outgoing.takeTail();
     this.leader.onSent();
     return finishFrame(BigInt(this.seat.id), outcome, tail, this.passesOn, retainMs);

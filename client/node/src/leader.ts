@@ -17,7 +17,7 @@ import { wireMs } from './options.js';
 import { Outgoing } from './outgoing.js';
 import type { Outcome } from './result.js';
 
-const DETAILS_BYTES_MAX = 64 * 1024;
+export const DETAILS_BYTES_MAX = 64 * 1024;
 const TEXT_BYTES_MAX = 64 * 1024;
 
 /** Who waits for the outcome. */

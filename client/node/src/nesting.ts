@@ -4,7 +4,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { LeadRef } from './gen/singleflight/v1/singleflight.js';
 import type { Leader } from './leader.js';
 
-const LEADS_MAX = 32;
+/** Of a call, for the server. */
+export const WITHIN_MAX = 32;
 
 /** A function that runs, and the one in which it was called. */
 export interface Nest {
@@ -37,6 +38,6 @@ export function runningLeads(nest: Nest | undefined): Nest[] {
 export function leadRefs(nest: Nest | undefined): LeadRef[] {
   return runningLeads(nest)
     .filter(({ leader }) => leader.token !== 0n)
-    .slice(0, LEADS_MAX)
+    .slice(0, WITHIN_MAX)
     .map(({ leader: { group, key, token } }) => ({ group, key, token }));
 }

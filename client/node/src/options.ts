@@ -11,9 +11,9 @@ import type { Join as WireJoin } from './gen/singleflight/v1/singleflight.js';
 import { leadRefs } from './nesting.js';
 import type { Nest } from './nesting.js';
 
-const ADDRESS_VARIABLE = 'SINGLEFLIGHT_ADDRESS';
-const ADDRESS_DEFAULT = '127.0.0.1:7433';
-const CALLER_BYTES_MAX = 128;
+export const ADDRESS_VARIABLE = 'SINGLEFLIGHT_ADDRESS';
+export const ADDRESS_DEFAULT = '127.0.0.1:7433';
+export const CALLER_BYTES_MAX = 128;
 const TIMER_MS_MAX = 2 ** 31 - 1;
 const LEASE_MS_MIN = 1000;
 
@@ -22,7 +22,7 @@ export const CONNECT_TIMEOUT_MS = 5000;
 
 // Far above what any server takes; only keeps a message of ours below its bound.
 const TEXT_BYTES_MAX = 4096;
-const KEY_BYTES_MAX = 64 * 1024;
+export const KEY_BYTES_MAX = 64 * 1024;
 
 /** Options of a client. Times are milliseconds, sizes are bytes. */
 export interface ClientOptions {
@@ -211,6 +211,8 @@ export interface Join {
   waitsWhenDown: boolean;
   failOpen: boolean;
   passesOn: boolean;
+  /** A failure must not take the place of the value that is retained. */
+  keepsOld: boolean;
 }
 
 /** @internal What a call of the program is, beside its options. */
@@ -218,6 +220,7 @@ export interface Asking {
   live: boolean;
   hasWork: boolean;
   nest: Nest | undefined;
+  keepsOld: boolean;
 }
 
 /** @internal */
@@ -255,11 +258,12 @@ export function readCallOptions(
   const merges = readFlag('localMerge', options.localMerge, true) && isPlain;
   return {
     wire,
-    mergeId: merges ? mergeId(wire, failOpen) : undefined,
+    mergeId: merges ? mergeId(wire, failOpen, asking.keepsOld) : undefined,
     connectTimeout: readConnectTimeout(options.connectTimeout, settings.connectTimeout),
     waitsWhenDown: options.connectTimeout !== undefined && options.connectTimeout !== 0,
     failOpen: failOpen && !resumes && wire.role !== Role.ROLE_FOLLOW_ONLY,
     passesOn: wire.onLeaderLoss === LeaderLoss.LEADER_LOSS_PROMOTE,
+    keepsOld: asking.keepsOld,
   };
 }
 
@@ -300,8 +304,9 @@ function readShape(options: CallOptions, asking: Asking): void {
   const stale = wholeNumber('stale', options.stale ?? 0, Number.MAX_SAFE_INTEGER);
   if (stale === 0) return;
   if (asking.live) throw new MisuseError('stale: a live call has no old value to hand out');
-  if (options.fresh === true)
-    throw new MisuseError('stale and fresh exclude each other: an old value, or a new one');
+  const isPlain = options.resumeToken === undefined && (options.role ?? 'ANY') === 'ANY';
+  if (options.fresh === true || !isPlain)
+    throw new MisuseError('stale goes with no fresh, no role and no resumeToken');
 }
 
 /** @internal */
@@ -486,9 +491,9 @@ function wholeNumber(name: string, value: number, max: number): number {
 }
 
 // Everything in which two calls may differ, but for their timeouts and functions.
-function mergeId(wire: WireJoin, failOpen: boolean): string {
+function mergeId(wire: WireJoin, failOpen: boolean, keepsOld: boolean): string {
   const numbers = [wire.retainMs, wire.retainErrorMs, wire.maxAgeMs, wire.leaseMs, wire.runLimitMs];
-  const flags = [wire.audience, wire.retainFromLead, wire.fresh, failOpen].map(Number);
+  const flags = [wire.audience, wire.retainFromLead, wire.fresh, failOpen, keepsOld].map(Number);
   const others = [wire.onLeaderLoss, wire.maxAttempts, ...flags];
   const fingerprint = wire.fingerprint.toString('latin1');
   const group = wire.group === '' ? 'default' : wire.group;

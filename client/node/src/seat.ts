@@ -35,8 +35,8 @@ import type { Session } from './session.js';
 // On the wire every deadline is a part of the timeout later than the call's own, so that the call
 // is ended here, where a lease is given back, and not by the server, which would keep the flight
 // for a leader that may come back. Equal calls that come a little later take up to half of it.
-const WIRE_SLACK_MS_MIN = 1000;
-const WIRE_SLACK_DIVISOR = 4;
+export const WIRE_SLACK_MS_MIN = 1000;
+export const WIRE_SLACK_DIVISOR = 4;
 
 // A server that has answered before has so long to do so again, for a call that looks for none.
 const KNOWN_LOOK_MS = 1000;

@@ -11,7 +11,7 @@ import type { Seat } from './seat.js';
 import { Session } from './session.js';
 
 // No server of ours sends a larger one.
-const MESSAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
+export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
 
 export class Server {
   /** It could not be reached for so long that calls pass it by. */
@@ -172,11 +172,15 @@ export class Server {
     this.isKnown = false;
     if (!session.up) {
       if (text !== '') this.lastError = tidy(text);
-      this.isRefusing = isRefusal(text);
-      this.isDraining = false;
+      if (wasCurrent) this.#onNoAnswer(text);
       this.#setFailing();
     }
     this.#backOff(); // also after a good one: many clients may have lost the same server
+  }
+
+  #onNoAnswer(text: string): void {
+    this.isRefusing = isRefusal(text);
+    this.isDraining = false;
   }
 
   // ---------------------------------------------------------------------------------- channels

@@ -2,7 +2,9 @@
 // The package as its users see it: what is in it, how it is loaded, when its process ends.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { resolve } from 'node:path';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { Daemon } from './support/daemon.js';
@@ -68,6 +70,36 @@ describe('package', { timeout: 180_000 }, () => {
       new Client()[dispose]?.().then(() => console.log('disposed'));
       if (dispose === 'none') console.log('disposed');`;
     assert.equal(await node('commonjs', script, daemon.address), 'disposed');
+  });
+
+  it('is built where it is installed from a folder', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'singleflight-node-'));
+    const [there, app] = [join(folder, 'there'), join(folder, 'app')];
+    mkdirSync(app);
+    for (const path of ['package.json', 'prepare.cjs', 'tsconfig.json', 'src'])
+      cpSync(join(cwd, path), join(there, path), { recursive: true });
+    symlinkSync(join(cwd, 'node_modules'), join(there, 'node_modules'));
+    const env = { ...process.env, npm_config_offline: 'true' };
+    await run('npm', ['install', there], { cwd: app, env });
+    const script = "console.log(typeof require('singleflightd').Client)";
+    const { stdout } = await run(process.execPath, ['-e', script], { cwd: app });
+    assert.equal(stdout, 'function\n');
+    rmSync(folder, { recursive: true });
+  });
+
+  it('says where it comes from', () => {
+    const pack = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8')) as {
+      homepage: string;
+      bugs: { url: string };
+      author: string;
+      repository: { url: string; directory: string };
+    };
+    const { url, directory } = pack.repository;
+    assert.match(url, /^git\+https:.*\.git$/);
+    assert.equal(directory, 'client/node');
+    const page = url.replace(/^git\+|\.git$/g, '');
+    for (const link of [pack.homepage, pack.bugs.url]) assert.ok(link.startsWith(page), link);
+    assert.ok(pack.author.length > 0);
   });
 
   it('ships what its users need, and no more', async () => {

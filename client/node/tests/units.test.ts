@@ -1,15 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parts that can be looked at alone.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { describe, it } from 'node:test';
 import { Backoff } from '../src/backoff.js';
-import { json } from '../src/codec.js';
-import { PanicError, statusCodeOf, statusError, UnavailableError } from '../src/errors.js';
+import { decodeWith, encodeWith, json } from '../src/codec.js';
+import { CLOSE_MS } from '../src/core.js';
+import {
+  CodecError,
+  ENCODE_ERROR,
+  LIMIT_EXCEEDED,
+  PanicError,
+  statusCodeOf,
+  statusError,
+  UnavailableError,
+} from '../src/errors.js';
+import { ASK_MS_MAX, LOST_TOLD_WITHIN_MS, RENEWALS_PER_HOLD } from '../src/hold.js';
+import { DETAILS_BYTES_MAX } from '../src/leader.js';
+import { WITHIN_MAX } from '../src/nesting.js';
 import { CHUNK_BYTES_MAX, Outgoing } from '../src/outgoing.js';
-import { readCallOptions, readClientOptions } from '../src/options.js';
+import {
+  ADDRESS_DEFAULT,
+  ADDRESS_VARIABLE,
+  CALLER_BYTES_MAX,
+  KEY_BYTES_MAX,
+  readCallOptions,
+  readClientOptions,
+} from '../src/options.js';
+import { WIRE_SLACK_DIVISOR, WIRE_SLACK_MS_MIN } from '../src/seat.js';
+import { MESSAGE_BYTES_MAX } from '../src/server.js';
 import { rendezvous } from '../src/rendezvous.js';
 
-const ASKING = { live: false, hasWork: true, nest: undefined };
+const ASKING = { live: false, hasWork: true, nest: undefined, keepsOld: false };
 
 describe('backoff', () => {
   it('waits for a part of a bound that doubles', () => {
@@ -77,7 +100,117 @@ describe('outgoing', () => {
   });
 });
 
+describe('constants', () => {
+  const file = resolve(__dirname, '../../../constants.json');
+  const shared = JSON.parse(readFileSync(file, 'utf8')) as Record<string, number | string>;
+
+  it('are those of all clients', () => {
+    const settings = readClientOptions({});
+    const ours = {
+      address_variable: ADDRESS_VARIABLE,
+      address_default: ADDRESS_DEFAULT,
+      connect_timeout_ms: settings.connectTimeout,
+      backoff_min_ms: settings.backoffMin,
+      backoff_max_ms: settings.backoffMax,
+      keepalive_time_ms: settings.keepaliveTime,
+      keepalive_timeout_ms: settings.keepaliveTimeout,
+      close_ms: CLOSE_MS,
+      wire_slack_ms_min: WIRE_SLACK_MS_MIN,
+      wire_slack_divisor: WIRE_SLACK_DIVISOR,
+      renewals_per_hold: RENEWALS_PER_HOLD,
+      lost_told_within_ms: LOST_TOLD_WITHIN_MS,
+      ask_ms_max: ASK_MS_MAX,
+      within_max: WITHIN_MAX,
+      result_bytes_max: settings.resultLimit,
+      message_bytes_max: MESSAGE_BYTES_MAX,
+      chunk_bytes_max: CHUNK_BYTES_MAX,
+      details_bytes_max: DETAILS_BYTES_MAX,
+      key_bytes_max: KEY_BYTES_MAX,
+      caller_bytes_max: CALLER_BYTES_MAX,
+      type_encode_error: ENCODE_ERROR,
+      type_limit_exceeded: LIMIT_EXCEEDED,
+    };
+    const { about: _about, ...numbers } = shared;
+    assert.deepEqual(ours, numbers);
+  });
+});
+
 describe('codec', () => {
+  it('refuses what JSON would lose, and says what to do', () => {
+    class Hidden {
+      readonly #secret = 1;
+      get secret(): number {
+        return this.#secret;
+      }
+    }
+    const lost: [unknown, RegExp][] = [
+      [new Map([['a', 1]]), /a Map/],
+      [{ in: { set: new Set([1]) } }, /a Set at "set"/],
+      [[Number.NaN], /NaN/],
+      [Infinity, /Infinity/],
+      [Buffer.from('x'), /bytes/],
+      [{ b: new Uint8Array(2) }, /bytes at "b"/],
+      [new ArrayBuffer(2), /bytes/],
+      [new Error('x'), /a Error/],
+      [10n, /a bigint/],
+      [() => 1, /a function/],
+      [{ f: Symbol('s') }, /a symbol/],
+      [[1, undefined], /undefined/],
+      [/x/, /a RegExp/],
+      [Promise.resolve(1), /a Promise/],
+      [new Hidden(), /a Hidden/],
+      [new Date(Number.NaN), /an invalid Date/],
+    ];
+    for (const [value, what] of lost)
+      assert.throws(
+        () => encodeWith(json, value),
+        (error: Error) => {
+          assert.ok(error instanceof CodecError && error.operation === 'encode');
+          assert.match(error.message, what);
+          return /give a codec: .*doBytes/.test(error.message);
+        },
+      );
+    const loop: { self?: unknown } = {};
+    loop.self = loop;
+    assert.throws(() => encodeWith(json, loop), CodecError);
+  });
+
+  it('takes what JSON has words for', () => {
+    class Point {
+      constructor(
+        readonly x: number,
+        readonly y: number,
+      ) {}
+    }
+    const when = new Date(0);
+    const values: [unknown, unknown][] = [
+      [null, null],
+      ['ü', 'ü'],
+      [{ a: undefined, b: [] }, { b: [] }],
+      [new Point(1, 2), { x: 1, y: 2 }],
+      [Object.create(null), {}],
+      [when, when.toISOString()],
+      [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+      [0.1234567890123456789, 0.1234567890123456789],
+      ['12345678901234567890', '12345678901234567890'],
+    ];
+    for (const [value, back] of values)
+      assert.deepEqual(decodeWith(json, Buffer.from(encodeWith(json, value))), back);
+  });
+
+  it('refuses numbers that are longer than those of JavaScript', () => {
+    const text = '{"\\"9007199254740993": [9007199254740992, 9007199254740993]}';
+    assert.throws(
+      () => decodeWith(json, Buffer.from(text)),
+      (error: Error) => {
+        assert.ok(error instanceof CodecError && error.operation === 'decode');
+        return error.message.includes('9007199254740993 is no number');
+      },
+    );
+    const fits = Buffer.from('[9007199254740992, 1e20, "9007199254740993"]');
+    assert.deepEqual(decodeWith(json, fits), [9007199254740992, 1e20, '9007199254740993']);
+  });
+
   it('takes undefined for no bytes', () => {
     assert.equal(json.encode(undefined).length, 0);
     assert.equal(json.decode(Buffer.alloc(0)), undefined);
@@ -107,6 +240,7 @@ describe('options', () => {
     assert.equal(idOf({ timeout: 5, connectTimeout: 7, group: 'default' }), plain);
     const others = [
       idOf({}, 'K'),
+      ...[{ fresh: true }, { retainFromLead: true }].map((options) => idOf(options)),
       ...[{ group: 'g' }, { retain: 1 }, { retainError: 1 }, { maxAge: 1 }, { lease: 1000 }].map(
         (options) => idOf(options),
       ),

@@ -40,9 +40,9 @@ export async function audienceOf(leader: Leader, followers: number): Promise<voi
   await until(`${followers} followers`, () => leader.audience?.followers === followers);
 }
 
-/** Resolves when the leader has lost the lead, with the reason. */
+/** Resolves when the leader has been told that it lost the lead, with the reason. */
 export async function lossOf(leader: Leader): Promise<unknown> {
-  await until('the lead is lost', () => leader.signal.aborted);
+  await until('the lead is lost', () => !leader.leads);
   return leader.signal.reason;
 }
 
