@@ -14,8 +14,6 @@ final class Call {
     /** Its function is to run; `onEnded` is to be called after it, on any thread. */
     void onLead(Leader leader, Runnable onEnded);
 
-    void onFollow();
-
     void onChunk(ByteString bytes);
 
     void onRestart(int attempt);
@@ -34,12 +32,12 @@ final class Call {
   private final Loop.Timer deadlineTimer;
   private boolean ended;
 
-  Call(Engine engine, Join join, long startMs, Events events) {
+  /** `timeoutMs` counts from `startMs`; NOT_GIVEN: it has none. */
+  Call(Engine engine, Join join, long startMs, long timeoutMs, Events events) {
     this.engine = engine;
     this.join = join;
     this.events = events;
-    long timeoutMs = join.options.timeoutMs;
-    boolean isEndless = timeoutMs == 0 || timeoutMs > Loop.NEVER / 4;
+    boolean isEndless = timeoutMs == DoOptions.NOT_GIVEN || timeoutMs > Loop.NEVER / 4;
     deadlineMs = isEndless ? Loop.NEVER : startMs + timeoutMs;
     deadlineTimer = engine.loop.timer(this::onDeadline);
   }
@@ -47,6 +45,10 @@ final class Call {
   void start() {
     if (engine.isClosing()) {
       events.onStatus(engine.closedStatus());
+      return;
+    }
+    if (deadlineMs <= engine.loop.nowMs()) {
+      onDeadline();
       return;
     }
     deadlineTimer.arm(deadlineMs);

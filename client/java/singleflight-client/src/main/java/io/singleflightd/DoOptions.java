@@ -11,6 +11,9 @@ import java.util.Objects;
  * caller's own.
  */
 public final class DoOptions {
+  /** A time that was not given. */
+  static final long NOT_GIVEN = -1;
+
   private static final DoOptions DEFAULTS = builder().build();
 
   final String group;
@@ -30,6 +33,9 @@ public final class DoOptions {
   final long connectTimeoutMs;
   final Boolean failOpen;
   final boolean localMerge;
+  final boolean fresh;
+  final boolean retainFromLead;
+  final long staleMs;
 
   private DoOptions(Builder builder) {
     group = builder.group;
@@ -49,6 +55,9 @@ public final class DoOptions {
     connectTimeoutMs = builder.connectTimeoutMs;
     failOpen = builder.failOpen;
     localMerge = builder.localMerge;
+    fresh = builder.fresh;
+    retainFromLead = builder.retainFromLead;
+    staleMs = builder.staleMs;
   }
 
   /**
@@ -69,10 +78,13 @@ public final class DoOptions {
     return new Builder();
   }
 
-  /** Collects options. Bounds are checked by the call, which ends with INVALID_ARGUMENT. */
+  /**
+   * Collects options. What is wrong in itself is an {@link IllegalArgumentException} here; bounds
+   * are checked by the call, which throws the same before anything is sent, or by the server.
+   */
   public static final class Builder {
     private String group = "";
-    private long timeoutMs;
+    private long timeoutMs = NOT_GIVEN;
     private long retainMs;
     private long retainErrorMs;
     private long maxAgeMs;
@@ -85,9 +97,12 @@ public final class DoOptions {
     private byte[] fingerprint = {};
     private String caller;
     private long resumeToken;
-    private long connectTimeoutMs;
+    private long connectTimeoutMs = NOT_GIVEN;
     private Boolean failOpen;
     private boolean localMerge = true;
+    private boolean fresh;
+    private boolean retainFromLead;
+    private long staleMs;
 
     private Builder() {}
 
@@ -103,13 +118,14 @@ public final class DoOptions {
     }
 
     /**
-     * The call ends with DEADLINE_EXCEEDED after that.
+     * The call ends with DEADLINE_EXCEEDED after that; without one it waits for as long as it
+     * takes. If it leads, its function goes on for as long as somebody else waits.
      *
-     * @param timeout zero: never
+     * @param timeout zero or less: the call ends at once
      * @return this
      */
     public Builder timeout(Duration timeout) {
-      timeoutMs = Millis.of(timeout, "timeout");
+      timeoutMs = Millis.ofAny(timeout);
       return this;
     }
 
@@ -132,6 +148,44 @@ public final class DoOptions {
      */
     public Builder retainError(Duration retainError) {
       retainErrorMs = Millis.of(retainError, "retainError");
+      return this;
+    }
+
+    /**
+     * (opener) Count {@link #retain} and {@link #retainError} from the moment when the leader began
+     * to lead, and not from the end: for "at most once in an hour". When the function takes longer
+     * than that, nothing is retained.
+     *
+     * @param retainFromLead false by default
+     * @return this
+     */
+    public Builder retainFromLead(boolean retainFromLead) {
+      this.retainFromLead = retainFromLead;
+      return this;
+    }
+
+    /**
+     * Take no retained outcome, and join no flight that was led before this call: wait for the next
+     * one, together with all that ask for the same. For who has just written.
+     *
+     * @param fresh false by default
+     * @return this
+     */
+    public Builder fresh(boolean fresh) {
+      this.fresh = fresh;
+      return this;
+    }
+
+    /**
+     * Serve a retained outcome up to so old at once. If it is older than {@link #maxAge}, a new one
+     * is made in the background, once for all that ask: by the function of one of them, without its
+     * timeout. If that fails, the old one is served on.
+     *
+     * @param stale not above {@link #retain}, which drops what is older; zero: off
+     * @return this
+     */
+    public Builder stale(Duration stale) {
+      staleMs = Millis.of(stale, "stale");
       return this;
     }
 
@@ -256,7 +310,7 @@ public final class DoOptions {
      * How long to look for a server, instead of the client's setting. A call with one of its own
      * waits so long even if all servers are known to be down.
      *
-     * @param connectTimeout zero: the client's
+     * @param connectTimeout zero: do not wait, take a server that is there or none
      * @return this
      */
     public Builder connectTimeout(Duration connectTimeout) {
@@ -279,7 +333,7 @@ public final class DoOptions {
     /**
      * Whether equal calls of this client are merged before they go to the network. Calls are equal
      * when everything here is, except the timeouts. Live calls, and those of another role than ANY
-     * or with a resume token, are never merged.
+     * or with a resume token, are never merged; fresh ones only until they have been sent.
      *
      * @param localMerge true by default
      * @return this

@@ -2,15 +2,12 @@
 package io.singleflightd;
 
 import com.google.protobuf.ByteString;
-import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
-import io.grpc.stub.StreamObserver;
 import io.singleflightd.grpc.v1.ForgetRequest;
-import io.singleflightd.grpc.v1.ForgetResponse;
-import io.singleflightd.grpc.v1.SingleFlightGrpc;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -21,13 +18,14 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.BiFunction;
 
 /**
  * A client without its types. A call takes a seat; a seat is on a session, or waits at a server for
  * one; a session is a stream to a server. All of it is the loop's alone, except for what is said.
  */
 final class Engine {
-  private static final long CLOSE_WAIT_MS = 1000;
+  static final long CLOSE_WAIT_MS = 500;
 
   final Settings settings;
   final Loop loop;
@@ -37,6 +35,8 @@ final class Engine {
   private final Executor executor;
   private final Transport transport;
   private final Map<Join, Set<Seat>> merging = new HashMap<>(); // those that more calls may join
+  private final Set<Join> refreshing = new HashSet<>();
+  private final Set<Seat> awaiting = new LinkedHashSet<>(); // any server
   private final Set<ManagedChannel> channels = new LinkedHashSet<>();
   private final CompletableFuture<Void> idle = new CompletableFuture<>();
   private boolean closing;
@@ -93,104 +93,64 @@ final class Engine {
     }
   }
 
+  /** Makes a retained outcome anew, unless that is under way; `newCall` gets what tells its end. */
+  void startRefresh(Join join, BiFunction<Join, Runnable, Call> newCall) {
+    if (!closing && refreshing.add(join)) {
+      newCall.apply(join, () -> loop.execute(() -> refreshing.remove(join))).start();
+    }
+  }
+
+  // ---- servers that are away ----
+
+  void awaitServer(Seat seat) {
+    awaiting.add(seat);
+  }
+
+  void stopAwaitingServer(Seat seat) {
+    awaiting.remove(seat);
+  }
+
+  boolean isServerAwaited() {
+    return !awaiting.isEmpty();
+  }
+
+  void onServerBack() {
+    List<Seat> seats = List.copyOf(awaiting);
+    awaiting.clear();
+    seats.forEach(Seat::onServerBack); // those that find none come back
+  }
+
+  /** All that wait for any server look again: what is known of them has changed. */
+  void onServerAway() {
+    onServerBack();
+  }
+
   // ---- forget ----
 
   /** Any thread. */
-  CompletableFuture<Forgotten> forget(String group, ByteString key, boolean ifUnshared) {
+  CompletableFuture<Forgotten> forget(String group, ByteString key, ForgetOptions options) {
     CompletableFuture<Forgotten> answer = new CompletableFuture<>();
     ForgetRequest request =
-        ForgetRequest.newBuilder().setGroup(group).setKey(key).setIfUnshared(ifUnshared).build();
-    long endMs = loop.nowMs() + settings.connectTimeoutMs();
-    Backoff backoff = new Backoff(settings.backoffMinMs(), settings.backoffMaxMs());
-    loop.execute(() -> startForget(request, endMs, backoff, answer));
+        ForgetRequest.newBuilder()
+            .setGroup(group)
+            .setKey(key)
+            .setIfUnshared(options.ifUnshared)
+            .setEnd(options.end)
+            .setCaller(options.caller)
+            .build();
+    loop.execute(() -> new Forgetting(this, request, answer).start());
     return answer;
   }
 
-  private void startForget(
-      ForgetRequest request, long endMs, Backoff backoff, CompletableFuture<Forgotten> answer) {
-    if (closing) {
-      answer.completeExceptionally(closedStatus());
-      return;
-    }
-    int[] order = Rendezvous.order(settings.addresses(), request.getGroup(), request.getKey());
-    Server server = servers.get(order[0]);
-    for (int place : order) {
-      if (!servers.get(place).isDown()) {
-        server = servers.get(place);
-        break;
+  /** Calls that come from now on start anew. */
+  void onForgotten(ForgetRequest request) {
+    for (Seat seat : seats) {
+      if (seat.join.isFor(request.getGroup(), request.getKey())) {
+        stopMerging(seat);
+        if (seat.lead != null) {
+          seat.lead.leader.setForgotten();
+        }
       }
-    }
-    ForgetObserver observer = new ForgetObserver(server, request, endMs, backoff, answer);
-    SingleFlightGrpc.SingleFlightStub stub =
-        SingleFlightGrpc.newStub(server.channel())
-            .withWaitForReady()
-            .withDeadlineAfter(Math.max(1, endMs - loop.nowMs()), TimeUnit.MILLISECONDS);
-    Context.ROOT.run(() -> stub.forget(request, observer));
-  }
-
-  private final class ForgetObserver implements StreamObserver<ForgetResponse> {
-    private final Server server;
-    private final ForgetRequest request;
-    private final long endMs;
-    private final Backoff backoff;
-    private final CompletableFuture<Forgotten> answer;
-    private Forgotten forgotten;
-
-    ForgetObserver(
-        Server server,
-        ForgetRequest request,
-        long endMs,
-        Backoff backoff,
-        CompletableFuture<Forgotten> answer) {
-      this.server = server;
-      this.request = request;
-      this.endMs = endMs;
-      this.backoff = backoff;
-      this.answer = answer;
-    }
-
-    @Override
-    public void onNext(ForgetResponse response) {
-      forgotten = new Forgotten(response.getFlight(), response.getRetained());
-    }
-
-    @Override
-    public void onError(Throwable thrown) {
-      loop.execute(() -> fail(Status.fromThrowable(thrown)));
-    }
-
-    private void fail(Status status) {
-      Status.Code code = status.getCode();
-      if (closing) {
-        answer.completeExceptionally(closedStatus());
-        return;
-      }
-      long retryMs = loop.nowMs() + backoff.nextMs();
-      if (code == Status.Code.UNAVAILABLE && retryMs < endMs) {
-        loop.timer(() -> startForget(request, endMs, backoff, answer)).arm(retryMs);
-        return;
-      }
-      boolean isSilence = code == Status.Code.DEADLINE_EXCEEDED;
-      answer.completeExceptionally(
-          new StatusException(
-              isSilence ? Status.Code.UNAVAILABLE : code,
-              isSilence
-                  ? server.address + " does not answer: is singleflightd there?"
-                  : server.explain(status)));
-    }
-
-    @Override
-    public void onCompleted() {
-      loop.execute(
-          () -> {
-            // Calls that come from now on start anew.
-            for (Seat seat : seats) {
-              if (seat.join.isFor(request.getGroup(), request.getKey())) {
-                stopMerging(seat);
-              }
-            }
-            answer.complete(forgotten);
-          });
     }
   }
 

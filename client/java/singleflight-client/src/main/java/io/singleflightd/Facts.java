@@ -14,7 +14,8 @@ record Facts(
     long ageMs,
     long retainMs,
     boolean retainRefused,
-    boolean failedOpen) {
+    boolean failedOpen,
+    boolean stale) {
 
   /** Of a result of the server for `seated` merged calls, which it counted as one. */
   static Facts of(Result result, int seated) {
@@ -34,17 +35,69 @@ record Facts(
         result.getAgeMs(),
         result.getRetainMs(),
         result.getRetainRefused(),
+        false,
         false);
   }
 
-  /** Of a function that ran here because no server could be reached. */
-  static Facts alone(int seated) {
-    return new Facts(false, seated > 1, seated, 1, 0, false, 0, 0, false, true);
+  /** Of a function that ran here, or went on here, because no server could be reached. */
+  static Facts alone(int seated, Leader.Terms terms) {
+    return new Facts(
+        false,
+        seated > 1,
+        seated,
+        terms.attempt(),
+        terms.token(),
+        false,
+        0,
+        0,
+        false,
+        true,
+        false);
+  }
+
+  /** Of a flight whose loss is its outcome, told without the server. */
+  static Facts held(int seated, Leader.Terms terms) {
+    return new Facts(
+        false,
+        seated > 1,
+        seated,
+        terms.attempt(),
+        terms.token(),
+        false,
+        0,
+        0,
+        false,
+        false,
+        false);
   }
 
   Facts withLed(boolean isLeader) {
     return new Facts(
-        isLeader, shared, callers, attempt, token, retained, ageMs, retainMs, retainRefused,
-        failedOpen);
+        isLeader,
+        shared,
+        callers,
+        attempt,
+        token,
+        retained,
+        ageMs,
+        retainMs,
+        retainRefused,
+        failedOpen,
+        stale);
+  }
+
+  Facts withStale() {
+    return new Facts(
+        led,
+        shared,
+        callers,
+        attempt,
+        token,
+        retained,
+        ageMs,
+        retainMs,
+        retainRefused,
+        failedOpen,
+        true);
   }
 }

@@ -2,9 +2,10 @@
 package io.singleflightd;
 
 /**
- * What was forgotten.
+ * What a Forget has forgotten.
  *
- * @param flight a flight that new callers would have joined
- * @param retained a retained outcome
+ * @param flight whether a flight was: new callers start another one
+ * @param retained whether a retained outcome was
+ * @param ended whether a running flight was ended
  */
-public record Forgotten(boolean flight, boolean retained) {}
+public record Forgotten(boolean flight, boolean retained, boolean ended) {}

@@ -37,7 +37,7 @@ public final class FunctionException extends SingleflightException {
   private final transient Facts facts;
 
   private FunctionException(Builder builder) {
-    super(builder.message, null);
+    super(builder.message, builder.cause);
     kind = builder.kind;
     code = builder.code;
     type = builder.type;
@@ -86,6 +86,7 @@ public final class FunctionException extends SingleflightException {
     private int code;
     private String type = "";
     private byte[] details = NOTHING;
+    private Throwable cause;
 
     private Builder(OutcomeKind kind, String message) {
       this.kind = kind;
@@ -125,6 +126,17 @@ public final class FunctionException extends SingleflightException {
         throw new IllegalArgumentException("details are larger than 64 KiB");
       }
       this.details = details.clone();
+      return this;
+    }
+
+    /**
+     * What caused it. Callers elsewhere find it in the {@link #stack}.
+     *
+     * @param cause may be {@code null}
+     * @return this
+     */
+    public Builder cause(Throwable cause) {
+      this.cause = cause;
       return this;
     }
 

@@ -9,11 +9,18 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.Callable;
 import java.util.function.Consumer;
+import java.util.function.LongSupplier;
 
 /**
  * What a function that runs on behalf of a flight knows and can do. Usable from any thread until
  * the function has ended.
+ *
+ * <p>A call that the function makes for its own key would wait for itself, and fails at once. Calls
+ * are known by the thread that makes them: the function's own, and those on which the client runs
+ * what belongs to calls of the function. Take it along to threads of your own with {@link
+ * #carry(Runnable)}.
  */
 public final class Leader {
   /** How much of a value may wait to be sent before {@link #write} waits. */
@@ -22,17 +29,36 @@ public final class Leader {
   /** What was granted; a token of 0 stands for a function that runs alone. */
   record Terms(long token, int attempt, long leaseMs, long runLimitMs) {}
 
+  /** The function has returned what its codec cannot encode. */
+  static final class NotEncoded extends Exception {
+    private static final long serialVersionUID = 1L;
+
+    NotEncoded(Throwable cause) {
+      super(cause);
+    }
+  }
+
+  /** A function that leaves its value here. */
+  interface Body {
+    void run(Leader leader) throws Exception;
+  }
+
   private final Join join;
   private final Terms terms;
   private final int resultLimit;
   private final Runnable onWritten;
   private final Consumer<Runnable> callbacks;
+  private final LongSupplier nowMs;
+
+  private volatile long holdsUntilMs = Loop.NEVER; // by that clock
+  private volatile boolean isForgotten;
+  private volatile Within inside;
 
   // All below is guarded by `this`.
   private byte[] bytes = {};
   private int size;
   private int sent;
-  private boolean overflowed;
+  private StatusException overflow; // what the function was told
   private boolean finished;
   private Outcome outcome;
   private Long retainMs;
@@ -41,15 +67,23 @@ public final class Leader {
   private StatusException lost;
   private final List<Consumer<StatusException>> onLost = new ArrayList<>();
   private Thread thread;
+  private boolean alone;
 
   /** `onWritten` is called after bytes were added; `callbacks` runs what the program gave. */
   Leader(
-      Join join, Terms terms, int resultLimit, Runnable onWritten, Consumer<Runnable> callbacks) {
+      Join join,
+      Terms terms,
+      int resultLimit,
+      Runnable onWritten,
+      Consumer<Runnable> callbacks,
+      LongSupplier nowMs) {
     this.join = join;
     this.terms = terms;
     this.resultLimit = resultLimit;
     this.onWritten = onWritten;
     this.callbacks = callbacks;
+    this.nowMs = nowMs;
+    alone = terms.token == 0;
   }
 
   // ---- what functions call ----
@@ -107,14 +141,14 @@ public final class Leader {
    *
    * @param part is copied
    * @throws StatusException ABORTED (or CANCELLED): the lead is lost, stop; RESOURCE_EXHAUSTED: the
-   *     value is larger than the client's result limit, such a flight cannot end OK any more
+   *     value is larger than the client's result limit, which is the flight's outcome then
    * @throws InterruptedException the thread was interrupted, perhaps since the lead is lost
    */
   public void write(byte[] part) throws InterruptedException {
     append(part);
     onWritten.run();
     synchronized (this) {
-      while (terms.token != 0 && size - sent > UNSENT_BYTES_MAX && lost == null) {
+      while (!alone && size - sent > UNSENT_BYTES_MAX && lost == null) {
         wait();
       }
       throwIfLost();
@@ -152,12 +186,46 @@ public final class Leader {
 
   /**
    * Whether the lead is lost. A long function asks now and then, and stops; its thread is
-   * interrupted, too. It may be too late: only what checks the token is safe from a late leader.
+   * interrupted, too. The answer comes from the clock at this moment, so it is right also when the
+   * process has just been paused, or the machine has slept: the lead may come back then, if the
+   * server says so. Only what checks the token is safe from a leader that is paused after it asked.
+   *
+   * <p>With {@link DoOptions.Builder#failOpen} a leader that loses its server goes on, and is not
+   * lost.
    *
    * @return whether it is
    */
-  public synchronized boolean isLost() {
-    return lost != null;
+  public boolean isLost() {
+    synchronized (this) {
+      if (lost != null || finished) {
+        return lost != null;
+      }
+    }
+    return nowMs.getAsLong() >= holdsUntilMs;
+  }
+
+  /**
+   * Takes this lead along to another thread: calls that {@code work} makes are calls of this
+   * function, so one for its own key fails instead of waiting for itself.
+   *
+   * @param work what to run there
+   * @return what to give to the thread
+   */
+  public Runnable carry(Runnable work) {
+    Within carried = inside;
+    return () -> Within.run(carried, work);
+  }
+
+  /**
+   * Takes this lead along to another thread, as {@link #carry(Runnable)} does.
+   *
+   * @param <V> what it returns
+   * @param work what to call there
+   * @return what to give to the thread
+   */
+  public <V> Callable<V> carry(Callable<V> work) {
+    Within carried = inside;
+    return () -> Within.call(carried, work);
   }
 
   /**
@@ -183,7 +251,7 @@ public final class Leader {
   // ---- the thread that the function runs on ----
 
   /** Runs the function and remembers how it ended. */
-  void run(LeaderFunction<?> function) {
+  void run(Body function) {
     synchronized (this) {
       thread = Thread.currentThread();
       if (lost != null) {
@@ -192,7 +260,10 @@ public final class Leader {
     }
     Outcome ended;
     try {
-      ended = Outcome.ok(function.run(this));
+      function.run(this);
+      ended = Outcome.ok();
+    } catch (NotEncoded wrapped) {
+      ended = Outcome.notEncoded(wrapped.getCause());
     } catch (Throwable thrown) {
       ended = Outcome.of(thrown);
     }
@@ -207,16 +278,20 @@ public final class Leader {
     thread = null;
     finished = true;
     onLost.clear();
-    boolean isTooLarge = overflowed && ended.kind() == OutcomeKind.OK;
-    outcome = isTooLarge ? Outcome.of(tooLarge()) : ended;
+    boolean isTooLarge =
+        overflow != null && (ended.kind() == OutcomeKind.OK || ended.cause() == overflow);
+    if (isTooLarge) {
+      size = Math.min(size, sent); // a value that is cut is none
+    }
+    outcome = isTooLarge ? Outcome.overLimit(overflow.getMessage()) : ended;
   }
 
   /** Appends without a wait, and without sending. */
   synchronized void append(byte[] part) {
     throwIfLost();
     if (part.length > resultLimit - size) {
-      overflowed = true;
-      throw tooLarge();
+      overflow = tooLarge();
+      throw overflow;
     }
     if (part.length > bytes.length - size) {
       long doubled = Math.min(resultLimit, 2L * bytes.length);
@@ -252,6 +327,30 @@ public final class Leader {
     return finished;
   }
 
+  /** A call for the key would join the flight that this leads. */
+  boolean isJoinable() {
+    return !isForgotten && !isFinished() && !isLost();
+  }
+
+  void setForgotten() {
+    isForgotten = true;
+  }
+
+  void setInside(Within inside) {
+    this.inside = inside;
+  }
+
+  void setHoldsUntil(long timeMs) {
+    holdsUntilMs = timeMs;
+  }
+
+  /** There is no server any more that could take the lead away. */
+  synchronized void goAlone() {
+    alone = true;
+    holdsUntilMs = Loop.NEVER;
+    notifyAll();
+  }
+
   synchronized boolean passesOn() {
     return passesOn && outcome.kind() != OutcomeKind.OK;
   }
@@ -265,13 +364,18 @@ public final class Leader {
     return outcome.toWire();
   }
 
+  /** How the function ended, without the value. */
+  synchronized Outcome ending() {
+    return outcome;
+  }
+
   /** How the function ended, with the whole value. */
   synchronized Outcome outcome() {
     return outcome.withValue(Arrays.copyOf(bytes, size));
   }
 
   synchronized int unsent() {
-    return terms.token == 0 ? 0 : size - sent;
+    return alone ? 0 : size - sent;
   }
 
   /** Takes the next part of the value to send. */

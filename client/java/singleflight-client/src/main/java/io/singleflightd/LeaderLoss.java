@@ -6,5 +6,10 @@ public enum LeaderLoss {
   /** The oldest follower runs its function. */
   PROMOTE,
   /** Every follower ends with ABORTED. */
-  FAIL
+  FAIL,
+  /**
+   * The loss is the outcome: ABANDONED, for every caller, and retained for as long as {@link
+   * DoOptions.Builder#retainError} says. For what may not be tried twice; forget frees the key.
+   */
+  HOLD
 }

@@ -19,11 +19,18 @@ final class Loop {
   private final SynchronizationContext context =
       new SynchronizationContext(
           (thread, bug) -> LOGGER.log(System.Logger.Level.ERROR, "a bug in this library", bug));
+  // While somebody watches, the clock is looked at so often: what sleeps or is stopped meanwhile
+  // finds soon after that a time is over.
+  static final long WATCH_MS = 50;
+
   private final ScheduledExecutorService scheduler;
-  private final long startNanos = System.nanoTime();
+  private final BootClock clock = new BootClock();
   private final TreeSet<Timer> timers = new TreeSet<>();
   private long timerCount;
   private long wakesAtMs = NEVER;
+  private int watches;
+  private long lookedMs; // when timers were last looked at
+  private long pauseMs; // and how long that was after the look before
   private SynchronizationContext.ScheduledHandle wakeup;
   private boolean closed;
   private volatile Thread runner; // of the task at hand; null: none
@@ -51,9 +58,26 @@ final class Loop {
     return runner == Thread.currentThread();
   }
 
-  /** Milliseconds since some point in the past. Any thread. */
+  /** Milliseconds since some point in the past, sleep included. Any thread. */
   long nowMs() {
-    return (System.nanoTime() - startNanos) / 1_000_000;
+    return clock.nowMs();
+  }
+
+  /** From now on times that are over are noticed at once, also after a pause. In tasks only. */
+  void watch() {
+    if (watches++ == 0) {
+      lookedMs = nowMs();
+      wakeAt(lookedMs + WATCH_MS);
+    }
+  }
+
+  void unwatch() {
+    watches--;
+  }
+
+  /** For how long nobody could look, just before this timer fired. In timers, while watching. */
+  long pauseMs() {
+    return pauseMs;
   }
 
   /** In tasks only. */
@@ -116,8 +140,9 @@ final class Loop {
     if (wakeup != null) {
       wakeup.cancel();
     }
-    wakesAtMs = timeMs;
-    long waitMs = Math.max(0, timeMs - nowMs());
+    long nowMs = nowMs();
+    wakesAtMs = watches == 0 ? timeMs : Math.min(timeMs, nowMs + WATCH_MS);
+    long waitMs = Math.max(0, wakesAtMs - nowMs);
     wakeup = context.schedule(() -> run(this::fire), waitMs, TimeUnit.MILLISECONDS, scheduler);
   }
 
@@ -125,6 +150,8 @@ final class Loop {
     wakesAtMs = NEVER;
     wakeup = null;
     long nowMs = nowMs();
+    pauseMs = nowMs - lookedMs;
+    lookedMs = nowMs;
     while (!timers.isEmpty() && timers.first().atMs <= nowMs) {
       Timer timer = timers.first();
       timer.disarm();

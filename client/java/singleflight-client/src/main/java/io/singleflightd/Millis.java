@@ -10,7 +10,15 @@ final class Millis {
   /** Rounds up, so that nothing that is above zero becomes zero. */
   static long of(Duration duration, String name) {
     if (duration.isNegative()) {
-      throw new IllegalArgumentException(name + " is negative");
+      throw new IllegalArgumentException(name + " is negative: " + duration);
+    }
+    return ofAny(duration);
+  }
+
+  /** The same; what is below zero is zero. */
+  static long ofAny(Duration duration) {
+    if (duration.isNegative()) {
+      return 0;
     }
     try {
       return duration.plusNanos(999_999).toMillis();

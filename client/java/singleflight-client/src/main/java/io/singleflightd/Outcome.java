@@ -11,7 +11,6 @@ import java.io.StringWriter;
  *
  * @param value the whole value
  * @param cause what the function threw; null unless it ran in this process
- * @param own what the function returned; null unless it ran in this process
  */
 record Outcome(
     OutcomeKind kind,
@@ -21,15 +20,49 @@ record Outcome(
     String type,
     String stack,
     byte[] details,
-    Throwable cause,
-    Object own) {
+    Throwable cause) {
 
   static final int DETAILS_BYTES_MAX = 64 * 1024;
+  static final String LIMIT_TYPE = "singleflight.LimitExceeded";
+  private static final int LIMIT_CODE = 8; // RESOURCE_EXHAUSTED
   private static final int TEXT_CHARS_MAX = 64 * 1024;
   private static final byte[] NOTHING = {};
 
-  static Outcome ok(Object own) {
-    return new Outcome(OutcomeKind.OK, NOTHING, 0, "", "", "", NOTHING, null, own);
+  static Outcome ok() {
+    return new Outcome(OutcomeKind.OK, NOTHING, 0, "", "", "", NOTHING, null);
+  }
+
+  /** Of a value that is too large. */
+  static Outcome overLimit(String message) {
+    return new Outcome(
+        OutcomeKind.ERROR, NOTHING, LIMIT_CODE, message, LIMIT_TYPE, "", NOTHING, null);
+  }
+
+  /** Of a leader that was lost while nobody else may try. */
+  static Outcome abandoned(String message) {
+    return new Outcome(OutcomeKind.ABANDONED, NOTHING, 0, message, "", "", NOTHING, null);
+  }
+
+  /** Of a value of which the codec cannot make bytes. */
+  static Outcome notEncoded(Throwable thrown) {
+    String message = cut(CodecException.encode(thrown).getMessage());
+    return new Outcome(
+        OutcomeKind.ERROR,
+        NOTHING,
+        0,
+        message,
+        CodecException.ENCODE_TYPE,
+        stackOf(thrown),
+        NOTHING,
+        thrown);
+  }
+
+  /** What a caller gets that cannot have a value. */
+  SingleflightException toException(Facts facts) {
+    if (type.equals(CodecException.ENCODE_TYPE)) {
+      return new CodecException(true, message, cause);
+    }
+    return new FunctionException(this, facts);
   }
 
   /** Of what the function threw. */
@@ -46,7 +79,7 @@ record Outcome(
       type = own.type().isEmpty() ? type : own.type();
     }
     return new Outcome(
-        kind, NOTHING, code, cut(message), cut(type), stackOf(thrown), details, thrown, null);
+        kind, NOTHING, code, cut(message), cut(type), stackOf(thrown), details, thrown);
   }
 
   /** Of what the server says, with the chunks that came before. */
@@ -66,12 +99,11 @@ record Outcome(
         wire.getType(),
         wire.getStack(),
         wire.getDetails().toByteArray(),
-        null,
         null);
   }
 
   Outcome withValue(byte[] whole) {
-    return new Outcome(kind, whole, code, message, type, stack, details, cause, own);
+    return new Outcome(kind, whole, code, message, type, stack, details, cause);
   }
 
   /** The wire's form, without the value. */

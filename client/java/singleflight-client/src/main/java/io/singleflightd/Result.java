@@ -18,8 +18,8 @@ public final class Result<T> {
   }
 
   /**
-   * What the function returned. The caller whose own function ran gets the same object; the others
-   * get what their codec makes of its bytes.
+   * What the codec makes of the bytes: a value of this caller's own, also for the caller whose
+   * function ran.
    *
    * @return the value
    */
@@ -67,7 +67,7 @@ public final class Result<T> {
   /**
    * The fencing token of that leader, as an unsigned number.
    *
-   * @return the token; 0 after {@link #failedOpen}
+   * @return the token; 0 when the function ran here without ever having led
    */
   public long token() {
     return facts.token();
@@ -92,6 +92,16 @@ public final class Result<T> {
   }
 
   /**
+   * Whether the retained outcome was older than {@link DoOptions.Builder#maxAge} allows, and was
+   * served because of {@link DoOptions.Builder#stale} while a new one is made.
+   *
+   * @return whether it was
+   */
+  public boolean stale() {
+    return facts.stale();
+  }
+
+  /**
    * For how long from now the outcome is retained.
    *
    * @return the time; zero when it is not
@@ -110,7 +120,8 @@ public final class Result<T> {
   }
 
   /**
-   * Whether no server could be reached, so that the function ran in this process alone.
+   * Whether no server could be reached, so that the function ran, or went on, in this process
+   * alone.
    *
    * @return whether it failed open
    */

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.singleflightd;
 
-import com.google.protobuf.ByteString;
 import io.grpc.Status;
 import io.singleflightd.grpc.v1.CallRequest;
 import io.singleflightd.grpc.v1.CallResponse;
+import io.singleflightd.grpc.v1.Lead;
+import io.singleflightd.grpc.v1.Result;
 import java.util.LinkedHashSet;
 import java.util.List;
 
@@ -17,16 +18,17 @@ final class Seat extends Line {
   enum State {
     /** Nothing is known yet: it waits for a session, or for the answer to its join. */
     JOINING,
-    /** Somebody else leads; `incoming` is what has come of the attempt's value so far. */
+    /** Somebody else leads, or will. */
     FOLLOWING,
     /**
-     * `lead` is set, its function runs; while not `answered` the stream is broken, and the lead is
-     * to be resumed until the lease runs out.
+     * `lead` is set. Its function runs, or is to begin once the server has confirmed the lead.
+     * While not `answered` the stream is broken, and the lead is to be resumed while it holds.
+     * There may be no calls: then somebody waits elsewhere.
      */
     LEADING,
     /** The same, but the function has ended: its outcome is not confirmed yet. */
     FINISHING,
-    /** No server could be reached: `lead` is set, its token is 0. */
+    /** No server can be reached: `lead` is set, and its function runs for the calls here. */
     ALONE,
     /** Off everything. */
     GONE
@@ -35,8 +37,8 @@ final class Seat extends Line {
   // On the wire every deadline is a part of the timeout later than the call's own, so that the call
   // is ended here, where a lease is given back, and not by the server, which would keep the flight
   // for a leader that may come back. Equal calls that come a little later take up to half of it.
-  private static final long WIRE_SLACK_MS_MIN = 1000;
-  private static final long WIRE_SLACK_DIVISOR = 4;
+  static final long WIRE_SLACK_MS_MIN = 1000;
+  static final long WIRE_SLACK_DIVISOR = 4;
 
   final Join join;
   final long deadlineMs;
@@ -44,23 +46,26 @@ final class Seat extends Line {
   /** Those that wait here, the oldest first. */
   final LinkedHashSet<Call> calls = new LinkedHashSet<>();
 
+  /** Null unless it leads. */
+  SeatLead lead;
+
   private final Engine engine;
-  private final Loop.Timer lookTimer;
+  private final SeatFrames frames;
+  private final Patience patience;
   private State state = State.JOINING;
-  private Server server; // it is on a session of it, or on its waiting list
+  private Server server; // it is on a session of it, or on its waiting list; null: it waits for any
   private int rank; // of the server in the key's order
   private boolean lookIsOver;
   private boolean wantsJoin;
   private boolean answered; // its join
-
-  private final Incoming incoming = new Incoming();
-  private Lead lead;
+  private long joinSentMs;
 
   private Seat(Engine engine, Join join, long deadlineMs) {
     this.engine = engine;
     this.join = join;
     this.deadlineMs = deadlineMs;
-    lookTimer = engine.loop.timer(this::onLookTimer);
+    frames = new SeatFrames(this, engine);
+    patience = new Patience(engine.loop, this::onPatienceOver);
     engine.seats.add(this);
   }
 
@@ -126,88 +131,122 @@ final class Seat extends Line {
     other.place();
   }
 
-  private Call firstCall() {
+  Call firstCall() {
     return calls.iterator().next();
   }
 
   // ---- looking for a server ----
 
-  /** Finds a server and joins (or resumes) there; or gives up. */
+  /** Finds a server and joins there; or waits for one; or gives up. A lead stays where it is. */
   private void place() {
+    if (lead != null) {
+      enter(server);
+      return;
+    }
     int[] order = engine.order(join);
     for (; rank < order.length; rank++) {
       Server candidate = engine.servers.get(order[rank]);
-      if (!candidate.isDown()) {
+      if (!candidate.isAway()) {
         enter(candidate);
         return;
       }
     }
-    // Every server is down. Leaders wait for as long as their lease lasts, and some calls wait
-    // because they were told to.
     Server home = engine.servers.get(order[0]);
-    if (lead != null || (join.waitsWhenDown && !lookIsOver)) {
-      enter(home);
-    } else {
+    if (lookIsOver || knowsThatThereIsNone()) {
       giveUp(home);
+      return;
     }
+    server = null;
+    engine.awaitServer(this);
+    startPatience();
+  }
+
+  private boolean knowsThatThereIsNone() {
+    if (join.failOpen && engine.servers.stream().allMatch(Server::isRefused)) {
+      return true; // that is an answer
+    }
+    return !join.waitsWhenDown
+        && engine.servers.stream().allMatch(server -> server.isDown() && !server.turnsAway());
   }
 
   private void enter(Server next) {
     server = next;
     answered = false;
     wantsJoin = true;
-    if (lead == null && !lookIsOver && !lookTimer.isArmed()) {
-      lookTimer.arm(engine.loop.nowMs() + join.connectTimeoutMs);
-    }
+    lookIsOver = false;
+    startPatience();
     next.seat(this);
   }
 
-  private void onLookTimer() {
-    Server tried = server;
-    leavePlace();
-    tried.onSilence(join.connectTimeoutMs);
-    rank++;
-    lookIsOver = rank >= engine.servers.size();
-    if (lookIsOver) {
-      giveUp(tried);
-    } else {
-      place();
+  private void startPatience() {
+    if (lead == null && !patience.isWaiting()) {
+      patience.await(join.connectTimeoutMs);
     }
   }
 
-  /** Its server is down; the seat is off its waiting list already. */
-  void onServerDown() {
-    if (lead == null && !join.waitsWhenDown) {
-      lookTimer.disarm();
+  private void onPatienceOver() {
+    Server tried = server;
+    leavePlace();
+    if (tried != null) { // else every server is away
+      tried.onSilence(join.connectTimeoutMs);
+      rank++;
     }
+    lookIsOver = true; // unless there is one more
     place();
   }
 
-  private void giveUp(Server tried) {
-    lookTimer.disarm();
-    if (join.failOpen) {
+  /** Its server cannot be reached; the seat is off its waiting list already. */
+  void onServerAway() {
+    place();
+  }
+
+  /** A server that was away is back; the seat waits for any. */
+  void onServerBack() {
+    rank = 0;
+    place();
+  }
+
+  private void giveUp(Server home) {
+    patience.stop();
+    boolean isThere = engine.servers.stream().anyMatch(Server::turnsAway);
+    if (join.failOpen && !isThere) {
       state = State.ALONE;
-      startLead(new Leader.Terms(0, 1, 0, 0), 0);
+      beginLead(Lead.newBuilder().setAttempt(1).build());
       return;
     }
-    end(tried.unreachable());
+    end(home.unreachable());
+  }
+
+  boolean isAnswered() {
+    return answered;
   }
 
   /** The server has answered the join. */
-  private void setAnswered() {
+  void setAnswered() {
     if (answered) {
       return;
     }
     answered = true;
     lookIsOver = false;
     rank = 0;
-    lookTimer.disarm();
+    patience.stop();
+    onSessionWorks();
+  }
+
+  void setFollowing() {
+    state = State.FOLLOWING;
+  }
+
+  void onSessionWorks() {
     server.onSessionUp(session);
   }
 
   /** Takes the seat off its server, which is told if it has the join and not ended the call. */
   private void leavePlace() {
-    server.stopWaiting(this);
+    engine.stopAwaitingServer(this);
+    if (server != null) {
+      server.stopWaiting(this);
+    }
     if (session == null) {
       return;
     }
@@ -229,12 +268,16 @@ final class Seat extends Line {
       end(new StatusException(status.getCode(), server.explain(status)));
       return;
     }
-    if (lead != null) {
-      resume();
+    if (lead != null && (lead.isBegun() || lead.terms().leaseMs() > 0)) {
+      onLeadCutOff();
       return;
     }
+    if (lead != null) { // nothing has begun
+      lead.stop();
+      lead = null;
+    }
     state = State.JOINING;
-    incoming.clear();
+    frames.clear();
     place();
   }
 
@@ -243,11 +286,12 @@ final class Seat extends Line {
   /** Off everything, without a word to the server. */
   private void vanish() {
     state = State.GONE;
-    lookTimer.disarm();
+    patience.stop();
     if (lead != null) {
       lead.stop();
     }
     engine.stopMerging(this);
+    engine.stopAwaitingServer(this);
     engine.seats.remove(this);
     if (session != null) {
       session.remove(this);
@@ -257,14 +301,12 @@ final class Seat extends Line {
 
   /** Leaves; the server is told if it still has the call. */
   private void leave() {
-    if (server != null) {
-      leavePlace();
-    }
+    leavePlace();
     vanish();
   }
 
   /** Ends every call so, tells the function if it runs, and leaves. */
-  private void end(StatusException status) {
+  void end(StatusException status) {
     if (lead != null) {
       lead.leader.lose(status);
     }
@@ -274,12 +316,26 @@ final class Seat extends Line {
     leave();
   }
 
-  /** One of its calls has been taken off. */
+  /** One of its calls has been taken off. A function goes on for as long as somebody waits. */
   void onCallLeft(StatusException status) {
     if (!calls.isEmpty()) {
       tellAudience();
-    } else if (state != State.FINISHING) { // the flight's other callers wait for the outcome
+      return;
+    }
+    boolean isWanted =
+        state == State.FINISHING
+            || (state == State.LEADING && lead.isBegun() && lead.isWantedElsewhere());
+    if (!isWanted) {
       end(status);
+    }
+  }
+
+  /** Others have come, or left, elsewhere. */
+  void onAudience() {
+    if (calls.isEmpty() && state == State.LEADING && !lead.isWantedElsewhere()) {
+      end(new StatusException(Status.Code.CANCELLED, "nobody waits for the outcome any more"));
+    } else {
+      tellAudience();
     }
   }
 
@@ -294,30 +350,79 @@ final class Seat extends Line {
 
   /** Ends all calls with one outcome; the merged ones count as callers of their own. */
   private void endAll(Outcome outcome, Facts facts, Call leading) {
+    boolean isFirst = true;
     for (Call call : List.copyOf(calls)) {
-      call.end(outcome, facts.withLed(call == leading));
+      // Each has bytes of its own.
+      Outcome own = isFirst ? outcome : outcome.withValue(outcome.value().clone());
+      call.end(own, facts.withLed(call == leading));
+      isFirst = false;
     }
     leave();
   }
 
+  /** The server has told what the flight ended with. */
+  void endWith(Outcome outcome, Facts facts, boolean isLed) {
+    if (lead != null) {
+      lead.leader.lose(
+          new StatusException(
+              Status.Code.ABORTED,
+              outcome.message().isEmpty()
+                  ? "the flight has ended without this leader"
+                  : "the flight has ended: " + outcome.message()));
+    }
+    Call leading = null;
+    if (isLed && lead != null) {
+      leading = lead.call;
+    } else if (isLed && !calls.isEmpty()) {
+      leading = firstCall();
+    }
+    endAll(outcome, facts, leading);
+  }
+
+  /** Whether a result confirms what this seat's function has ended with. */
+  boolean isOwnOutcome(Result result) {
+    if (state != State.FINISHING || !result.getLed()) {
+      return false;
+    }
+    Outcome own = lead.leader.ending();
+    Outcome told = Outcome.of(result.getOutcome(), new byte[0]);
+    boolean isLimit = told.type().equals(Outcome.LIMIT_TYPE);
+    return told.kind() == own.kind() && (!isLimit || own.type().equals(Outcome.LIMIT_TYPE));
+  }
+
+  void endWithOwn(Facts facts) {
+    endAll(lead.leader.outcome(), facts, lead.call);
+  }
+
   // ---- leading ----
 
-  private void startLead(Leader.Terms terms, long firstSequence) {
-    if (state != State.ALONE) {
-      state = State.LEADING;
+  void startLead(Lead granted) {
+    state = State.LEADING;
+    beginLead(granted);
+  }
+
+  private void beginLead(Lead granted) {
+    frames.clear();
+    lead = new SeatLead(this, granted, joinSentMs, engine);
+    frames.tellRestart(granted.getAttempt());
+    beginIfHeld();
+  }
+
+  /** Runs the function, unless the server has to confirm the lead first, or it runs already. */
+  void beginIfHeld() {
+    if (lead.isBegun() || lead.hold.isDoubtful()) {
+      return;
     }
-    incoming.clear();
-    Call call = firstCall();
-    lead = new Lead(this, call, terms, firstSequence, engine);
-    tellRestart(terms.attempt());
+    lead.call = firstCall();
     tellAudience();
-    Lead begun = lead;
-    call.events()
+    SeatLead begun = lead;
+    lead.call
+        .events()
         .onLead(lead.leader, () -> engine.loop.execute(() -> onLeaderChanged(begun)));
   }
 
   /** The function has written, or ended. */
-  void onLeaderChanged(Lead changed) {
+  void onLeaderChanged(SeatLead changed) {
     if (lead != changed || state == State.GONE) {
       return;
     }
@@ -329,7 +434,7 @@ final class Seat extends Line {
     if (isFinished && state == State.LEADING) {
       state = State.FINISHING;
       engine.stopMerging(this);
-      if (changed.leader.passesOn() && join.options.onLeaderLoss != LeaderLoss.FAIL) {
+      if (changed.leader.passesOn() && join.options.onLeaderLoss == LeaderLoss.PROMOTE) {
         if (session != null && answered) { // else its join may have to be sent, to resume
           session.unready(this);
         }
@@ -337,28 +442,32 @@ final class Seat extends Line {
       }
       changed.wantsFinish = true;
     }
-    if (session != null && answered) {
-      session.ready(this);
-    }
+    onLeadReady();
   }
 
   private void finishAlone() {
     if (lead.leader.passesOn()) {
       split(lead.call);
     }
-    endAll(lead.leader.outcome(), Facts.alone(calls.size()), lead.call);
+    endAll(lead.leader.outcome(), Facts.alone(calls.size(), lead.terms()), lead.call);
   }
 
   /** Has a frame to send. */
   void onLeadReady() {
-    if (session != null) {
+    if (session != null && answered) {
       session.ready(this);
     }
   }
 
   /** The stream broke while leading. */
-  private void resume() {
-    if (lead.terms().leaseMs() == 0) {
+  private void onLeadCutOff() {
+    if (lead.terms().leaseMs() > 0) {
+      answered = false;
+      lead.hold.onBroken();
+      place();
+    } else if (join.failOpen) {
+      goAlone();
+    } else {
       lose(
           Status.Code.ABORTED,
           state == State.FINISHING
@@ -366,17 +475,12 @@ final class Seat extends Line {
                   + " have reached the followers"
               : "the lead is lost: the connection to the server broke, and there is no lease that"
                   + " would outlive it");
-      return;
     }
-    answered = false;
-    rank = 0;
-    lead.onBroken();
-    place();
   }
 
-  private void onResumed(long sequence) {
+  void onResumed(Lead granted) {
     setAnswered();
-    if (!lead.rewind(sequence)) {
+    if (!lead.resume(granted, joinSentMs)) {
       end(
           new StatusException(
               Status.Code.INTERNAL,
@@ -385,24 +489,61 @@ final class Seat extends Line {
     }
     lead.wantsFinish = state == State.FINISHING;
     session.ready(this);
+    beginIfHeld();
   }
 
-  void onLeaseOver() {
-    lose(
-        Status.Code.ABORTED,
-        "the lease of "
-            + Millis.describe(lead.terms().leaseMs())
-            + " ran out before the connection to "
-            + server.address
-            + " was back");
+  /** The time for which the lead holds is over. */
+  void onLeadOver(String why) {
+    boolean isConnected = session != null && answered;
+    if (state == State.FINISHING && isConnected) {
+      return; // the outcome is on its way, and the server's word counts
+    }
+    if (join.failOpen && lead.isBegun()) {
+      goAlone();
+    } else {
+      lose(Status.Code.ABORTED, isConnected ? why : why + ", and the connection is broken");
+    }
+  }
+
+  /** The server is lost: the function goes on to its end, for the calls here. */
+  private void goAlone() {
+    leavePlace();
+    server = null;
+    state = State.ALONE;
+    lead.goAlone();
+    if (calls.isEmpty()) { // who waited elsewhere cannot be reached
+      end(new StatusException(Status.Code.UNAVAILABLE, "nobody waits here for the outcome"));
+    } else if (lead.leader.isFinished()) {
+      finishAlone();
+    }
   }
 
   /** Its call ends; the others join anew if somebody else may lead, or end as well. */
-  private void lose(Status.Code code, String why) {
+  void lose(Status.Code code, String why) {
+    StatusException status = new StatusException(code, why);
+    lead.leader.lose(status);
     if (code == Status.Code.ABORTED) {
+      loseOthers(why);
+    }
+    end(status);
+  }
+
+  private void loseOthers(String why) {
+    DoOptions options = join.options;
+    if (options.onLeaderLoss == LeaderLoss.HOLD) {
+      Facts facts = Facts.held(calls.size(), lead.terms());
+      for (Call call : List.copyOf(calls)) {
+        if (call != lead.call) {
+          call.end(Outcome.abandoned(why), facts);
+        }
+      }
+      return;
+    }
+    boolean isUsedUp =
+        options.maxAttempts > 0 && lead.terms().attempt() >= options.maxAttempts;
+    if (options.onLeaderLoss == LeaderLoss.PROMOTE && !isUsedUp) {
       split(lead.call);
     }
-    end(new StatusException(code, why));
   }
 
   private void tellAudience() {
@@ -411,7 +552,7 @@ final class Seat extends Line {
     }
   }
 
-  // ---- frames to send ----
+  // ---- frames ----
 
   @Override
   CallRequest nextFrame() {
@@ -431,14 +572,16 @@ final class Seat extends Line {
   }
 
   private void addJoin(CallRequest.Builder frame) {
+    joinSentMs = engine.loop.nowMs();
+    if (join.options.fresh) {
+      engine.stopMerging(this); // a call that comes later may have to wait for a later flight
+    }
     long resumeToken = lead == null ? 0 : lead.terms().token();
     frame.setJoin(join.toWire(resumeToken));
     if (deadlineMs != Loop.NEVER && resumeToken == 0) {
-      frame.setTimeoutMs(Math.max(1, deadlineMs - engine.loop.nowMs()));
+      frame.setTimeoutMs(Math.max(1, deadlineMs - joinSentMs));
     }
   }
-
-  // ---- what the server says ----
 
   @Override
   boolean isWanted() {
@@ -447,164 +590,6 @@ final class Seat extends Line {
 
   @Override
   void onFrame(CallResponse frame) {
-    switch (frame.getStepCase()) {
-      case LEAD -> onLead(frame.getLead());
-      case FOLLOW -> onFollow(frame.getFollow());
-      case CHUNK -> onChunk(frame.getChunk());
-      case RESTART -> onRestart(frame.getRestart());
-      case AUDIENCE -> {
-        if (lead != null) {
-          lead.audience = frame.getAudience();
-          tellAudience();
-        }
-      }
-      case RESULT -> {
-        server.onSessionUp(session);
-        onResult(frame.getResult());
-      }
-      case END -> onEnd(frame.getEnd());
-      case STEP_NOT_SET -> {} // a step of a later server
-    }
-  }
-
-  private void onLead(io.singleflightd.grpc.v1.Lead granted) {
-    if (join.options.role == Role.FOLLOW_ONLY) {
-      end(
-          new StatusException(
-              Status.Code.INTERNAL, "the server told one to lead that only follows"));
-      return;
-    }
-    if (lead == null) {
-      setAnswered();
-      startLead(
-          new Leader.Terms(
-              granted.getToken(),
-              granted.getAttempt(),
-              granted.getLeaseMs(),
-              granted.getRunLimitMs()),
-          granted.getNextSequence());
-    } else if (!answered && granted.getToken() == lead.terms().token()) {
-      onResumed(granted.getNextSequence());
-    } else if (!answered) {
-      end(new StatusException(Status.Code.INTERNAL, "the server resumed another lead"));
-    }
-  }
-
-  private void onFollow(io.singleflightd.grpc.v1.Follow follow) {
-    if (state != State.JOINING) {
-      return;
-    }
-    setAnswered();
-    state = State.FOLLOWING;
-    tellRestart(follow.getAttempt());
-    for (Call call : calls) {
-      call.events().onFollow();
-    }
-  }
-
-  private void onChunk(io.singleflightd.grpc.v1.Chunk chunk) {
-    if (lead != null) {
-      return;
-    }
-    setAnswered();
-    tellRestart(chunk.getAttempt());
-    if (!incoming.advance(chunk.getSequence())) {
-      end(new StatusException(Status.Code.INTERNAL, "a chunk of the value is missing"));
-      return;
-    }
-    takeBytes(chunk.getData());
-  }
-
-  private void onRestart(io.singleflightd.grpc.v1.Restart restart) {
-    if (lead != null) {
-      return;
-    }
-    incoming.clear();
-    incoming.setVoid();
-    tellRestart(restart.getAttempt());
-  }
-
-  private void onResult(io.singleflightd.grpc.v1.Result result) {
-    session.remove(this);
-    Facts facts = Facts.of(result, calls.size());
-    if (state == State.FINISHING && result.getLed()) {
-      // The server does not send the leader's own value back.
-      endAll(lead.leader.outcome(), facts, lead.call);
-      return;
-    }
-    tellRestart(result.getAttempt());
-    if (!takeBytes(result.getOutcome().getValue())) {
-      return;
-    }
-    if (!result.getLed() && result.getValueBytes() != incoming.size()) {
-      end(
-          new StatusException(
-              Status.Code.INTERNAL,
-              incoming.size() + " bytes of a value of " + result.getValueBytes() + " have come"));
-      return;
-    }
-    if (lead != null) { // settled without us, while our function runs
-      lead.leader.lose(
-          new StatusException(
-              Status.Code.ABORTED, "the flight has ended without this leader"));
-    }
-    Call leading = !result.getLed() || calls.isEmpty() ? null : firstCall();
-    endAll(Outcome.of(result.getOutcome(), incoming.value()), facts, leading);
-  }
-
-  private void onEnd(io.singleflightd.grpc.v1.End ended) {
-    boolean wasAnswered = answered;
-    Session was = session;
-    was.remove(this);
-    Status status = Status.fromCodeValue(ended.getCode()).withDescription(ended.getMessage());
-    Status.Code code = status.getCode();
-    // Nobody has asked for CANCELLED: a leaving seat does not listen any more.
-    if (code == Status.Code.UNAVAILABLE || code == Status.Code.CANCELLED) {
-      // Draining, or its coordinator is away: as if the stream had broken.
-      if (wasAnswered) {
-        was.retire();
-      } else {
-        server.onSessionRefuses(was, ended.getMessage());
-      }
-      onSessionOver(Status.UNAVAILABLE.withDescription(ended.getMessage()));
-      return;
-    }
-    server.onSessionUp(was);
-    Status.Code shown = code == Status.Code.OK ? Status.Code.INTERNAL : code;
-    if (lead != null) {
-      lose(shown, ended.getMessage());
-    } else {
-      end(new StatusException(shown, ended.getMessage()));
-    }
-  }
-
-  // ---- the value ----
-
-  /** False: it is too large, and the seat is gone. */
-  private boolean takeBytes(ByteString bytes) {
-    if (bytes.isEmpty()) {
-      return true;
-    }
-    int limit = engine.settings.resultLimit();
-    if (bytes.size() > limit - incoming.size()) {
-      end(
-          new StatusException(
-              Status.Code.RESOURCE_EXHAUSTED,
-              "the value is larger than the client's resultLimit, which is " + limit + " bytes"));
-      return false;
-    }
-    incoming.add(bytes);
-    if (join.live) { // live calls sit alone
-      incoming.setTold();
-      firstCall().events().onChunk(bytes);
-    }
-    return true;
-  }
-
-  /** Live calls learn that what they got is void, if it is and they do not know it. */
-  private void tellRestart(int attempt) {
-    if (join.live && incoming.takeVoid()) {
-      firstCall().events().onRestart(attempt);
-    }
+    frames.onFrame(frame);
   }
 }

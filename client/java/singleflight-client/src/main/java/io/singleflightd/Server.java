@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.singleflightd;
 
+import io.grpc.ConnectivityState;
 import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
@@ -9,17 +10,30 @@ import io.singleflightd.grpc.health.v1.HealthCheckRequest;
 import io.singleflightd.grpc.health.v1.HealthCheckResponse;
 import io.singleflightd.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.singleflightd.grpc.health.v1.HealthGrpc;
+import java.io.FileNotFoundException;
+import java.net.ConnectException;
+import java.net.NoRouteToHostException;
+import java.net.UnknownHostException;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 
 /**
- * One server address. Reachable as far as known; or failing (since when); or down: failing for
- * connectTimeout. A server that is down gets health checks instead of sessions, until it answers
- * one. The loop's alone.
+ * One server address. It is there as far as known, or away, as the last try has shown. One that is
+ * away gets health checks instead of sessions, until it answers one. When nothing works for
+ * connectTimeout, it is down: calls do not even wait for it. The loop's alone.
  */
 final class Server {
+  private enum Away {
+    NO,
+    /** Nobody listens there, or there is no such place. */
+    REFUSED,
+    /** It takes no joins: it drains, or its coordinator cannot be reached. */
+    TURNS_AWAY,
+    SILENT
+  }
+
   final String address;
 
   private final Engine engine;
@@ -27,9 +41,10 @@ final class Server {
   private final Set<Seat> waiting = new LinkedHashSet<>(); // for the next session
   private final Backoff backoff;
   private final Loop.Timer retryTimer; // armed: nothing is tried before
-  private final Loop.Timer downTimer; // armed while failing
+  private final Patience patience; // waits while failing
   private Session current; // the one that new seats go to; null: none
   private ManagedChannel channel;
+  private Away away = Away.NO;
   private boolean isDown;
   private boolean isFailing;
   private boolean isProbing;
@@ -40,12 +55,41 @@ final class Server {
     this.address = address;
     backoff = new Backoff(engine.settings.backoffMinMs(), engine.settings.backoffMaxMs());
     retryTimer = engine.loop.timer(this::onRetryTimer);
-    downTimer = engine.loop.timer(this::onDownTimer);
-    channel = engine.connect(address); // loads many classes: not in the time of the first call
+    patience = new Patience(engine.loop, this::onPatienceOver);
+    channel = engine.connect(address);
+    channel.getState(true); // begins to connect, and loads what that takes
   }
 
   boolean isDown() {
     return isDown;
+  }
+
+  boolean isAway() {
+    return away != Away.NO;
+  }
+
+  boolean isRefused() {
+    return away == Away.REFUSED;
+  }
+
+  boolean turnsAway() {
+    return away == Away.TURNS_AWAY;
+  }
+
+  /** Whether a status says that nobody listens there, or that there is no such place. */
+  static boolean isRefusal(Status status) {
+    for (Throwable cause = status.getCause(); cause != null; cause = cause.getCause()) {
+      boolean isLate = cause.getClass().getSimpleName().contains("Timeout");
+      boolean isNobody =
+          cause instanceof ConnectException
+              || cause instanceof NoRouteToHostException
+              || cause instanceof UnknownHostException
+              || cause instanceof FileNotFoundException;
+      if (isNobody && !isLate) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /** Statuses of a stream that no second try mends. */
@@ -99,16 +143,25 @@ final class Server {
   private void setFailing() {
     if (!isFailing) {
       isFailing = true;
-      downTimer.arm(engine.loop.nowMs() + engine.settings.connectTimeoutMs());
+      patience.await(engine.settings.connectTimeoutMs());
     }
   }
 
   private void setReachable() {
     isFailing = false;
-    isDown = false;
     lastError = "";
-    downTimer.disarm();
+    patience.stop();
     backoff.reset();
+    setBack();
+  }
+
+  private void setBack() {
+    boolean wasAway = isAway();
+    away = Away.NO;
+    isDown = false;
+    if (wasAway) {
+      engine.onServerBack();
+    }
   }
 
   /** The next try comes after a random while. */
@@ -120,21 +173,28 @@ final class Server {
 
   // A session that has not answered yet is given up; one that works may be all right but slow, and
   // what runs on it goes on.
-  private void setDown() {
-    isDown = true;
+  private void setAway(Away how) {
+    away = how;
+    setFailing();
     if (current != null && !current.isUp) {
       current.cut(); // its seats look elsewhere once it is over
     }
     backOff();
     List<Seat> seats = List.copyOf(waiting);
     waiting.clear();
-    seats.forEach(Seat::onServerDown); // those that stay come back
+    seats.forEach(Seat::onServerAway); // those that stay come back
+    engine.onServerAway();
   }
 
-  private void onDownTimer() {
-    boolean isWanted = !waiting.isEmpty() || (current != null && current.isWanted());
+  private void onPatienceOver() {
+    boolean isWanted =
+        isAway()
+            || !waiting.isEmpty()
+            || engine.isServerAwaited()
+            || (current != null && current.isWanted());
     if (isWanted) {
-      setDown();
+      isDown = true;
+      setAway(away == Away.NO ? Away.SILENT : away);
       return;
     }
     isFailing = false; // nobody has asked long enough to know
@@ -151,7 +211,8 @@ final class Server {
     if (lastError.isEmpty()) {
       lastError = "the server does not answer";
     }
-    setDown();
+    isDown = true;
+    setAway(away == Away.NO ? Away.SILENT : away);
   }
 
   // ---- sessions ----
@@ -163,7 +224,7 @@ final class Server {
       return;
     }
     waiting.add(seat);
-    if (!isDown && !retryTimer.isArmed()) {
+    if (!isAway() && !retryTimer.isArmed()) {
       openSession();
     }
   }
@@ -172,11 +233,19 @@ final class Server {
     waiting.remove(seat);
   }
 
-  ManagedChannel channel() {
+  private ManagedChannel channel() {
     if (channel == null) {
       channel = engine.connect(address);
     }
     return channel;
+  }
+
+  /** A channel that does not refuse at once what it has found refused a while ago. */
+  ManagedChannel freshChannel() {
+    if (channel().getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
+      dropChannel();
+    }
+    return channel();
   }
 
   /** The next try makes a connection of its own, without the waits that grpc has of its own. */
@@ -189,7 +258,7 @@ final class Server {
 
   /** Opens a session for all that wait. */
   private void openSession() {
-    Session session = new Session(this, engine.loop, channel());
+    Session session = new Session(this, engine.loop, freshChannel());
     sessions.add(session);
     current = session;
     setFailing(); // until it answers
@@ -208,12 +277,11 @@ final class Server {
     }
   }
 
-  /** From a session: it turned a join away with UNAVAILABLE. */
+  /** From a session: it turned a call away with UNAVAILABLE. */
   void onSessionRefuses(Session session, String why) {
     session.retire();
     lastError = why;
-    setFailing();
-    backOff();
+    setAway(Away.TURNS_AWAY);
   }
 
   void onSessionRetired(Session session) {
@@ -240,6 +308,9 @@ final class Server {
         lastError = describe(status);
       }
       setFailing();
+      if (isRefusal(status)) {
+        setAway(Away.REFUSED);
+      }
     }
     backOff(); // also after a good one: many clients may have lost the same server
   }
@@ -247,9 +318,11 @@ final class Server {
   // ---- probes ----
 
   private void onRetryTimer() {
-    if (isDown && !isProbing) {
+    // Leaders wait at a server that drains: it takes them back.
+    boolean isProbed = isAway() && (away != Away.TURNS_AWAY || waiting.isEmpty());
+    if (isProbed && !isProbing) {
       Context.ROOT.run(this::probe);
-    } else if (!isDown && current == null && !waiting.isEmpty()) {
+    } else if (!isProbed && current == null && !waiting.isEmpty()) {
       openSession();
     }
   }
@@ -275,28 +348,33 @@ final class Server {
       Status status = Status.fromThrowable(thrown);
       // A server without health checks that says so is there.
       boolean isThere = status.getCode() == Status.Code.UNIMPLEMENTED;
-      engine.loop.execute(() -> onProbed(isThere, describe(status)));
+      Away how = isRefusal(status) ? Away.REFUSED : Away.SILENT;
+      engine.loop.execute(() -> onProbed(isThere, how, describe(status)));
     }
 
     @Override
     public void onCompleted() {
       engine.loop.execute(
-          () -> onProbed(serves, "the server is there, but not ready to serve"));
+          () -> onProbed(serves, Away.TURNS_AWAY, "it is there, but not ready to serve"));
     }
   }
 
-  private void onProbed(boolean serves, String why) {
+  private void onProbed(boolean serves, Away how, String why) {
     isProbing = false;
-    if (engine.isClosing()) {
+    if (engine.isClosing() || !isAway()) {
       return;
     }
     if (!serves) {
       lastError = why;
-      backOff();
+      setAway(how);
       return;
     }
-    setReachable();
-    if (!waiting.isEmpty()) {
+    if (turnsAway()) { // it may do so again: the waits grow on until it takes a join
+      setBack();
+    } else {
+      setReachable();
+    }
+    if (current == null && !waiting.isEmpty()) {
       openSession();
     }
   }
@@ -310,7 +388,7 @@ final class Server {
   /** Ends what runs by itself, and lets the sessions end when their frames are out. */
   void close() {
     retryTimer.disarm();
-    downTimer.disarm();
+    patience.stop();
     List.copyOf(sessions).forEach(Session::retire);
   }
 }

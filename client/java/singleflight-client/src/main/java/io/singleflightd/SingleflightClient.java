@@ -32,10 +32,12 @@ import java.util.concurrent.Executor;
  * never on the thread that calls.
  *
  * <p>A call ends with a {@link Result}; with a {@link FunctionException} when the function failed,
- * here or elsewhere; or with a {@link StatusException}.
+ * here or elsewhere; with a {@link StatusException} when the service did not do it; or with a
+ * {@link CodecException}. A call that makes no sense is refused at once, before anything is sent,
+ * with an {@link IllegalArgumentException} that names the option.
  */
 public final class SingleflightClient implements AutoCloseable {
-  private final Engine engine;
+  final Engine engine;
   private final FunctionExecutor executor;
 
   private SingleflightClient(Settings settings, Executor given) {
@@ -73,7 +75,8 @@ public final class SingleflightClient implements AutoCloseable {
    * @param function the work, run if this caller leads; may be {@code null} for FOLLOW_ONLY
    * @return the result
    * @throws FunctionException the function failed, here or elsewhere
-   * @throws StatusException it could not be done
+   * @throws StatusException the service did not do it
+   * @throws CodecException the codec could not encode or decode the value
    * @throws InterruptedException the thread was interrupted; the call has left the flight
    */
   public <T> Result<T> call(
@@ -92,7 +95,8 @@ public final class SingleflightClient implements AutoCloseable {
    * @param function the work, run if this caller leads; may be {@code null} for FOLLOW_ONLY
    * @return the result
    * @throws FunctionException the function failed, here or elsewhere
-   * @throws StatusException it could not be done
+   * @throws StatusException the service did not do it
+   * @throws CodecException the codec could not encode or decode the value
    * @throws InterruptedException the thread was interrupted; the call has left the flight
    */
   public <T> Result<T> call(
@@ -183,10 +187,12 @@ public final class SingleflightClient implements AutoCloseable {
       ChunkListener listener,
       Executor callbacks) {
     if (function == null && options.role != Role.FOLLOW_ONLY) {
-      throw StatusException.invalid(
+      throw new IllegalArgumentException(
           "the function is missing: only FOLLOW_ONLY calls can do without one");
     }
-    Join join = new Join(key, options, listener != null, engine.settings);
+    Objects.requireNonNull(codec, "codec");
+    Within within = Within.current();
+    Join join = new Join(key, options, listener != null, engine.settings, within);
     TypedCall<T> call = new TypedCall<>(engine, join, codec, function, listener, callbacks);
     call.start();
     return call;
@@ -221,10 +227,25 @@ public final class SingleflightClient implements AutoCloseable {
    */
   public Forgotten forget(String group, byte[] key, boolean ifUnshared)
       throws InterruptedException {
+    return forget(group, key, ForgetOptions.builder().ifUnshared(ifUnshared).build());
+  }
+
+  /**
+   * Makes the next caller of the key start anew, and perhaps ends the flight that runs.
+   *
+   * @param group the namespace; empty: {@code default}
+   * @param key the key
+   * @param options how
+   * @return what was forgotten
+   * @throws StatusException it could not be done
+   * @throws InterruptedException the thread was interrupted
+   */
+  public Forgotten forget(String group, byte[] key, ForgetOptions options)
+      throws InterruptedException {
     try {
-      return engine.forget(group, ByteString.copyFrom(key), ifUnshared).get();
+      return engine.forget(group, ByteString.copyFrom(key), options).get();
     } catch (ExecutionException failed) {
-      throw (StatusException) failed.getCause();
+      throw ((StatusException) failed.getCause()).here();
     }
   }
 
@@ -244,19 +265,19 @@ public final class SingleflightClient implements AutoCloseable {
 
   /** Collects the options of a client. */
   public static final class Builder {
-    private static final String ADDRESS_VARIABLE = "SINGLEFLIGHT_ADDRESS";
-    private static final String ADDRESS_DEFAULT = "127.0.0.1:7433";
+    static final String ADDRESS_VARIABLE = "SINGLEFLIGHT_ADDRESS";
+    static final String ADDRESS_DEFAULT = "127.0.0.1:7433";
     private static final int ADDRESSES_MAX = 64;
 
     private List<String> addresses;
     private String caller;
     private boolean failOpen;
-    private long connectTimeoutMs = 5000;
-    private long backoffMinMs = 50;
-    private long backoffMaxMs = 2000;
-    private long keepaliveTimeMs = 20_000;
-    private long keepaliveTimeoutMs = 5000;
-    private int resultLimit = 64 * 1024 * 1024;
+    long connectTimeoutMs = 5000;
+    long backoffMinMs = 50;
+    long backoffMaxMs = 2000;
+    long keepaliveTimeMs = 20_000;
+    long keepaliveTimeoutMs = 5000;
+    int resultLimit = 64 * 1024 * 1024;
     private ChannelCredentials credentials = InsecureChannelCredentials.create();
     private Executor executor;
 
@@ -264,12 +285,12 @@ public final class SingleflightClient implements AutoCloseable {
 
     /**
      * The servers. With several, each key has one home among them by rendezvous hashing, so all
-     * programs must write the addresses in the same way. A server that could not be reached for
-     * {@link #connectTimeout} is passed over until it answers a health check again.
+     * programs must write the addresses in the same way. A server that refuses connections is
+     * passed over at once, one that is silent after {@link #connectTimeout}, both until they answer
+     * a health check again.
      *
-     * @param addresses {@code host:port}, {@code unix:/path} (on Linux), or another gRPC target;
-     *     none: the environment variable SINGLEFLIGHT_ADDRESS, comma separated; without that,
-     *     {@code 127.0.0.1:7433}
+     * @param addresses {@code host:port} or, on Linux, {@code unix:/path}; none: the environment
+     *     variable SINGLEFLIGHT_ADDRESS, comma separated; without that, {@code 127.0.0.1:7433}
      * @return this
      */
     public Builder addresses(String... addresses) {
@@ -289,7 +310,9 @@ public final class SingleflightClient implements AutoCloseable {
     }
 
     /**
-     * When no server can be reached: run the function here, alone, and say so in the result.
+     * When no server can be reached: run the function here, alone, and say so in the result. Also a
+     * function that runs already when the server goes away goes on to its end, for the callers of
+     * this client.
      *
      * @param failOpen false by default: such calls end with UNAVAILABLE
      * @return this
@@ -302,13 +325,14 @@ public final class SingleflightClient implements AutoCloseable {
     /**
      * How long a call looks for a server that takes it, at first or after the connection broke,
      * before it gives up or fails open. While every server is known to be down, new calls give up
-     * at once.
+     * at once; and to fail open, when every server refuses connections.
      *
-     * @param connectTimeout 5 seconds by default
+     * @param connectTimeout 5 seconds by default; zero: do not wait, take a server that is there or
+     *     none
      * @return this
      */
     public Builder connectTimeout(Duration connectTimeout) {
-      connectTimeoutMs = positive(connectTimeout, "connectTimeout");
+      connectTimeoutMs = Settings.patienceMs(Millis.of(connectTimeout, "connectTimeout"));
       return this;
     }
 
@@ -369,6 +393,10 @@ public final class SingleflightClient implements AutoCloseable {
      * What functions and listeners run on. It must not run them on the thread that gives them, and
      * is not shut down by the client.
      *
+     * <p>A function that waits for another call holds its thread meanwhile. So a pool of N threads
+     * starves when N functions wait for calls whose functions then get no thread. Bound the threads
+     * only of functions that make no calls.
+     *
      * @param executor by default virtual threads where there are any, otherwise daemon threads that
      *     are kept for a while
      * @return this
@@ -379,15 +407,15 @@ public final class SingleflightClient implements AutoCloseable {
     }
 
     /**
-     * Makes a client. It connects when the first call needs it.
+     * Makes a client, which begins to connect in the background.
      *
      * @return a new client, to be closed
-     * @throws StatusException INVALID_ARGUMENT: an address cannot be read
+     * @throws IllegalArgumentException an address is none
      */
     public SingleflightClient build() {
       List<String> all = addresses == null ? addressesOfEnvironment() : addresses;
       if (all.size() > ADDRESSES_MAX) {
-        throw StatusException.invalid("there are more than 64 addresses");
+        throw new IllegalArgumentException("there are more than 64 addresses");
       }
       all.forEach(Transport::checkAddress);
       Settings settings =

@@ -22,6 +22,16 @@ public final class StatusException extends SingleflightException {
     this.code = code;
   }
 
+  private StatusException(StatusException same) {
+    super(same.getMessage(), same.getCause());
+    code = same.code;
+  }
+
+  /** The same, thrown from here: the stack is that of the thread that calls this. */
+  StatusException here() {
+    return new StatusException(this);
+  }
+
   /**
    * The code of the status.
    *
@@ -78,7 +88,7 @@ public final class StatusException extends SingleflightException {
   }
 
   /**
-   * An option is out of its bounds; the message says which.
+   * The server says that an option is out of its bounds; the message says which.
    *
    * @return whether that is so
    */
@@ -96,15 +106,12 @@ public final class StatusException extends SingleflightException {
   }
 
   /**
-   * The key is in use with another fingerprint.
+   * The key is in use with another fingerprint; or the call was made by the very function that
+   * leads the key, and would wait for itself.
    *
    * @return whether that is so
    */
   public boolean isFailedPrecondition() {
     return code == Status.Code.FAILED_PRECONDITION;
-  }
-
-  static StatusException invalid(String message) {
-    return new StatusException(Status.Code.INVALID_ARGUMENT, message);
   }
 }

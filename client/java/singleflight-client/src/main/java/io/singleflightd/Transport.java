@@ -18,14 +18,16 @@ import io.grpc.netty.shaded.io.netty.util.concurrent.DefaultThreadFactory;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** The connections of a client, and the one thread that serves them. */
 final class Transport {
-  private static final int MESSAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
+  static final int MESSAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
   private static final String UNIX = "unix:";
-  private static final Pattern HOST_AND_PORT = Pattern.compile("[^/\\s]+:[0-9]{1,5}");
-  private static final Pattern TARGET = Pattern.compile("[a-z][a-z0-9+.-]*:/\\S+");
+  private static final int PORT_MAX = 65_535;
+  private static final Pattern HOST_AND_PORT =
+      Pattern.compile("(?:[^/:\\s\\[\\]]+|\\[[0-9A-Fa-f:.%a-z]+\\]):([0-9]{1,5})");
 
   private final Settings settings;
   private final Executor blocking;
@@ -49,21 +51,26 @@ final class Transport {
     return group;
   }
 
-  /** Throws a {@link StatusException} if no connection could ever be made of it. */
+  /** Throws a {@link IllegalArgumentException} if no connection could ever be made of it. */
   static void checkAddress(String address) {
     if (address.startsWith(UNIX)) {
       if (!Epoll.isAvailable()) {
-        throw StatusException.invalid(
+        throw new IllegalArgumentException(
             "the address " + address + " needs Linux: give a \"host:port\" here");
       }
-      return;
+      if (address.length() > UNIX.length()) {
+        return;
+      }
     }
-    boolean isRead =
-        HOST_AND_PORT.matcher(address).matches() || TARGET.matcher(address).matches();
-    if (!isRead) {
-      throw StatusException.invalid(
-          "the address \"" + address + "\" cannot be read: \"host:port\" or \"unix:/path\" is"
-              + " wanted");
+    Matcher parts = HOST_AND_PORT.matcher(address);
+    if (!parts.matches()) {
+      throw new IllegalArgumentException(
+          "the address \"" + address + "\" is none: \"host:port\" or \"unix:/path\" is wanted");
+    }
+    int port = Integer.parseInt(parts.group(1));
+    if (port < 1 || port > PORT_MAX) {
+      throw new IllegalArgumentException(
+          "the address \"" + address + "\" is none: a port is 1 to " + PORT_MAX);
     }
   }
 

@@ -9,12 +9,12 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.grpc.Status;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -22,9 +22,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 class CallTest extends DaemonTest {
   @Test
   void aloneItLeads() throws Exception {
-    String value = new String("value");
-    Result<String> result = client.call("alone", PLAIN, Codec.UTF_8, leader -> value);
-    assertSame(value, result.value());
+    Result<String> result = client.call("alone", PLAIN, Codec.UTF_8, leader -> "value");
+    assertEquals("value", result.value());
     assertTrue(result.led());
     assertFalse(result.shared());
     assertEquals(1, result.callers());
@@ -173,8 +172,8 @@ class CallTest extends DaemonTest {
     assertEquals("one", second.value());
     assertTrue(second.retained());
     assertFalse(second.led());
-    assertEquals(new Forgotten(false, true), client.forget("kept", "key", false));
-    assertEquals(new Forgotten(false, false), client.forget("kept", "key", false));
+    assertEquals(new Forgotten(false, true, false), client.forget("kept", "key", false));
+    assertEquals(new Forgotten(false, false, false), client.forget("kept", "key", false));
     assertEquals("three", other.call("key", kept, Codec.UTF_8, leader -> "three").value());
   }
 
@@ -184,7 +183,7 @@ class CallTest extends DaemonTest {
     Work second = new Work("second");
     CompletableFuture<Result<String>> old = start(client, "forgotten", PLAIN, first);
     first.awaitLead();
-    assertEquals(new Forgotten(true, false), client.forget("", "forgotten", false));
+    assertEquals(new Forgotten(true, false, false), client.forget("", "forgotten", false));
     CompletableFuture<Result<String>> anew = start(client, "forgotten", PLAIN, second);
     second.awaitLead();
     second.end();
@@ -248,19 +247,47 @@ class CallTest extends DaemonTest {
     assertFalse(work.leader.isLost());
   }
 
-  @Test
-  void whenTheLastCallerLeavesTheFunctionIsToldAndTheNextOneTakesOver() throws Exception {
-    Work work = new Work("");
-    CompletableFuture<Result<String>> first = start(client, "left", PLAIN, work);
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void theFunctionGoesOnForCallersElsewhereWhenItsOwnLeaves(boolean byDeadline) throws Exception {
+    Work work = new Work("for the others");
+    DoOptions brief =
+        DoOptions.builder().audience(true).timeout(Duration.ofMillis(700)).build();
+    CompletableFuture<Result<String>> first =
+        start(client, "left", byDeadline ? brief : PLAIN, work);
     work.awaitLead();
-    Work next = new Work("next");
-    CompletableFuture<Result<String>> second = start(other, "left", PLAIN, next);
+    CompletableFuture<Result<String>> second = start(other, "left", PLAIN, leader -> "no");
+    work.awaitFollowers(1);
+    if (byDeadline) {
+      assertTrue(statusOf(first).isDeadlineExceeded());
+    } else {
+      first.cancel(true);
+    }
+    CompletableFuture<Result<String>> merged = start(client, "left", PLAIN, leader -> "no");
+    work.awaitFollowers(2);
+    assertFalse(work.leader.isLost());
+    work.end();
+    assertEquals("for the others", get(second).value());
+    assertEquals("for the others", get(merged).value());
+    assertEquals(1, get(second).attempt());
+    assertFalse(get(merged).led());
+  }
+
+  @Test
+  void whenNobodyWaitsAnywhereTheFunctionIsToldAndTheLeadGivenBack() throws Exception {
+    Work work = new Work("");
+    CompletableFuture<Result<String>> first = start(client, "nobody", PLAIN, work);
+    work.awaitLead();
+    CompletableFuture<Result<String>> second = start(other, "nobody", PLAIN, leader -> "no");
     work.awaitFollowers(1);
     first.cancel(true);
+    second.cancel(true);
     work.awaitLost();
-    assertEquals(2, next.awaitLead().attempt());
+    Work next = new Work("next");
+    CompletableFuture<Result<String>> third = start(other, "nobody", PLAIN, next);
+    next.awaitLead();
     next.end();
-    assertEquals("next", get(second).value());
+    assertEquals("next", get(third).value());
   }
 
   @Test
@@ -311,6 +338,8 @@ class CallTest extends DaemonTest {
               small.callAsync("large", PLAIN, Codec.BYTES, leader -> new byte[1001]),
               FunctionException.class);
       assertTrue(leads.getMessage().contains("resultLimit"), leads.getMessage());
+      assertEquals("singleflight.LimitExceeded", leads.type());
+      assertEquals(8, leads.code());
       Work gate = new Work("");
       CompletableFuture<Result<byte[]>> leading =
           client.callAsync(
@@ -335,16 +364,57 @@ class CallTest extends DaemonTest {
 
   @Test
   void whatMakesNoSenseIsRefused() {
-    assertThrows(StatusException.class, () -> start(client, "", PLAIN, leader -> ""));
-    assertThrows(
-        StatusException.class, () -> start(client, "k".repeat(1025), PLAIN, leader -> ""));
-    assertThrows(StatusException.class, () -> start(client, "key", PLAIN, null));
-    assertThrows(StatusException.class, () -> clientOf("nowhere"));
+    assertMisuse("key", () -> start(client, "", PLAIN, leader -> ""));
+    assertMisuse("key", () -> start(client, "k".repeat(65_537), PLAIN, leader -> ""));
+    assertMisuse("function", () -> start(client, "key", PLAIN, null));
     DoOptions odd = DoOptions.builder().group("a group").build();
-    StatusException thrown =
-        assertThrows(StatusException.class, () -> start(client, "key", odd, leader -> ""));
-    assertEquals(Status.Code.INVALID_ARGUMENT, thrown.code());
-    assertTrue(thrown.getMessage().contains("group"));
+    assertMisuse("group", () -> start(client, "key", odd, leader -> ""));
+    DoOptions.Builder options = DoOptions.builder();
+    Duration negative = Duration.ofMillis(-1);
+    assertMisuse("retain", () -> options.retain(negative));
+    assertMisuse("retainError", () -> options.retainError(negative));
+    assertMisuse("maxAge", () -> options.maxAge(negative));
+    assertMisuse("lease", () -> options.lease(negative));
+    assertMisuse("runLimit", () -> options.runLimit(negative));
+    assertMisuse("stale", () -> options.stale(negative));
+    assertMisuse("connectTimeout", () -> options.connectTimeout(negative));
+  }
+
+  @Test
+  void whatTheServerRefusesIsAStatus() throws Exception {
+    assertTrue(
+        statusOf(start(client, "k".repeat(1025), PLAIN, leader -> "")).isInvalidArgument());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "nowhere",
+        "nowhere:",
+        ":7433",
+        "127.0.0.1:0",
+        "127.0.0.1:65536",
+        "127.0.0.1:99999",
+        "http://127.0.0.1:7433",
+        "dns:///localhost:7433",
+        "::1:7433",
+        "a b:7433",
+        "unix:",
+        ""
+      })
+  void anAddressThatIsNoneIsRefusedAtOnce(String address) {
+    assertMisuse("\"" + address + "\"", () -> clientOf(address));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"localhost:7433", "[::1]:7433", "a-b.example:1", "127.0.0.1:65535"})
+  void anAddressThatIsOneIsTaken(String address) {
+    clientOf(address).close();
+  }
+
+  private static void assertMisuse(String named, Executable use) {
+    IllegalArgumentException thrown = assertThrows(IllegalArgumentException.class, use);
+    assertTrue(thrown.getMessage().contains(named), thrown.getMessage());
   }
 
   @Test

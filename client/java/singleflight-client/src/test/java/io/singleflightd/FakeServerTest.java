@@ -1,33 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.singleflightd;
 
+import static io.singleflightd.FakeServer.ok;
+import static io.singleflightd.FakeServer.send;
+import static io.singleflightd.FakeServer.session;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.UnknownFieldSet;
 import io.grpc.BindableService;
-import io.grpc.InsecureServerCredentials;
-import io.grpc.Server;
 import io.grpc.Status;
-import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
-import io.grpc.stub.StreamObserver;
 import io.singleflightd.grpc.v1.CallRequest;
 import io.singleflightd.grpc.v1.CallResponse;
 import io.singleflightd.grpc.v1.End;
 import io.singleflightd.grpc.v1.Finish;
 import io.singleflightd.grpc.v1.Follow;
-import io.singleflightd.grpc.v1.SessionRequest;
-import io.singleflightd.grpc.v1.SessionResponse;
-import io.singleflightd.grpc.v1.SingleFlightGrpc;
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.function.BiConsumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -37,64 +30,16 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** What a server says that is older, newer, or no good. */
 @Timeout(60)
 class FakeServerTest {
-  private Server server;
+  private FakeServer server;
   private SingleflightClient client;
 
-  /** Answers each frame of the client as a test likes. */
-  private static final class Fake extends SingleFlightGrpc.SingleFlightImplBase {
-    private final BiConsumer<CallRequest, StreamObserver<SessionResponse>> answer;
-
-    Fake(BiConsumer<CallRequest, StreamObserver<SessionResponse>> answer) {
-      this.answer = answer;
-    }
-
-    @Override
-    public StreamObserver<SessionRequest> session(StreamObserver<SessionResponse> out) {
-      return new StreamObserver<>() {
-        @Override
-        public void onNext(SessionRequest request) {
-          request.getCallsList().forEach(frame -> answer.accept(frame, out));
-        }
-
-        @Override
-        public void onError(Throwable thrown) {}
-
-        @Override
-        public void onCompleted() {
-          out.onCompleted();
-        }
-      };
-    }
-  }
-
   private void serve(BindableService... services) throws IOException {
-    NettyServerBuilder builder =
-        NettyServerBuilder.forAddress(
-            new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
-            InsecureServerCredentials.create());
-    for (BindableService service : services) {
-      builder.addService(service);
-    }
-    server = builder.build().start();
+    server = new FakeServer(services);
     client =
         SingleflightClient.builder()
-            .addresses("127.0.0.1:" + server.getPort())
+            .addresses(server.address())
             .connectTimeout(Duration.ofSeconds(20))
             .build();
-  }
-
-  private static void send(StreamObserver<SessionResponse> out, CallResponse.Builder frame) {
-    out.onNext(SessionResponse.newBuilder().addCalls(frame).build());
-  }
-
-  private static io.singleflightd.grpc.v1.Result.Builder ok(String value, long valueBytes) {
-    return io.singleflightd.grpc.v1.Result.newBuilder()
-        .setOutcome(
-            io.singleflightd.grpc.v1.Outcome.newBuilder()
-                .setKind(io.singleflightd.grpc.v1.OutcomeKind.OUTCOME_KIND_OK)
-                .setValue(ByteString.copyFromUtf8(value)))
-        .setCallers(1)
-        .setValueBytes(valueBytes);
   }
 
   private CompletableFuture<Result<String>> call() {
@@ -102,10 +47,9 @@ class FakeServerTest {
   }
 
   @AfterEach
-  void tearDown() throws InterruptedException {
+  void tearDown() {
     client.close();
-    server.shutdownNow();
-    server.awaitTermination();
+    server.close();
   }
 
   @Test
@@ -127,7 +71,7 @@ class FakeServerTest {
                     .build())
             .build();
     serve(
-        new Fake(
+        session(
             (frame, out) -> {
               if (!frame.hasJoin()) {
                 return;
@@ -149,7 +93,7 @@ class FakeServerTest {
   @Test
   void aValueThatIsNotWholeIsNeverOk() throws Exception {
     serve(
-        new Fake(
+        session(
             (frame, out) ->
                 send(
                     out,
@@ -161,7 +105,7 @@ class FakeServerTest {
   void aStreamThatIsCancelledUnaskedIsTriedAgain() throws Exception {
     AtomicInteger joins = new AtomicInteger();
     serve(
-        new Fake(
+        session(
             (frame, out) -> {
               if (joins.incrementAndGet() == 1) {
                 out.onError(Status.CANCELLED.asRuntimeException());
@@ -189,7 +133,7 @@ class FakeServerTest {
       CompletableFuture<CallRequest> finished)
       throws IOException {
     serve(
-        new Fake(
+        session(
             (frame, out) -> {
               CallResponse.Builder answer = CallResponse.newBuilder().setId(frame.getId());
               if (frame.hasCancel()) {
@@ -239,7 +183,7 @@ class FakeServerTest {
     CompletableFuture<CallRequest> joined = new CompletableFuture<>();
     CompletableFuture<CallRequest> finished = new CompletableFuture<>();
     serve(
-        new Fake(
+        session(
             (frame, out) -> {
               CallResponse.Builder answer = CallResponse.newBuilder().setId(frame.getId());
               if (frame.hasJoin()) {
@@ -280,7 +224,7 @@ class FakeServerTest {
   @Test
   void whoMayNotIsToldAtOnce() throws Exception {
     serve(
-        new Fake(
+        session(
             (frame, out) ->
                 out.onError(
                     Status.UNAUTHENTICATED.withDescription("no token").asRuntimeException())));

@@ -153,10 +153,10 @@ class LeaseTest extends DaemonTest {
     Work work = new Work("");
     CompletableFuture<Result<String>> leading = start(client, "back", LEASED, work);
     work.awaitLead();
+    leading.cancel(true);
+    work.awaitLost();
     Work next = new Work("next");
     CompletableFuture<Result<String>> following = start(other, "back", PLAIN, next);
-    work.awaitFollowers(1);
-    leading.cancel(true);
     next.awaitLead(5); // the lease is 10 s
     next.end();
     assertEquals("next", get(following).value());

@@ -53,7 +53,8 @@ class LiveTest extends DaemonTest {
       Work second = new Work("end");
       CompletableFuture<Result<String>> taking = start(third, "live", PLAIN, second);
       first.awaitFollowers(2);
-      leading.cancel(true);
+      client.close();
+      assertTrue(statusOf(leading).isCancelled());
       second.awaitLead().write(bytes("good "));
       assertEquals("restart 2", log.next());
       assertEquals("good ", log.next());
@@ -75,7 +76,8 @@ class LiveTest extends DaemonTest {
     CompletableFuture<Result<String>> live =
         other.callLive("promoted", PLAIN, Codec.UTF_8, second, log);
     assertEquals("void", log.next());
-    leading.cancel(true);
+    client.close();
+    assertTrue(statusOf(leading).isCancelled());
     second.awaitLead();
     assertEquals("restart 2", log.next());
     second.end();

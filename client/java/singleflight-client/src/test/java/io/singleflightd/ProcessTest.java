@@ -82,20 +82,20 @@ class ProcessTest {
       Process first = start(daemon, 1, runs, Integer.MAX_VALUE); // waits for ever
       assertEquals("begins 1", first.inputReader().readLine());
       Work work = new Work("never");
-      try (SingleflightClient client = DaemonTest.clientOf(daemon.address())) {
-        CountDownLatch follows = new CountDownLatch(1);
-        CompletableFuture<Result<String>> second =
-            client.callLive(
-                "one key", DaemonTest.PLAIN, Codec.UTF_8, work, bytes -> follows.countDown());
-        assertTrue(follows.await(20, TimeUnit.SECONDS));
-        Process third = start(daemon, 1, runs, 0);
-        first.destroyForcibly();
-        assertEquals(2, work.awaitLead().attempt());
-        work.awaitFollowers(1);
-        second.cancel(true);
-        assertEquals(List.of("begins 3", "led value-of-3 1 3"), outputOf(third));
-        assertEquals(List.of("3"), Files.readAllLines(runs));
-      }
+      SingleflightClient client = DaemonTest.clientOf(daemon.address());
+      CountDownLatch follows = new CountDownLatch(1);
+      CompletableFuture<Result<String>> second =
+          client.callLive(
+              "one key", DaemonTest.PLAIN, Codec.UTF_8, work, bytes -> follows.countDown());
+      assertTrue(follows.await(20, TimeUnit.SECONDS));
+      Process third = start(daemon, 1, runs, 0);
+      first.destroyForcibly();
+      assertEquals(2, work.awaitLead().attempt());
+      work.awaitFollowers(1);
+      client.close();
+      assertTrue(DaemonTest.statusOf(second).isCancelled());
+      assertEquals(List.of("begins 3", "led value-of-3 1 3"), outputOf(third));
+      assertEquals(List.of("3"), Files.readAllLines(runs));
     }
   }
 }

@@ -11,9 +11,12 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Servers that are away, come, go, drain, and stand in for each other. */
 class ReachTest extends DaemonTest {
@@ -54,6 +57,99 @@ class ReachTest extends DaemonTest {
   }
 
   @Test
+  void refusedEverywhereFailsOpenAtOnce() throws Exception {
+    try (SingleflightClient lost =
+        SingleflightClient.builder()
+            .addresses(NOBODY, "127.0.0.1:2", "unix:/nowhere/socket", "nowhere.invalid:7433")
+            .connectTimeout(Duration.ofMinutes(10))
+            .failOpen(true)
+            .build()) {
+      for (int i = 0; i < 3; i++) {
+        assertTrue(get(start(lost, "key" + i, PLAIN, leader -> "here")).failedOpen());
+      }
+    }
+  }
+
+  @Test
+  void aRefusedAddressCostsNothingWhenThereAreOthers() throws Exception {
+    try (SingleflightClient one =
+        SingleflightClient.builder()
+            .addresses(NOBODY, daemon.address(), "127.0.0.1:2")
+            .connectTimeout(Duration.ofMinutes(10))
+            .build()) {
+      for (int i = 0; i < 10; i++) {
+        Result<String> result = get(start(one, "key" + i, PLAIN, leader -> "there"));
+        assertNotEquals(0, result.token());
+        assertEquals(
+            new Forgotten(false, false, false), one.forget("", "key" + i, false));
+      }
+    }
+  }
+
+  @Test
+  void aServerThatDrainsIsThereAndFailOpenRunsNothing() throws Exception {
+    Daemon draining = Daemon.start();
+    try (SingleflightClient holds = clientOf(draining.address());
+        SingleflightClient late =
+            SingleflightClient.builder()
+                .addresses(draining.address())
+                .connectTimeout(Duration.ofSeconds(3))
+                .backoff(Duration.ofMillis(20), Duration.ofMillis(100))
+                .failOpen(true)
+                .build()) {
+      Work work = new Work("in peace");
+      CompletableFuture<Result<String>> leading = start(holds, "key", PLAIN, work);
+      work.awaitLead();
+      late.call("warm", PLAIN, Codec.UTF_8, leader -> "");
+      draining.terminate();
+      Eventually.isTrue("it drains", () -> isTurnedAway(late));
+      work.end();
+      assertEquals("in peace", get(leading).value());
+      draining.await();
+      // Now it is gone, and that is an answer.
+      assertTrue(get(start(late, "gone", PLAIN, leader -> "here")).failedOpen());
+    }
+  }
+
+  private static boolean isTurnedAway(SingleflightClient late) {
+    try {
+      Result<String> result = late.call("another", PLAIN, Codec.UTF_8, leader -> "beside");
+      assertFalse(result.failedOpen());
+      return false;
+    } catch (StatusException status) {
+      assertTrue(status.isUnavailable(), status.getMessage());
+      return true;
+    } catch (InterruptedException interrupted) {
+      throw new IllegalStateException(interrupted);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void failOpenInTheMiddleGoesOnToTheEnd(boolean hasLease) throws Exception {
+    Daemon first = Daemon.start();
+    try (SingleflightClient one = hasty(first.address()).failOpen(true).build()) {
+      DoOptions.Builder options = DoOptions.builder().audience(true);
+      DoOptions leads =
+          (hasLease ? options.lease(Duration.ofSeconds(1)) : options).build();
+      Work work = new Work("whole");
+      CompletableFuture<Result<String>> leading = start(one, "key", leads, work);
+      Leader leader = work.awaitLead();
+      CompletableFuture<Result<String>> merged = start(one, "key", leads, again -> "twice");
+      work.awaitFollowers(1);
+      first.kill();
+      assertTrue(get(start(one, "another", PLAIN, again -> "here")).failedOpen());
+      assertFalse(work.lost.await(1500, TimeUnit.MILLISECONDS)); // more than the lease
+      assertFalse(leader.isLost());
+      work.end();
+      assertTrue(get(leading).failedOpen());
+      assertTrue(get(leading).led());
+      assertEquals("whole", get(merged).value());
+      assertTrue(get(merged).failedOpen());
+    }
+  }
+
+  @Test
   void aDeadlineHoldsAlsoWithoutAServer() throws Exception {
     try (SingleflightClient patient = clientOf(NOBODY)) {
       DoOptions brief = DoOptions.builder().timeout(Duration.ofMillis(100)).build();
@@ -89,7 +185,7 @@ class ReachTest extends DaemonTest {
       waiting.start();
       try (Daemon second = Daemon.startAt(address)) {
         assertEquals(address, second.address());
-        assertEquals(new Forgotten(false, false), get(forgotten));
+        assertEquals(new Forgotten(false, false, false), get(forgotten));
       }
     }
   }

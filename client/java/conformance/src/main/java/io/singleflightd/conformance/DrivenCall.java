@@ -7,58 +7,108 @@ import com.google.gson.JsonObject;
 import io.singleflightd.Audience;
 import io.singleflightd.ChunkListener;
 import io.singleflightd.Codec;
+import io.singleflightd.CodecException;
 import io.singleflightd.DoOptions;
 import io.singleflightd.FunctionException;
 import io.singleflightd.Leader;
+import io.singleflightd.LeaderFunction;
 import io.singleflightd.Result;
 import io.singleflightd.SingleflightClient;
 import io.singleflightd.StatusException;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.util.Base64;
 import java.util.HexFormat;
+import java.util.Set;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
 
 /** One call: runs the function that the command describes, and tells what happens to the call. */
 final class DrivenCall implements ChunkListener {
+  static final Set<String> ACTIONS =
+      Set.of(
+          ("write_b64 fill wait wait_lost wait_audience block_ms ask_lost do_inside ok error panic"
+                  + " abandon")
+              .split(" "));
+
   private static final int PIECE_BYTES = 64 * 1024;
+  private static final int STACK_CHARS_MAX = 16 * 1024;
 
   private final Driver driver;
+  private final SingleflightClient client;
   private final String name;
-  private final JsonArray function;
+  private final JsonArray function; // null: none is given
+  private final Codec<byte[]> codec;
+  private final boolean live;
   private final AtomicBoolean lostTold = new AtomicBoolean();
   private final CompletableFuture<Void> functionEnded = new CompletableFuture<>();
+  private final CompletableFuture<Void> leftTold = new CompletableFuture<>();
   private volatile boolean functionBegan;
   private CompletableFuture<Result<byte[]>> future;
-  private boolean live;
   private MessageDigest chunks = sha256();
   private long chunksBytes;
 
-  DrivenCall(Driver driver, String name, JsonElement function) {
+  DrivenCall(Driver driver, SingleflightClient client, JsonObject command) {
     this.driver = driver;
-    this.name = name;
-    this.function = function == null ? new JsonArray() : function.getAsJsonArray();
+    this.client = client;
+    name = Driver.text(command, "call");
+    JsonElement given = command.get("function");
+    boolean isNone = given != null && given.isJsonNull();
+    function = given == null ? new JsonArray() : isNone ? null : given.getAsJsonArray();
+    JsonObject options = Driver.object(command, "options");
+    live = options.has("live") && options.get("live").getAsBoolean();
+    codec = new OddCodec(Driver.text(options, "encode"), Driver.text(options, "decode"));
   }
 
-  void start(SingleflightClient client, byte[] key, DoOptions options, boolean isLive) {
-    live = isLive;
+  /** Bytes as they are, unless it is to fail. */
+  private record OddCodec(String encodes, String decodes) implements Codec<byte[]> {
+    @Override
+    public byte[] encode(byte[] value) throws Exception {
+      if (encodes.equals("fail")) {
+        throw new IOException("this codec cannot encode");
+      }
+      return Codec.BYTES.encode(value);
+    }
+
+    @Override
+    public byte[] decode(byte[] bytes) throws Exception {
+      if (decodes.equals("fail")) {
+        throw new IOException("this codec cannot decode");
+      }
+      return bytes;
+    }
+  }
+
+  void start(byte[] key, DoOptions options) {
+    LeaderFunction<byte[]> runs = function == null ? null : this::run;
     future =
-        isLive
-            ? client.callLive(key, options, Codec.BYTES, this::run, this)
-            : client.callAsync(key, options, Codec.BYTES, this::run);
+        live
+            ? client.callLive(key, options, codec, runs, this)
+            : client.callAsync(key, options, codec, runs);
     future.whenComplete(
         (result, thrown) -> {
-          if (functionBegan) { // what it has to tell comes first
+          // What the function has to tell comes first, if the call ends by its end.
+          if (functionBegan && !hasLeft(unwrapped(thrown))) {
             functionEnded.thenRun(() -> emitDone(result, thrown));
           } else {
             emitDone(result, thrown);
+            leftTold.complete(null);
           }
         });
+  }
+
+  /** The function may go on for others. */
+  private static boolean hasLeft(Throwable thrown) {
+    return thrown instanceof CancellationException
+        || (thrown instanceof StatusException status && status.isDeadlineExceeded());
   }
 
   void await() {
@@ -77,15 +127,18 @@ final class DrivenCall implements ChunkListener {
     begins.addProperty("token", Long.toUnsignedString(leader.token()));
     begins.addProperty("attempt", leader.attempt());
     driver.emit(begins);
-    CompletableFuture<Void> lost = new CompletableFuture<>();
+    CompletableFuture<StatusException> lost = new CompletableFuture<>();
     leader.onLost(
         reason -> {
           tellLost();
-          lost.complete(null);
+          lost.complete(reason);
         });
     try {
       for (JsonElement action : function) {
         act(leader, lost, action.getAsJsonObject());
+      }
+      if (codec instanceof OddCodec odd && odd.encodes.equals("fail")) {
+        return new byte[0]; // what was written is sent as it is, and this cannot be
       }
       return null;
     } finally {
@@ -102,7 +155,7 @@ final class DrivenCall implements ChunkListener {
     }
   }
 
-  private void act(Leader leader, CompletableFuture<Void> lost, JsonObject action)
+  private void act(Leader leader, CompletableFuture<StatusException> lost, JsonObject action)
       throws InterruptedException {
     String kind = action.keySet().iterator().next();
     JsonElement what = action.get(kind);
@@ -116,7 +169,18 @@ final class DrivenCall implements ChunkListener {
           throw FunctionException.abandoned("the lead is lost");
         }
       }
-      case "wait_lost" -> lost.join();
+      case "wait_lost" -> {
+        if (lost.join().isDeadlineExceeded() || future.isCancelled()) {
+          leftTold.join(); // what ended the call comes before what the function says after it
+        }
+      }
+      case "block_ms" -> block(what.getAsLong());
+      case "ask_lost" -> {
+        JsonObject asked = event("asked");
+        asked.addProperty("lost", leader.isLost());
+        driver.emit(asked);
+      }
+      case "do_inside" -> doInside(what.getAsJsonObject());
       case "wait_audience" -> awaitAudience(leader, what.getAsInt());
       case "ok" -> {
         if (action.has("retain_ms")) {
@@ -130,6 +194,27 @@ final class DrivenCall implements ChunkListener {
         throw FunctionException.abandoned("given up");
       }
       default -> throw new IllegalArgumentException("an unknown action: " + action);
+    }
+  }
+
+  /** Does not listen to interrupts, as code that computes does not. */
+  private static void block(long ms) {
+    long endNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(ms);
+    boolean interrupted = false;
+    long leftNanos;
+    while ((leftNanos = endNanos - System.nanoTime()) > 0) {
+      LockSupport.parkNanos(leftNanos);
+      interrupted |= Thread.interrupted();
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  private void doInside(JsonObject command) {
+    DrivenCall inner = driver.start(command, client);
+    if (inner != null) {
+      inner.await();
     }
   }
 
@@ -161,6 +246,9 @@ final class DrivenCall implements ChunkListener {
     }
     if (error.has("type")) {
       builder.type(error.get("type").getAsString());
+    }
+    if (error.has("cause")) {
+      builder.cause(new IOException(error.get("cause").getAsString()));
     }
     if (error.has("details_b64")) {
       builder.details(Driver.bytes(error.get("details_b64")));
@@ -196,35 +284,60 @@ final class DrivenCall implements ChunkListener {
 
   // ---- the end ----
 
+  private static Throwable unwrapped(Throwable thrown) {
+    return thrown instanceof CompletionException ? thrown.getCause() : thrown;
+  }
+
   private void emitDone(Result<byte[]> result, Throwable thrown) {
-    Throwable cause = thrown instanceof CompletionException ? thrown.getCause() : thrown;
+    Throwable cause = unwrapped(thrown);
     if (result != null) {
       emitDone("OK", null, result);
     } else if (cause instanceof FunctionException failure) {
       emitDone(failure.kind().name(), failure, failure.result());
     } else if (cause instanceof StatusException status) {
-      emitDone(status);
+      emitStatus(status.code().name(), "status", status);
+    } else if (cause instanceof CodecException failure) {
+      emitDone(failure);
     } else if (cause instanceof CancellationException) {
-      emitStatus("CANCELLED", "the call was cancelled by its own program");
+      emitStatus("CANCELLED", "status", cause);
     } else {
-      emitStatus("UNKNOWN", String.valueOf(cause));
+      emitStatus("UNKNOWN", "", cause);
     }
   }
 
-  void emitDone(StatusException status) {
-    emitStatus(status.code().name(), status.getMessage());
+  void emitMisuse(RuntimeException refused) {
+    emitStatus("INVALID_ARGUMENT", "misuse", refused);
   }
 
-  void emitRefused(IllegalArgumentException refused) {
-    emitStatus("INVALID_ARGUMENT", refused.getMessage());
-  }
-
-  private void emitStatus(String status, String message) {
+  private void emitStatus(String status, String errorClass, Throwable thrown) {
     JsonObject done = event("done");
     done.addProperty("status", status);
-    done.addProperty("message", message);
+    done.addProperty("message", String.valueOf(thrown.getMessage()));
     done.addProperty("outcome", "");
+    done.addProperty("error_class", errorClass);
+    done.addProperty("stack", stackOf(thrown));
     emitWithChunks(done);
+  }
+
+  private void emitDone(CodecException failure) {
+    JsonObject done = event("done");
+    done.addProperty("status", "OK");
+    done.addProperty("message", failure.getMessage());
+    done.addProperty("outcome", failure.isEncode() ? "ERROR" : "OK");
+    done.addProperty("type", failure.isEncode() ? "singleflight.EncodeError" : "");
+    done.addProperty("error_class", failure.isEncode() ? "encode" : "decode");
+    done.addProperty("stack", stackOf(failure));
+    emitWithChunks(done);
+  }
+
+  private static String stackOf(Throwable thrown) {
+    StringWriter text = new StringWriter();
+    thrown.printStackTrace(new PrintWriter(text));
+    return cut(text.toString());
+  }
+
+  private static String cut(String stack) {
+    return stack.length() <= STACK_CHARS_MAX ? stack : stack.substring(0, STACK_CHARS_MAX);
   }
 
   private void emitDone(String outcome, FunctionException failure, Result<byte[]> facts) {
@@ -234,6 +347,8 @@ final class DrivenCall implements ChunkListener {
     done.addProperty("message", failure == null ? "" : failure.getMessage());
     done.addProperty("code", failure == null ? 0 : failure.code());
     done.addProperty("type", failure == null ? "" : failure.type());
+    done.addProperty("error_class", failure == null ? "" : "function");
+    done.addProperty("stack", failure == null ? "" : cut(failure.stack()));
     done.addProperty("has_stack", failure != null && !failure.stack().isEmpty());
     done.addProperty("details_b64", base64(failure == null ? new byte[0] : failure.details()));
     done.addProperty("value_bytes", facts.value().length);
@@ -244,6 +359,10 @@ final class DrivenCall implements ChunkListener {
     done.addProperty("attempt", facts.attempt());
     done.addProperty("token", Long.toUnsignedString(facts.token()));
     done.addProperty("retained", facts.retained());
+    if (facts.retained()) {
+      done.addProperty("age_ms", facts.age().toMillis());
+    }
+    done.addProperty("stale", facts.stale());
     done.addProperty("retain_refused", facts.retainRefused());
     done.addProperty("failed_open", facts.failedOpen());
     emitWithChunks(done);

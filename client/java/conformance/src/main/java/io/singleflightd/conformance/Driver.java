@@ -5,6 +5,7 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import io.singleflightd.DoOptions;
+import io.singleflightd.ForgetOptions;
 import io.singleflightd.Forgotten;
 import io.singleflightd.LeaderLoss;
 import io.singleflightd.Role;
@@ -20,6 +21,7 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
@@ -29,6 +31,14 @@ import java.util.function.Consumer;
  * standard output: one JSON object a line, both ways.
  */
 public final class Driver {
+  private static final Set<String> OPTIONS =
+      Set.of(
+          ("group key_b64 timeout_ms retain_ms retain_error_ms max_age_ms lease_ms run_limit_ms"
+                  + " on_leader_loss max_attempts role live audience fingerprint_b64 caller"
+                  + " resume_token connect_timeout_ms fail_open local_merge fresh retain_from_lead"
+                  + " stale_ms decode encode")
+              .split(" "));
+
   private final PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
   private final Map<String, SingleflightClient> clients = new ConcurrentHashMap<>();
   private final Map<String, DrivenCall> calls = new ConcurrentHashMap<>();
@@ -71,8 +81,20 @@ public final class Driver {
       case "await" -> calls.get(text(command, "call")).await(); // build-driver's alone
       case "close" -> inBackground(() -> close(text(command, "client")));
       case "forget" -> inBackground(() -> forget(command));
-      default -> throw new IllegalArgumentException("an unknown op: " + command);
+      default -> emitUnknown(command, "op " + text(command, "op"));
     }
+  }
+
+  /** A word that this driver does not know. */
+  private void emitUnknown(JsonObject command, String word) {
+    JsonObject error = event("error");
+    for (String name : List.of("client", "call")) {
+      if (command.has(name)) {
+        error.add(name, command.get(name));
+      }
+    }
+    error.addProperty("message", "unknown " + word);
+    emit(error);
   }
 
   private static void inBackground(Runnable work) {
@@ -104,7 +126,7 @@ public final class Driver {
       JsonObject made = event("client");
       made.addProperty("client", name);
       emit(made);
-    } catch (StatusException | IllegalArgumentException refused) {
+    } catch (IllegalArgumentException refused) {
       emitError(name, refused);
     }
   }
@@ -118,14 +140,18 @@ public final class Driver {
 
   private void forget(JsonObject command) {
     String name = text(command, "client");
-    boolean ifUnshared = command.has("if_unshared") && command.get("if_unshared").getAsBoolean();
+    ForgetOptions.Builder options = ForgetOptions.builder();
+    when(command, "if_unshared", value -> options.ifUnshared(value.getAsBoolean()));
+    when(command, "end", value -> options.end(value.getAsBoolean()));
+    when(command, "caller", value -> options.caller(value.getAsString()));
     try {
       Forgotten forgotten =
-          clients.get(name).forget(text(command, "group"), key(command), ifUnshared);
+          clients.get(name).forget(text(command, "group"), key(command), options.build());
       JsonObject answer = event("forgot");
       answer.addProperty("client", name);
       answer.addProperty("flight", forgotten.flight());
       answer.addProperty("retained", forgotten.retained());
+      answer.addProperty("ended", forgotten.ended());
       emit(answer);
     } catch (StatusException | InterruptedException failed) {
       emitError(name, failed);
@@ -145,18 +171,44 @@ public final class Driver {
   // ---- calls ----
 
   private void start(JsonObject command) {
+    start(command, clients.get(text(command, "client")));
+  }
+
+  /** Null: the call was refused. */
+  DrivenCall start(JsonObject command, SingleflightClient client) {
     JsonObject options = object(command, "options");
-    DrivenCall call = new DrivenCall(this, text(command, "call"), command.get("function"));
-    calls.put(text(command, "call"), call);
-    boolean live = options.has("live") && options.get("live").getAsBoolean();
-    SingleflightClient client = clients.get(text(command, "client"));
-    try {
-      call.start(client, key(options), optionsOf(options), live);
-    } catch (StatusException refused) {
-      call.emitDone(refused);
-    } catch (IllegalArgumentException refused) {
-      call.emitRefused(refused);
+    String word = unknownWord(command, options);
+    if (word != null) {
+      emitUnknown(command, word);
+      return null;
     }
+    DrivenCall call = new DrivenCall(this, client, command);
+    calls.put(text(command, "call"), call);
+    try {
+      call.start(key(options), optionsOf(options));
+      return call;
+    } catch (IllegalArgumentException refused) {
+      call.emitMisuse(refused);
+      return null;
+    }
+  }
+
+  private static String unknownWord(JsonObject command, JsonObject options) {
+    for (String name : options.keySet()) {
+      if (!OPTIONS.contains(name)) {
+        return "option " + name;
+      }
+    }
+    JsonElement function = command.get("function");
+    if (function != null && function.isJsonArray()) {
+      for (JsonElement action : function.getAsJsonArray()) {
+        String kind = action.getAsJsonObject().keySet().iterator().next();
+        if (!DrivenCall.ACTIONS.contains(kind)) {
+          return "action " + kind;
+        }
+      }
+    }
+    return null;
   }
 
   private static DoOptions optionsOf(JsonObject options) {
@@ -184,6 +236,9 @@ public final class Driver {
     when(options, "connect_timeout_ms", value -> builder.connectTimeout(millis(value)));
     when(options, "fail_open", value -> builder.failOpen(value.getAsBoolean()));
     when(options, "local_merge", value -> builder.localMerge(value.getAsBoolean()));
+    when(options, "fresh", value -> builder.fresh(value.getAsBoolean()));
+    when(options, "retain_from_lead", value -> builder.retainFromLead(value.getAsBoolean()));
+    when(options, "stale_ms", value -> builder.stale(millis(value)));
     return builder.build();
   }
 
@@ -219,11 +274,11 @@ public final class Driver {
     return from.has(name) ? from.get(name).getAsLong() : otherwise;
   }
 
-  private static String text(JsonObject from, String name) {
+  static String text(JsonObject from, String name) {
     return from.has(name) ? from.get(name).getAsString() : "";
   }
 
-  private static JsonObject object(JsonObject from, String name) {
+  static JsonObject object(JsonObject from, String name) {
     return from.has(name) ? from.getAsJsonObject(name) : new JsonObject();
   }
 

@@ -4,7 +4,7 @@ package io.singleflightd;
 import io.singleflightd.grpc.v1.CallRequest;
 import io.singleflightd.grpc.v1.Chunk;
 import io.singleflightd.grpc.v1.Finish;
-import io.singleflightd.grpc.v1.Renew;
+import io.singleflightd.grpc.v1.Renewed;
 import io.singleflightd.grpc.v1.Retention;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -12,15 +12,15 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 
-/** A seat's lead: what it has posted, what is to be sent, and its lease. The loop's alone. */
-final class Lead {
-  private static final int CHUNK_BYTES_MAX = 256 * 1024;
-  private static final int RENEWALS_PER_LEASE = 3;
-
-  /** The call whose function runs. */
-  final Call call;
+/** A seat's lead: what it has posted, what is to be sent, and who waits. The loop's alone. */
+final class SeatLead {
+  static final int CHUNK_BYTES_MAX = 64 * 1024;
 
   final Leader leader;
+  final Hold hold;
+
+  /** The call whose function runs; null: none has begun. */
+  Call call;
 
   /** The function has ended, and the server is to be told. */
   boolean wantsFinish;
@@ -28,41 +28,52 @@ final class Lead {
   /** Who waits elsewhere; null: nobody has waited yet. */
   io.singleflightd.grpc.v1.Audience audience;
 
-  private final Seat seat;
   private final Loop loop;
-  private final Loop.Timer timer; // the next renewal; while the stream is broken, the lease's end
+  private final boolean isRefresh;
   private final long firstSequence; // above 0: chunks of another process came before
   private final List<Integer> chunkEnds = new ArrayList<>(); // where in the value
-  private long renewedMs;
-  private boolean wantsRenew;
-  private boolean broken;
 
-  Lead(Seat seat, Call call, Leader.Terms terms, long firstSequence, Engine engine) {
-    this.seat = seat;
-    this.call = call;
-    this.firstSequence = firstSequence;
+  /** `joinSentMs`: when what the server has answered with this lead was sent. */
+  SeatLead(
+      Seat seat, io.singleflightd.grpc.v1.Lead granted, long joinSentMs, Engine engine) {
     loop = engine.loop;
-    timer = loop.timer(this::onTimer);
+    isRefresh = seat.join.isRefresh;
+    firstSequence = granted.getNextSequence();
+    Leader.Terms terms =
+        new Leader.Terms(
+            granted.getToken(),
+            granted.getAttempt(),
+            granted.getLeaseMs(),
+            granted.getRunLimitMs());
     leader =
         new Leader(
-            call.join,
+            seat.join,
             terms,
             engine.settings.resultLimit(),
-            () -> engine.loop.execute(() -> seat.onLeaderChanged(this)),
-            engine::runCallback);
-    renewedMs = loop.nowMs();
-    armAfter(terms.leaseMs() / RENEWALS_PER_LEASE);
+            () -> loop.execute(() -> seat.onLeaderChanged(this)),
+            engine::runCallback,
+            loop::nowMs);
+    hold = new Hold(seat, leader, loop);
+    hold.begin(granted, joinSentMs);
   }
 
   Leader.Terms terms() {
     return leader.terms();
   }
 
+  boolean isBegun() {
+    return call != null;
+  }
+
   void stop() {
-    timer.disarm();
+    hold.stop();
   }
 
   // ---- who waits ----
+
+  boolean isWantedElsewhere() {
+    return audience != null && audience.getFollowers() > 0;
+  }
 
   /** Tells the leader who waits, here on the seat and elsewhere. */
   void tellAudience(Set<Call> seated) {
@@ -87,43 +98,23 @@ final class Lead {
             isBounded ? Optional.of(Duration.ofMillis(latestMs)) : Optional.empty()));
   }
 
-  // ---- the lease ----
+  // ---- the stream ----
 
-  private void armAfter(long waitMs) {
-    if (terms().leaseMs() > 0) {
-      timer.arm(renewedMs + waitMs);
-    }
+  /** It goes on without a server. */
+  void goAlone() {
+    hold.stop();
+    leader.goAlone();
   }
 
-  private void onTimer() {
-    if (broken) {
-      seat.onLeaseOver();
-      return;
-    }
-    wantsRenew = true;
-    renewedMs = loop.nowMs();
-    armAfter(terms().leaseMs() / RENEWALS_PER_LEASE);
-    seat.onLeadReady();
-  }
-
-  /** The stream broke: the lease counts from the last renewal that was sent. */
-  void onBroken() {
-    broken = true;
-    wantsRenew = false;
-    armAfter(terms().leaseMs());
-  }
-
-  /** The server has the chunks before `sequence`. False: it cannot have. */
-  boolean rewind(long sequence) {
-    long arrived = sequence - firstSequence;
+  /** Led again on a new stream. False: the server cannot have the chunks that it says it has. */
+  boolean resume(io.singleflightd.grpc.v1.Lead granted, long joinSentMs) {
+    long arrived = granted.getNextSequence() - firstSequence;
     if (arrived < 0 || arrived > chunkEnds.size()) {
       return false;
     }
-    broken = false;
     chunkEnds.subList((int) arrived, chunkEnds.size()).clear();
     leader.rewind(endOfChunks());
-    renewedMs = loop.nowMs();
-    armAfter(terms().leaseMs() / RENEWALS_PER_LEASE);
+    hold.begin(granted, joinSentMs);
     return true;
   }
 
@@ -131,18 +122,21 @@ final class Lead {
     return chunkEnds.isEmpty() ? 0 : chunkEnds.get(chunkEnds.size() - 1);
   }
 
+  void onRenewed(Renewed renewed) {
+    hold.onRenewed(renewed);
+  }
+
   // ---- frames ----
 
   boolean hasFrame() {
-    return wantsRenew || wantsFinish || leader.unsent() > 0;
+    return hold.wantsRenew() || wantsFinish || leader.unsent() > 0;
   }
 
   /** False: there is none now. */
   boolean addFrame(CallRequest.Builder frame) {
     int unsent = leader.unsent();
-    if (wantsRenew) {
-      wantsRenew = false;
-      frame.setRenew(Renew.getDefaultInstance());
+    if (hold.wantsRenew()) {
+      frame.setRenew(hold.takeRenew());
     } else if (unsent > 0 && (!wantsFinish || unsent > CHUNK_BYTES_MAX)) {
       addChunk(frame, Math.min(unsent, CHUNK_BYTES_MAX));
     } else if (wantsFinish) {
@@ -165,7 +159,8 @@ final class Lead {
     Finish.Builder finish = Finish.newBuilder().setPassOn(leader.passesOn());
     finish.setOutcome(leader.toWire().setValue(leader.take(size)));
     Long retainMs = leader.retainMs();
-    if (retainMs != null) {
+    boolean replacesNothing = isRefresh && leader.ending().kind() != OutcomeKind.OK;
+    if (retainMs != null && !replacesNothing) {
       finish.setRetention(Retention.newBuilder().setRetainMs(retainMs));
     }
     frame.setFinish(finish);
