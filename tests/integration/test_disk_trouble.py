@@ -16,7 +16,7 @@ from support import stubs
 from support.callers import KIB, MIB
 from support.daemon import Daemon, binary, clean_environment, run_to_end, sanitized
 from support.net import Net
-from support.wait import BOUND, until
+from support.wait import BOUND, milliseconds, until
 
 MINUTE = 60_000
 GROUP = "data"
@@ -199,6 +199,38 @@ def test_only_who_waits_for_the_disk_waits_for_one_that_hangs(private, directory
         gate.unlink()
         assert leader.delivery().retain_ms > 0
         assert forgetting.result().retained
+
+
+@pytest.mark.skipif(sanitized(), reason="a sanitizer wants to be the first library itself")
+@pytest.mark.parametrize("writes", [True, False], ids=["with writes", "without"])
+def test_a_drain_does_not_wait_for_a_disk_that_hangs(private, directory, tmp_path, writes):
+    """Row "the server drains": the process exits 0, within the drain time and two seconds. What the
+    disk has not taken, nobody was told.
+    """
+    gate = tmp_path / "gate"
+    env = {
+        "LD_PRELOAD": str(stubs.build_dir() / "tests" / "libsfl_slow_disk.so"),
+        "SFL_TEST_DISK": str(gate),
+    }
+    net = private("--data-dir", directory, env=env, drain_time="1s")
+    kept = net.lead(key=b"kept", group=GROUP, lease_ms=MINUTE)
+    os.mkfifo(gate)
+    if writes:
+        leader = net.lead(key=b"slow", group=GROUP, retain_ms=MINUTE)
+        leader.finish(b"value")
+        waiting = net.join(key=b"waiting", group=GROUP, lease_ms=MINUTE)
+        until(lambda: net.stats("").store_bytes_waiting > 0, "something waits")
+        waiting.silent()
+    net.daemon.terminate()
+    started = milliseconds()
+    assert net.daemon.wait() == 0
+    assert milliseconds() - started < 15_000
+    assert "data_not_flushed" in net.daemon.log()
+    gate.unlink()
+    net = private("--data-dir", directory)
+    flights = {f.key: f for f in net.flights(group=GROUP)}
+    assert flights[b"kept"].token == kept.token
+    assert b"slow" not in flights
 
 
 def in_small_folder(directory, options, *arguments):
