@@ -119,6 +119,7 @@ void sfl_cli_print_stats_json(FILE *out, const struct sfl_cli_snapshot *snapshot
         add_number(object, "outcomes_lost", stats->outcomes_lost);
         add_number(object, "store_failing", stats->store_failing);
         add_number(object, "store_bytes_waiting", stats->store_bytes_waiting);
+        add_number(object, "leads_unkept", stats->leads_unkept);
         print_and_free(out, object);
     }
 }

@@ -152,7 +152,7 @@ struct stats_line {
     const char *name;
     uint64_t value;
 };
-#define STATS_LINES 20
+#define STATS_LINES 21
 
 static void list_stats(const struct singleflight_stats *stats, struct stats_line out[STATS_LINES])
 {
@@ -177,6 +177,7 @@ static void list_stats(const struct singleflight_stats *stats, struct stats_line
         {"outcomes lost", stats->outcomes_lost},
         {"store failing", stats->store_failing},
         {"store bytes waiting", stats->store_bytes_waiting},
+        {"leads unkept", stats->leads_unkept},
     };
     memcpy(out, lines, sizeof(lines));
 }

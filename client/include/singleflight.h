@@ -679,6 +679,7 @@ struct singleflight_stats {
     uint64_t outcomes_lost;       // so many of them because the disk did not take them
     uint64_t store_failing;       // 1: it did not take something just now
     uint64_t store_bytes_waiting; // to be written
+    uint64_t leads_unkept;        // leads with a lease that the disk did not take
 };
 
 // Calls `on_stats` on this thread, once per server that answers. Otherwise as list_flights.

@@ -406,6 +406,7 @@ static void read_stats(void *context, const char *address, const struct answer *
         .outcomes_lost = wire->outcomes_lost,
         .store_failing = wire->store_failing,
         .store_bytes_waiting = wire->store_bytes_waiting,
+        .leads_unkept = wire->leads_unkept,
     };
     reader->on_stats(reader->context, &stats);
     singleflight__v1__stats__free_unpacked(wire, NULL);

@@ -45,6 +45,7 @@ static size_t encode(const struct sfl_stats *stats, uint64_t uptime_ms,
         keeper->lost,
         keeper->failing,
         keeper->waiting_bytes,
+        keeper->lost_leads,
     };
     static_assert(sizeof(numbers) / sizeof(numbers[0]) * NUMBER_BYTES_MAX <= SFL_ANSWER_BYTES_MAX,
                   "every number has room");

@@ -260,7 +260,8 @@ def test_a_lead_of_a_full_disk_is_told_counted_and_does_not_come_back(world):
     refuse_all_writes(net)
     leader = net.lead(key=b"not kept", lease_ms=MINUTE)
     assert net.health_of("store") == 2
-    assert net.stats("").store_failing
+    stats = net.stats("")
+    assert stats.store_failing and stats.leads_unkept == 1 and stats.outcomes_lost == 0
     mend_disk(net)
     until(lambda: net.health_of("store") == 1, "the disk takes what waits")
     net = world.killed()

@@ -2865,8 +2865,10 @@ type Stats struct {
 	OutcomesLost      uint64 `protobuf:"varint,19,opt,name=outcomes_lost,json=outcomesLost,proto3" json:"outcomes_lost,omitempty"`
 	StoreFailing      bool   `protobuf:"varint,20,opt,name=store_failing,json=storeFailing,proto3" json:"store_failing,omitempty"`
 	StoreBytesWaiting uint64 `protobuf:"varint,21,opt,name=store_bytes_waiting,json=storeBytesWaiting,proto3" json:"store_bytes_waiting,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Leads with a lease that the disk did not take: they hold, and do not outlive the daemon.
+	LeadsUnkept   uint64 `protobuf:"varint,22,opt,name=leads_unkept,json=leadsUnkept,proto3" json:"leads_unkept,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Stats) Reset() {
@@ -3042,6 +3044,13 @@ func (x *Stats) GetStoreFailing() bool {
 func (x *Stats) GetStoreBytesWaiting() uint64 {
 	if x != nil {
 		return x.StoreBytesWaiting
+	}
+	return 0
+}
+
+func (x *Stats) GetLeadsUnkept() uint64 {
+	if x != nil {
+		return x.LeadsUnkept
 	}
 	return 0
 }
@@ -3250,7 +3259,7 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"valueBytes\x12#\n" +
 	"\rretained_hits\x18\x0e \x01(\x04R\fretainedHits\"'\n" +
 	"\x0fGetStatsRequest\x12\x14\n" +
-	"\x05group\x18\x01 \x01(\tR\x05group\"\xe9\x05\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\"\x8c\x06\n" +
 	"\x05Stats\x12\x14\n" +
 	"\x05calls\x18\x01 \x01(\x04R\x05calls\x12\x1e\n" +
 	"\n" +
@@ -3277,7 +3286,8 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"\x0eretain_refused\x18\x12 \x01(\x04R\rretainRefused\x12#\n" +
 	"\routcomes_lost\x18\x13 \x01(\x04R\foutcomesLost\x12#\n" +
 	"\rstore_failing\x18\x14 \x01(\bR\fstoreFailing\x12.\n" +
-	"\x13store_bytes_waiting\x18\x15 \x01(\x04R\x11storeBytesWaiting*>\n" +
+	"\x13store_bytes_waiting\x18\x15 \x01(\x04R\x11storeBytesWaiting\x12!\n" +
+	"\fleads_unkept\x18\x16 \x01(\x04R\vleadsUnkept*>\n" +
 	"\x04Role\x12\f\n" +
 	"\bROLE_ANY\x10\x00\x12\x12\n" +
 	"\x0eROLE_LEAD_ONLY\x10\x01\x12\x14\n" +

@@ -773,6 +773,9 @@ pub struct Stats {
     pub store_failing: bool,
     #[prost(uint64, tag = "21")]
     pub store_bytes_waiting: u64,
+    /// Leads with a lease that the disk did not take: they hold, and do not outlive the daemon.
+    #[prost(uint64, tag = "22")]
+    pub leads_unkept: u64,
 }
 /// What part a caller is ready to play.
 #[allow(clippy::all)]

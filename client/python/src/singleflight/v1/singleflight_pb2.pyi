@@ -1448,6 +1448,7 @@ class Stats(_message.Message):
     OUTCOMES_LOST_FIELD_NUMBER: _builtins.int
     STORE_FAILING_FIELD_NUMBER: _builtins.int
     STORE_BYTES_WAITING_FIELD_NUMBER: _builtins.int
+    LEADS_UNKEPT_FIELD_NUMBER: _builtins.int
     calls: _builtins.int
     """Joins that were admitted."""
     executions: _builtins.int
@@ -1493,6 +1494,8 @@ class Stats(_message.Message):
     """
     store_failing: _builtins.bool
     store_bytes_waiting: _builtins.int
+    leads_unkept: _builtins.int
+    """Leads with a lease that the disk did not take: they hold, and do not outlive the daemon."""
     def __init__(
         self,
         *,
@@ -1517,10 +1520,11 @@ class Stats(_message.Message):
         outcomes_lost: _builtins.int = ...,
         store_failing: _builtins.bool = ...,
         store_bytes_waiting: _builtins.int = ...,
+        leads_unkept: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_now", b"bytes_now", "callers_now", b"callers_now", "calls", b"calls", "connections_now", b"connections_now", "connections_refused", b"connections_refused", "executions", b"executions", "executions_saved", b"executions_saved", "fenced", b"fenced", "flights_now", b"flights_now", "forgets", b"forgets", "leaders_lost", b"leaders_lost", "outcomes_lost", b"outcomes_lost", "refused", b"refused", "retain_refused", b"retain_refused", "retained_hits", b"retained_hits", "retained_now", b"retained_now", "store_bytes_waiting", b"store_bytes_waiting", "store_failing", b"store_failing", "streams_ended", b"streams_ended", "streams_silent_now", b"streams_silent_now", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_now", b"bytes_now", "callers_now", b"callers_now", "calls", b"calls", "connections_now", b"connections_now", "connections_refused", b"connections_refused", "executions", b"executions", "executions_saved", b"executions_saved", "fenced", b"fenced", "flights_now", b"flights_now", "forgets", b"forgets", "leaders_lost", b"leaders_lost", "leads_unkept", b"leads_unkept", "outcomes_lost", b"outcomes_lost", "refused", b"refused", "retain_refused", b"retain_refused", "retained_hits", b"retained_hits", "retained_now", b"retained_now", "store_bytes_waiting", b"store_bytes_waiting", "store_failing", b"store_failing", "streams_ended", b"streams_ended", "streams_silent_now", b"streams_silent_now", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -306,6 +306,7 @@ export interface Stats {
   outcomesLost: bigint;
   storeFailing: boolean;
   storeBytesWaiting: bigint;
+  leadsUnkept: bigint;
 }
 
 function createBaseDoRequest(): DoRequest {
@@ -3063,6 +3064,7 @@ function createBaseStats(): Stats {
     outcomesLost: 0n,
     storeFailing: false,
     storeBytesWaiting: 0n,
+    leadsUnkept: 0n,
   };
 }
 
@@ -3190,6 +3192,12 @@ export const Stats: MessageFns<Stats> = {
         throw new globalThis.Error("value provided for field message.storeBytesWaiting of type uint64 too large");
       }
       writer.uint32(168).uint64(message.storeBytesWaiting);
+    }
+    if (message.leadsUnkept !== 0n) {
+      if (BigInt.asUintN(64, message.leadsUnkept) !== message.leadsUnkept) {
+        throw new globalThis.Error("value provided for field message.leadsUnkept of type uint64 too large");
+      }
+      writer.uint32(176).uint64(message.leadsUnkept);
     }
     return writer;
   },
@@ -3373,6 +3381,14 @@ export const Stats: MessageFns<Stats> = {
             }
 
             message.storeBytesWaiting = reader.uint64() as bigint;
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.leadsUnkept = reader.uint64() as bigint;
             continue;
           }
         }
