@@ -108,6 +108,8 @@ def outcome_of(error: BaseException, lead: LeadBase) -> Outcome:
     """The outcome of a function that raised ``error``."""
     if isinstance(error, LEAVING):
         lead.pass_on()
+    if lead.refreshes:
+        lead.forget_retain()
     name, stack, message, code, details = _type_name(error), "", str(error), 0, b""
     if isinstance(error, EncodeError):
         name = ENCODE_ERROR
@@ -139,6 +141,7 @@ class LeadBase:
         self.outer: LeadBase | None = None  #: the lead that its call was made in
         self.given_error: dict[str, Any] = {}
         self.wrote = False
+        self.refreshes = False  #: behind a call that was served a stale outcome
 
     @property
     def token(self) -> int:
@@ -212,6 +215,10 @@ class LeadBase:
     def set_retain(self, retain: Duration) -> None:
         """Keep this outcome for so long instead of what ``retain`` or ``retain_error`` say."""
         self._lead.retain_ms = milliseconds(retain, "retain")
+
+    def forget_retain(self) -> None:
+        """A refresh that fails replaces nothing, whatever its function has asked for."""
+        self._lead.retain_ms = None
 
     def set_error(
         self,
@@ -467,11 +474,16 @@ class AskedCall:
         self.timeout = timeout
         self._end = None if timeout is None else clock() + timeout
         self._began_again = False
+        self._refreshes = False
         self._stale_ms = stale_ms
-        self._wanted_age_ms = join.max_age_ms or join.retain_ms
+        self._wanted_age_ms = join.max_age_ms
         if stale_ms > 0:
             join.max_age_ms = max(stale_ms, self._wanted_age_ms)
-            join.retain_ms = max(stale_ms, join.retain_ms)
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether it was made by :meth:`refresh`."""
+        return self._refreshes
 
     @property
     def time_left(self) -> float | None:
@@ -491,13 +503,24 @@ class AskedCall:
         return True
 
     def is_stale(self, ended: Ended) -> bool:
-        """Whether an outcome is served that is older than wanted."""
+        """Whether an outcome is older than wanted."""
         return self._stale_ms > 0 and ended.retained and ended.age_ms > self._wanted_age_ms
+
+    def is_too_old(self, ended: Ended) -> bool:
+        """Whether the call begins again, because what is stale is not worth being served."""
+        outcome = ended.outcome
+        if outcome is None or outcome.kind is Kind.OK or not self.is_stale(ended):
+            return False
+        self._stale_ms = 0
+        self.join = replace(self.join, max_age_ms=self._wanted_age_ms or _AGE_MS_MIN)
+        return True
 
     def refresh(self) -> AskedCall:
         """The call that brings what is stale up to date; when it fails, what is there stays."""
         join = replace(self.join, max_age_ms=self._wanted_age_ms or _AGE_MS_MIN, retain_error_ms=0)
-        return AskedCall(join, self.codec, False, None, 0)
+        call = AskedCall(join, self.codec, False, None, 0)
+        call._refreshes = True
+        return call
 
 
 def ask(
@@ -518,8 +541,12 @@ def ask(
         codec = codec_of(function, codec)
     except TypeError as error:
         raise InvalidTypeError(f"what the function returns is no value: {error}") from error
-    enter_leads(join, settings)
     stale_ms = milliseconds(options.get("stale"), "stale")
+    if stale_ms > 0 and (live or join.fresh or join.role != Role.ANY or join.resume_token):
+        raise InvalidArgumentError(
+            "stale does not go together with a stream, fresh, role or resume_token"
+        )
+    enter_leads(join, settings)
     return AskedCall(join, codec, check, timeout, stale_ms)
 
 

@@ -137,6 +137,7 @@ class _Pending(StreamBase[T]):
         if isinstance(event, effects.Leads):
             core = event.lead
             lead = Lead(self._engine, core)
+            lead.refreshes = self._asked.refreshes
             core.shell = lead
             lead.task = self._context.run(self._engine.run_function, core, self._run(lead, core))
         elif isinstance(event, effects.Done) and not self._ended.done():
@@ -181,6 +182,9 @@ class _Pending(StreamBase[T]):
         if self._result is not None:
             return True
         ended = self._ended.result()
+        if self._asked.is_too_old(ended):
+            self._begin()
+            return False
         error, self._own_error = self._own_error, None
         try:
             self._result = result_of(ended, self._asked, error)

@@ -102,8 +102,15 @@ class Lead(LeadBase):
 class _Runner:
     """Runs the function of one call when it leads."""
 
-    def __init__(self, engine: Engine, function: Function[Any] | None, codec: Codec) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        function: Function[Any] | None,
+        codec: Codec,
+        refreshes: bool = False,
+    ) -> None:
         self.engine = engine
+        self.refreshes = refreshes
         self.function = function
         self.codec = codec
         self.own_error: BaseException | None = None
@@ -111,6 +118,7 @@ class _Runner:
     def run(self, core: CoreLead) -> None:
         """Runs the function, and tells how it ended."""
         lead = Lead(self.engine, core)
+        lead.refreshes = self.refreshes
         core.shell = lead
         if core.lost is not None:  # before it was told of its shell
             lead.on_change()
@@ -215,16 +223,21 @@ class Pending(StreamBase[T]):
             assert self._ended is not None
             if self._result is None:
                 try:
+                    if self._asked.is_too_old(self._ended):
+                        return self._begin_again()
                     self._result = self._runner.result(self._ended, self._asked)
                 except DecodeError:
                     if not self._asked.begins_again(self._ended):
                         raise
-                    self._done.clear()
-                    self._begin()
-                    return False
+                    return self._begin_again()
                 if self._asked.is_stale(self._ended):
                     _refresh(self._runner, self._asked)
             return True
+
+    def _begin_again(self) -> bool:
+        self._done.clear()
+        self._begin()
+        return False
 
 
 class _Refresh(Pending[Any]):
@@ -241,7 +254,8 @@ def _refresh(runner: _Runner, call: AskedCall) -> None:
     engine, name = runner.engine, (call.join.group, call.join.key)
     if name not in engine.refreshes:
         engine.refreshes.add(name)
-        _Refresh(_Runner(engine, runner.function, call.codec), call.refresh())
+        behind = _Runner(engine, runner.function, call.codec, refreshes=True)
+        _Refresh(behind, call.refresh())
 
 
 class Stream(Pending[T]):
@@ -337,6 +351,8 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         runner = _Runner(engine, function, call.codec)
         while True:
             ended = self._wait(engine, call, runner)
+            if call.is_too_old(ended):
+                continue
             if call.is_stale(ended):
                 _refresh(runner, call)
             try:

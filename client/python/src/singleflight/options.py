@@ -56,7 +56,7 @@ class CallOptions(TypedDict, total=False):
     fingerprint: str | bytes  #: (opener) of the arguments; another one for the key is refused
     retain_from_lead: bool  #: (opener) retain counts from the beginning of the run, not its end
     fresh: bool  #: join no flight that was led before this call, and take no retained outcome
-    stale: Duration  #: serve a retained outcome up to so old at once, and refresh it behind it
+    stale: Duration  #: serve a value that is older than ``max_age``, up to so old, and refresh it
     caller: str  #: name in listings, instead of the client's
     resume_token: int  #: take back the lead that this token was granted to a process that is gone
     connect_timeout: Duration  #: instead of the client's; 0: do not wait for a connection

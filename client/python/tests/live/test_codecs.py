@@ -17,6 +17,7 @@ from singleflight import (
     DecodeError,
     EncodeError,
     FunctionError,
+    InvalidArgumentError,
     Lead,
     Pending,
     Result,
@@ -161,19 +162,43 @@ def test_stale_is_served_at_once_and_refreshed(client: Client, key: str) -> None
 def test_stale_is_served_when_the_refresh_fails(client: Client, key: str) -> None:
     client.do(key, lambda lead: "old", retain=600)
     wait_until(lambda: client.do(key, never, retain=600).age > 0.002)
-    gate = Gate(OSError("down"))
-    gate.leave.set()
+    runs: list[int] = []
+
+    def fail(lead: Lead) -> None:
+        lead.set_retain(600)
+        runs.append(lead.attempt)
+        raise OSError("down")
+
     options: Any = {"retain": 600, "retain_error": 600, "max_age": 0.001, "stale": 600}
     for count in (1, 2):
-        result = client.do(key, gate, **options)
+        result = client.do(key, fail, **options)
         assert (result.value, result.stale) == ("old", True)
-        wait_until(lambda count=count: gate.runs >= count)  # type: ignore[misc]
+        wait_until(lambda count=count: len(runs) >= count)  # type: ignore[misc]
     assert client.do(key, never, retain=600).value == "old"
 
 
-def test_what_is_not_stale_yet(client: Client, key: str) -> None:
-    options: Any = {"retain": 600, "stale": 3600}
-    first = client.do(key, lambda lead: "new", **options)
-    assert first.retain > 3000  # it is kept for as long as it may be served
-    again = client.do(key, never, **options)
-    assert (again.value, again.stale) == ("new", False)
+def test_what_is_not_stale(client: Client, key: str) -> None:
+    client.do(key, lambda lead: "young", retain=600)
+    result = client.do(key, never, max_age=500, stale=600)
+    assert (result.value, result.stale) == ("young", False)
+
+
+def test_a_stale_error_is_not_served(client: Client, key: str) -> None:
+    gate = Gate(OSError("down"))
+    gate.leave.set()
+    client.do(key, gate, retain_error=600, check=False)
+    wait_until(lambda: client.do(key, never, check=False).age > 0.002)
+    options: Any = {"max_age": 0.001, "stale": 600}
+    assert client.do(key, lambda lead: "up", **options).value == "up"
+    client.do(f"{key} 2", gate, retain_error=600, check=False)
+    wait_until(lambda: client.do(f"{key} 2", never, check=False).age > 0.002)
+    assert client.start(f"{key} 2", lambda lead: "up", **options).wait(60).value == "up"
+
+
+def test_stale_is_for_no_stream_and_nothing_fresh(client: Client, key: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="stale"):
+        client.do(key, never, stale=5, fresh=True)
+    with pytest.raises(InvalidArgumentError, match="stale"):
+        client.stream(key, never, stale=5)
+    with pytest.raises(InvalidArgumentError, match="stale"):
+        client.do(key, never, stale=5, role=Role.LEAD_ONLY)

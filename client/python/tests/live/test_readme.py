@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The programs of the README run as they are."""
+"""What the README says is done as it says it, in an empty folder."""
 
 from __future__ import annotations
 
@@ -7,26 +7,62 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
+import pytest
 from support import PATIENCE, ROOT, Daemon
 
 PACKAGE = ROOT / "client" / "python"
+TEXT = (PACKAGE / "README.md").read_text()
 
 
-def test_the_programs_run(shared_daemon: Daemon) -> None:
-    text = (PACKAGE / "README.md").read_text()
-    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    outputs = []
-    for program in programs:
-        here = program.replace("127.0.0.1:7433", shared_daemon.address)
-        done = subprocess.run(
-            [sys.executable, "-c", here],
-            env={**os.environ, "PYTHONPATH": str(PACKAGE / "src")},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
-        assert done.stderr == ""
-        outputs.append(done.stdout)
-    assert "'name': 'Ann'" in outputs[0]
-    assert outputs[1] == "b'first '\nb'second'\n"
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL)
+
+
+EXPECTED = ["User(id=123, name='Ann')", "b'first '\nb'second'\n", "{'tea': 3}"]
+
+
+@pytest.mark.parametrize("number", range(len(EXPECTED)))
+def test_the_programs_run(shared_daemon: Daemon, tmp_path: Path, number: int) -> None:
+    assert len(blocks("python")) == len(EXPECTED), "each has its test"
+    program = blocks("python")[number].replace("127.0.0.1:7433", shared_daemon.address)
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(PACKAGE / "src")},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.stderr == ""
+    assert EXPECTED[number] in done.stdout
+
+
+def test_it_is_installed_as_it_says(tmp_path: Path) -> None:
+    """Without the network: what it depends on, and is built with, is that of the tests."""
+    (tmp_path / "singleflightd").symlink_to(ROOT)
+    here = tmp_path / "program"
+    here.mkdir()
+    (install,) = blocks("sh")
+    site = sysconfig.get_path("purelib")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": site,
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # its "no" is a no
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    subprocess.run(["sh", "-euc", install], cwd=here, env=environment, check=True, timeout=110)
+    program = "import singleflight, sys; print(singleflight.__file__)"
+    python = str(here / "venv" / "bin" / "python")
+    found = subprocess.run([python, "-c", program], env=environment, capture_output=True, text=True)
+    assert str(here) in found.stdout, found.stderr
+
+
+def test_no_link_breaks_on_a_package_page() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", TEXT)
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
