@@ -241,16 +241,18 @@ func (s *seat) mayWait() bool {
 	if s.lookIsOver || s.options.connectTimeout == 0 {
 		return false
 	}
-	if s.hasMetDrain || s.client.anyDrains() {
+	if s.hasMetDrain || s.isDrained() {
 		return true
 	}
 	allAreDown := !slices.ContainsFunc(s.client.servers, func(v *server) bool { return !v.down })
 	return !s.options.failOpen && (!allAreDown || s.options.waitsWhenDown)
 }
 
-// anyDrains: a server that is there and takes no joins for now is not "no server".
-func (c *Client) anyDrains() bool {
-	return slices.ContainsFunc(c.servers, func(v *server) bool { return v.trouble == drains })
+// isDrained: a server is there and takes no joins for now, as far as known. That is not "no server".
+func (s *seat) isDrained() bool {
+	return slices.ContainsFunc(s.client.servers, func(v *server) bool {
+		return v.trouble == drains || (s.hasMetDrain && v.isUsable())
+	})
 }
 
 // park waits for any server.
@@ -318,7 +320,7 @@ func (s *seat) onLookAlarm() {
 
 func (s *seat) giveUp(tried *server) {
 	s.lookAlarm.disarm()
-	if s.options.failOpen && !s.client.anyDrains() {
+	if s.options.failOpen && !s.isDrained() {
 		s.startLeading(&Leader{attempt: 1, isAlone: true}, 0)
 		return
 	}
@@ -334,7 +336,7 @@ func (s *seat) giveUp(tried *server) {
 	default:
 		cause = "it does not answer"
 	}
-	if s.client.anyDrains() {
+	if s.isDrained() {
 		s.end(statusErrorf(codes.Unavailable, "the server at %s%s takes no calls now: %s. Try again",
 			tried.address, others, cause))
 		return
