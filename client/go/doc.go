@@ -20,7 +20,8 @@
 // that a leader that was paused and has been replaced is refused there ([TokenFromContext]).
 //
 // An error of the function reaches the callers of its own process as it is, and all others as a
-// [*FunctionError]. What the service refuses, or cannot do, is a [*StatusError].
+// [*FunctionError]. What the service refuses, or cannot do, is a [*StatusError]. What the codec cannot
+// carry is a [*CodecError].
 package singleflight
 
 // Version is the version of this package.

@@ -141,12 +141,14 @@ func (s *seat) onHoldAlarm() {
 	s.armHold()
 }
 
-// onHoldOver: no answer came in time.
+// onHoldOver: no answer came in time. Those that try again do so over another connection.
 func (s *seat) onHoldOver() {
-	switch {
-	case s.isUnconfirmed:
+	if s.place != nil {
+		s.place.session.retire()
+	}
+	if s.isUnconfirmed {
 		s.joinAnew()
-	default:
+	} else {
 		s.loseServer(s.leader.ranOut())
 	}
 }

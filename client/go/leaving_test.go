@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/singleflightd/singleflightd/client/go"
+	pb "github.com/singleflightd/singleflightd/client/go/singleflightpb"
 )
 
 // A caller that leaves takes nothing from the others.
@@ -115,5 +116,25 @@ func TestWhoLeavesWhileNobodyWaitsGivesTheLeadBack(t *testing.T) {
 		if err != nil || !next.Led || next.Value != "next" {
 			t.Errorf("lease %v: %+v, %v", lease, next, err)
 		}
+	}
+}
+
+// Giving a lead back is no outcome of the work.
+func TestALeadThatIsGivenBackIsNotKeptAsAFailure(t *testing.T) {
+	daemon, here := daemonAndClient(t)
+	leaves, cancel := context.WithCancel(context.Background())
+	gate := newGate()
+	led := inBackground(leaves, here, "k", func(ctx context.Context) (string, error) {
+		return "", gate.pass(ctx)
+	}, singleflight.WithLease(time.Minute), singleflight.WithRetainError(time.Hour))
+	wait(t, "the lead", gate.begun)
+	cancel()
+	wait(t, "the caller", led)
+	eventually(t, "the lead is given back", func() bool {
+		return flightOf(t, daemon, "k").GetState() != pb.Flight_STATE_LED
+	})
+	next, err := singleflight.Do(patient(t), here, "k", makes("next"))
+	if err != nil || !next.Led || next.Retained {
+		t.Errorf("%+v, %v", next, err)
 	}
 }

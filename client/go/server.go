@@ -157,11 +157,15 @@ func (v *server) hurry(seat *seat) {
 	}
 }
 
-// setDown gives up a session that has not answered yet; one that works may be all right but slow,
-// and what runs on it goes on.
+// setDown gives up a session that has not answered yet; one that worked may be all right but slow, so
+// what runs on it goes on, and what comes takes another.
 func (v *server) setDown() {
 	v.down = true
-	if v.current != nil && !v.current.up {
+	switch {
+	case v.current == nil:
+	case v.current.up:
+		v.current.retire()
+	default:
 		v.current.cut() // its seats look elsewhere once it is over
 	}
 	v.backOff()

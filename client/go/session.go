@@ -296,13 +296,7 @@ func (p *place) nextFrame() (frame *pb.CallRequest, bytes int, more bool) {
 	case cancels:
 		frame = &pb.CallRequest{Id: p.id, Step: &pb.CallRequest_Cancel{Cancel: &pb.Cancel{}}}
 	case abandons:
-		frame = &pb.CallRequest{Id: p.id, Step: &pb.CallRequest_Finish{Finish: &pb.Finish{
-			Outcome: &pb.Outcome{
-				Kind:    pb.OutcomeKind_OUTCOME_KIND_ABANDONED,
-				Message: "the leader left",
-			},
-			PassOn: true,
-		}}}
+		frame = &pb.CallRequest{Id: p.id, Step: &pb.CallRequest_Finish{Finish: p.abandon()}}
 	case givesBack:
 		p.leaving = abandons
 		wire := (&join{group: p.join.group, key: p.join.key}).toWire(p.token)
@@ -313,6 +307,22 @@ func (p *place) nextFrame() (frame *pb.CallRequest, bytes int, more bool) {
 	}
 	p.isTold = true
 	return frame, 0, false
+}
+
+// abandon gives a lead back. That is no outcome of the work, so it is not kept, unless the loss is
+// what the callers have asked to keep.
+func (p *place) abandon() *pb.Finish {
+	finish := &pb.Finish{
+		Outcome: &pb.Outcome{
+			Kind:    pb.OutcomeKind_OUTCOME_KIND_ABANDONED,
+			Message: "the leader left",
+		},
+		PassOn: true,
+	}
+	if p.join.leaderLoss != Hold {
+		finish.Retention = &pb.Retention{}
+	}
+	return finish
 }
 
 // onLateFrame reads what the server says to a call that has left.
