@@ -100,6 +100,19 @@ mod tests {
     }
 
     #[test]
+    fn every_float_comes_back_as_it_was() {
+        let mut bits = 1u64;
+        for _ in 0..20_000 {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let value = f64::from_bits(bits);
+            if value.is_finite() {
+                let back: f64 = Json.decode(&Json.encode(&value).unwrap()).unwrap();
+                assert_eq!(back.to_bits(), bits, "{value:e}");
+            }
+        }
+    }
+
+    #[test]
     fn null_and_the_word_null_are_no_nan() {
         assert!(!is_refused(()) && !is_refused(None::<f64>) && !is_refused("null"));
         assert!(!is_refused((1.5, None::<u8>, 'x', b"null", true, -3i64)));

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::leader::LeaderShared;
+use crate::options::Join;
 
 tokio::task_local! {
     static LEADS: Leads;
@@ -33,6 +34,15 @@ impl Leads {
         let innermost = self.0.as_deref();
         std::iter::successors(innermost, |inside| inside.outer.0.as_deref())
             .map(|inside| &inside.leader)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether one of them is, or was, of the key.
+    pub fn has(&self, join: &Join) -> bool {
+        self.iter().any(|lead| lead.join.is_for(&join.group, &join.key))
     }
 
     pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {

@@ -9,7 +9,6 @@ use crate::client::Client;
 use crate::codec::{Codec, Json};
 use crate::constants as shared;
 use crate::error::{Code, StatusError};
-use crate::pb::singleflight::LeadRef;
 
 const FINGERPRINT_BYTES_MAX: usize = 64;
 
@@ -272,7 +271,6 @@ pub(crate) struct Join {
     pub resume_token: u64,
     pub fresh: bool,
     pub retain_from_lead: bool,
-    pub within: Vec<LeadRef>,
     pub caller: Arc<str>,
     pub fail_open: bool,
     pub local_merge: bool,
@@ -316,7 +314,11 @@ impl Join {
     }
 
     pub fn is_for(&self, group: &str, key: &[u8]) -> bool {
-        group_or_default(&self.group) == group_or_default(group) && self.key == key
+        self.group_or_default() == group_or_default(group) && self.key == key
+    }
+
+    pub fn group_or_default(&self) -> &str {
+        group_or_default(&self.group)
     }
 
     pub fn merges(&self) -> bool {

@@ -4,13 +4,13 @@
 mod support;
 
 use std::future::pending;
-use std::sync::mpsc;
+use std::sync::{mpsc, Arc};
 use std::time::Duration;
 
 use bytes::Bytes;
 use singleflightd::{Client, Code, Error, Leader};
 use support::{soon, Daemon};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, Barrier};
 
 type Never = std::convert::Infallible;
 
@@ -221,6 +221,26 @@ async fn so_does_one_that_is_nested_deeper_or_in_a_task_of_the_function() {
         Ok::<_, Error>(nested.await?.value && within == Code::FailedPrecondition)
     });
     assert!(soon(call).await.unwrap().value);
+}
+
+#[tokio::test]
+async fn two_functions_that_wait_for_each_other_do_not() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    let meet = Arc::new(Barrier::new(2));
+    let one = |own: &'static str, other: &'static str| {
+        let (meet, inner) = (meet.clone(), client.clone());
+        client.call(own).run(move |_| async move {
+            meet.wait().await; // both lead
+            let end = inner.call(other).run(|_| async { Ok::<_, Never>(None::<i32>) }).await;
+            Ok::<_, Never>(end.err().and_then(|error| error.code()).map(|code| code as i32))
+        })
+    };
+    let (a, b) = soon(async { tokio::join!(one("a", "b"), one("b", "a")) }).await;
+    let refused = [a.unwrap().value, b.unwrap().value];
+    // The call that would have closed the ring; the other one got what its function made then.
+    let is_refused = |end: &&Option<i32>| **end == Some(Code::FailedPrecondition as i32);
+    assert_eq!(refused.iter().filter(is_refused).count(), 1, "{refused:?}");
 }
 
 #[tokio::test]

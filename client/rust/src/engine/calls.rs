@@ -12,14 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::seat::Seat;
 use super::timers::{Armed, Timer};
 use super::{Inner, SeatId, State};
-use crate::constants::WITHIN_MAX;
 use crate::error::{Code, Error, Failure, StatusError};
 use crate::leader::{Leader, LeaderShared};
 use crate::nesting::Leads;
 use crate::options::Join;
 use crate::outcome::{Facts, Flight, Outcome};
 use crate::panics::caught;
-use crate::pb::singleflight::LeadRef;
 use crate::waiting::Event;
 use bytes::Bytes;
 
@@ -50,7 +48,8 @@ pub(super) struct Call {
     pub function: Option<Function>,
     pub events: Option<mpsc::UnboundedSender<Event>>,
     pub seat: Option<SeatId>,
-    inside: Leads,
+    join: Arc<Join>,
+    pub inside: Leads,
     deadline_timer: Option<Armed>,
     done: Option<oneshot::Sender<Done>>,
     runs: bool,               // its function runs
@@ -76,9 +75,13 @@ impl State {
             let _ = start.done.send((Err(why.into()), start.function));
             return id;
         }
-        start.join.within = refs_of(&start.inside);
+        // A lead of that key by another client is the server's to find, for this very call.
+        start.join.local_merge &= !start.inside.has(&start.join);
         let deadline = start.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let join = Arc::new(start.join);
+        if !start.inside.is_empty() {
+            self.waits.add(&join, id);
+        }
         let deadline_timer = start.timeout.map(|wait| self.arm(wait, Timer::Deadline(id)));
         let call = Call {
             deadline,
@@ -87,6 +90,7 @@ impl State {
             function: start.function,
             events: start.events,
             seat: None,
+            join: join.clone(),
             inside: start.inside,
             deadline_timer,
             done: Some(start.done),
@@ -107,16 +111,12 @@ impl State {
         if start.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(StatusError::new(Code::DeadlineExceeded, "the timeout is zero"));
         }
-        if start.inside.iter().any(|lead| self.would_join(&start.join, lead)) {
-            let text = "this call would wait for itself: the calling function leads this key";
+        if self.closes_ring(&start.join, &start.inside) {
+            let text = "this call would wait for itself: the function that it is made inside of \
+                        leads this key, or the one that leads it waits for that function";
             return Err(StatusError::new(Code::FailedPrecondition, text));
         }
         Ok(())
-    }
-
-    fn would_join(&self, join: &Join, lead: &LeaderShared) -> bool {
-        let is_same = lead.join.is_for(&join.group, &join.key);
-        is_same && lead.would_be_joined() && lead.addresses == self.inner().addresses
     }
 
     /// Ends a call, or keeps its end until its function has ended.
@@ -128,6 +128,9 @@ impl State {
             return;
         }
         let mut call = self.calls.remove(&id).expect("it was there");
+        if !call.inside.is_empty() {
+            self.waits.remove(&call.join, id);
+        }
         self.disarm(&mut call.deadline_timer);
         call.deliver(end);
     }
@@ -229,17 +232,6 @@ impl Call {
             let _ = done.send((end, self.function.take())); // who is gone does not mind
         }
     }
-}
-
-// The leads that a call is made inside of, for the server; those that no server knows are not said.
-fn refs_of(inside: &Leads) -> Vec<LeadRef> {
-    let leads = inside.iter().filter(|lead| lead.token > 0);
-    let refs = leads.map(|lead| LeadRef {
-        group: lead.join.group.clone(),
-        key: lead.join.key.clone(),
-        token: lead.token,
-    });
-    refs.take(WITHIN_MAX).collect()
 }
 
 // None: the lead was lost, and the function dropped. It is not polled without a lead; to be told

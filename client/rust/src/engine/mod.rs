@@ -16,6 +16,7 @@ mod seat_lead;
 mod servers;
 mod session;
 mod timers;
+mod waits;
 
 #[cfg(test)]
 mod fake;
@@ -59,6 +60,7 @@ pub(crate) struct State {
     servers: Vec<servers::Server>,
     sessions: IdMap<session::Session>,
     timers: timers::Timers,
+    waits: waits::Waits,
 }
 
 impl Inner {
@@ -83,6 +85,7 @@ impl Inner {
                     servers: servers.collect(),
                     sessions: IdMap::default(),
                     timers: timers::Timers::default(),
+                    waits: waits::Waits::default(),
                 }),
                 settings,
             }

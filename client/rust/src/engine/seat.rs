@@ -13,6 +13,7 @@ use tonic::{Code, Status};
 use super::seat_lead::Lead;
 use super::session::Place;
 use super::timers::{Armed, Timer};
+use super::waits::refs_of;
 use super::{CallId, SeatId, ServerId, SessionId, State};
 use crate::clock;
 use crate::constants::{WIRE_SLACK_DIVISOR, WIRE_SLACK_MIN};
@@ -20,6 +21,7 @@ use crate::error::StatusError;
 use crate::options::{Join, LeaderLoss, Role};
 use crate::pb::singleflight as pb;
 use pb::call_request::Step;
+use pb::LeadRef;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SeatState {
@@ -32,6 +34,7 @@ pub(super) enum SeatState {
 
 pub(super) struct Seat {
     pub join: Arc<Join>,
+    within: Arc<[LeadRef]>, // the leads that its first call is made inside of
     pub state: SeatState,
     pub calls: Vec<CallId>, // those that wait here, the oldest first
     pub server: ServerId,
@@ -61,11 +64,13 @@ impl State {
         join: &Arc<Join>,
         deadline: Option<Instant>,
         connect_timeout: Option<Duration>,
+        within: Arc<[LeadRef]>,
     ) {
         self.seats.insert(
             id,
             Seat {
                 join: join.clone(),
+                within,
                 state: SeatState::Joining,
                 calls: Vec::new(),
                 server: 0,
@@ -116,7 +121,8 @@ impl State {
         }
         let wire_deadline = deadline.and_then(|deadline| deadline.checked_add(slack));
         let connect_timeout = self.calls[&call].connect_timeout;
-        self.new_seat(own, join, wire_deadline, connect_timeout);
+        let within = refs_of(&self.calls[&call].inside);
+        self.new_seat(own, join, wire_deadline, connect_timeout, within);
         self.add_call(own, call);
         self.place(own);
     }
@@ -153,10 +159,11 @@ impl State {
         if go.is_empty() {
             return;
         }
-        let (join, patience) = (seat.join.clone(), seat.connect_timeout);
+        let (join, within, patience) =
+            (seat.join.clone(), seat.within.clone(), seat.connect_timeout);
         let deadline = self.latest_deadline(&go);
         let other = self.new_id();
-        self.new_seat(other, &join, deadline, patience);
+        self.new_seat(other, &join, deadline, patience, within);
         for call in go {
             self.add_call(other, call);
         }
@@ -272,7 +279,8 @@ impl State {
             }
             _ => 0,
         };
-        let step = Step::Join(wire_join(&seat.join, token));
+        let step =
+            Step::Join(pb::Join { within: seat.within.to_vec(), ..wire_join(&seat.join, token) });
         self.send(place, id, step, timeout_ms, 0);
     }
 
@@ -527,6 +535,6 @@ pub(super) fn wire_join(join: &Join, token: Option<u64>) -> pb::Join {
         detach: true, // the time is kept here
         retain_from_lead: join.retain_from_lead,
         fresh: join.fresh,
-        within: join.within.clone(),
+        within: Vec::new(),
     }
 }
