@@ -17,6 +17,7 @@ type call struct {
 	options  *options
 	deadline time.Time     // zero: none
 	timeout  time.Duration // from the beginning to the deadline
+	mayLeave bool          // before the end
 	handle   *Call         // of a started call; otherwise nil
 	within   *Leader       // the lead inside which the call is made; nil: none
 
@@ -24,7 +25,7 @@ type call struct {
 	lead        func(*Leader)
 	refresh     func(*Leader) // the same in the background; nil: as `lead`
 	hasFunction bool
-	onEnd       func() // of a refresh; under the lock
+	onEnd       func() // of a refresh, otherwise nil; under the lock
 
 	seat    *seat   // where it waits; nil once its ending is known
 	leader  *Leader // while its function runs
@@ -38,6 +39,7 @@ func (c *Client) start(ctx context.Context, started *call) {
 	started.client = c
 	started.done = make(chan struct{})
 	started.within = LeaderFromContext(ctx)
+	started.mayLeave = ctx.Done() != nil || started.handle != nil
 	if deadline, ok := ctx.Deadline(); ok {
 		started.deadline = deadline
 		started.timeout = time.Until(deadline)

@@ -397,9 +397,13 @@ func (l *Leader) toFinish() *pb.Finish {
 	if l.unsentPieces() == 1 {
 		outcome.Value = l.pieces[l.sent]
 	}
+	retain := l.retain
+	if l.call.onEnd != nil && l.outcome.kind != KindOK { // a refresh that fails replaces nothing
+		retain = nil
+	}
 	return &pb.Finish{
 		Outcome:   outcome,
-		Retention: l.retain,
+		Retention: retain,
 		PassOn:    l.passesOn && l.outcome.kind != KindOK,
 	}
 }

@@ -230,7 +230,7 @@ func (j *join) mergeable() bool {
 }
 
 // toWire makes the message. With resumeToken only that token, group and key are looked at. Whoever
-// may lead wants to know who waits, and leads on when its own time is over: see seat.isWanted.
+// may lead leads on when its own time is over: see seat.isWanted.
 func (j *join) toWire(resumeToken uint64) *pb.Join {
 	if resumeToken == 0 {
 		resumeToken = j.resumeToken
@@ -240,7 +240,7 @@ func (j *join) toWire(resumeToken uint64) *pb.Join {
 		Key:           []byte(j.key),
 		Role:          pb.Role(j.role),
 		Live:          j.live,
-		Audience:      j.role != FollowOnly,
+		Audience:      j.audience,
 		Detach:        j.role != FollowOnly,
 		RetainMs:      j.retainMs,
 		RetainErrorMs: j.retainErrorMs,

@@ -314,6 +314,11 @@ func (s *seat) joinFrame() (frame *pb.CallRequest, bytes int, more bool) {
 	if len(s.calls) > 0 {
 		wire.Within = s.calls[0].within.refs()
 	}
+	// Who waits elsewhere matters when nobody is left here.
+	stays := func(call *call) bool { return !call.mayLeave }
+	if o.role != FollowOnly && !slices.ContainsFunc(s.calls, stays) {
+		wire.Audience = true
+	}
 	frame = &pb.CallRequest{Id: s.place.id, Step: &pb.CallRequest_Join{Join: wire}}
 	if resumeToken == 0 && !s.expires.IsZero() {
 		frame.TimeoutMs = max(1, ms(time.Until(s.expires)))

@@ -80,7 +80,8 @@ func TestWhenARefreshFailsTheOldOutcomeIsServedOn(t *testing.T) {
 	failed := make(chan struct{}, 9)
 	options := append(staleOptions(time.Hour), singleflight.WithRetainError(time.Hour))
 	for range 3 {
-		got, err := singleflight.Do(patient(t), client, "k", func(context.Context) (string, error) {
+		got, err := singleflight.Do(patient(t), client, "k", func(ctx context.Context) (string, error) {
+			singleflight.LeaderFromContext(ctx).SetRetain(time.Hour)
 			failed <- struct{}{}
 			return "", errors.New("no source")
 		}, options...)
