@@ -68,6 +68,7 @@ void run_open(struct run *run)
     run->last_token = 0;
     run->actors_used = 0;
     run->home_count = 0;
+    run->kept_count = 0;
     run->heard_count = 0;
     run->step = 0;
     run->trace_count = 0;
@@ -268,6 +269,7 @@ void run_observe(struct run *run, const struct sfl_event *event, struct sfl_effe
     announce(&run->table, &played);
     sfl_table_step(&run->table, &played, effects_out);
     check_table(run);
+    run_observe_kept(run, effects_out);
     carry_out(effects_out, &sink);
     while (carry_live(&run->table, &sink))
         continue;
@@ -426,6 +428,7 @@ void run_check(struct run *run)
         continue;
     model_view_end(&run->model);
     check_usage(run);
+    run_check_kept(run);
 }
 
 // Time.
@@ -496,6 +499,7 @@ void run_answer_home(struct run *run, unsigned at, bool found)
     if (found) {
         run->last_token += 1 + run->step % 3;
         event.home.token = run->last_token;
+        event.home.is_kept = run_keep_lead(run, f, run->last_token);
     }
     run_trace(run, "home of flight %d %s, token %" PRIu64, f, found ? "found" : "not found",
               event.home.token);

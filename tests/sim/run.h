@@ -17,6 +17,7 @@ enum {
     RUN_TRACE_LINES = 300,
     RUN_TRACE_WIDTH = 160,
     RUN_HEARD = 2 * MODEL_CALLERS,
+    RUN_KEPT = 1024,
 };
 
 // What a caller reads, at its own pace.
@@ -81,6 +82,8 @@ struct run {
     uint64_t last_token;
     struct sfl_flight *homes[RUN_HOMES];
     unsigned home_count;
+    uint64_t kept[RUN_KEPT]; // tokens of leads that are kept beyond the process
+    unsigned kept_count;
     struct heard heard[RUN_HEARD];
     unsigned heard_count;
     struct sfl_forgotten forgotten;
@@ -121,6 +124,12 @@ void run_tick(struct run *run);
 void run_answer_home(struct run *run, unsigned at, bool found);
 void run_take_settled(struct run *run);
 void run_check(struct run *run);
+
+// Kept leads. Whether the next lead of this flight, with this token, is kept; and what the effects
+// of a step say of those that are.
+bool run_keep_lead(struct run *run, int f, uint64_t token);
+void run_observe_kept(struct run *run, const struct sfl_effects *effects);
+void run_check_kept(struct run *run);
 
 // Readers.
 void run_read(struct run *run, int c);

@@ -13,6 +13,7 @@ static void shut(struct run *run)
     do {
         uint64_t before = sfl_budget_used(&run->usage.flights);
         run_observe(run, &event, &effects);
+        run->kept_count = 0; // they outlive this, and are nobody's concern any more
         if (before == sfl_budget_used(&run->usage.flights))
             break;
         int f = NOBODY;

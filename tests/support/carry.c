@@ -46,13 +46,14 @@ static void carry_one(const struct sfl_effect *effect, const struct carry_sink *
     case SFL_EFFECT_FORGOTTEN:
         sink->forgotten(sink->context, &effect->forgotten);
         break;
+    case SFL_EFFECT_KEEP_LEAD: // nobody in here hears of it
+    case SFL_EFFECT_UNLEAD:
+        break;
     case SFL_EFFECT_CHUNK:
     case SFL_EFFECT_RESTART:
     case SFL_EFFECT_SETTLED:
     case SFL_EFFECT_FIND_HOME:
     case SFL_EFFECT_RELEASE_HOME:
-    case SFL_EFFECT_KEEP_LEAD:
-    case SFL_EFFECT_UNLEAD:
     case SFL_EFFECT_RETAIN:
     case SFL_EFFECT_DROP:
         sink->flight(sink->context, effect->type, effect->flight);

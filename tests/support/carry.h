@@ -20,7 +20,7 @@ struct carry_sink {
     void (*result)(void *context, struct sfl_caller *caller, const struct sfl_result *result);
     void (*refuse)(void *context, struct sfl_caller *caller, const struct sfl_refusal *refusal);
     void (*forgotten)(void *context, const struct sfl_forgotten *forgotten);
-    // SETTLED, FIND_HOME, RELEASE_HOME, KEEP_LEAD, UNLEAD, RETAIN and DROP; and CHUNK and RESTART,
+    // SETTLED, FIND_HOME, RELEASE_HOME, RETAIN and DROP; and CHUNK and RESTART,
     // whose callers hear of it in carry_live.
     void (*flight)(void *context, enum sfl_effect_type type, struct sfl_flight *flight);
 };

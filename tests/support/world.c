@@ -199,6 +199,16 @@ static void check_table(const struct world *w)
         fail_msg("after a step: %s", broken);
 }
 
+// What is said to nobody but a keeper is counted here.
+static void count_kept(struct world *w, const struct sfl_effects *effects)
+{
+    for (unsigned i = 0; i < effects->count; i++) {
+        enum sfl_effect_type type = effects->items[i].type;
+        if (type == SFL_EFFECT_KEEP_LEAD || type == SFL_EFFECT_UNLEAD)
+            w->counts[type]++;
+    }
+}
+
 static void step(struct world *w, struct sfl_event *event)
 {
     struct sfl_effects effects;
@@ -206,6 +216,7 @@ static void step(struct world *w, struct sfl_event *event)
     do {
         sfl_table_step(&w->table, event, &effects);
         check_table(w);
+        count_kept(w, &effects);
         carry_out(&effects, &w->sink);
         if (!w->live_late)
             world_take_live(w);

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// Leads that an earlier process left behind (section 10.3).
+#include "support/world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool restore(struct world *w, uint64_t token, bool forgotten, uint64_t led_for_ms,
+                    struct sfl_outcome *error)
+{
+    const struct sfl_join join = {.group = sfl_span_of_text("g"),
+                                  .key = sfl_span_of_text("k"),
+                                  .name = sfl_span_of_text("L"),
+                                  .fingerprint = sfl_span_of_text("print"),
+                                  .lease_ms = 5000,
+                                  .run_limit_ms = 60000,
+                                  .retain_ms = 700};
+    const struct sfl_left_lead lead = {.join = &join,
+                                       .token = token,
+                                       .attempt = 3,
+                                       .forgotten = forgotten,
+                                       .led_for_ms = led_for_ms,
+                                       .error = error};
+    return sfl_table_restore_lead(world_table(w), &lead, world_hash("g", "k"), world_now(w));
+}
+
+static void a_lead_comes_back_orphaned_with_a_whole_lease(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    world_pass(w, 100000);
+    assert_true(restore(w, 7, false, 20000, NULL));
+    assert_string_equal(
+        world_list(w, "k"),
+        "ORPHANED attempt=3 token=7 leader=L callers=0 running=20000 value=0 expires=5000");
+    JOIN(w, "F");
+    HEAR(w, "F", "follow attempt=3 leader=L running=20000");
+    JOIN(w, "L", .resume_token = 7);
+    HEAR(w, "L", "lead token=7 attempt=3 lease=5000 run_limit=60000");
+    world_chunk(w, "L", 0, "again ");
+    world_finish(w, "L", "OK done");
+    HEAR(w, "L", "result OK \"\" callers=2 attempt=3 token=7 shared led retain=700");
+    HEAR(w, "F", "result OK \"again done\" callers=2 attempt=3 token=7 shared retain=700");
+    assert_int_equal(world_count(w, SFL_EFFECT_UNLEAD), 1);
+    world_close(w);
+}
+
+static void the_fingerprint_of_the_opener_holds(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    assert_true(restore(w, 7, false, 0, NULL));
+    JOIN(w, "A", .fingerprint = sfl_span_of_text("other"));
+    HEAR(w, "A",
+         "FAILED_PRECONDITION: fingerprint: differs from that of the flight of the same key");
+    world_close(w);
+}
+
+static void the_run_limit_counts_from_the_lead(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    assert_true(restore(w, 7, false, 59000, NULL));
+    JOIN(w, "L", .resume_token = 7);
+    HEAR(w, "L", "lead token=7 attempt=3 lease=5000 run_limit=60000");
+    world_pass(w, 999);
+    SILENCE(w, "L");
+    world_pass(w, 1);
+    assert_false(world_is_joined(w, "L"));
+    world_skip(w, "L");
+    world_close(w);
+}
+
+static void a_run_limit_that_is_over_ends_it_at_once(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    assert_true(restore(w, 7, false, UINT64_MAX, NULL));
+    world_pass(w, 1);
+    assert_string_equal(world_list(w, "k"), "");
+    assert_int_equal(world_count(w, SFL_EFFECT_UNLEAD), 1);
+    world_close(w);
+}
+
+static void a_forgotten_lead_is_found_by_a_resume_alone(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    assert_true(restore(w, 7, true, 0, NULL));
+    JOIN(w, "A");
+    HEAR(w, "A", "lead token=1 attempt=1");
+    JOIN(w, "L", .resume_token = 7);
+    HEAR(w, "L", "lead token=7 attempt=3 lease=5000 run_limit=60000");
+    world_finish(w, "L", "OK v");
+    HEAR(w, "L", "result OK \"\" callers=1 attempt=3 token=7 led");
+    world_close(w);
+}
+
+static void of_two_leads_of_a_key_the_greater_token_counts(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    assert_true(restore(w, 9, false, 0, NULL));
+    assert_false(restore(w, 7, false, 0, NULL));
+    assert_true(restore(w, 5, true, 0, NULL));
+    world_close(w);
+}
+
+static struct sfl_outcome *outcome_of(struct world *w, uint64_t token)
+{
+    const struct sfl_outcome_parts parts = {.kind = SFL_OUTCOME_ERROR,
+                                            .attempt = 2,
+                                            .token = token,
+                                            .value = sfl_span_of_text("partial")};
+    struct sfl_outcome *outcome;
+    assert_int_equal(sfl_outcome_restore(&world_memory(w)->allocator,
+                                         &world_table(w)->shares.held_bytes, world_limits(w),
+                                         &parts, &outcome),
+                     SFL_REASON_NONE);
+    return outcome;
+}
+
+static void a_lead_that_has_its_outcome_is_over(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    const struct sfl_join join = {.group = sfl_span_of_text("g"), .key = sfl_span_of_text("k")};
+    assert_true(sfl_table_restore(world_table(w), &join, world_hash("g", "k"), outcome_of(w, 7), 1,
+                                  0, 1000, 0));
+    assert_false(restore(w, 7, false, 0, NULL));
+    assert_true(restore(w, 8, false, 0, NULL)); // a newer flight of the key
+    world_close(w);
+}
+
+static void an_error_that_was_passed_on_counts_when_nobody_is_left(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    assert_true(restore(w, 7, false, 0, outcome_of(w, 5)));
+    JOIN(w, "F", .role = SFL_ROLE_FOLLOW_ONLY);
+    HEAR(w, "F", "follow attempt=3 leader=L running=0");
+    world_pass(w, 5000);
+    HEAR(w, "F", "result ERROR \"partial\" callers=2 attempt=2 token=5 shared");
+    world_close(w);
+}
+
+static void beyond_the_limit_of_flights_a_lead_is_not_taken(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    world_limits(w)->flights_max = 1;
+    JOIN_KEY(w, "A", "other");
+    HEAR(w, "A", "lead token=1 attempt=1");
+    assert_false(restore(w, 7, false, 0, NULL));
+    world_close(w);
+}
+
+static void without_memory_a_lead_is_not_taken(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    for (uint32_t nth = 1; nth < 6; nth++) {
+        memory_fail(world_memory(w), nth, 1);
+        bool is_taken = restore(w, 7, false, 0, NULL);
+        memory_fail_never(world_memory(w));
+        if (is_taken)
+            break;
+        assert_string_equal(world_list(w, "k"), "");
+    }
+    assert_string_not_equal(world_list(w, "k"), "");
+    world_close(w);
+}
+
+static void nothing_but_what_outlives_the_process_is_at_rest(void **state)
+{
+    struct world *w = world_open();
+    uint64_t callers = 1;
+    (void)state;
+    assert_true(sfl_table_is_at_rest(world_table(w), &callers));
+    assert_int_equal(callers, 0);
+    assert_true(restore(w, 7, false, 0, NULL));
+    JOIN(w, "F");
+    world_skip(w, "F");
+    assert_true(sfl_table_is_at_rest(world_table(w), &callers));
+    assert_int_equal(callers, 1);
+    JOIN(w, "L", .resume_token = 7);
+    world_skip(w, "L");
+    assert_false(sfl_table_is_at_rest(world_table(w), &callers));
+    world_leave(w, "L");
+    world_skip(w, "L");
+    assert_true(sfl_table_is_at_rest(world_table(w), &callers));
+    JOIN_KEY(w, "A", "other");
+    world_skip(w, "A");
+    assert_false(sfl_table_is_at_rest(world_table(w), &callers));
+    world_close(w);
+}
+
+static void the_end_of_a_drain_leaves_it_kept(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    assert_true(restore(w, 7, false, 0, NULL));
+    JOIN(w, "F");
+    world_skip(w, "F");
+    world_drain(w);
+    world_shut(w);
+    HEAR(w, "F", "UNAVAILABLE: the server's drain time is over; try again");
+    assert_int_equal(world_count(w, SFL_EFFECT_UNLEAD), 0);
+    world_close(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lead_comes_back_orphaned_with_a_whole_lease),
+        cmocka_unit_test(the_fingerprint_of_the_opener_holds),
+        cmocka_unit_test(the_run_limit_counts_from_the_lead),
+        cmocka_unit_test(a_run_limit_that_is_over_ends_it_at_once),
+        cmocka_unit_test(a_forgotten_lead_is_found_by_a_resume_alone),
+        cmocka_unit_test(of_two_leads_of_a_key_the_greater_token_counts),
+        cmocka_unit_test(a_lead_that_has_its_outcome_is_over),
+        cmocka_unit_test(an_error_that_was_passed_on_counts_when_nobody_is_left),
+        cmocka_unit_test(beyond_the_limit_of_flights_a_lead_is_not_taken),
+        cmocka_unit_test(without_memory_a_lead_is_not_taken),
+        cmocka_unit_test(nothing_but_what_outlives_the_process_is_at_rest),
+        cmocka_unit_test(the_end_of_a_drain_leaves_it_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
