@@ -37,6 +37,8 @@ type Leader struct {
 	attempt  uint32
 	lease    time.Duration
 	runLimit time.Duration
+	// How many bytes the server takes; 0: it does not say.
+	resultLimit uint64
 
 	// The client's lock guards what follows.
 	seat     *seat                   // nil: the lead is over
@@ -240,7 +242,7 @@ func (l *Leader) waitForRoom() error {
 // append puts at most a chunk at the end of the value: a copy, or as a chunk of its own.
 func (l *Leader) append(part []byte, copied bool) error {
 	if limit := l.client.settings.resultLimit; len(part) > limit-l.bytes {
-		l.tooLarge = overResultLimit(limit)
+		l.tooLarge = overResultLimit("ClientOptions.ResultLimit of the leader", limit)
 		return l.tooLarge
 	}
 	last := len(l.pieces) - 1
@@ -267,13 +269,12 @@ func (l *Leader) append(part []byte, copied bool) error {
 	return nil
 }
 
-func overResultLimit(limit int) *FunctionError {
+func overResultLimit(what string, limit int) *FunctionError {
 	return &FunctionError{
-		Kind: KindError,
-		Code: int32(codes.ResourceExhausted),
-		Type: limitExceeded,
-		Message: fmt.Sprintf("the value is larger than ClientOptions.ResultLimit of the leader, which "+
-			"is %d bytes", limit),
+		Kind:    KindError,
+		Code:    int32(codes.ResourceExhausted),
+		Type:    limitExceeded,
+		Message: fmt.Sprintf("the value is larger than %s, which is %d bytes", what, limit),
 	}
 }
 
@@ -470,8 +471,11 @@ func (l *Leader) hasWritten() bool {
 func (l *Leader) finish(how *ended) {
 	l.client.mu.Lock()
 	defer l.client.mu.Unlock()
-	if limit := l.client.settings.resultLimit; len(how.bytes) > limit {
-		l.tooLarge = overResultLimit(limit)
+	if own := l.client.settings.resultLimit; len(how.bytes) > own {
+		l.tooLarge = overResultLimit("ClientOptions.ResultLimit of the leader", own)
+		how.bytes = nil
+	} else if l.resultLimit > 0 && uint64(len(how.bytes)) > l.resultLimit { // not sent in vain
+		l.tooLarge = overResultLimit("the server's limit", int(l.resultLimit))
 		how.bytes = nil
 	}
 	for rest := how.bytes; len(rest) > 0; {

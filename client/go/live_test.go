@@ -272,14 +272,27 @@ func TestSixtyFourMebibytesAreTheLimit(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	daemon := daemontest.Start(t, "--result-limit", "1MiB")
-	_, err := clientOf(
-		t,
-		daemon,
-	).Do(patient(t), "k", func(_ context.Context, leader *singleflight.Leader) error {
+	limited := clientOf(t, daemon)
+	if _, err := limited.Do(patient(t), "k", func(_ context.Context, leader *singleflight.Leader) error {
 		_, err := leader.Write(make([]byte, 2*1024*1024))
 		return err
-	})
-	if !errors.Is(err, singleflight.ErrResourceExhausted) {
+	}); !errors.Is(err, singleflight.ErrResourceExhausted) {
 		t.Errorf("%v", err)
+	}
+	gate := newGate()
+	led := inBackground(patient(t), limited, "k", func(ctx context.Context) (string, error) {
+		return strings.Repeat("x", 2*1024*1024), gate.pass(ctx)
+	})
+	wait(t, "the lead", gate.begun)
+	followed := inBackground(patient(t), clientOf(t, daemon), "k", never[string](t))
+	waitForCallers(t, daemon, "k", 2)
+	close(gate.opened)
+	for who, ended := range map[string]<-chan outcome[string]{"leader": led, "follower": followed} {
+		got := wait(t, who, ended)
+		var failure *singleflight.FunctionError
+		if !errors.As(got.err, &failure) || failure.Type != "singleflight.LimitExceeded" ||
+			!strings.Contains(failure.Message, "1048576") || got.result.Callers != 2 {
+			t.Errorf("%s: %+v", who, got)
+		}
 	}
 }

@@ -31,6 +31,8 @@ func (s *seat) takeLead(lead *pb.Lead) {
 		attempt:  lead.Attempt,
 		lease:    time.Duration(lead.LeaseMs) * time.Millisecond,
 		runLimit: time.Duration(lead.RunLimitMs) * time.Millisecond,
+
+		resultLimit: lead.ResultLimit,
 	}
 	silence := time.Duration(lead.SilenceMs) * time.Millisecond
 	leader.hold.answers = silence > 0
