@@ -338,10 +338,12 @@ static void the_function_goes_on_for_merged_callers_when_its_own_times_out(void 
     struct singleflight_do_options options = options_of("goes on");
     options.audience = true;
     options.timeout_ms = 200;
+    options.release_context = gate_release;
     struct asker impatient;
     asker_start(&impatient, client, &options, gate_function, &gate);
     gate_wait_entered(&gate, 1);
     struct asker patient;
+    options.release_context = NULL;
     options.timeout_ms = 450; // fits: on the wire the first one's deadline is a second later
     asker_start(&patient, client, &options, gate_function, &gate);
     wait_for_audience(&gate, 1);
@@ -353,6 +355,7 @@ static void the_function_goes_on_for_merged_callers_when_its_own_times_out(void 
     result = asker_join(&impatient);
     assert_int_equal(result->status, SINGLEFLIGHT_DEADLINE_EXCEEDED);
     singleflight_result_free(result);
+    gate_wait_released(&gate);
     assert_int_equal(gate.runs, 1);
 }
 
@@ -481,6 +484,7 @@ static void the_function_goes_on_for_callers_elsewhere_when_its_own_times_out(vo
     struct gate gate = GATE_INIT;
     struct singleflight_do_options options = options_of("goes on elsewhere");
     options.timeout_ms = 3000;
+    options.release_context = gate_release;
     options.audience = true;
     struct asker leader;
     asker_start(&leader, client, &options, gate_function, &gate);
@@ -499,6 +503,7 @@ static void the_function_goes_on_for_callers_elsewhere_when_its_own_times_out(vo
     assert_value(result, "value");
     assert_false(result->led);
     assert_int_equal(result->attempt, 1);
+    gate_wait_released(&gate);
     assert_int_equal(gate.runs, 1);
     singleflight_result_free(result);
     singleflight_client_destroy(elsewhere);
