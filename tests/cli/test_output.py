@@ -104,6 +104,17 @@ class Bytes(Case):
                 left_out = len(self.ALL) - len(shared)
                 self.assertEqual(rest, f"{left_out} more bytes of output were not shared\n".encode())
 
+    def test_output_of_just_the_limit_is_shared_whole(self):
+        for size, whole in ((1024, True), (1025, False)):
+            with self.subTest(size=size):
+                command = f"yes 'ten bytes' | head -n 102; head -c {size - 1020} /dev/zero"
+                leader = self.run_do("--result-limit", "1KiB", "--retain", "1m", f"key{size}", "--",
+                                     "sh", "-c", command)
+                self.assertEqual(len(leader.output()), size)
+                late = self.run_do(f"key{size}", "--", "false")
+                self.assertEqual(late.output() == leader.output(), whole)
+                self.assertEqual(b"were not shared" in late.output(), not whole)
+
     def test_a_line_that_is_longer_than_the_limit_is_not_shared(self):
         leader = self.run_do("--result-limit", "1KiB", "--retain", "1m", "key", "--", "head", "-c",
                              "2000", "/dev/zero")
