@@ -32,6 +32,7 @@ from ._core.model import (
     Role,
     Settings,
 )
+from ._environment import environment_of_lead, lead_of_environment
 from ._fork import ForkGuard
 from .codec import JSON, Codec
 from .errors import (
@@ -195,6 +196,15 @@ class LeadBase:
         """Whether the function has ended."""
         return self._lead.outcome is not None
 
+    def environment(self) -> dict[str, str]:
+        """Variables that tell another program in which lead it runs, for ``subprocess``.
+
+        They are those that the tool gives to its command, and every client reads them: a call for
+        this key in that program would wait for itself, and is refused. A key that no variable can
+        hold (it has a zero byte) is not told.
+        """
+        return environment_of_lead(LeadRef(self.group, self.key, self.token), self.attempt)
+
     def is_of(self, settings: Settings) -> bool:
         """Whether it is of this process, and of the same servers."""
         return self._guard.is_here and set(self._settings.addresses) == set(settings.addresses)
@@ -288,20 +298,26 @@ def enter_leads(join: Join, settings: Settings) -> None:
         FailedPreconditionError: one of them is of its own key: it would wait for itself.
     """
     lead: LeadBase | None = lead_variable.get(None)
-    refs: list[LeadRef] = []
+    refs = lead_of_environment()
+    for ref in refs:
+        join.mergeable = join.mergeable and not _is_same(ref, join)
     while lead is not None:
         if not lead.ended and not lead.lost:
             ref = LeadRef(lead.group, lead.key, lead.token)
-            same = (ref.group, ref.key) == (join.group or "default", join.key)
+            same = _is_same(ref, join)
             if same and lead.is_of(settings):
                 raise FailedPreconditionError(
                     "this call would wait for itself: it is made inside the function that leads "
                     f"the key {join.key!r}"
                 )
             join.mergeable = join.mergeable and not same  # the server knows whether it would
-            refs += [ref] if ref.token else []
+            refs = [*refs, ref] if ref.token else refs
         lead = lead.outer
     join.within = tuple(refs[:_WITHIN_MAX])
+
+
+def _is_same(ref: LeadRef, join: Join) -> bool:
+    return (ref.group, ref.key) == (join.group or "default", join.key)
 
 
 # ---- the call's end

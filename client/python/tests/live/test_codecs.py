@@ -164,7 +164,7 @@ def test_stale_is_served_when_the_refresh_fails(client: Client, key: str) -> Non
     wait_until(lambda: client.do(key, never, retain=600).age > 0.002)
     runs: list[int] = []
 
-    def fail(lead: Lead) -> None:
+    def fail(lead: Lead) -> Any:
         lead.set_retain(600)
         runs.append(lead.attempt)
         raise OSError("down")

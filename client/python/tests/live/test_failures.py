@@ -447,3 +447,59 @@ def test_a_unix_socket(key: str, tmp_path: Any) -> None:
             assert client.do(key, lambda lead: "value").value == "value"
     finally:
         daemon.stop()
+
+
+# ---- leads by the clock
+
+
+class Believer:
+    """A function that asks again and again whether it still leads, and when it last heard yes."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.heard_yes_at = 0.0
+        self.told_at = 0.0
+
+    def __call__(self, lead: Lead) -> None:
+        self.entered.set()
+        while True:
+            now = time.monotonic()
+            if lead.lost:
+                break
+            self.heard_yes_at = now
+            lead.wait_lost(0.001)
+        lead.wait_lost(PATIENCE)
+        self.told_at = time.monotonic()
+
+
+@pytest.mark.parametrize("lease", [1, 3])
+def test_a_leader_that_is_cut_off_stops_before_the_next_one_starts(
+    proxy: Proxy, client: Client, key: str, lease: float
+) -> None:
+    believer, started = Believer(), []
+    with Client(proxy.address) as other:
+        leader = other.start(key, believer, lease=lease)
+        believer.entered.wait(PATIENCE)
+        follower = client.start(key, lambda lead: started.append(time.monotonic()), lease=lease)
+        wait_follows(follower)
+        begun = time.monotonic()
+        proxy.swallow()
+        follower.wait(PATIENCE)
+        with pytest.raises(AbortedError, match="lease"):
+            leader.wait(PATIENCE)
+        assert believer.heard_yes_at < started[0]
+        assert believer.told_at - begun < lease + 15, "25 s: when the connection is found dead"
+
+
+def test_a_leader_without_a_lease_that_is_cut_off(proxy: Proxy, client: Client, key: str) -> None:
+    believer, started = Believer(), []
+    with Client(proxy.address, keepalive_time=600, keepalive_timeout=600) as other:
+        leader = other.start(key, believer)
+        believer.entered.wait(PATIENCE)
+        follower = client.start(key, lambda lead: started.append(time.monotonic()))
+        wait_follows(follower)
+        proxy.swallow()
+        follower.wait(PATIENCE)
+        with pytest.raises(AbortedError, match="answered"):
+            leader.wait(PATIENCE)
+        assert believer.heard_yes_at < started[0]

@@ -4,14 +4,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from support import PATIENCE, Daemon
+from support import PATIENCE, ROOT, Daemon
 
 from singleflight import Client, FailedPreconditionError, Lead, Role, aio, coalesce
+from singleflight._core.model import LeadRef
+from singleflight._environment import environment_of_lead, lead_of_environment
+
+SOURCES = ROOT / "client" / "python" / "src"
 
 
 @pytest.mark.parametrize("options", [{}, {"timeout": 60}, {"lease": 60}])
@@ -81,6 +88,43 @@ def test_a_function_that_calls_itself(client: Client, key: str) -> None:
         return 1 if n == 0 else n * fine(n - 1)
 
     assert fine(5) == 120
+
+
+PROGRAM = """
+import sys
+import singleflight
+with singleflight.Client(sys.argv[1]) as client:
+    try:
+        print(client.do(sys.argv[2], lambda lead: "ran", timeout=60).value)
+    except singleflight.FailedPreconditionError:
+        print("would wait for itself")
+"""
+
+
+def test_in_another_program(shared_daemon: Daemon, client: Client, key: str) -> None:
+    def outer(lead: Lead, inner: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", PROGRAM, shared_daemon.address, inner],
+            env={**os.environ, **lead.environment(), "PYTHONPATH": str(SOURCES)},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        ).stdout.strip()
+
+    assert client.do(key, lambda lead: outer(lead, f"{key} another")).value == "ran"
+
+
+def test_the_lead_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lead_of_environment() == []
+    lead = LeadRef("g", b"\xff k", 7)
+    for name, value in environment_of_lead(lead, 1).items():
+        monkeypatch.setenv(name, value)
+    assert lead_of_environment() == [lead]
+    for token in ("", "0", "x", "-1", str(2**64)):
+        monkeypatch.setenv("SINGLEFLIGHT_TOKEN", token)
+        assert lead_of_environment() == []
+    assert "SINGLEFLIGHT_KEY" not in environment_of_lead(LeadRef("g", b"a\0b", 7), 1)
 
 
 async def test_with_asyncio(shared_daemon: Daemon, key: str) -> None:
