@@ -108,3 +108,24 @@ def preforks(address: str, key: str, pipe: Connection) -> None:
         os.waitpid(child, 0)
     pipe.send(os.read(answers, 100).decode())
     client.close()
+
+
+def believe(address: str, key: str, pipe: Connection, options: dict[str, Any]) -> None:
+    """Leads, asks all the time whether it still does, and tells when it last heard yes."""
+
+    def work(lead: Lead) -> None:
+        pipe.send(lead.token)
+        heard_yes_at = 0.0
+        while True:
+            now = time.monotonic()  # one clock for all processes
+            if lead.lost:
+                break
+            heard_yes_at = now
+            lead.wait_lost(0.001)
+        pipe.send(heard_yes_at)
+
+    with Client(address) as client:
+        try:
+            client.do(key, work, **options)
+        except StatusError as error:
+            pipe.send(error.code.name)

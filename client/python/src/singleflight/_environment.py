@@ -22,7 +22,10 @@ def environment_of_lead(lead: LeadRef, attempt: int) -> dict[str, str]:
 
 def lead_of_environment() -> list[LeadRef]:
     """That lead, if there is one. Whether it is still current is the server's to say."""
-    token, key = os.environ.get("SINGLEFLIGHT_TOKEN", ""), os.environ.get("SINGLEFLIGHT_KEY", "")
+    token = os.environ.get("SINGLEFLIGHT_TOKEN")
+    if token is None:
+        return []
+    key = os.environ.get("SINGLEFLIGHT_KEY")
     if not key or not token.isdecimal() or not 0 < int(token) < 2**64:
         return []
     group = os.environ.get("SINGLEFLIGHT_GROUP") or "default"

@@ -463,8 +463,7 @@ def check_function(function: object, role: int, awaits: bool) -> None:
     if not callable(function):
         kind = type(function).__name__
         raise InvalidTypeError(f"function is {kind}: a function of the lead is wanted")
-    called = function if inspect.isroutine(function) else type(function).__call__
-    for what in (function, called):
+    for what in (function,) if inspect.isroutine(function) else (function, type(function).__call__):
         if inspect.isgeneratorfunction(what) or inspect.isasyncgenfunction(what):
             raise InvalidTypeError("function is a generator: one that returns a value is wanted")
         if not awaits and inspect.iscoroutinefunction(what):

@@ -13,6 +13,7 @@ import functools
 import inspect
 import sys
 import types
+import weakref
 from typing import Any, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .codec import JSON, Codec
@@ -64,15 +65,24 @@ def codec_of(function: object, codec: Codec) -> Codec:
     """``codec``; but one for the type that the function returns, where JSON is not enough."""
     if codec is not JSON:
         return codec
-    kind = _returned(function)
-    if kind is None or not _is_own(kind):
+    function = getattr(function, "__func__", function)
+    if not inspect.isfunction(function):
+        return _find(function)
+    if "return" not in function.__annotations__ and not hasattr(function, "__wrapped__"):
         return codec
-    return _typed_once(kind)
+    found = _found.get(function)
+    if found is None:
+        found = _found[function] = _find(function)
+    return found
 
 
-@functools.lru_cache(maxsize=256)
-def _typed_once(kind: Any) -> Codec:
-    return typed(kind)
+# It takes its time to find out what a function returns, and the answer stays the same.
+_found: weakref.WeakKeyDictionary[Any, Codec] = weakref.WeakKeyDictionary()
+
+
+def _find(function: object) -> Codec:
+    kind = _returned(function)
+    return JSON if kind is None or not _is_own(kind) else typed(kind)
 
 
 def _returned(function: object) -> Any:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -326,6 +327,25 @@ async def test_lost_lead(shared_daemon: Daemon, key: str) -> None:
             with pytest.raises(AbortedError, match="connection"):
                 await task
             assert gate.cancelled
+    finally:
+        proxy.close()
+
+
+async def test_a_leader_that_is_cut_off_is_cancelled_in_time(
+    shared_daemon: Daemon, other: Client, key: str
+) -> None:
+    proxy = Proxy(shared_daemon.address)
+    try:
+        async with Client(proxy.address) as client:
+            gate = Gate()
+            leader = asyncio.create_task(client.do(key, gate, lease=1))
+            await gate.entered.wait()
+            begun = time.monotonic()
+            proxy.swallow()
+            with pytest.raises(AbortedError, match="lease"):
+                await leader
+            assert gate.cancelled
+            assert time.monotonic() - begun < 15, "25 s: when the connection is found dead"
     finally:
         proxy.close()
 

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -103,6 +104,21 @@ def test_a_paused_leader_is_replaced_and_learns_it(
     assert (result.value, result.token > token) == (2, True)
     reason = receive(pipe)
     assert "fenced" in reason or "ran out" in reason
+    assert receive(pipe) == "ABORTED"
+
+
+def test_a_paused_leader_does_not_hear_that_it_leads_while_another_does(
+    shared_daemon: Daemon, client: Client, key: str, start: Start
+) -> None:
+    process, pipe = start(workers.believe, shared_daemon.address, key, {"lease": 1})
+    receive(pipe)
+    started: list[float] = []
+    follower = client.start(key, lambda lead: started.append(time.monotonic()), lease=1)
+    wait_follows(follower)
+    os.kill(process.pid, signal.SIGSTOP)
+    follower.wait(PATIENCE)
+    os.kill(process.pid, signal.SIGCONT)
+    assert receive(pipe) < started[0]
     assert receive(pipe) == "ABORTED"
 
 
