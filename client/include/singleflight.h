@@ -357,7 +357,8 @@ typedef enum singleflight_outcome singleflight_function(struct singleflight_lead
 //
 // When the lead is lost while the function runs, the function is told (singleflight_leader_lost),
 // and the call ends with ABORTED after it has returned. A function that leaves by pthread_exit(),
-// by thread cancellation or by a C++ exception ends the flight with ABANDONED.
+// by thread cancellation or by a C++ exception ends the flight with ABANDONED. (An exception that
+// leaves a function on a thread of its own ends the process, as always.)
 // FAILED_PRECONDITION: called from a callback.
 SINGLEFLIGHT_API enum singleflight_status
 singleflight_do(struct singleflight_client *client, const struct singleflight_do_options *options,

@@ -76,8 +76,8 @@ static bool is_inside(const struct singleflight_call *call, const struct singlef
     return false;
 }
 
-// Whether the function that `lead` was granted waits, over calls of its own, for one that `call`
-// was made inside of. `depth` bounds it: a ring that is longer is not found.
+// Whether the function that `lead` was granted waits, over blocking calls of its own, for one that
+// `call` was made inside of. `depth` bounds it: a ring that is longer is not found.
 static bool waits_for(const struct singleflight_call *lead, const struct singleflight_call *call,
                       unsigned depth)
 {
@@ -88,7 +88,8 @@ static bool waits_for(const struct singleflight_call *lead, const struct singlef
          at = sfl_list_next(&client->calls, at)) {
         struct singleflight_call *inner =
             SFL_CONTAINER_OF(at, struct singleflight_call, client_link);
-        if (inner->within != lead || inner->seat == NULL || inner == call)
+        bool is_waited_for = inner->within == lead && inner->blocking && inner->seat != NULL;
+        if (!is_waited_for || inner == call)
             continue;
         const struct singleflight_call *next = leader_of(client, &inner->join);
         if (next != NULL && next != inner && waits_for(next, call, depth - 1))
