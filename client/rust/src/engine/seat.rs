@@ -447,7 +447,7 @@ impl Seat {
     /// Whether anybody waits for it, here or elsewhere. Who waits for an outcome that is on its
     /// way is not asked any more.
     pub fn is_wanted(&self) -> bool {
-        let elsewhere = self.lead.as_ref().is_some_and(|lead| lead.followers > 0);
+        let elsewhere = self.lead.as_ref().is_some_and(|lead| lead.has_begun && lead.followers > 0);
         let is_alone = self.state == SeatState::Alone;
         !self.calls.is_empty() || self.state == SeatState::Finishing || (elsewhere && !is_alone)
     }

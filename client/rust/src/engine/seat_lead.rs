@@ -35,7 +35,7 @@ pub(super) struct Lead {
     pub granted_by: ServerId,
     pub hold: Hold,
     pub followers: u32,  // elsewhere
-    has_begun: bool,     // the function runs, or has run
+    pub has_begun: bool, // the function runs, or has run
     first_sequence: u64, // above 0: chunks of another process came before
     chunk_count: u64,
     chunk_ends: Vec<usize>, // with a lease: where in the value each chunk ends
@@ -143,10 +143,10 @@ impl State {
     }
 
     fn begin(&mut self, id: SeatId) {
-        let Some(lead) = self.seats.get_mut(&id).and_then(|seat| seat.lead.as_mut()) else {
-            return;
-        };
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let (Some(lead), Some(call)) = (seat.lead.as_mut(), seat.calls.first()) else { return };
         if !std::mem::replace(&mut lead.has_begun, true) {
+            lead.call = *call; // the one that was the first may have left
             let (call, leader) = (lead.call, lead.leader.clone());
             self.run_function(call, &leader);
         }

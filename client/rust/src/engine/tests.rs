@@ -128,6 +128,29 @@ async fn a_follower_that_is_promoted_asks_before_its_function_begins() {
 }
 
 #[tokio::test]
+async fn when_the_first_of_merged_callers_leaves_meanwhile_the_next_ones_function_begins() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (first, mut begun, _go) = held(&client);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, Answer::Follow(pb::Follow { attempt: 1, ..Default::default() }));
+    let (second, other_begun, other_go) = held(&client);
+    tokio::time::sleep(Duration::from_millis(400)).await; // poll: only time does it
+    session.says(id, lead(1000, 300));
+    let renewal = session.hears_renewal().await;
+    first.abort();
+    assert!(soon(first).await.unwrap_err().is_cancelled());
+    session.renewed(id, renewal);
+    soon(other_begun).await.unwrap();
+    assert!(begun.try_recv().is_err());
+    other_go.send(()).unwrap();
+    let finish = session.hears_finish().await;
+    session.confirms(id, finish);
+    assert!(soon(second).await.unwrap().unwrap().led);
+}
+
+#[tokio::test]
 async fn a_lead_that_is_refused_before_its_function_begins_is_asked_for_again() {
     let mut fake = Fake::start().await;
     let client = client(&fake);
