@@ -100,7 +100,8 @@ static bool waits_for(const struct singleflight_call *lead, const struct singlef
 
 bool sfl_within_closes_ring(const struct singleflight_call *call)
 {
-    if (call->within == NULL || call->within->client != call->client)
+    bool is_waited_for = call->blocking && call->within != NULL;
+    if (!is_waited_for || call->within->client != call->client)
         return false;
     const struct singleflight_call *lead = leader_of(call->client, &call->join);
     return lead != NULL && waits_for(lead, call, SFL_WITHIN_MAX);

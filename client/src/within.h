@@ -15,8 +15,9 @@ bool sfl_within_allows(struct sfl_join *join, const struct singleflight_client *
 // Any thread.
 enum sfl_status sfl_within_write(struct singleflight_call *call) SFL_MUST_USE;
 
-// Whether the function of this client that leads the call's key waits, over others perhaps, for one
-// that the call is made inside of. Client's thread.
+// Whether the function of this client that leads the key of a blocking call waits, over others
+// perhaps, for one that the call is made inside of. (Of asynchronous calls nobody knows whether
+// somebody waits.) Client's thread.
 bool sfl_within_closes_ring(const struct singleflight_call *call);
 
 #endif
