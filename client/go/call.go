@@ -96,31 +96,32 @@ func (c *call) wouldCloseARing() *StatusError {
 	if c.within == nil || c.within.client != c.client {
 		return nil
 	}
-	for _, s := range c.client.merging[flightKey{c.options.group, c.options.key}] {
-		if s.leader != nil && s.leader.waitsFor(c.within, map[*Leader]bool{}) {
-			return statusErrorf(codes.FailedPrecondition, "the call would wait for itself: the function "+
-				"that leads the key %q waits for the one that makes this call", c.options.key)
-		}
+	if c.client.waitsFor(c, c.within, map[*Leader]bool{}) {
+		return statusErrorf(codes.FailedPrecondition, "the call would wait for itself: the function "+
+			"that leads the key %q waits for the one that makes this call", c.options.key)
 	}
 	c.within.inside = append(c.within.inside, c)
 	return nil
 }
 
-// waitsFor: one of the calls that the function has made waits, at last, for a function of a chain.
-func (l *Leader) waitsFor(chain *Leader, seen map[*Leader]bool) bool {
-	seen[l] = true
-	for _, call := range l.inside {
-		if call.seat == nil || call.seat.leader == nil || seen[call.seat.leader] {
+// waitsFor: a call waits, over functions of this client that lead its key and the calls that these
+// have made, for a function of a chain.
+func (c *Client) waitsFor(call *call, chain *Leader, seen map[*Leader]bool) bool {
+	for _, s := range c.merging[flightKey{call.options.group, call.options.key}] {
+		leads := s.leader
+		if leads == nil || seen[leads] {
 			continue
 		}
-		next := call.seat.leader
+		seen[leads] = true
 		for outer := chain; outer != nil; outer = outer.within {
-			if next == outer {
+			if leads == outer {
 				return true
 			}
 		}
-		if next.waitsFor(chain, seen) {
-			return true
+		for _, inside := range leads.inside {
+			if c.waitsFor(inside, chain, seen) {
+				return true
+			}
 		}
 	}
 	return false
