@@ -13,13 +13,14 @@ import (
 // call is one caller of this process, on its way to an ending. The client's lock guards it; `end`
 // may be read without it once `done` is closed.
 type call struct {
-	client   *Client
-	options  *options
-	deadline time.Time     // zero: none
-	timeout  time.Duration // from the beginning to the deadline
-	mayLeave bool          // before the end
-	handle   *Call         // of a started call; otherwise nil
-	within   *Leader       // the lead inside which the call is made; nil: none
+	client    *Client
+	options   *options
+	deadline  time.Time     // zero: none
+	timeout   time.Duration // from the beginning to the deadline
+	mayLeave  bool          // before the end
+	handle    *Call         // of a started call; otherwise nil
+	within    *Leader       // the lead inside which the call is made; nil: none
+	ofCallers []LeadRef     // the same in other processes
 
 	// Called under the lock when this call is told to lead: lets Leader.run run somewhere.
 	lead        func(*Leader)
@@ -39,6 +40,7 @@ func (c *Client) start(ctx context.Context, started *call) {
 	started.client = c
 	started.done = make(chan struct{})
 	started.within = LeaderFromContext(ctx)
+	started.ofCallers = leadsOfCallers(ctx)
 	started.mayLeave = ctx.Done() != nil || started.handle != nil
 	if deadline, ok := ctx.Deadline(); ok {
 		started.deadline = deadline

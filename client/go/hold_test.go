@@ -4,6 +4,7 @@ package singleflight_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -356,6 +357,39 @@ func TestACallInsideAFunctionTellsTheServerItsLeads(t *testing.T) {
 			got.Group != map[string]string{"B": "g", "A": "default"}[want] {
 			t.Errorf("%v", got)
 		}
+	}
+}
+
+func TestLeadsAreHandedOnToOtherProcesses(t *testing.T) {
+	k := newKeeper(leased(time.Minute), renewed)
+	here := serveFake(t, &k.fakeServer)
+	request := make(chan []byte, 1)
+	_, err := singleflight.Do(patient(t), here, "A", func(ctx context.Context) (string, error) {
+		body, err := json.Marshal(singleflight.LeadsFromContext(ctx))
+		request <- body
+		return "", err
+	}, singleflight.WithGroup("g"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the join", k.joins)
+	var leads []singleflight.LeadRef
+	if err := json.Unmarshal(<-request, &leads); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // which are not merged
+		ctx := singleflight.ContextWithLeads(patient(t), leads)
+		if _, err := singleflight.Do(ctx, here, "B", inner); err != nil {
+			t.Fatal(err)
+		}
+		within := wait(t, "the join", k.joins).GetJoin().Within
+		if len(within) != 1 || within[0].Group != "g" || string(within[0].Key) != "A" ||
+			within[0].Token != 7 {
+			t.Errorf("%v", within)
+		}
+	}
+	if leads := singleflight.LeadsFromContext(context.Background()); len(leads) != 0 {
+		t.Errorf("%v", leads)
 	}
 }
 

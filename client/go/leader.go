@@ -161,17 +161,6 @@ func (l *Leader) leads(c *call) bool {
 	return l.outcome == nil && l.seat != nil && !l.seat.isForgotten
 }
 
-// refs are the leads inside which a call is made, the innermost first, as the server is told.
-func (l *Leader) refs() []*pb.LeadRef {
-	var refs []*pb.LeadRef
-	for ; l != nil && len(refs) < withinMax; l = l.within {
-		if l.token != 0 {
-			refs = append(refs, &pb.LeadRef{Group: l.group, Key: []byte(l.key), Token: l.token})
-		}
-	}
-	return refs
-}
-
 // leaderContext is the context of the function: its Err asks the clock, too.
 type leaderContext struct {
 	context.Context

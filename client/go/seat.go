@@ -99,7 +99,7 @@ func newSeat(client *Client, options *options) *seat {
 // take puts a call that begins on an equal seat, or on one of its own.
 func (c *call) take() {
 	client := c.client
-	mergeable := c.options.mergeable()
+	mergeable := c.options.mergeable() && len(c.ofCallers) == 0 // which only the server can judge
 	if mergeable {
 		if s := client.findEqual(c); s != nil {
 			s.add(c)

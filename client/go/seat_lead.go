@@ -314,7 +314,7 @@ func (s *seat) joinFrame() (frame *pb.CallRequest, bytes int, more bool) {
 	o := s.options
 	wire := o.toWire(resumeToken)
 	if len(s.calls) > 0 {
-		wire.Within = s.calls[0].within.refs()
+		wire.Within = s.calls[0].leads()
 	}
 	// Who waits elsewhere matters when nobody is left here.
 	stays := func(call *call) bool { return !call.mayLeave }
