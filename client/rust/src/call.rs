@@ -416,8 +416,7 @@ where
         let future = function(leader.clone());
         Box::pin(async move {
             let value = future.await.map_err(FunctionError::of)?;
-            // What is too large is told by the outcome; who lost the lead is not asked.
-            let _ = leader.append(encode(value)?);
+            leader.append_last(encode(value)?);
             Ok(())
         })
     })
@@ -438,7 +437,7 @@ where
             let run = move || {
                 inside.sync_scope(|| {
                     let value = function(leader.clone()).map_err(FunctionError::of)?;
-                    let _ = leader.append(encode(value)?);
+                    leader.append_last(encode(value)?);
                     Ok(())
                 })
             };

@@ -42,6 +42,7 @@ pub(crate) struct LeaderShared {
     pub seat: SeatId,
     pub join: Arc<Join>,
     pub result_limit: usize,
+    pub server_limit: u64, // 0: it does not say
     pub inner: Weak<Inner>,
     pub addresses: Arc<[String]>,
     pub holds_until: AtomicU64, // of the clock, in nanoseconds
@@ -269,6 +270,19 @@ impl Leader {
         }
         state.written.push(data);
         Ok(())
+    }
+
+    // What the function has returned. It is not sent when the server would not take it.
+    pub(crate) fn append_last(&self, data: Bytes) {
+        let limit = self.shared.server_limit;
+        if limit > 0 && data.len() as u64 > limit {
+            let text = format!("the value is larger than the server's limit of {limit} bytes");
+            let why = StatusError::new(Code::ResourceExhausted, text);
+            lock(&self.shared.state).overflow.get_or_insert(why);
+            return;
+        }
+        // What is too large is told by the outcome; who lost the lead is not asked.
+        let _ = self.append(data);
     }
 
     /// Keep the outcome for so long instead of what the options say; zero: do not keep it.

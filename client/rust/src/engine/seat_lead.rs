@@ -84,6 +84,7 @@ impl State {
             seat: id,
             join: seat.join.clone(),
             result_limit: inner.settings.result_limit,
+            server_limit: lead.result_limit,
             inner: self.me.clone(),
             addresses: inner.addresses.clone(),
             holds_until: AtomicU64::new(u64::MAX),

@@ -330,3 +330,22 @@ async fn with_an_old_server_a_pause_beyond_the_lease_has_lost_it() {
     assert!(soon(asked).await.unwrap());
     assert_eq!(soon(call).await.unwrap().unwrap_err().code(), Some(Code::Aborted));
 }
+
+#[tokio::test]
+async fn a_value_over_the_servers_limit_is_not_sent_in_vain() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let call = client.call("k").run_bytes(|_| async { Ok::<_, Infallible>(vec![0; 1001]) });
+    let call = tokio::spawn(call);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    let limited = pb::Lead { token: 7, attempt: 1, result_limit: 1000, ..Default::default() };
+    session.says(id, Answer::Lead(limited));
+    let finish = session.hears_finish().await;
+    let outcome = finish.outcome.as_ref().unwrap();
+    assert_eq!((outcome.value.len(), outcome.code), (0, 8));
+    assert!(outcome.message.contains("1000"), "{}", outcome.message);
+    session.confirms(id, finish);
+    let Err(Error::Function(error)) = soon(call).await.unwrap() else { panic!("no error") };
+    assert_eq!(error.type_name, "singleflight.LimitExceeded");
+}
