@@ -299,6 +299,7 @@ static void init(struct singleflight_client *client)
     client->next_turn.run = run_next_turn;
     sfl_list_init(&client->calls);
     sfl_list_init(&client->seats);
+    sfl_list_init(&client->holds);
     sfl_list_init(&client->unaries);
     sfl_map_init(&client->merging);
     client->merging_seed = sfl_entropy_u64();

@@ -62,6 +62,7 @@ struct singleflight_client {
     struct sfl_timers timers;       // by sfl_clock_boot_ms()
     struct sfl_timer close_timer;
     struct sfl_timer hold_timer; // the next look at the leads: seat_hold.c
+    struct sfl_list holds;       // seats that lead by the clock
     uint64_t awake_ms;           // when the thread was last seen awake
     uint64_t wakes_by_ms;    // and by when it was to be so again; UINT64_MAX: it slept by itself
     uint64_t pause_from_ms;  // the last pause of the process, when it began

@@ -41,6 +41,7 @@ void sfl_seat_destroy(struct sfl_seat *seat)
     sfl_map_remove(&client->merging, &seat->merge_node);
     sfl_link_remove(&seat->client_link);
     sfl_link_remove(&seat->wait_link);
+    sfl_link_remove(&seat->hold.link);
     if (seat->session != NULL)
         sfl_session_remove(seat->session, seat);
     if (seat->leader != NULL) {

@@ -38,6 +38,7 @@ enum sfl_seat_state {
 
 // The lead by the clock, sfl_clock_boot_ms(): see seat_hold.c.
 struct sfl_hold {
+    struct sfl_link link; // in the client's holds
     uint64_t hold_ms;  // for how long a renewal is good; 0: the lead is bound to the stream alone
     uint64_t until_ms; // the end, as far as is known now
     uint64_t renew_at_ms; // the next renewal

@@ -72,12 +72,14 @@ bool sfl_seat_hold_begin(struct sfl_seat *seat, uint64_t silence_ms)
 {
     struct sfl_hold *hold = &seat->hold;
     uint64_t renew_id = hold->renew_id; // ids grow on a call
+    sfl_link_remove(&hold->link);
     *hold = (struct sfl_hold){.told_at_ms = UINT64_MAX, .renew_at_ms = UINT64_MAX};
     hold->renew_id = renew_id;
     hold->is_answered = silence_ms != 0;
     hold->hold_ms = hold->is_answered ? silence_ms : seat->terms.lease_ms;
     if (hold->hold_ms == 0)
         return true;
+    sfl_list_append(&seat->client->holds, &hold->link);
     // What answers no renewals grants the lease from now on; a follower has waited for long.
     uint64_t from_ms = hold->is_answered ? seat->joined_ms : sfl_clock_boot_ms();
     uint64_t period_ms = hold->hold_ms / SFL_RENEWALS_PER_HOLD;
@@ -117,6 +119,7 @@ void sfl_seat_hold_break(struct sfl_seat *seat)
 
 void sfl_seat_hold_end(struct sfl_seat *seat)
 {
+    sfl_link_remove(&seat->hold.link);
     seat->hold.hold_ms = 0;
     seat->wants_renew = false;
 }
@@ -182,11 +185,9 @@ static void look(struct sfl_seat *seat, uint64_t now_ms)
         renew(seat, now_ms);
 }
 
-static bool has_hold(const struct sfl_seat *seat)
+static struct sfl_seat *seat_of(struct sfl_link *link)
 {
-    bool leads = seat->state == SFL_SEAT_CONFIRMING || seat->state == SFL_SEAT_LEADING ||
-                 seat->state == SFL_SEAT_FINISHING;
-    return leads && seat->hold.hold_ms != 0;
+    return SFL_CONTAINER_OF(link, struct sfl_seat, hold.link);
 }
 
 void sfl_seat_on_hold_timer(struct sfl_timer *timer)
@@ -195,20 +196,17 @@ void sfl_seat_on_hold_timer(struct sfl_timer *timer)
         SFL_CONTAINER_OF(timer, struct singleflight_client, hold_timer);
     uint64_t now_ms = sfl_clock_boot_ms();
     uint64_t next_ms = UINT64_MAX;
-    // One that ends may add others, at the end of the list, but never takes another off it:
-    // stand-ins are new, and what waits for the same key is told later.
+    // One that ends takes itself off, and no other.
     struct sfl_link *next = NULL;
-    for (struct sfl_link *at = sfl_list_first(&client->seats); at != NULL; at = next) {
-        next = sfl_list_next(&client->seats, at);
-        struct sfl_seat *seat = SFL_CONTAINER_OF(at, struct sfl_seat, client_link);
-        if (has_hold(seat) && next_look_ms(seat) <= now_ms)
-            look(seat, now_ms);
+    for (struct sfl_link *at = sfl_list_first(&client->holds); at != NULL; at = next) {
+        next = sfl_list_next(&client->holds, at);
+        if (next_look_ms(seat_of(at)) <= now_ms)
+            look(seat_of(at), now_ms);
     }
-    for (struct sfl_link *at = sfl_list_first(&client->seats); at != NULL;
-         at = sfl_list_next(&client->seats, at)) {
-        const struct sfl_seat *seat = SFL_CONTAINER_OF(at, struct sfl_seat, client_link);
-        if (has_hold(seat) && next_look_ms(seat) < next_ms)
-            next_ms = next_look_ms(seat);
+    for (struct sfl_link *at = sfl_list_first(&client->holds); at != NULL;
+         at = sfl_list_next(&client->holds, at)) {
+        uint64_t look_ms = next_look_ms(seat_of(at));
+        next_ms = look_ms < next_ms ? look_ms : next_ms;
     }
     if (next_ms != UINT64_MAX)
         look_again(client, next_ms < now_ms + LOOK_MS_MIN ? now_ms + LOOK_MS_MIN : next_ms);
