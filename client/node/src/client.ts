@@ -231,7 +231,7 @@ export class Client {
 
   #begin(asked: Asked, work: WorkFunction | undefined, events?: CallEvents): Call {
     const { name, key, options, site, keepsOld = false } = asked;
-    refuseUnknownCall(name, options);
+    if (events !== undefined) refuseUnknownCall(name, options); // of others it is known by now
     const nest = currentNest();
     const asking = { live: events !== undefined, hasWork: work !== undefined, nest, keepsOld };
     const join = readCallOptions(key, options, asking, this.#core.settings);

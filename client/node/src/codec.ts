@@ -14,7 +14,9 @@ export interface Codec<T> {
 export const json: Codec<unknown> = {
   encode(value) {
     if (value === undefined) return Buffer.alloc(0);
-    return Buffer.from(JSON.stringify(value, checked), 'utf8');
+    // Most values are plain, and written faster without a look at each.
+    const text = isPlain(value, 0) ? JSON.stringify(value) : JSON.stringify(value, checked);
+    return Buffer.from(text, 'utf8');
   },
   decode(bytes) {
     if (bytes.length === 0) return undefined;
@@ -65,6 +67,35 @@ function textOf(cause: unknown): string {
 }
 
 // ---------------------------------------------------------------------------- what JSON would lose
+
+const PLAIN_DEPTH_MAX = 32;
+
+// Whether there is nothing in it that has to be looked at more closely.
+function isPlain(value: unknown, depth: number): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return true;
+    case 'number':
+      return Number.isFinite(value);
+    case 'object':
+      return value === null || (depth < PLAIN_DEPTH_MAX && isPlainObject(value, depth + 1));
+    default:
+      return false;
+  }
+}
+
+function isPlainObject(value: object, depth: number): boolean {
+  if ('toJSON' in value) return false;
+  if (Array.isArray(value)) {
+    for (const each of value as unknown[]) if (!isPlain(each, depth)) return false;
+    return true;
+  }
+  if (Object.getPrototypeOf(value) !== Object.prototype) return false;
+  for (const each of Object.values(value))
+    if (each !== undefined && !isPlain(each, depth)) return false;
+  return true;
+}
 
 // Called for each value; `this` holds it as it was before its toJSON.
 function checked(this: unknown, key: string, value: unknown): unknown {

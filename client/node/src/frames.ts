@@ -2,7 +2,7 @@
 // The frames that a call sends, as they travel.
 import type { FailureKind } from './errors.js';
 import { NO_FAILURE } from './errors.js';
-import { OutcomeKind } from './gen/singleflight/v1/singleflight.js';
+import { LeaderLoss, OutcomeKind } from './gen/singleflight/v1/singleflight.js';
 import type {
   CallRequest,
   Join as WireJoin,
@@ -63,11 +63,15 @@ export function finishFrame(
   };
 }
 
-/** Gives a lease back at once. */
-export function abandonFrame(id: bigint): CallRequest {
+/**
+ * Gives a lease back at once. That is no outcome of the work, so it is not retained, unless the
+ * loss is what the callers asked to keep.
+ */
+export function abandonFrame(id: bigint, join: WireJoin): CallRequest {
   const failure = { ...NO_FAILURE, message: 'the leader left' };
   const outcome: Outcome = { kind: 'ABANDONED', value: NOTHING, failure };
-  return finishFrame(id, outcome, NOTHING, true, undefined);
+  const holds = join.onLeaderLoss === LeaderLoss.LEADER_LOSS_HOLD;
+  return finishFrame(id, outcome, NOTHING, true, holds ? undefined : 0n);
 }
 
 /** An outcome from the wire; `value` is the whole of it. */

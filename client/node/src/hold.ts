@@ -62,6 +62,11 @@ export class Hold {
     return this.hasEnd ? this.heldFrom + this.#silence : Infinity;
   }
 
+  /** How much time is left. */
+  get left(): number {
+    return Math.max(0, this.#end - this.clock.now());
+  }
+
   /** By the clock, at this moment. */
   get isOver(): boolean {
     return this.hasEnd && this.clock.now() >= this.#end;

@@ -78,6 +78,11 @@ export class Lead {
     call.lead(this.leader);
   }
 
+  /** How long it still holds. */
+  get left(): number {
+    return this.hold.left;
+  }
+
   stop(): void {
     clearTimeout(this.#timer);
   }

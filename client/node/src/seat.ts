@@ -276,6 +276,8 @@ export class Seat {
   /** The lead is over for want of a server; who asked for that goes on without one. */
   onLeadOver(error: AbortedError): void {
     const lead = this.lead;
+    // A connection that has said nothing for so long takes nothing new.
+    if (this.answered && this.session !== undefined) this.server?.onSilentSession(this.session);
     if (lead?.call === undefined || !this.join.failOpen) {
       this.lose(error);
       return;

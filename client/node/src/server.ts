@@ -13,6 +13,8 @@ import { Session } from './session.js';
 // No server of ours sends a larger one.
 export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
 
+const RESUME_TRIES = 8;
+
 export class Server {
   /** It could not be reached for so long that calls pass it by. */
   down = false;
@@ -33,6 +35,7 @@ export class Server {
   readonly #waiting = new Set<Seat>();
   readonly #backoff: Backoff;
   #retryTimer: NodeJS.Timeout | undefined;
+  #retryAt = 0;
   #downTimer: NodeJS.Timeout | undefined;
   #onIdle: (() => void) | undefined;
 
@@ -81,8 +84,22 @@ export class Server {
   // The next try comes after a random while.
   #backOff(): void {
     if (this.core.closing || this.#retryTimer !== undefined) return;
-    this.#retryTimer = setTimeout(() => this.#onRetryTimer(), this.#backoff.next());
+    this.#retryIn(this.#backoff.next());
+    for (const seat of this.#waiting) this.#hurry(seat);
+  }
+
+  #retryIn(wait: number): void {
+    clearTimeout(this.#retryTimer);
+    this.#retryAt = performance.now() + wait;
+    this.#retryTimer = setTimeout(() => this.#onRetryTimer(), wait);
     if (this.#waiting.size === 0) this.#retryTimer.unref();
+  }
+
+  // A leader that is to resume has several tries before its lead is over.
+  #hurry(seat: Seat): void {
+    if (seat.lead === undefined || this.#retryTimer === undefined) return;
+    const wait = (Math.random() * seat.lead.left) / RESUME_TRIES;
+    if (this.#retryAt - performance.now() > wait) this.#retryIn(wait);
   }
 
   #onRetryTimer(): void {
@@ -91,12 +108,13 @@ export class Server {
     else if (this.current === undefined && this.#waiting.size > 0) this.#openSession();
   }
 
-  // A session that has not answered yet is given up; one that works may be all right but slow, and
-  // what runs on it goes on.
+  // A session that has not answered yet is given up; one that worked may be all right but slow:
+  // what runs on it goes on, and what comes takes another.
   #setDown(): void {
     this.down = true;
     this.isKnown = false;
-    if (this.current !== undefined && !this.current.up) this.current.cut();
+    if (this.current?.up === true) this.onSilentSession(this.current);
+    else this.current?.cut();
     this.#backOff();
     const waiting = [...this.#waiting];
     this.#waiting.clear();
@@ -126,6 +144,7 @@ export class Server {
       return;
     }
     this.#waiting.add(seat);
+    this.#hurry(seat);
     if (this.#retryTimer !== undefined) this.#retryTimer.ref();
     else if (!this.down) this.#openSession();
   }
@@ -160,6 +179,13 @@ export class Server {
     this.lastError = text;
     this.#setFailing();
     this.#backOff();
+  }
+
+  /** What comes takes another connection. */
+  onSilentSession(session: Session): void {
+    if (this.current !== session) return;
+    session.retire();
+    this.#dropStub();
   }
 
   onSessionOver(session: Session, text: string): void {

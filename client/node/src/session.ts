@@ -116,7 +116,7 @@ export class Session {
 
   /** Removes a seat that leads with a lease, which it gives back. */
   abandon(seat: Seat): void {
-    this.#send(abandonFrame(BigInt(seat.id)));
+    this.#send(abandonFrame(BigInt(seat.id), seat.join.wire));
     this.remove(seat);
   }
 
@@ -241,7 +241,7 @@ export class Session {
   #giveBack(join: WireJoin, token: bigint): void {
     const id = BigInt(++this.#lastId);
     this.#send(resumeFrame(id, join, token));
-    this.#send(abandonFrame(id));
+    this.#send(abandonFrame(id, join));
   }
 
   // The status may overtake messages that nobody has read yet; the end does not.

@@ -189,6 +189,20 @@ describe('rules', { timeout: 180_000 }, () => {
 
   // --------------------------------------------------------------------------------------- errors
 
+  it('do not keep it that a lead was given back', async () => {
+    const key = freshKey();
+    const stop = new AbortController();
+    const work = new Work();
+    const options = { lease: 60_000, retainError: 600_000 };
+    const call = client.do(key, work.run, { ...options, signal: stop.signal });
+    await work.entered.opened;
+    stop.abort();
+    await failureOf(call, Error);
+    const next = await other.do(key, () => 'next', options);
+    assert.deepEqual([next.value, next.retained], ['next', false]);
+    work.goOn.open('');
+  });
+
   it('carry the chain of causes to followers', async () => {
     const key = freshKey();
     const work = new Work();
@@ -296,6 +310,7 @@ describe('rules', { timeout: 180_000 }, () => {
     const key = freshKey();
     const options: DoOptions<number> = { retain: 60_000, retainError: 60_000, stale: 60_000 };
     await client.do(key, () => 1, options);
+    await until('it is old', async () => (await other.do(key, () => 0)).age > 3);
     let tries = 0;
     const fails = (leader: Leader): never => {
       tries++;
