@@ -51,6 +51,14 @@ static inline void sfl_list_append(struct sfl_list *list, struct sfl_link *link)
     list->head.previous = link;
 }
 
+static inline void sfl_list_prepend(struct sfl_list *list, struct sfl_link *link)
+{
+    link->previous = &list->head;
+    link->next = list->head.next;
+    list->head.next->previous = link;
+    list->head.next = link;
+}
+
 // Takes a link out of whichever list it is in; nothing happens when it is in none.
 static inline void sfl_link_remove(struct sfl_link *link)
 {

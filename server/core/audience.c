@@ -7,12 +7,12 @@
 // deadline leaves must all be counted anew. That goes in steps, however many they are.
 #include "core/step_private.h"
 
-enum { AUDIENCE_PAUSE_MS = 10, COUNTED_AT_ONCE = 32, COUNT_IDS = (1 << 27) - 1 };
+enum { AUDIENCE_PAUSE_MS = 10, COUNTED_AT_ONCE = 32, COUNT_IDS = (1 << 26) - 1 };
 
 static void begin_count(struct sfl_table *table, struct sfl_flight *flight,
                         struct sfl_audience_told *told)
 {
-    // A number comes again after a hundred million counts. Whoever carries it from so long ago
+    // A number comes again after sixty million counts. Whoever carries it from so long ago
     // would be taken for counted, and the latest deadline for a later one than it is until the next
     // count.
     table->counts_begun = (table->counts_begun + 1) % COUNT_IDS;

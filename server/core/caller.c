@@ -51,6 +51,7 @@ enum sfl_reason sfl_caller_attach(struct sfl_step *step, struct sfl_caller *call
     caller->flight = flight;
     caller->role = join->role;
     caller->live = join->live;
+    caller->detaches = join->detach;
     caller->half_closed = false;
     caller->admitted = false;
     caller->count_id = 0;

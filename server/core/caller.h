@@ -84,8 +84,11 @@ struct sfl_caller {
     bool live : 1;
     bool half_closed : 1;   // sends no more steps, so it can never lead
     bool admitted : 1;      // has been told `lead` or `follow`
-    uint32_t count_id : 27; // of the leader's count of its audience that it is in; 0: of none
-    uint32_t told_attempt;  // whose chunks a live follower reads
+    bool detaches : 1;      // while it leads, its deadline does not end it
+    uint32_t count_id : 26; // of the leader's count of its audience that it is in; 0: of none
+    // Whose chunks a live follower reads; 0: it waits in a next flight, and is to be told who leads
+    // that one.
+    uint32_t told_attempt;
     struct sfl_link in_followers;
     struct sfl_link in_live; // of its flight, or of the table's who are behind
 };

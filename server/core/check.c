@@ -19,9 +19,11 @@ static void check_followers(const struct sfl_flight *flight, const char **broken
         const struct sfl_caller *follower = SFL_CONTAINER_OF(link, struct sfl_caller, in_followers);
         RULE(broken, follower->flight == flight);
         RULE(broken, follower != flight->leader && follower != flight->fenced);
-        RULE(broken, follower->live == sfl_link_is_linked(&follower->in_live));
+        // Who waited in a next flight is told of its leader, live or not.
+        bool is_to_be_told = follower->live || follower->told_attempt == 0;
+        RULE(broken, is_to_be_told == sfl_link_is_linked(&follower->in_live));
         followers++;
-        live += follower->live;
+        live += is_to_be_told;
     }
     RULE(broken, followers == flight->follower_count);
     link = sfl_list_first(&flight->live);
@@ -35,10 +37,31 @@ static void check_followers(const struct sfl_flight *flight, const char **broken
 static void check_running(const struct sfl_flight *flight, const char **broken)
 {
     RULE(broken, flight->place == SFL_PLACE_RUNNING || flight->place == SFL_PLACE_FORGOTTEN);
-    RULE(broken, flight->outcome == NULL);
-    RULE(broken, sfl_link_is_linked(&flight->in_list) ==
-                     (flight->state == SFL_FLIGHT_ORPHANED && flight->lead_kept));
+    bool is_orphan = flight->state == SFL_FLIGHT_ORPHANED && flight->lead_kept;
+    RULE(broken, flight->beside == NULL || flight->beside->state == SFL_FLIGHT_NEXT);
+    RULE(broken, flight->beside == NULL || flight->beside->beside == flight);
+    RULE(broken, (flight->overdue || is_orphan) == sfl_link_is_linked(&flight->in_list));
     RULE(broken, (flight->attempt == 0) == (flight->token == 0));
+    RULE(broken, flight->attempt < 2 || flight->past == NULL || flight->past->lost_count > 0);
+}
+
+static void check_next(const struct sfl_flight *flight, const char **broken)
+{
+    const struct sfl_flight *before = flight->beside;
+    RULE(broken, flight->place == SFL_PLACE_NEXT || flight->place == SFL_PLACE_FORGOTTEN);
+    RULE(broken, before != NULL && before->beside == flight);
+    RULE(broken, before == NULL || before->state != SFL_FLIGHT_NEXT);
+    RULE(broken, before == NULL || !sfl_flight_has_ended(before));
+    RULE(broken, before == NULL || before->hash == flight->hash);
+    RULE(broken, before == NULL || (before->place == SFL_PLACE_FORGOTTEN) ==
+                                       (flight->place == SFL_PLACE_FORGOTTEN));
+    RULE(broken, sfl_link_is_linked(&flight->in_list));
+    RULE(broken, flight->leader == NULL && flight->fenced == NULL);
+    RULE(broken, flight->value == NULL && flight->past == NULL);
+    RULE(broken, flight->token == 0 && flight->attempt == 0);
+    RULE(broken, flight->due_ms == UINT64_MAX);
+    RULE(broken, !flight->home_owed);
+    RULE(broken, flight->follower_count > 0);
 }
 
 static void check_finding_home(const struct sfl_flight *flight, const char **broken)
@@ -49,6 +72,17 @@ static void check_finding_home(const struct sfl_flight *flight, const char **bro
     RULE(broken, !flight->lead_kept);
     RULE(broken, flight->value == NULL);
     RULE(broken, flight->due_ms == UINT64_MAX);
+    RULE(broken, !flight->overdue);
+}
+
+// Nobody is there who could take the lead over.
+static void check_overdue(const struct sfl_flight *flight, const char **broken)
+{
+    RULE(broken, flight->lease_ms > 0);
+    RULE(broken, flight->beside == NULL);
+    RULE(broken, flight->place == SFL_PLACE_RUNNING);
+    RULE(broken, sfl_flight_candidate(flight) == NULL);
+    RULE(broken, flight->due_ms == flight->led_since_ms + flight->run_limit_ms);
 }
 
 // Of a flight that has a current attempt, whoever leads it.
@@ -61,7 +95,11 @@ static void check_attempt(const struct sfl_flight *flight, const char **broken)
     RULE(broken, !flight->home_owed);
     RULE(broken, flight->attempt > 0);
     RULE(broken, (flight->lease_ms > 0) == (lease_until_ms != UINT64_MAX));
-    RULE(broken, flight->due_ms == (lease_until_ms < run_until_ms ? lease_until_ms : run_until_ms));
+    if (flight->overdue)
+        check_overdue(flight, broken);
+    else
+        RULE(broken,
+             flight->due_ms == (lease_until_ms < run_until_ms ? lease_until_ms : run_until_ms));
 }
 
 // A leader's count of its audience is of its oldest followers.
@@ -110,7 +148,8 @@ static void check_ended(const struct sfl_flight *flight, const char **broken)
     RULE(broken, flight->leader == NULL);
     RULE(broken, flight->fenced == NULL);
     RULE(broken, flight->value == NULL);
-    RULE(broken, flight->kept == NULL);
+    RULE(broken, flight->past == NULL);
+    RULE(broken, !flight->overdue);
     RULE(broken, flight->follower_count == 0 || sfl_link_is_linked(&flight->in_list));
 }
 
@@ -136,6 +175,9 @@ static void check_settled(const struct sfl_flight *flight, const char **broken)
 static void check_state(const struct sfl_flight *flight, const char **broken)
 {
     switch (flight->state) {
+    case SFL_FLIGHT_NEXT:
+        check_next(flight, broken);
+        break;
     case SFL_FLIGHT_FINDING_HOME:
         check_finding_home(flight, broken);
         break;
@@ -182,7 +224,8 @@ static void count(struct census *census, const struct sfl_flight *flight)
     census->callers += flight->follower_count;
     census->callers += (flight->leader != NULL) + (flight->fenced != NULL);
     census->held_bytes += flight->held_bytes;
-    census->running += flight->place == SFL_PLACE_RUNNING || flight->place == SFL_PLACE_FORGOTTEN;
+    census->running += flight->place == SFL_PLACE_RUNNING || flight->place == SFL_PLACE_FORGOTTEN ||
+                       flight->place == SFL_PLACE_NEXT;
     census->retained += flight->place == SFL_PLACE_RETAINED;
 }
 

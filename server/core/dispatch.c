@@ -6,6 +6,35 @@
 
 enum { SHUT_LOOKS = 256 }; // so that a step is short, however many are retained
 
+// New callers start another flight; and those that want a fresh one, another next one.
+static void forget_running(struct sfl_step *step, struct sfl_flight *running)
+{
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RELEASE_HOME);
+    effect->flight = running;
+    running->place = SFL_PLACE_FORGOTTEN;
+    sfl_flight_keep_forgotten(step, running);
+    if (running->beside != NULL)
+        running->beside->place = SFL_PLACE_FORGOTTEN;
+}
+
+// Leader and followers read the same text.
+static void end_running(struct sfl_step *step, struct sfl_flight *running, struct sfl_span name)
+{
+    struct sfl_bytes *by = NULL;
+    if (name.size > 0)
+        by = sfl_bytes_copy(step->table->allocator, name);
+    struct sfl_refusal refusal = {
+        .reason = sfl_flight_has_attempt(running) ? SFL_REASON_FENCED_FOR : SFL_REASON_ENDED,
+        .loss = by == NULL ? SFL_LOSS_ENDED : SFL_LOSS_ENDED_BY,
+        .a = running->token,
+        .name = by,
+    };
+    if (running->leader != NULL)
+        SFL_COUNT(step->table, running->group, fenced, 1);
+    sfl_flight_abort(step, running, &refusal);
+    sfl_bytes_unref(by);
+}
+
 static void forget(struct sfl_step *step, const struct sfl_event *event)
 {
     struct sfl_table *table = step->table;
@@ -14,19 +43,21 @@ static void forget(struct sfl_step *step, const struct sfl_event *event)
         sfl_table_find(table, SFL_PLACE_RUNNING, event->hash, asked->group, asked->key, 0);
     struct sfl_flight *retained =
         sfl_table_find(table, SFL_PLACE_RETAINED, event->hash, asked->group, asked->key, 0);
-    bool flight = running != NULL && !(asked->if_unshared && running->follower_count > 0);
-    if (flight) {
-        struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RELEASE_HOME);
-        effect->flight = running;
-        running->place = SFL_PLACE_FORGOTTEN;
-        sfl_flight_keep_forgotten(step, running);
-    }
+    bool is_shared = running != NULL && (running->follower_count > 0 || running->beside != NULL);
+    bool flight = running != NULL && !(asked->if_unshared && is_shared);
+    if (flight)
+        forget_running(step, running);
     if (flight || retained != NULL)
         SFL_COUNT(table, sfl_table_find_group(table, asked->group), forgets, 1);
     if (retained != NULL)
         sfl_flight_drop(step, retained);
     struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_FORGOTTEN);
-    effect->forgotten = (struct sfl_forgotten){.flight = flight, .retained = retained != NULL};
+    effect->forgotten = (struct sfl_forgotten){
+        .flight = flight, .retained = retained != NULL, .ended = flight && asked->end};
+    if (flight && asked->end)
+        end_running(step, running, asked->name);
+    else if (flight && running->overdue)
+        sfl_flight_lose_lease(step, running); // nobody comes any more who could take it over
 }
 
 static void unkept(struct sfl_step *step, const struct sfl_event *event)
@@ -41,9 +72,11 @@ static void unkept(struct sfl_step *step, const struct sfl_event *event)
 
 static void caller_deadline(struct sfl_step *step, struct sfl_caller *caller)
 {
-    enum sfl_flight_state state = caller->flight->state;
-    if (state == SFL_FLIGHT_SETTLED || state == SFL_FLIGHT_RETAINED)
+    const struct sfl_flight *flight = caller->flight;
+    if (sfl_flight_has_ended(flight))
         return; // its result is on the way
+    if (caller->detaches && (flight->leader == caller || flight->fenced == caller))
+        return; // and who has lost the lead is about to hear of that
     struct sfl_refusal refusal = {.reason = SFL_REASON_DEADLINE};
     sfl_step_leave(step, caller, &refusal, true);
 }
@@ -92,9 +125,17 @@ static struct sfl_flight *find_unsettled(struct sfl_table *table)
     return NULL;
 }
 
+// New callers are refused from now on, and what only waits ends, one flight at a time.
+static void drain(struct sfl_step *step)
+{
+    step->table->draining = true;
+    step->effects->more = sfl_step_drain_next(step) || sfl_step_drain_overdue(step);
+}
+
 // Ends one flight that still runs, if it finds one.
 static void shut(struct sfl_step *step)
 {
+    step->table->draining = true;
     if (step->table->stats.flights_now == 0)
         return;
     step->effects->more = true;
@@ -129,6 +170,7 @@ void sfl_table_step(struct sfl_table *table, const struct sfl_event *event,
     struct sfl_step step = {.table = table, .now_ms = table->now_ms, .effects = effects};
     effects->count = 0;
     effects->more = false;
+    effects->needs = SFL_ROOM_NONE;
     if (!sfl_list_is_empty(&table->dead))
         sfl_table_collect(table);
     switch (event->type) {
@@ -156,10 +198,13 @@ void sfl_table_step(struct sfl_table *table, const struct sfl_event *event,
         sfl_step_home_found(&step, event);
         break;
     case SFL_EVENT_DRAIN:
-        table->draining = true;
+        drain(&step);
         break;
     case SFL_EVENT_SHUT:
         shut(&step);
+        break;
+    case SFL_EVENT_MAKE_ROOM:
+        sfl_step_make_room(&step, event->room);
         break;
     }
 }

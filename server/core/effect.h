@@ -53,6 +53,7 @@ struct sfl_audience {
 struct sfl_forgotten {
     bool flight;
     bool retained;
+    bool ended;
 };
 
 struct sfl_effect {
@@ -76,6 +77,9 @@ enum { SFL_EFFECTS_MAX = 12 };
 struct sfl_effects {
     unsigned count;
     bool more; // the same event must be stepped again: more deadlines are due, or flights to shut
+    // What the event asks for has not happened for want of this: room is to be made
+    // (SFL_EVENT_MAKE_ROOM, in any table), and then the same event is stepped again.
+    enum sfl_room needs;
     struct sfl_effect items[SFL_EFFECTS_MAX];
 };
 

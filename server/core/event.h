@@ -20,6 +20,7 @@ enum sfl_event_type {
     SFL_EVENT_HOME_FOUND, // home: the answer to SFL_EFFECT_FIND_HOME
     SFL_EVENT_DRAIN,      // from now on, new callers are refused
     SFL_EVENT_SHUT,       // the drain time is over: what still runs ends
+    SFL_EVENT_MAKE_ROOM,  // room: the leader that is overdue for longest gives its room
 };
 
 struct sfl_chunk {
@@ -53,6 +54,8 @@ struct sfl_forget {
     struct sfl_span group;
     struct sfl_span key;
     bool if_unshared;
+    bool end;             // the flight that runs ends, too
+    struct sfl_span name; // of whoever ends it; may be empty
 };
 
 // The outcome of this token; nothing happens when it is not retained any more.
@@ -72,7 +75,8 @@ struct sfl_home {
 struct sfl_event {
     enum sfl_event_type type;
     uint64_t now_ms;
-    uint64_t hash; // sfl_hash of group and key, for JOIN, FORGET and UNKEPT
+    uint64_t hash;      // sfl_hash of group and key, for JOIN, FORGET and UNKEPT
+    uint8_t tries_left; // JOIN, CHUNK, FINISH: how often room may be made for it, see sfl_effects
     struct sfl_caller *caller;
     union {
         const struct sfl_join *join;
@@ -83,6 +87,7 @@ struct sfl_event {
         struct sfl_forget forget;
         struct sfl_unkept unkept;
         struct sfl_home home;
+        enum sfl_room room;
     };
 };
 

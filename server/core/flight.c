@@ -51,6 +51,7 @@ struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_j
         .due_ms = UINT64_MAX,
         .on_leader_loss = join->on_leader_loss,
         .max_attempts = join->max_attempts,
+        .retain_from_lead = join->retain_from_lead,
         .retain_ms = join->retain_ms,
         .retain_error_ms = join->retain_error_ms,
         .lease_ms = join->lease_ms,
@@ -75,8 +76,8 @@ void sfl_flight_unplace(struct sfl_table *table, struct sfl_flight *flight)
 uint64_t sfl_flight_held_bytes(const struct sfl_flight *flight)
 {
     uint64_t held_bytes = flight->value == NULL ? 0 : flight->value->size;
-    if (flight->kept != NULL)
-        held_bytes += sfl_outcome_held_bytes(flight->kept);
+    if (flight->past != NULL && flight->past->kept != NULL)
+        held_bytes += sfl_outcome_held_bytes(flight->past->kept);
     if (flight->state == SFL_FLIGHT_RETAINED)
         held_bytes += sfl_outcome_held_bytes(flight->outcome);
     return held_bytes;
@@ -105,6 +106,9 @@ void sfl_flight_bury_if_done(struct sfl_table *table, struct sfl_flight *flight)
     flight->value = NULL;
     sfl_outcome_unref(flight->outcome);
     flight->outcome = NULL;
+    if (flight->refusal_named)
+        sfl_bytes_unref(flight->refusal.name);
+    flight->refusal_named = false;
     sfl_link_remove(&flight->in_list);
     sfl_list_append(&table->dead, &flight->in_list);
 }
@@ -119,6 +123,7 @@ void sfl_table_collect(struct sfl_table *table)
         sfl_bytes_unref(flight->leader_name);
         sfl_value_unref(flight->value);
         sfl_outcome_unref(flight->outcome);
+        sfl_flight_drop_past(table, flight);
         if (names_size > SFL_NEAR_NAMES)
             sfl_free(table->allocator, flight->far_names, names_size);
         sfl_pages_give(&table->pages, flight);

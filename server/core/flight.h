@@ -8,22 +8,35 @@
 //   3. Nothing of a leader counts unless its token is the current one. A lost leader is not joined
 //      any more, so whatever it still posts finds no flight.
 //
-//                 join                 home_found: a caller may lead
-//     (nothing) ────────▶ FINDING_HOME ─────────────────────────────▶ LED ──────────┐
-//                          ▲   │   ▲                                 │ │ ▲          │ finish
-//                          │   │   └─────────── the leader is lost ──┘ │ │ resume   │
-//                          │   │                            stream     ▼ │          ▼
-//                          │   │                            broke:  ORPHANED    outcome kept?
-//                          └───┼──────── the lease ran out ────────────┘         │       │
-//                              │ nobody may lead                             yes │       │ no
-//                              ▼                                                 ▼       │
-//                           SETTLED ◀────────────────────────────────────────RETAINED*   │
-//                              ▲                                                         │
-//                              └─────────────────────────────────────────────────────────┘
-//     * Followers that the outcome still has to reach are linked in a retained flight too, until
+//        fresh join: the one before runs       the one before has ended
+//     (nothing) ────────────────────▶ NEXT ────────────────────┐
+//         │                             │ all leave            │
+//         │ join                        ▼                      │
+//         │                          SETTLED                   │
+//         │                                                    │
+//         │                home_found: a caller may lead       │
+//         └────────▶ FINDING_HOME ◀────────────────────────────┘
+//                     ▲   │   ▲  └────────────────────────────▶ LED ──────────┐
+//                     │   │   │                                │ │ ▲          │ finish
+//                     │   │   └────────── the leader is lost ──┘ │ │ resume   │ (or a limit, or
+//                     │   │                            stream    ▼ │          │ the loss: HOLD)
+//                     │   │                            broke:  ORPHANED       ▼
+//                     └───┼──── the lease ran out, and ──────────┘      outcome kept?
+//                         │     somebody wants the key ¹                  │       │
+//                         │ nobody may lead                           yes │       │ no
+//                         ▼                                               ▼       │
+//                      SETTLED ◀─────────────────────────────────────RETAINED²    │
+//                         ▲                                                       │
+//                         └───────────────────────────────────────────────────────┘
+//     ¹ Otherwise a LED or ORPHANED flight becomes overdue, and stays what it is: a renewal or a
+//       resume restores the lease, and the next caller that may lead takes the lead over.
+//     ² Followers that the outcome still has to reach are linked in a retained flight too, until
 //       they are taken; a retained flight that is dropped before that becomes a settled one.
 //
 // state        | what may be trusted in it
+// NEXT         | no leader, no token, no value; `beside` is the flight that it waits for, whose
+//              | `beside` it is; it has a follower at least; all of them are linked in `live`, for
+//              | each is to be told once who leads; it is linked in the table's list of these
 // FINDING_HOME | leader is NULL; token is of the attempt before (or 0); there is no value; the
 //              | coordinator owes a HOME_FOUND, and until then the flight is not freed, also when
 //              | all its callers are gone; `fenced` may be a lost leader that waits for its answer
@@ -36,6 +49,15 @@
 //              | taken out in batches, and after the last one the flight is freed (not before a
 //              | HOME_FOUND that is still owed)
 //
+// overdue      | of LED and ORPHANED, with a lease that is over: the token is still the current
+// one;
+//              | no follower may lead, nobody waits in a next flight, and new callers find it;
+//              due_ms | is the end of the run_limit; it is linked in the table's list of these
+// held loss    | no state of its own: a RETAINED (or SETTLED) flight whose outcome is the loss,
+// with
+//              | the value that had been posted; its token is the lost leader's, who may come for
+//              it
+//
 // sfl_flight_check asks whether that is so; tests and the simulator do after every step.
 #ifndef SFL_CORE_FLIGHT_H
 #define SFL_CORE_FLIGHT_H
@@ -45,6 +67,7 @@
 #include "core/value.h"
 
 enum sfl_flight_state {
+    SFL_FLIGHT_NEXT,
     SFL_FLIGHT_FINDING_HOME,
     SFL_FLIGHT_LED,
     SFL_FLIGHT_ORPHANED,
@@ -55,6 +78,7 @@ enum sfl_flight_state {
 // What a flight is to those who look for its key.
 enum sfl_flight_place {
     SFL_PLACE_RUNNING,   // new callers join it
+    SFL_PLACE_NEXT,      // new callers that want a fresh outcome join it
     SFL_PLACE_FORGOTTEN, // its own callers go on; only a resume finds it
     SFL_PLACE_RETAINED,  // new callers get its outcome
     SFL_PLACE_NOWHERE,   // it is not in the table's index
@@ -86,6 +110,21 @@ struct sfl_group {
     uint8_t name[];
 };
 
+// How many lost attempts of a flight are remembered, for those that come back for them.
+enum { SFL_LOST_REMEMBERED = 8 };
+
+// What a flight knows of its attempts before the current one; see past.c.
+struct sfl_past {
+    uint64_t first_led_ms;    // the first attempt
+    struct sfl_outcome *kept; // an error that was passed on; it counts when nobody is left
+    uint64_t kept_led_ms;     // when its attempt was led
+    uint32_t lost_count;      // of all attempts that were lost; the latest are remembered
+    struct {
+        uint64_t token;
+        enum sfl_loss loss;
+    } lost[SFL_LOST_REMEMBERED];
+};
+
 // Names up to this size stand in the flight itself.
 enum { SFL_NEAR_NAMES = 40 };
 
@@ -103,20 +142,29 @@ struct sfl_flight {
     enum sfl_loss loss : 8; // how the last leader was lost
     bool home_owed;         // the coordinator has been asked and has not answered
     bool retain_refused : 1;
-    bool lead_kept : 1; // LED and ORPHANED: the lead is kept beyond the process
+    bool lead_kept : 1;        // LED and ORPHANED: the lead is kept beyond the process
+    bool retain_from_lead : 1; // what the opener asked for
+    bool overdue : 1;
+    bool voids_chunks : 1;  // an outcome without the chunks that live followers have read
+    bool was_next : 1;      // those who waited in it have been told of no leader
+    bool refusal_named : 1; // `refusal` has a reference to its name
     uint8_t fingerprint_size;
     uint32_t follower_count;
     uint32_t attempt; // the current one, or the last one
 
-    struct sfl_outcome *outcome; // SETTLED and RETAINED; NULL when it ended with `refusal`
-    struct sfl_outcome *kept;    // an error that was passed on; it counts when nobody is left
+    union {
+        struct sfl_outcome *outcome; // SETTLED and RETAINED; NULL when it ended with `refusal`
+        struct sfl_flight *beside;   // NEXT: the one before; otherwise: the next one, or NULL
+    };
+    struct sfl_past *past; // NULL until an attempt is lost
     struct sfl_caller *fenced;
     struct sfl_bytes *leader_name; // of the current attempt's leader; NULL when it has none
     struct sfl_list followers;     // oldest first
     struct sfl_list live;          // those of them that read chunks, and know all there is
 
-    struct sfl_link in_list; // of the table: settled, dead, or orphaned flights whose lead is kept
-    uint64_t held_bytes;     // what the group's statistics count for this flight
+    struct sfl_link in_list; // of the table: next, overdue, settled, dead, or orphaned flights
+                             // whose lead is kept
+    uint64_t held_bytes; // what the group's statistics count for this flight
     uint32_t max_attempts;
     uint16_t key_size;
     uint16_t group_size; // 0 when the group's name stands in `group`
@@ -140,6 +188,7 @@ struct sfl_flight {
             uint64_t ended_at_ms;
             uint64_t retained_until_ms; // 0: it was not retained
             uint32_t callers;           // those that the outcome went to
+            uint32_t hits;              // and those that it went to later
         };
     };
     union { // group, key, fingerprint
@@ -147,6 +196,8 @@ struct sfl_flight {
         uint8_t *far_names;
     };
 };
+
+_Static_assert(sizeof(struct sfl_flight) == 256, "four cache lines");
 
 // Whether the flight, between two steps, is what its state says. NULL: it is; otherwise the rule
 // that does not hold. Walks over all its followers: for tests.
@@ -163,6 +214,17 @@ static inline size_t sfl_flight_names_size(const struct sfl_flight *flight)
 static inline const uint8_t *sfl_flight_names(const struct sfl_flight *flight)
 {
     return sfl_flight_names_size(flight) <= SFL_NEAR_NAMES ? flight->near_names : flight->far_names;
+}
+
+// True when somebody leads it, or may come back to.
+static inline bool sfl_flight_has_attempt(const struct sfl_flight *flight)
+{
+    return flight->state == SFL_FLIGHT_LED || flight->state == SFL_FLIGHT_ORPHANED;
+}
+
+static inline bool sfl_flight_has_ended(const struct sfl_flight *flight)
+{
+    return flight->state == SFL_FLIGHT_SETTLED || flight->state == SFL_FLIGHT_RETAINED;
 }
 
 static inline struct sfl_span sfl_flight_group(const struct sfl_flight *flight)

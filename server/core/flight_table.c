@@ -12,10 +12,15 @@ void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *opt
         .hash_seed = options->hash_seed,
         .now_ms = options->now_ms,
         .keeps = options->keeps,
+        .usage = options->usage,
+        .describe = options->describe,
+        .first_token = options->first_token,
     };
     sfl_shares_init(&table->shares, options->usage);
     sfl_index_init(&table->flights, options->allocator);
     sfl_index_init(&table->groups, options->allocator);
+    sfl_list_init(&table->next);
+    sfl_list_init(&table->overdue);
     sfl_list_init(&table->settled);
     sfl_list_init(&table->behind);
     sfl_list_init(&table->orphans);

@@ -23,6 +23,11 @@ struct sfl_table_options {
     uint64_t now_ms;
     uint64_t hash_seed; // a secret for the hashes of group names
     bool keeps;         // what outlives the process is kept
+    // Every token that is granted is greater. A smaller one that comes back is of before.
+    uint64_t first_token;
+    // Encodes what the core says itself, as the texts of an outcome: code, message, type. NULL when
+    // there is no memory. May be NULL: then such outcomes have no texts.
+    struct sfl_bytes *(*describe)(int32_t code, struct sfl_span message, struct sfl_span type);
 };
 
 struct sfl_table {
@@ -32,6 +37,8 @@ struct sfl_table {
     struct sfl_index flights; // by group and key; all that run or are retained
     struct sfl_index groups;
     struct sfl_group *last_group; // that was asked for; NULL at first
+    struct sfl_list next;         // flights that wait for the one before, the longest first
+    struct sfl_list overdue;      // flights that are, the longest first
     struct sfl_list settled;      // flights whose followers wait to be taken
     struct sfl_list behind;       // live followers (in_live) who are to be told what is new
     struct sfl_list orphans;      // flights whose leader is gone, and whose lead is kept
@@ -39,7 +46,10 @@ struct sfl_table {
     struct sfl_pages pages;
     struct sfl_deadlines deadlines;
     struct sfl_stats stats;
+    struct sfl_usage *usage;
+    struct sfl_bytes *(*describe)(int32_t code, struct sfl_span message, struct sfl_span type);
     uint64_t hash_seed;
+    uint64_t first_token;
     uint64_t now_ms;       // the latest time that an event brought; it never goes back
     uint32_t counts_begun; // of audiences
     uint64_t shut_at;      // where the search for the next flight to shut goes on
@@ -54,8 +64,8 @@ void sfl_table_deinit(struct sfl_table *table);
 
 // Carries out one event. `effects` is overwritten; flights named in it may be read until the next
 // step. SFL_EFFECT_FIND_HOME is always the last effect, so that its answer may be stepped at once.
-// When effects->more is set, the caller carries the effects out and then steps the same event (TICK
-// or SHUT) again.
+// When effects->more is set, the caller carries the effects out and then steps the same event
+// (TICK, DRAIN or SHUT) again. See also effects->needs.
 void sfl_table_step(struct sfl_table *table, const struct sfl_event *event,
                     struct sfl_effects *effects);
 
@@ -74,18 +84,24 @@ void sfl_table_prefetch_key(const struct sfl_table *table, uint64_t hash, enum s
 void sfl_table_prefetch_caller(const struct sfl_table *table, const struct sfl_caller *caller,
                                enum sfl_ahead ahead);
 
+// Since when the leader is overdue that gives its room first; UINT64_MAX: none is. Of the longest
+// overdue, a bounded number is looked at for one that holds bytes.
+uint64_t sfl_table_overdue_since_ms(const struct sfl_table *table, enum sfl_room room);
+
 // When the next TICK is due, in ms of the events' clock; it may be early. UINT64_MAX for never.
 uint64_t sfl_table_next_deadline_ms(const struct sfl_table *table);
 
 enum { SFL_LIVE_BATCH = 32 };
 
-// Some live followers who are behind: a chunk or a new attempt came since they were told last.
+// Some followers who are behind: for live ones, a chunk or a new attempt came since they were told
+// last; those who waited in a next flight are to be told who leads it.
 struct sfl_live {
     bool more; // others are behind
     unsigned count;
     struct {
         struct sfl_caller *caller; // joined; what is new stands in its flight: attempt and value
         bool restarts;             // another attempt than it reads of leads
+        bool follows;              // it has waited in a next flight, which is led now
     } items[SFL_LIVE_BATCH];
 };
 
@@ -100,10 +116,12 @@ struct sfl_settled {
     bool refused;               // they get `refusal`; otherwise `result`
     struct sfl_result result;   // one reference to result.outcome for the whole batch
     struct sfl_refusal refusal; // one reference to refusal.name for the whole batch
-    struct sfl_bytes *leader;   // the name that goes with `restarts`; one reference, or NULL
-    bool more;                  // others wait, of this flight or of another
-    unsigned count;             // 0 when they have all left meanwhile
-    uint32_t restarts;          // a bit for each caller that is to start over before the result
+    struct sfl_bytes
+        *leader;       // the name that goes with `restarts`, `follows`; one reference, or NULL
+    bool more;         // others wait, of this flight or of another
+    unsigned count;    // 0 when they have all left meanwhile
+    uint32_t restarts; // a bit for each caller that is to start over before the result
+    uint32_t follows;  // and for each that is to be told first who led
     struct sfl_caller *callers[SFL_SETTLED_BATCH];
 };
 
@@ -124,7 +142,9 @@ struct sfl_left_lead {
     uint32_t attempt;
     bool forgotten;
     uint64_t led_for_ms;       // since the lead of the attempt
+    uint64_t begun_for_ms;     // and since that of the first one
     struct sfl_outcome *error; // that was passed on before; NULL: none was
+    uint64_t error_led_for_ms; // since the lead of its attempt
 };
 
 // Puts in a flight that is orphaned, with a whole lease from `now_ms` on. Takes over the reference
@@ -150,6 +170,9 @@ struct sfl_flight_view {
     uint64_t running_ms;
     uint64_t value_bytes;
     uint64_t expires_ms;
+    bool overdue;
+    const struct sfl_outcome *outcome; // RETAINED; otherwise NULL
+    uint64_t ended_ms_ago;             // RETAINED
 };
 
 // Where a listing goes on; starts as {0}.

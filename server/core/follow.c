@@ -30,6 +30,13 @@ void sfl_flight_append_follower(struct sfl_flight *flight, struct sfl_caller *ca
     flight->follower_count++;
 }
 
+void sfl_flight_prepend_follower(struct sfl_flight *flight, struct sfl_caller *caller)
+{
+    sfl_flight_append_follower(flight, caller);
+    sfl_link_remove(&caller->in_followers);
+    sfl_list_prepend(&flight->followers, &caller->in_followers);
+}
+
 void sfl_step_refuse_limit(struct sfl_step *step, struct sfl_caller *caller,
                            const struct sfl_join *join, enum sfl_reason reason)
 {
@@ -40,19 +47,19 @@ void sfl_step_refuse_limit(struct sfl_step *step, struct sfl_caller *caller,
     sfl_step_refuse(step, caller, &refusal);
 }
 
-void sfl_flight_follow(struct sfl_step *step, struct sfl_flight *flight, struct sfl_caller *caller,
+bool sfl_flight_follow(struct sfl_step *step, struct sfl_flight *flight, struct sfl_caller *caller,
                        const struct sfl_join *join)
 {
     enum sfl_reason reason = sfl_caller_attach(step, caller, flight, join);
     if (reason != SFL_REASON_NONE) {
         sfl_step_refuse_limit(step, caller, join, reason);
-        return;
+        return false;
     }
     sfl_flight_append_follower(flight, caller);
     caller->admitted = true;
     SFL_COUNT(step->table, flight->group, calls, 1);
     push_follow(step, flight, caller);
-    sfl_flight_audience_changed(step, flight);
+    return true;
 }
 
 void sfl_flight_refuse_other_leads(struct sfl_step *step, const struct sfl_flight *flight,
@@ -81,6 +88,7 @@ void sfl_flight_admit_opener(struct sfl_step *step, struct sfl_flight *flight)
         return;
     }
     opener->admitted = true;
+    opener->told_attempt = flight->attempt;
     SFL_COUNT(step->table, flight->group, calls, 1);
     push_follow(step, flight, opener);
 }

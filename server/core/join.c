@@ -20,17 +20,99 @@ static bool is_young_enough(const struct sfl_step *step, const struct sfl_flight
     return join->max_age_ms == 0 || step->now_ms - retained->ended_at_ms <= join->max_age_ms;
 }
 
-static void join_running(struct sfl_step *step, struct sfl_flight *flight,
-                         struct sfl_caller *caller, const struct sfl_join *join)
+// True when the caller is refused: it asks for other arguments than the flight's.
+static bool refuses_arguments(struct sfl_step *step, const struct sfl_flight *flight,
+                              struct sfl_caller *caller, const struct sfl_join *join)
 {
-    if (fingerprint_differs(flight, join)) {
-        struct sfl_refusal refusal = {.reason = SFL_REASON_OTHER_ARGUMENTS};
-        sfl_step_refuse(step, caller, &refusal);
+    if (!fingerprint_differs(flight, join))
+        return false;
+    struct sfl_refusal refusal = {.reason = SFL_REASON_OTHER_ARGUMENTS};
+    sfl_step_refuse(step, caller, &refusal);
+    return true;
+}
+
+static bool is_inside(const struct sfl_flight *flight, const struct sfl_join *join)
+{
+    for (uint32_t i = 0; i < join->within_count; i++) {
+        const struct sfl_lead_ref *lead = &join->within[i];
+        if (lead->token == flight->token && sfl_span_equal(lead->key, join->key) &&
+            sfl_span_equal(lead->group, join->group))
+            return true;
+    }
+    return false;
+}
+
+// True when the caller is refused: whoever leads the flight would wait for itself.
+static bool refuses_to_wait_for_itself(struct sfl_step *step, const struct sfl_flight *flight,
+                                       struct sfl_caller *caller, const struct sfl_join *join)
+{
+    if (join->within_count == 0 || !sfl_flight_has_attempt(flight) || !is_inside(flight, join))
+        return false;
+    struct sfl_refusal refusal = {.reason = SFL_REASON_WITHIN_ITSELF, .a = flight->token};
+    sfl_step_refuse(step, caller, &refusal);
+    return true;
+}
+
+// The caller is told `lead`, and nothing else, once the next token is known.
+static void promote(struct sfl_step *step, struct sfl_flight *flight, struct sfl_caller *caller,
+                    const struct sfl_join *join)
+{
+    enum sfl_reason reason = sfl_caller_attach(step, caller, flight, join);
+    if (reason != SFL_REASON_NONE) {
+        sfl_step_refuse_limit(step, caller, join, reason);
+        return;
+    }
+    sfl_flight_prepend_follower(flight, caller);
+    sfl_flight_lose_lease(step, flight);
+}
+
+// The leader is overdue, and here is somebody who may lead.
+static void take_lead(struct sfl_step *step, struct sfl_flight *flight,
+                      const struct sfl_event *event)
+{
+    bool is_held = flight->on_leader_loss == SFL_LEADER_LOSS_HOLD;
+    if (is_held) {
+        if (sfl_flight_follow(step, flight, event->caller, event->join))
+            sfl_flight_lose_lease(step, flight);
+    } else if (sfl_flight_may_go_on(flight)) {
+        promote(step, flight, event->caller, event->join);
+    } else {
+        sfl_flight_lose_lease(step, flight); // which ends it
+        sfl_step_join(step, event);
+    }
+}
+
+static void join_running(struct sfl_step *step, struct sfl_flight *flight,
+                         const struct sfl_event *event)
+{
+    struct sfl_caller *caller = event->caller;
+    const struct sfl_join *join = event->join;
+    if (refuses_arguments(step, flight, caller, join) ||
+        refuses_to_wait_for_itself(step, flight, caller, join))
+        return;
+    if (flight->overdue && join->role != SFL_ROLE_FOLLOW_ONLY) {
+        take_lead(step, flight, event);
     } else if (join->role == SFL_ROLE_LEAD_ONLY) {
         sfl_flight_refuse_other_leads(step, flight, caller);
-    } else {
-        sfl_flight_follow(step, flight, caller, join);
+    } else if (sfl_flight_follow(step, flight, caller, join)) {
+        sfl_flight_audience_changed(step, flight);
     }
+}
+
+static void refuse_nothing_to_follow(struct sfl_step *step, struct sfl_caller *caller)
+{
+    struct sfl_refusal refusal = {.reason = SFL_REASON_NOTHING_TO_FOLLOW};
+    sfl_step_refuse(step, caller, &refusal);
+}
+
+// True when the event is to wait until an overdue leader has given its room, if one is there.
+static bool asks_for_room(struct sfl_step *step, const struct sfl_event *event,
+                          enum sfl_reason reason)
+{
+    if (reason != SFL_REASON_FLIGHTS_LIMIT || event->tries_left == 0)
+        return false;
+    step->effects->needs = SFL_ROOM_FLIGHT;
+    return true;
 }
 
 // The flight and its first caller; SFL_REASON_NONE, or why not: then nothing has changed.
@@ -63,12 +145,13 @@ static void open_or_refuse(struct sfl_step *step, const struct sfl_event *event)
 {
     struct sfl_caller *caller = event->caller;
     if (event->join->role == SFL_ROLE_FOLLOW_ONLY) {
-        struct sfl_refusal refusal = {.reason = SFL_REASON_NOTHING_TO_FOLLOW};
-        sfl_step_refuse(step, caller, &refusal);
+        refuse_nothing_to_follow(step, caller);
         return;
     }
     struct sfl_flight *flight = NULL;
     enum sfl_reason reason = open_flight(step, caller, event->join, event->hash, &flight);
+    if (asks_for_room(step, event, reason))
+        return;
     if (reason != SFL_REASON_NONE) {
         sfl_step_refuse_limit(step, caller, event->join, reason);
         return;
@@ -78,16 +161,60 @@ static void open_or_refuse(struct sfl_step *step, const struct sfl_event *event)
     sfl_flight_find_home(step, flight);
 }
 
-// The greatest token of any flight of the key, forgotten and retained ones too; 0: none is known.
-static uint64_t newest_token(const struct sfl_table *table, const struct sfl_event *event)
+// A fresh caller waits for the end of the flight that runs, in the next one of the key.
+static void join_next(struct sfl_step *step, struct sfl_flight *running,
+                      const struct sfl_event *event)
 {
+    struct sfl_caller *caller = event->caller;
+    const struct sfl_join *join = event->join;
+    struct sfl_flight *next = running->beside;
+    if ((next != NULL && refuses_arguments(step, next, caller, join)) ||
+        refuses_to_wait_for_itself(step, running, caller, join))
+        return;
+    if (join->role == SFL_ROLE_LEAD_ONLY) {
+        sfl_flight_refuse_other_leads(step, running, caller);
+        return;
+    }
+    if (next == NULL && join->role == SFL_ROLE_FOLLOW_ONLY) {
+        refuse_nothing_to_follow(step, caller);
+        return;
+    }
+    enum sfl_reason reason = next == NULL ? open_flight(step, caller, join, event->hash, &next)
+                                          : sfl_caller_attach(step, caller, next, join);
+    if (asks_for_room(step, event, reason))
+        return;
+    if (reason != SFL_REASON_NONE) {
+        sfl_step_refuse_limit(step, caller, join, reason);
+        return;
+    }
+    if (running->beside == NULL)
+        sfl_flight_place_next(step->table, next, running);
+    sfl_flight_append_waiting(step, next, caller);
+}
+
+// What was led before the caller came is not for it; an overdue leader's lead it may take.
+static bool must_wait(const struct sfl_flight *running, const struct sfl_join *join)
+{
+    return join->fresh && running->attempt > 0 &&
+           !(running->overdue && join->role != SFL_ROLE_FOLLOW_ONLY);
+}
+
+// The greatest token of any flight of the key, forgotten and retained ones too; 0: none is known.
+// `refusal` learns how the token that came was lost, if a flight that runs knows.
+static uint64_t newest_token(const struct sfl_table *table, const struct sfl_event *event,
+                             struct sfl_refusal *refusal)
+{
+    uint64_t token = event->join->resume_token;
     uint64_t newest = 0;
+    enum sfl_loss loss;
     struct sfl_index_walk walk = {0};
     const struct sfl_flight *flight;
     while ((flight = sfl_table_next(table, event->hash, event->join->group, event->join->key,
                                     &walk)) != NULL) {
         if (flight->token > newest)
             newest = flight->token;
+        if (sfl_flight_recall_loss(flight, token, &loss))
+            *refusal = sfl_flight_loss(flight, SFL_REASON_FENCED_FOR, loss);
     }
     return newest;
 }
@@ -95,16 +222,18 @@ static uint64_t newest_token(const struct sfl_table *table, const struct sfl_eve
 static void refuse_fenced(struct sfl_step *step, const struct sfl_event *event)
 {
     const struct sfl_join *join = event->join;
-    uint64_t newest = newest_token(step->table, event);
-    struct sfl_refusal refusal = {.reason = SFL_REASON_FENCED, .a = join->resume_token};
+    struct sfl_refusal refusal = {.reason = SFL_REASON_FENCED};
     if (step->table->draining && step->table->keeps) {
         // It may be a lead that the next process takes up.
         refusal.reason = SFL_REASON_DRAINING;
         sfl_step_refuse(step, event->caller, &refusal);
         return;
     }
-    if (newest > join->resume_token)
-        refusal.b = newest;
+    if (join->resume_token < step->table->first_token)
+        refusal = (struct sfl_refusal){.reason = SFL_REASON_FENCED_FOR, .loss = SFL_LOSS_RESTART};
+    uint64_t newest = newest_token(step->table, event, &refusal);
+    refusal.a = join->resume_token;
+    refusal.b = newest > join->resume_token ? newest : 0;
     struct sfl_group *group = sfl_table_find_group(step->table, join->group);
     SFL_COUNT(step->table, group, fenced, 1);
     sfl_step_refuse(step, event->caller, &refusal);
@@ -114,7 +243,6 @@ static void refuse_fenced(struct sfl_step *step, const struct sfl_event *event)
 static void take_over(struct sfl_step *step, struct sfl_flight *flight, struct sfl_caller *caller,
                       const struct sfl_join *join)
 {
-    struct sfl_table *table = step->table;
     enum sfl_reason reason = sfl_caller_attach(step, caller, flight, join);
     if (reason != SFL_REASON_NONE) {
         sfl_step_refuse_limit(step, caller, join, reason);
@@ -123,10 +251,9 @@ static void take_over(struct sfl_step *step, struct sfl_flight *flight, struct s
     struct sfl_caller *older = flight->leader;
     if (older != NULL) {
         // Nobody has a newer token: it is the same lead on another stream.
-        struct sfl_refusal refusal = {.reason = SFL_REASON_FENCED, .a = flight->token, .b = 0};
-        sfl_caller_detach(table, older);
-        SFL_COUNT(table, flight->group, fenced, 1);
-        sfl_step_refuse(step, older, &refusal);
+        flight->loss = SFL_LOSS_RESUMED;
+        sfl_caller_detach(step->table, older);
+        sfl_step_refuse_fenced(step, flight, older, 0);
     }
     flight->leader = caller;
     flight->state = SFL_FLIGHT_LED;
@@ -141,11 +268,6 @@ static void take_over(struct sfl_step *step, struct sfl_flight *flight, struct s
     sfl_flight_audience_changed(step, flight);
 }
 
-static bool is_led_or_orphaned(const struct sfl_flight *flight)
-{
-    return flight->state == SFL_FLIGHT_LED || flight->state == SFL_FLIGHT_ORPHANED;
-}
-
 static void resume(struct sfl_step *step, const struct sfl_event *event)
 {
     const struct sfl_join *join = event->join;
@@ -153,7 +275,7 @@ static void resume(struct sfl_step *step, const struct sfl_event *event)
     for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         struct sfl_flight *flight = sfl_table_find(step->table, places[i], event->hash, join->group,
                                                    join->key, join->resume_token);
-        if (flight != NULL && is_led_or_orphaned(flight)) {
+        if (flight != NULL && sfl_flight_has_attempt(flight)) {
             take_over(step, flight, event->caller, join);
             return;
         }
@@ -167,18 +289,16 @@ static void resume(struct sfl_step *step, const struct sfl_event *event)
 }
 
 // Serves a retained outcome, or refuses it.
-static void join_retained(struct sfl_step *step, const struct sfl_flight *retained,
+static void join_retained(struct sfl_step *step, struct sfl_flight *retained,
                           struct sfl_caller *caller, const struct sfl_join *join)
 {
-    if (fingerprint_differs(retained, join)) {
-        struct sfl_refusal refusal = {.reason = SFL_REASON_OTHER_ARGUMENTS};
-        sfl_step_refuse(step, caller, &refusal);
+    if (refuses_arguments(step, retained, caller, join))
         return;
-    }
     struct sfl_table *table = step->table;
     SFL_COUNT(table, retained->group, calls, 1);
     SFL_COUNT(table, retained->group, retained_hits, 1);
     SFL_COUNT(table, retained->group, executions_saved, 1);
+    retained->hits++;
     sfl_flight_serve(step, retained, caller, false);
 }
 
@@ -192,7 +312,8 @@ static struct sfl_flight *find_to_join(const struct sfl_step *step, const struct
     struct sfl_index_walk walk = {0};
     while ((flight = sfl_table_next(step->table, event->hash, join->group, join->key, &walk)) !=
            NULL) {
-        if (flight->place == SFL_PLACE_RETAINED && is_young_enough(step, flight, join))
+        if (flight->place == SFL_PLACE_RETAINED && !join->fresh &&
+            is_young_enough(step, flight, join))
             return flight;
         if (flight->place == SFL_PLACE_RUNNING)
             running = flight;
@@ -219,8 +340,10 @@ void sfl_step_join(struct sfl_step *step, const struct sfl_event *event)
     } else if (step->table->draining) {
         refusal.reason = SFL_REASON_DRAINING;
         sfl_step_refuse(step, event->caller, &refusal);
+    } else if (found != NULL && must_wait(found, join)) {
+        join_next(step, found, event);
     } else if (found != NULL) {
-        join_running(step, found, event->caller, join);
+        join_running(step, found, event);
     } else {
         open_or_refuse(step, event);
     }

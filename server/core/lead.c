@@ -29,8 +29,10 @@ static uint64_t run_until(const struct sfl_flight *flight)
 
 void sfl_flight_extend_lease(struct sfl_step *step, struct sfl_flight *flight)
 {
-    if (flight->lease_ms > 0)
+    if (flight->lease_ms > 0) {
         flight->lease_until_ms = step->now_ms + flight->lease_ms;
+        sfl_flight_end_overdue(step->table, flight);
+    }
     uint64_t run_until_ms = run_until(flight);
     uint64_t at_ms = flight->lease_until_ms < run_until_ms ? flight->lease_until_ms : run_until_ms;
     sfl_flight_arm(&step->table->pages, flight, at_ms);
@@ -49,11 +51,17 @@ static bool attempts_are_used(const struct sfl_flight *flight)
     return flight->max_attempts > 0 && flight->attempt >= flight->max_attempts;
 }
 
+bool sfl_flight_may_go_on(const struct sfl_flight *flight)
+{
+    return flight->on_leader_loss == SFL_LEADER_LOSS_PROMOTE && !attempts_are_used(flight);
+}
+
 // Live followers may have read of a later attempt than the kept outcome's: that is void, and they
 // are told so with the outcome (struct sfl_settled).
 static void settle_with_kept(struct sfl_step *step, struct sfl_flight *flight)
 {
-    struct sfl_outcome *kept = flight->kept;
+    struct sfl_outcome *kept = flight->past->kept;
+    flight->led_since_ms = flight->past->kept_led_ms;
     if (kept->attempt != flight->attempt) {
         sfl_bytes_unref(flight->leader_name);
         flight->leader_name = NULL;
@@ -64,13 +72,28 @@ static void settle_with_kept(struct sfl_step *step, struct sfl_flight *flight)
 // Nobody is left to try: a leader's error that was passed on is the outcome, or there is none.
 static void give_up(struct sfl_step *step, struct sfl_flight *flight, enum sfl_reason reason)
 {
-    if (flight->kept != NULL) {
+    if (flight->past != NULL && flight->past->kept != NULL) {
         settle_with_kept(step, flight);
         return;
     }
-    struct sfl_refusal refusal = {
-        .reason = reason, .loss = flight->loss, .a = flight->max_attempts};
+    struct sfl_refusal refusal = sfl_flight_loss(flight, reason, flight->loss);
+    refusal.a = flight->max_attempts;
     sfl_flight_abort(step, flight, &refusal);
+}
+
+// The loss is the outcome: nobody tries again.
+static void hold(struct sfl_step *step, struct sfl_flight *flight)
+{
+    struct sfl_refusal refusal = sfl_flight_loss(flight, SFL_REASON_LOST, flight->loss);
+    struct sfl_outcome *outcome =
+        sfl_flight_describe(step->table, flight, SFL_OUTCOME_ABANDONED, &refusal, flight->value);
+    if (outcome == NULL) {
+        sfl_flight_abort(step, flight, &refusal);
+        return;
+    }
+    flight->value = NULL; // the outcome's now
+    outcome->retain_ms = flight->retain_error_ms;
+    sfl_flight_settle(step, flight, outcome, NULL);
 }
 
 // The flight has lost its leader, who has been detached or is flight->fenced.
@@ -79,17 +102,21 @@ static void next_attempt(struct sfl_step *step, struct sfl_flight *flight, enum 
     assert(flight->leader == NULL);
     flight->loss = loss;
     flight->due_ms = UINT64_MAX;
+    sfl_flight_end_overdue(step->table, flight);
     sfl_flight_unlead(step, flight);
     if (loss != SFL_LOSS_PASSED_ON)
         SFL_COUNT(step->table, flight->group, leaders_lost, 1);
 
-    if (flight->on_leader_loss == SFL_LEADER_LOSS_FAIL) {
+    if (flight->on_leader_loss == SFL_LEADER_LOSS_HOLD) {
+        hold(step, flight);
+    } else if (flight->on_leader_loss == SFL_LEADER_LOSS_FAIL) {
         give_up(step, flight, SFL_REASON_LOSS_IS_FAIL);
     } else if (attempts_are_used(flight)) {
         give_up(step, flight, SFL_REASON_ATTEMPTS_USED);
     } else if (sfl_flight_candidate(flight) == NULL) {
         give_up(step, flight, SFL_REASON_NOBODY_LEADS);
     } else {
+        sfl_flight_remember_loss(step->table, flight);
         sfl_flight_drop_value(step->table, flight);
         sfl_flight_find_home(step, flight);
     }
@@ -106,12 +133,17 @@ static void fail_leader(struct sfl_step *step, struct sfl_flight *flight,
     next_attempt(step, flight, SFL_LOSS_FAILED);
 }
 
-// The leader loses the lead while its stream is open: it is told once the next token is known.
-static void fence_leader(struct sfl_step *step, struct sfl_flight *flight, enum sfl_loss loss)
+// The leader, if one is there, loses the lead while its stream is open: it is told once the next
+// token is known.
+static void lose(struct sfl_step *step, struct sfl_flight *flight, enum sfl_loss loss)
 {
-    flight->fenced = flight->leader;
-    flight->leader = NULL;
+    sfl_flight_fence(flight);
     next_attempt(step, flight, loss);
+}
+
+void sfl_flight_lose_lease(struct sfl_step *step, struct sfl_flight *flight)
+{
+    lose(step, flight, SFL_LOSS_LEASE);
 }
 
 // Tells the lost leader, if one waits for it, that `now` is the token that counts.
@@ -120,10 +152,8 @@ static void tell_fenced(struct sfl_step *step, struct sfl_flight *flight, uint64
     struct sfl_caller *fenced = flight->fenced;
     if (fenced == NULL)
         return;
-    struct sfl_refusal refusal = {.reason = SFL_REASON_FENCED, .a = flight->token, .b = now};
     sfl_caller_detach(step->table, fenced);
-    SFL_COUNT(step->table, flight->group, fenced, 1);
-    sfl_step_refuse(step, fenced, &refusal);
+    sfl_step_refuse_fenced(step, flight, fenced, now);
 }
 
 void sfl_flight_tell_lead(struct sfl_step *step, const struct sfl_flight *flight)
@@ -192,7 +222,7 @@ void sfl_step_home_found(struct sfl_step *step, const struct sfl_event *event)
     begin_attempt(step, flight, candidate, &event->home);
     sfl_flight_tell_lead(step, flight);
     sfl_flight_admit_opener(step, flight);
-    if (flight->attempt > 1)
+    if (flight->attempt > 1 || flight->was_next)
         sfl_flight_tell_live(step, flight, SFL_EFFECT_RESTART);
     sfl_flight_audience_changed(step, flight);
 }
@@ -205,7 +235,7 @@ static bool check_leads(struct sfl_step *step, struct sfl_caller *caller)
         return true;
     if (flight->fenced == caller) {
         tell_fenced(step, flight, 0);
-    } else if (flight->state != SFL_FLIGHT_SETTLED && flight->state != SFL_FLIGHT_RETAINED) {
+    } else if (!sfl_flight_has_ended(flight)) {
         struct sfl_refusal refusal = {.reason = SFL_REASON_NOT_LEADING};
         sfl_step_leave(step, caller, &refusal, false);
     }
@@ -237,6 +267,43 @@ static struct sfl_refusal limit_refusal(const struct sfl_limits *limits, enum sf
     return refusal;
 }
 
+// A value that meets a limit ends the flight with an outcome: whoever tried again would meet it,
+// too.
+static void end_over_limit(struct sfl_step *step, struct sfl_flight *flight, enum sfl_reason reason,
+                           const struct sfl_finish *finish)
+{
+    struct sfl_caller *leader = flight->leader;
+    struct sfl_refusal refusal = limit_refusal(step->table->limits, reason);
+    if (reason == SFL_REASON_NO_MEMORY) {
+        fail_leader(step, flight, &refusal);
+        return;
+    }
+    struct sfl_outcome *outcome =
+        sfl_flight_describe(step->table, flight, SFL_OUTCOME_ERROR, &refusal, NULL);
+    if (outcome == NULL) {
+        refusal = (struct sfl_refusal){.reason = SFL_REASON_NO_MEMORY};
+        fail_leader(step, flight, &refusal);
+        return;
+    }
+    // The outcome has no value, and chunks that were told are void.
+    flight->voids_chunks = flight->value != NULL;
+    outcome->retain_ms =
+        finish != NULL && finish->has_retention ? finish->retention_ms : flight->retain_error_ms;
+    sfl_step_count_refusal(step, flight->group, reason);
+    sfl_caller_detach(step->table, leader);
+    sfl_flight_settle(step, flight, outcome, leader);
+}
+
+// True when the event is to wait until room has been made.
+static bool asks_for_room(struct sfl_step *step, const struct sfl_event *event,
+                          enum sfl_reason reason)
+{
+    if (reason != SFL_REASON_HELD_LIMIT || event->tries_left == 0)
+        return false;
+    step->effects->needs = SFL_ROOM_BYTES;
+    return true;
+}
+
 // Adds to the current attempt's value. SFL_REASON_NONE, or why it cannot be.
 static enum sfl_reason append(struct sfl_table *table, struct sfl_flight *flight,
                               struct sfl_span bytes)
@@ -261,9 +328,10 @@ void sfl_step_chunk(struct sfl_step *step, const struct sfl_event *event)
         return;
     }
     enum sfl_reason reason = append(step->table, flight, event->chunk.data);
+    if (asks_for_room(step, event, reason))
+        return;
     if (reason != SFL_REASON_NONE) {
-        struct sfl_refusal refusal = limit_refusal(step->table->limits, reason);
-        fail_leader(step, flight, &refusal);
+        end_over_limit(step, flight, reason, NULL);
         return;
     }
     sfl_flight_account(step->table, flight);
@@ -285,8 +353,6 @@ static struct sfl_refusal check_finish(const struct sfl_limits *limits,
     if (finish->has_retention && finish->retention_ms > limits->retain_ms_max)
         return (struct sfl_refusal){
             .reason = SFL_REASON_RETENTION, .a = finish->retention_ms, .b = limits->retain_ms_max};
-    if (finish->texts != NULL && finish->texts->size > limits->texts_bytes_max)
-        return limit_refusal(limits, SFL_REASON_TEXTS_LIMIT);
     return (struct sfl_refusal){.reason = SFL_REASON_NONE};
 }
 
@@ -297,16 +363,16 @@ static uint64_t retain_of(const struct sfl_flight *flight, const struct sfl_fini
     return finish->kind == SFL_OUTCOME_OK ? flight->retain_ms : flight->retain_error_ms;
 }
 
-// Makes the outcome of the current attempt, which takes over the flight's value. On failure the
-// value may have grown, but nobody has been told.
+// Makes the outcome of the current attempt, which takes over the flight's value; the last of it has
+// been added.
 static enum sfl_reason create_outcome(struct sfl_table *table, struct sfl_flight *flight,
                                       const struct sfl_finish *finish,
                                       struct sfl_outcome **outcome_out)
 {
-    enum sfl_reason reason = append(table, flight, finish->value);
-    if (reason != SFL_REASON_NONE)
-        return reason;
+    if (finish->texts != NULL && finish->texts->size > table->limits->texts_bytes_max)
+        return SFL_REASON_TEXTS_LIMIT;
     struct sfl_outcome *outcome = NULL;
+    enum sfl_reason reason = SFL_REASON_NONE;
     reason = sfl_outcome_create(table->allocator, &table->shares.held_bytes, table->limits,
                                 flight->value, finish->texts, &outcome);
     if (reason != SFL_REASON_NONE)
@@ -320,18 +386,21 @@ static enum sfl_reason create_outcome(struct sfl_table *table, struct sfl_flight
     return SFL_REASON_NONE;
 }
 
-static bool others_may_try(const struct sfl_flight *flight)
+// Makes room for the error, too: without memory for that, it is for everybody.
+static bool others_may_try(struct sfl_table *table, struct sfl_flight *flight)
 {
-    return flight->on_leader_loss == SFL_LEADER_LOSS_PROMOTE && !attempts_are_used(flight) &&
-           sfl_flight_candidate(flight) != NULL;
+    return sfl_flight_may_go_on(flight) && sfl_flight_candidate(flight) != NULL &&
+           sfl_flight_make_past(table, flight) != NULL;
 }
 
 // The leader's error is not for everybody: it is told its own, and the next one tries.
 static void pass_on(struct sfl_step *step, struct sfl_flight *flight, struct sfl_caller *leader,
                     struct sfl_outcome *outcome)
 {
-    sfl_outcome_unref(flight->kept);
-    flight->kept = outcome; // counted with the next attempt, which drops the value
+    struct sfl_past *past = flight->past;
+    sfl_outcome_unref(past->kept);
+    past->kept = outcome; // counted with the next attempt, which drops the value
+    past->kept_led_ms = flight->led_since_ms;
     const struct sfl_result result = {.outcome = sfl_outcome_ref(outcome),
                                       .led = true,
                                       .callers = 1,
@@ -351,18 +420,26 @@ void sfl_step_finish(struct sfl_step *step, const struct sfl_event *event)
     struct sfl_flight *flight = leader->flight;
     sfl_flight_prefetch_end(step->table, flight);
     struct sfl_refusal refusal = check_finish(step->table->limits, &event->finish);
-    struct sfl_outcome *outcome = NULL;
-    if (refusal.reason == SFL_REASON_NONE) {
-        enum sfl_reason reason = create_outcome(step->table, flight, &event->finish, &outcome);
-        refusal = limit_refusal(step->table->limits, reason);
-    }
-    if (outcome == NULL) {
+    if (refusal.reason != SFL_REASON_NONE) {
         fail_leader(step, flight, &refusal);
+        return;
+    }
+    bool has_chunks = flight->value != NULL;
+    struct sfl_outcome *outcome = NULL;
+    enum sfl_reason reason = append(step->table, flight, event->finish.value);
+    if (asks_for_room(step, event, reason))
+        return;
+    if (reason == SFL_REASON_NONE)
+        reason = create_outcome(step->table, flight, &event->finish, &outcome);
+    if (outcome == NULL) {
+        if (!has_chunks) // its last bytes have been told to nobody
+            sfl_flight_drop_value(step->table, flight);
+        end_over_limit(step, flight, reason, &event->finish);
         return;
     }
     sfl_caller_detach(step->table, leader);
     // Asked first: looking for somebody else may be a walk over many who never lead.
-    if (event->finish.pass_on && others_may_try(flight))
+    if (event->finish.pass_on && others_may_try(step->table, flight))
         pass_on(step, flight, leader, outcome);
     else
         sfl_flight_settle(step, flight, outcome, leader);
@@ -389,8 +466,10 @@ void sfl_step_leave(struct sfl_step *step, struct sfl_caller *caller,
     sfl_step_refuse(step, caller, refusal);
     if (led)
         next_attempt(step, flight, broken ? SFL_LOSS_LEFT : SFL_LOSS_FAILED);
-    else if (flight->state == SFL_FLIGHT_SETTLED || flight->state == SFL_FLIGHT_RETAINED)
+    else if (sfl_flight_has_ended(flight))
         sfl_flight_bury_if_done(step->table, flight);
+    else if (flight->state == SFL_FLIGHT_NEXT && flight->follower_count == 0)
+        sfl_flight_abort(step, flight, refusal); // nobody is there to hear why
     else
         sfl_flight_audience_changed(step, flight);
 }
@@ -403,7 +482,7 @@ void sfl_step_half_close(struct sfl_step *step, const struct sfl_event *event)
     if (flight->leader != caller)
         return;
     if (flight->lease_ms == 0) {
-        fence_leader(step, flight, SFL_LOSS_LEFT);
+        lose(step, flight, SFL_LOSS_LEFT);
         return;
     }
     struct sfl_refusal refusal = {.reason = SFL_REASON_LEASE_BROKEN, .a = flight->token};
@@ -415,9 +494,13 @@ void sfl_step_half_close(struct sfl_step *step, const struct sfl_event *event)
 
 void sfl_flight_expire(struct sfl_step *step, struct sfl_flight *flight)
 {
-    enum sfl_loss loss = step->now_ms >= run_until(flight) ? SFL_LOSS_RUN_LIMIT : SFL_LOSS_LEASE;
-    if (flight->state == SFL_FLIGHT_LED)
-        fence_leader(step, flight, loss);
-    else
-        next_attempt(step, flight, loss);
+    if (step->now_ms >= run_until(flight)) {
+        lose(step, flight, SFL_LOSS_RUN_LIMIT);
+    } else if (sfl_flight_is_wanted(flight)) {
+        lose(step, flight, SFL_LOSS_LEASE);
+    } else {
+        sfl_flight_begin_overdue(step->table, flight);
+        if (step->table->draining)
+            (void)sfl_step_drain_overdue(step);
+    }
 }

@@ -29,6 +29,7 @@ void sfl_usage_init(struct sfl_usage *usage)
     sfl_budget_init(&usage->retained, COUNT_ADVANCE);
     sfl_budget_init(&usage->held_bytes, BYTES_ADVANCE);
     sfl_budget_init(&usage->retained_bytes, BYTES_ADVANCE);
+    atomic_init(&usage->overdue, 0);
 }
 
 void sfl_usage_deinit(struct sfl_usage *usage)
@@ -83,6 +84,13 @@ struct sfl_refusal sfl_limits_check_key(const struct sfl_limits *limits, struct 
     return (struct sfl_refusal){.reason = SFL_REASON_NONE};
 }
 
+struct sfl_refusal sfl_limits_check_name(struct sfl_span name)
+{
+    if (name.size > SFL_CALLER_NAME_MAX)
+        return bounds(SFL_REASON_CALLER_SIZE, name.size, SFL_CALLER_NAME_MAX);
+    return (struct sfl_refusal){.reason = SFL_REASON_NONE};
+}
+
 static struct sfl_refusal check_within(const struct sfl_limits *limits, const struct sfl_join *join)
 {
     for (uint32_t i = 0; i < join->within_count; i++) {
@@ -98,8 +106,9 @@ static struct sfl_refusal check_options(const struct sfl_limits *limits,
 {
     if (join->fingerprint.size > SFL_FINGERPRINT_MAX)
         return bounds(SFL_REASON_FINGERPRINT_SIZE, join->fingerprint.size, SFL_FINGERPRINT_MAX);
-    if (join->name.size > SFL_CALLER_NAME_MAX)
-        return bounds(SFL_REASON_CALLER_SIZE, join->name.size, SFL_CALLER_NAME_MAX);
+    struct sfl_refusal of_name = sfl_limits_check_name(join->name);
+    if (of_name.reason != SFL_REASON_NONE)
+        return of_name;
     if (join->retain_ms > limits->retain_ms_max)
         return bounds(SFL_REASON_RETAIN, join->retain_ms, limits->retain_ms_max);
     if (join->retain_error_ms > limits->retain_ms_max)

@@ -35,6 +35,13 @@ struct sfl_limits {
 // The contract's defaults (section 5).
 extern const struct sfl_limits sfl_limits_default;
 
+// Of what there may be too little, which overdue leaders then give.
+enum sfl_room {
+    SFL_ROOM_NONE,
+    SFL_ROOM_FLIGHT,
+    SFL_ROOM_BYTES,
+};
+
 // What all tables of a process use together.
 struct sfl_usage {
     struct sfl_budget flights;
@@ -42,6 +49,7 @@ struct sfl_usage {
     struct sfl_budget retained;
     struct sfl_budget held_bytes;
     struct sfl_budget retained_bytes;
+    _Atomic uint64_t overdue; // leaders that are
 };
 
 void sfl_usage_init(struct sfl_usage *usage);
@@ -65,6 +73,9 @@ void sfl_shares_deinit(struct sfl_shares *shares);
 // fine.
 struct sfl_refusal sfl_limits_check_key(const struct sfl_limits *limits, struct sfl_span group,
                                         struct sfl_span key);
+
+// Checks a caller's name. Reason NONE when it is fine.
+struct sfl_refusal sfl_limits_check_name(struct sfl_span name);
 
 // Checks what a caller asks for. `is_known`: there is a flight of this group and key, so they are
 // fine.

@@ -22,6 +22,7 @@ static struct sfl_flight_view view_of(const struct sfl_flight *flight, uint64_t 
         .leader = sfl_bytes_span(flight->leader_name),
         .state = flight->state,
         .forgotten = flight->place == SFL_PLACE_FORGOTTEN,
+        .overdue = flight->overdue,
         .token = flight->token,
         .attempt = flight->attempt,
         .callers = flight->follower_count + (flight->leader != NULL ? 1 : 0),
@@ -30,7 +31,9 @@ static struct sfl_flight_view view_of(const struct sfl_flight *flight, uint64_t 
     if (flight->state == SFL_FLIGHT_RETAINED) {
         view.callers = flight->callers;
         view.expires_ms = until(flight->retained_until_ms, now_ms);
-    } else if (flight->state != SFL_FLIGHT_FINDING_HOME) {
+        view.outcome = flight->outcome;
+        view.ended_ms_ago = until(now_ms, flight->ended_at_ms);
+    } else if (sfl_flight_has_attempt(flight)) {
         view.running_ms = until(now_ms, flight->led_since_ms);
         if (flight->lease_ms > 0)
             view.expires_ms = until(flight->lease_until_ms, now_ms);

@@ -18,12 +18,6 @@ bool sfl_caller_must_restart(const struct sfl_caller *caller, uint32_t attempt)
     return caller->live && caller->told_attempt != attempt;
 }
 
-// A flight that has ended tells its followers so, and with that all that they do not know yet.
-static bool has_ended(const struct sfl_flight *flight)
-{
-    return flight->state == SFL_FLIGHT_SETTLED || flight->state == SFL_FLIGHT_RETAINED;
-}
-
 bool sfl_table_take_live(struct sfl_table *table, struct sfl_live *live_out)
 {
     struct sfl_link *link;
@@ -31,13 +25,18 @@ bool sfl_table_take_live(struct sfl_table *table, struct sfl_live *live_out)
     for (unsigned i = 0; i < SFL_LIVE_BATCH && (link = sfl_list_pop(&table->behind)) != NULL; i++) {
         struct sfl_caller *caller = SFL_CONTAINER_OF(link, struct sfl_caller, in_live);
         struct sfl_flight *flight = caller->flight;
-        sfl_list_append(&flight->live, &caller->in_live);
-        if (has_ended(flight))
+        bool follows = caller->told_attempt == 0;
+        // A flight that has ended tells its followers so, and with that all that they do not know.
+        bool is_told = !sfl_flight_has_ended(flight);
+        if (caller->live || !is_told)
+            sfl_list_append(&flight->live, &caller->in_live);
+        if (!is_told)
             continue;
-        bool restarts = sfl_caller_must_restart(caller, flight->attempt);
+        bool restarts = !follows && sfl_caller_must_restart(caller, flight->attempt);
         caller->told_attempt = flight->attempt;
         live_out->items[live_out->count].caller = caller;
-        live_out->items[live_out->count++].restarts = restarts;
+        live_out->items[live_out->count].restarts = restarts;
+        live_out->items[live_out->count++].follows = follows;
     }
     live_out->more = !sfl_list_is_empty(&table->behind);
     return live_out->count > 0 || live_out->more;

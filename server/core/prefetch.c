@@ -30,7 +30,7 @@ void sfl_table_prefetch_key(const struct sfl_table *table, uint64_t hash, enum s
         return;
     if (ahead == SFL_AHEAD_NEAR)
         prefetch_bytes(flight, sizeof(*flight));
-    else if (flight->outcome != NULL)
+    else if (sfl_flight_has_ended(flight) && flight->outcome != NULL)
         prefetch_bytes(flight->outcome, OUTCOME_BYTES);
 }
 

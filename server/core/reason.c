@@ -31,6 +31,13 @@ bool sfl_reason_is_limit(enum sfl_reason reason)
     return sfl_reason_status(reason) == SFL_RESOURCE_EXHAUSTED;
 }
 
+// In seconds where they are whole.
+static int write_time(uint32_t ms, char *at, size_t room)
+{
+    bool is_whole = ms % 1000 == 0;
+    return snprintf(at, room, "%" PRIu32 " %s", is_whole ? ms / 1000 : ms, is_whole ? "s" : "ms");
+}
+
 // Writes what `%letter` stands for; returns how many bytes it would take, as snprintf does.
 static int write_part(const struct sfl_refusal *refusal, char letter, char *at, size_t room)
 {
@@ -39,23 +46,35 @@ static int write_part(const struct sfl_refusal *refusal, char letter, char *at, 
         return snprintf(at, room, "%" PRIu64, refusal->a);
     if (letter == 'b')
         return snprintf(at, room, "%" PRIu64, refusal->b);
-    if (letter == 'n')
-        return snprintf(at, room, "%.*s", (int)name.size, (const char *)name.data);
-    return snprintf(at, room, "%s", losses[refusal->loss]);
+    if (letter == 'd')
+        return write_time(refusal->loss_ms, at, room);
+    return snprintf(at, room, "%.*s", (int)name.size, (const char *)name.data);
+}
+
+// Writes the text `from` in the `room` that there is, NUL included; returns how many bytes it took.
+static size_t write_text(const struct sfl_refusal *refusal, const char *from, char *to, size_t room)
+{
+    size_t used = 0;
+    for (; *from != '\0' && used + 1 < room; from++) {
+        if (*from != '%') {
+            to[used++] = *from;
+            continue;
+        }
+        from++;
+        size_t left = room - used;
+        if (*from == 'c') {
+            used += write_text(refusal, losses[refusal->loss], to + used, left);
+            continue;
+        }
+        int wrote = write_part(refusal, *from, to + used, left);
+        used += wrote < (int)left ? (size_t)wrote : left - 1;
+    }
+    to[used] = '\0';
+    return used;
 }
 
 void sfl_refusal_text(const struct sfl_refusal *refusal, char text_out[static SFL_REFUSAL_TEXT_MAX])
 {
-    const char *from = refusal->reason == SFL_REASON_NONE ? "" : reasons[refusal->reason].text;
-    size_t used = 0;
-    for (; *from != '\0' && used + 1 < SFL_REFUSAL_TEXT_MAX; from++) {
-        if (*from != '%') {
-            text_out[used++] = *from;
-            continue;
-        }
-        size_t room = SFL_REFUSAL_TEXT_MAX - used;
-        int wrote = write_part(refusal, *++from, text_out + used, room);
-        used += wrote < (int)room ? (size_t)wrote : room - 1;
-    }
-    text_out[used] = '\0';
+    const char *text = refusal->reason == SFL_REASON_NONE ? "" : reasons[refusal->reason].text;
+    write_text(refusal, text, text_out, SFL_REFUSAL_TEXT_MAX);
 }

@@ -7,7 +7,7 @@
 #include "base/status.h"
 
 // name, status, text. In the text, %a and %b stand for the refusal's two numbers, %n for its name,
-// %c for how the leader was lost.
+// %c for how the leader was lost, with its figure.
 #define SFL_REASON_LIST(X)                                                                         \
     X(CANCELLED, CANCELLED, "cancelled by the caller")                                             \
     X(BROKEN, CANCELLED, "the stream broke")                                                       \
@@ -35,6 +35,12 @@
     X(OTHER_ARGUMENTS, FAILED_PRECONDITION,                                                        \
       "fingerprint: differs from that of the flight of the same key")                              \
     X(FENCED, ABORTED, "fenced: token %a, now %b")                                                 \
+    X(FENCED_FOR, ABORTED, "fenced: token %a, now %b (%c)")                                        \
+    X(WITHIN_ITSELF, FAILED_PRECONDITION,                                                          \
+      "would wait for itself: this call is made inside the lead with token %a")                    \
+    X(LOST, ABORTED, "the leader was lost: %c")                                                    \
+    X(ENDED, ABORTED, "%c")                                                                        \
+    X(NOBODY_BEGINS, ABORTED, "its turn came, and no caller that waits may lead")                  \
     X(LEASE_BROKEN, ABORTED,                                                                       \
       "the leader sends no more; token %a may be resumed on a new stream within %b ms")            \
     X(NOBODY_LEADS, ABORTED, "the leader was lost (%c), and no caller that waits may lead")        \
@@ -63,12 +69,18 @@ enum sfl_reason {
 };
 
 // How a leader was lost, for the texts of those that waited for it.
+// %d stands for the time that ran out, %n for the refusal's name.
 #define SFL_LOSS_LIST(X)                                                                           \
-    X(LEFT, "it left without a result")                                                            \
-    X(LEASE, "its lease ran out")                                                                  \
-    X(RUN_LIMIT, "its run_limit ran out")                                                          \
+    X(LEFT, "its stream ended")                                                                    \
+    X(LEASE, "its lease of %d ran out")                                                            \
+    X(RUN_LIMIT, "its run limit of %d ran out")                                                    \
     X(FAILED, "its stream ended with an error")                                                    \
-    X(PASSED_ON, "it passed on")
+    X(PASSED_ON, "it passed on")                                                                   \
+    X(RESUMED, "it was resumed on another stream")                                                 \
+    X(ENDED, "ended")                                                                              \
+    X(ENDED_BY, "ended by %n")                                                                     \
+    X(ROOM, "its room was needed")                                                                 \
+    X(RESTART, "a token of before the restart")
 
 enum sfl_loss {
 #define SFL_LOSS_ENUM(name, text) SFL_LOSS_##name,
@@ -77,8 +89,9 @@ enum sfl_loss {
 };
 
 struct sfl_refusal {
-    enum sfl_reason reason;
-    enum sfl_loss loss;
+    enum sfl_reason reason : 16;
+    enum sfl_loss loss : 16;
+    uint32_t loss_ms; // the lease or run_limit that ran out
     uint64_t a;
     uint64_t b;
     struct sfl_bytes *name; // in an effect: a reference that its receiver drops; may be NULL

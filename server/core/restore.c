@@ -28,7 +28,7 @@ void sfl_flight_keep_forgotten(struct sfl_step *step, struct sfl_flight *flight)
 void sfl_flight_orphan(struct sfl_table *table, struct sfl_flight *flight)
 {
     flight->state = SFL_FLIGHT_ORPHANED;
-    if (flight->lead_kept)
+    if (flight->lead_kept && !flight->overdue)
         sfl_list_append(&table->orphans, &flight->in_list);
 }
 
@@ -68,6 +68,15 @@ static struct sfl_flight *create(struct sfl_table *table, const struct sfl_left_
         return NULL;
     }
     flight->leader_name = name;
+    if (lead->error == NULL)
+        return flight;
+    struct sfl_past *past = sfl_flight_make_past(table, flight);
+    if (past == NULL) {
+        flight->state = SFL_FLIGHT_SETTLED;
+        sfl_flight_bury_if_done(table, flight);
+        return NULL;
+    }
+    past->kept = lead->error;
     return flight;
 }
 
@@ -86,13 +95,16 @@ bool sfl_table_restore_lead(struct sfl_table *table, const struct sfl_left_lead 
     }
     flight->token = lead->token;
     flight->attempt = lead->attempt;
-    flight->kept = lead->error;
     flight->next_sequence = 0;
     // What is over already is due now. A clock that began after the lead makes no harm: the sum
     // with the run_limit is what counts.
     uint64_t run_limit_ms = flight->run_limit_ms;
     flight->led_since_ms =
         now_ms - (lead->led_for_ms < run_limit_ms ? lead->led_for_ms : run_limit_ms);
+    if (flight->past != NULL) {
+        flight->past->kept_led_ms = now_ms - lead->error_led_for_ms;
+        flight->past->first_led_ms = now_ms - lead->begun_for_ms;
+    }
     sfl_flight_place_running(table, flight);
     if (lead->forgotten)
         flight->place = SFL_PLACE_FORGOTTEN;

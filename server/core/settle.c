@@ -6,11 +6,30 @@
 
 static_assert(SFL_SETTLED_BATCH <= 32, "struct sfl_settled has a bit for each");
 
+void sfl_flight_fence(struct sfl_flight *flight)
+{
+    flight->fenced = flight->leader;
+    flight->leader = NULL;
+}
+
+void sfl_step_refuse_fenced(struct sfl_step *step, struct sfl_flight *flight,
+                            struct sfl_caller *caller, uint64_t now)
+{
+    struct sfl_refusal refusal = sfl_flight_loss(flight, SFL_REASON_FENCED_FOR, flight->loss);
+    refusal.a = flight->token;
+    refusal.b = now;
+    SFL_COUNT(step->table, flight->group, fenced, 1);
+    sfl_step_refuse(step, caller, &refusal);
+}
+
 // The flight runs no more: it has no leader, and owes nobody a lead. It still has its place.
-static void stop_running(struct sfl_step *step, struct sfl_flight *flight)
+// Returns the flight that has waited for its end, or NULL.
+static struct sfl_flight *stop_running(struct sfl_step *step, struct sfl_flight *flight)
 {
     struct sfl_table *table = step->table;
     assert(flight->leader == NULL);
+    struct sfl_flight *next = sfl_flight_part(flight);
+    sfl_flight_end_overdue(table, flight);
     if (flight->place == SFL_PLACE_RUNNING) {
         struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RELEASE_HOME);
         effect->flight = flight;
@@ -22,11 +41,10 @@ static void stop_running(struct sfl_step *step, struct sfl_flight *flight)
 
     struct sfl_caller *fenced = flight->fenced;
     if (fenced != NULL) {
-        struct sfl_refusal refusal = {.reason = SFL_REASON_FENCED, .a = flight->token};
         sfl_caller_detach(table, fenced);
-        SFL_COUNT(table, flight->group, fenced, 1);
-        sfl_step_refuse(step, fenced, &refusal);
+        sfl_step_refuse_fenced(step, flight, fenced, 0);
     }
+    return next;
 }
 
 // The followers wait to be taken from now on.
@@ -77,6 +95,12 @@ static struct sfl_flight *find_older(const struct sfl_table *table, const struct
                           sfl_flight_key(flight), 0);
 }
 
+// A window from the start: what is left of it.
+static void count_from_lead(struct sfl_outcome *outcome, uint64_t run_ms)
+{
+    outcome->retain_ms = outcome->retain_ms > run_ms ? outcome->retain_ms - run_ms : 0;
+}
+
 static void retain_if_asked(struct sfl_step *step, struct sfl_flight *flight)
 {
     struct sfl_outcome *outcome = flight->outcome;
@@ -122,12 +146,14 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
 {
     struct sfl_table *table = step->table;
     bool lead_was_kept = flight->lead_kept;
-    stop_running(step, flight);
+    struct sfl_flight *next = stop_running(step, flight);
     sfl_value_unref(flight->value);
     flight->value = NULL;
-    if (flight->kept != outcome)
-        sfl_outcome_unref(flight->kept);
-    flight->kept = NULL;
+    if (flight->retain_from_lead)
+        count_from_lead(outcome, step->now_ms - flight->led_since_ms);
+    if (flight->past != NULL && flight->past->kept == outcome)
+        flight->past->kept = NULL; // its reference goes on
+    sfl_flight_drop_past(table, flight);
 
     flight->state = SFL_FLIGHT_SETTLED;
     flight->outcome = outcome;
@@ -136,6 +162,7 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
     flight->ended_at_ms = step->now_ms;
     flight->retained_until_ms = 0;
     flight->callers = flight->follower_count + 1;
+    flight->hits = 0;
     SFL_COUNT(table, flight->group, executions_saved, flight->follower_count);
     retain_if_asked(step, flight);
     sfl_flight_unlead(step, flight); // second: it is over because of the outcome
@@ -150,6 +177,7 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
         push_result(step, leader, &result);
     }
     queue_followers(step, flight);
+    sfl_flight_begin_next(step, next);
 }
 
 void sfl_flight_abort(struct sfl_step *step, struct sfl_flight *flight,
@@ -160,16 +188,44 @@ void sfl_flight_abort(struct sfl_step *step, struct sfl_flight *flight,
         sfl_caller_detach(step->table, leader);
         sfl_step_refuse(step, leader, refusal);
     }
-    stop_running(step, flight);
-    if (refusal->reason != SFL_REASON_DRAINED) // which the lead outlives
+    struct sfl_flight *next = stop_running(step, flight);
+    bool is_drain = refusal->reason == SFL_REASON_DRAINED || refusal->reason == SFL_REASON_DRAINING;
+    if (!is_drain) // which the lead outlives
         sfl_flight_unlead(step, flight);
     sfl_flight_unplace(step->table, flight);
-    sfl_outcome_unref(flight->kept);
-    flight->kept = NULL;
+    sfl_flight_drop_past(step->table, flight);
     sfl_flight_drop_value(step->table, flight);
     flight->state = SFL_FLIGHT_SETTLED;
     flight->refusal = *refusal;
+    flight->refusal_named = refusal->name != NULL;
+    sfl_bytes_ref(refusal->name);
     queue_followers(step, flight);
+    sfl_flight_begin_next(step, next);
+}
+
+struct sfl_outcome *sfl_flight_describe(struct sfl_table *table, const struct sfl_flight *flight,
+                                        enum sfl_outcome_kind kind,
+                                        const struct sfl_refusal *refusal, struct sfl_value *value)
+{
+    // It is short, and what it takes the place of may be all that there was room for.
+    static const struct sfl_limits unlimited = {.held_bytes_max = UINT64_MAX};
+    bool is_limit = sfl_reason_is_limit(refusal->reason);
+    char text[SFL_REFUSAL_TEXT_MAX];
+    struct sfl_bytes *texts = NULL;
+    sfl_refusal_text(refusal, text);
+    if (table->describe != NULL)
+        texts = table->describe(is_limit ? SFL_LIMIT_CODE : 0, sfl_span_of_text(text),
+                                sfl_span_of_text(is_limit ? SFL_LIMIT_TYPE : ""));
+    struct sfl_outcome *outcome = NULL;
+    enum sfl_reason reason = sfl_outcome_create(table->allocator, &table->shares.held_bytes,
+                                                &unlimited, value, texts, &outcome);
+    sfl_bytes_unref(texts);
+    if (reason != SFL_REASON_NONE)
+        return NULL;
+    outcome->kind = kind;
+    outcome->attempt = flight->attempt;
+    outcome->token = flight->token;
+    return outcome;
 }
 
 void sfl_flight_serve(struct sfl_step *step, const struct sfl_flight *flight,
@@ -213,6 +269,13 @@ void sfl_flight_unkeep(struct sfl_step *step, struct sfl_flight *flight)
     let_go(step->table, flight);
 }
 
+// Before its last word: what it has read is not of this outcome.
+static bool must_restart(const struct sfl_flight *flight, const struct sfl_caller *follower)
+{
+    return sfl_caller_must_restart(follower, flight->attempt) ||
+           (flight->voids_chunks && follower->live);
+}
+
 bool sfl_table_take_settled(struct sfl_table *table, struct sfl_settled *settled_out)
 {
     struct sfl_link *first = sfl_list_first(&table->settled);
@@ -222,6 +285,7 @@ bool sfl_table_take_settled(struct sfl_table *table, struct sfl_settled *settled
     settled_out->refused = flight->outcome == NULL;
     settled_out->count = 0;
     settled_out->restarts = 0;
+    settled_out->follows = 0;
     settled_out->leader = NULL;
     if (settled_out->refused) {
         settled_out->refusal = flight->refusal;
@@ -234,12 +298,15 @@ bool sfl_table_take_settled(struct sfl_table *table, struct sfl_settled *settled
     while (settled_out->count < SFL_SETTLED_BATCH &&
            (link = sfl_list_first(&flight->followers)) != NULL) {
         struct sfl_caller *follower = SFL_CONTAINER_OF(link, struct sfl_caller, in_followers);
-        if (!settled_out->refused && sfl_caller_must_restart(follower, flight->attempt))
-            settled_out->restarts |= 1U << settled_out->count;
+        uint32_t bit = 1U << settled_out->count;
+        if (!settled_out->refused && follower->told_attempt == 0)
+            settled_out->follows |= bit;
+        else if (!settled_out->refused && must_restart(flight, follower))
+            settled_out->restarts |= bit;
         sfl_caller_detach(table, follower);
         settled_out->callers[settled_out->count++] = follower;
     }
-    if (settled_out->restarts != 0)
+    if ((settled_out->restarts | settled_out->follows) != 0)
         settled_out->leader = sfl_bytes_ref(flight->leader_name);
     sfl_link_remove(&flight->in_list);
     if (flight->follower_count > 0)

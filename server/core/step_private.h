@@ -7,15 +7,19 @@
 //   follow.c        how a caller follows a flight
 //   restore.c       what outlives the process, and how it comes back
 //   settle.c        how a flight ends, retention
+//   next.c          the flight that begins then
+//   overdue.c       leases that are over while nobody wants the key
 //   audience.c      what a leader knows of its followers
 //   live.c          what followers are told before the end
+//   past.c          what a flight remembers of earlier attempts
 //   flight.c        a flight as an object
 //   caller.c        a caller as a participant
 //   groups.c        the counters of groups
 //   flight_table.c  the table's beginning and end, and who is looked up in it
 //
-// Each calls only those below it. Beside them stand listing.c (views and statistics) and prefetch.c
-// (what a step will touch); check.c asks whether all of it is true.
+// Each calls only those below it, but that the end of a flight (settle.c) begins the next one, and
+// an overdue leader's end is a flight's. Beside them stand listing.c (views and statistics) and
+// prefetch.c (what a step will touch); check.c asks whether all of it is true.
 #ifndef SFL_CORE_STEP_PRIVATE_H
 #define SFL_CORE_STEP_PRIVATE_H
 
@@ -109,6 +113,26 @@ void sfl_step_refuse(struct sfl_step *step, struct sfl_caller *caller,
 // Counts a refusal over a limit in the statistics.
 void sfl_step_count_refusal(struct sfl_step *step, struct sfl_group *group, enum sfl_reason reason);
 
+// past.c
+
+// What the flight remembers, made if need be; NULL when there is no memory.
+struct sfl_past *sfl_flight_make_past(struct sfl_table *table, struct sfl_flight *flight);
+void sfl_flight_drop_past(struct sfl_table *table, struct sfl_flight *flight);
+
+// The current attempt is lost, for flight->loss.
+void sfl_flight_remember_loss(struct sfl_table *table, struct sfl_flight *flight);
+
+// How the attempt with this token was lost. False when that is not known.
+bool sfl_flight_recall_loss(const struct sfl_flight *flight, uint64_t token,
+                            enum sfl_loss *loss_out);
+
+// When its first attempt was led.
+uint64_t sfl_flight_first_led_ms(const struct sfl_flight *flight);
+
+// A refusal that says how a leader of the flight, which still runs, was lost, with the figure.
+struct sfl_refusal sfl_flight_loss(const struct sfl_flight *flight, enum sfl_reason reason,
+                                   enum sfl_loss loss);
+
 // groups.c
 
 // The counters of a group, made if need be; NULL when there are too many groups or no memory.
@@ -124,12 +148,16 @@ void sfl_step_join(struct sfl_step *step, const struct sfl_event *event);
 
 // follow.c
 
-// Lets a caller follow the flight, or refuses it.
-void sfl_flight_follow(struct sfl_step *step, struct sfl_flight *flight, struct sfl_caller *caller,
+// Lets a caller follow the flight, whose audience has changed then; or refuses it, and returns
+// false.
+bool sfl_flight_follow(struct sfl_step *step, struct sfl_flight *flight, struct sfl_caller *caller,
                        const struct sfl_join *join);
 
 // Makes a caller that has been attached to the flight the youngest of its followers.
 void sfl_flight_append_follower(struct sfl_flight *flight, struct sfl_caller *caller);
+
+// The same, and the oldest.
+void sfl_flight_prepend_follower(struct sfl_flight *flight, struct sfl_caller *caller);
 
 // Tells the opener of a flight that somebody else leads after all: it half-closed before the home
 // was found. It is the oldest follower then.
@@ -155,6 +183,12 @@ void sfl_step_half_close(struct sfl_step *step, const struct sfl_event *event);
 void sfl_step_leave(struct sfl_step *step, struct sfl_caller *caller,
                     const struct sfl_refusal *refusal, bool broken);
 
+// True when the lead may be handed on, if somebody is there.
+bool sfl_flight_may_go_on(const struct sfl_flight *flight);
+
+// An overdue leader loses the lead, since somebody wants the key.
+void sfl_flight_lose_lease(struct sfl_step *step, struct sfl_flight *flight);
+
 // The lease or the run_limit of a flight that is led or orphaned ran out.
 void sfl_flight_expire(struct sfl_step *step, struct sfl_flight *flight);
 
@@ -168,7 +202,55 @@ void sfl_flight_find_home(struct sfl_step *step, struct sfl_flight *flight);
 // Tells flight->leader that it leads, and where the current attempt stands.
 void sfl_flight_tell_lead(struct sfl_step *step, const struct sfl_flight *flight);
 
+// overdue.c
+
+// True when somebody wants the key of a flight whose lease is over.
+bool sfl_flight_is_wanted(const struct sfl_flight *flight);
+
+void sfl_flight_begin_overdue(struct sfl_table *table, struct sfl_flight *flight);
+
+// Nothing happens when it is not overdue.
+void sfl_flight_end_overdue(struct sfl_table *table, struct sfl_flight *flight);
+
+void sfl_step_make_room(struct sfl_step *step, enum sfl_room room);
+
+// Ends one overdue flight. False when there is none.
+bool sfl_step_drain_overdue(struct sfl_step *step);
+
+// next.c
+
+// Makes a flight the one that waits for the end of `before`, which has none.
+void sfl_flight_place_next(struct sfl_table *table, struct sfl_flight *flight,
+                           struct sfl_flight *before);
+
+// Lets a caller that has been attached to a next flight wait in it, and tells it so.
+void sfl_flight_append_waiting(struct sfl_step *step, struct sfl_flight *flight,
+                               struct sfl_caller *caller);
+
+// A flight that ends leaves the one beside it. Returns the one that has waited for it, or NULL.
+struct sfl_flight *sfl_flight_part(struct sfl_flight *flight);
+
+// The flight before it has ended: it begins, or ends. NULL is fine. The last effect of a step.
+void sfl_flight_begin_next(struct sfl_step *step, struct sfl_flight *flight);
+
+// Ends one next flight. False when there is none.
+bool sfl_step_drain_next(struct sfl_step *step);
+
 // settle.c
+
+// The leader, if one is there, loses the lead, and is told so in the end.
+void sfl_flight_fence(struct sfl_flight *flight);
+
+// Tells a caller, who led the current attempt, that it was lost for flight->loss, and which token
+// counts now.
+void sfl_step_refuse_fenced(struct sfl_step *step, struct sfl_flight *flight,
+                            struct sfl_caller *caller, uint64_t now);
+
+// Makes the outcome of the current attempt that says `refusal`; takes over the reference to `value`
+// (NULL: none) on success. NULL when there is no memory.
+struct sfl_outcome *sfl_flight_describe(struct sfl_table *table, const struct sfl_flight *flight,
+                                        enum sfl_outcome_kind kind,
+                                        const struct sfl_refusal *refusal, struct sfl_value *value);
 
 // Ends a flight with an outcome, whose reference it takes. `leader` has been detached and gets its
 // result; NULL when it is gone or has had it.

@@ -14,6 +14,10 @@ enum sfl_outcome_kind {
     SFL_OUTCOME_ABANDONED = 4,
 };
 
+// What stands in the outcome of a value that met a limit.
+enum { SFL_LIMIT_CODE = 8 };
+#define SFL_LIMIT_TYPE "singleflight.LimitExceeded"
+
 struct sfl_value;
 
 // How an attempt ended. Never changed once made; shared by all that receive it, from any thread. It
@@ -25,7 +29,8 @@ struct sfl_outcome {
     enum sfl_outcome_kind kind;
     uint32_t attempt;
     uint64_t token;
-    uint64_t retain_ms; // how long its leader wants it retained; 0 = not
+    uint64_t retain_ms; // how long its leader wants it retained, until the flight ends: then, for
+                        // how long it is; 0 = not
     uint64_t value_bytes;
     struct sfl_value *value; // its first value_bytes bytes; NULL when there are none
     struct sfl_bytes *texts; // code, message, type, stack, details as the transport encoded them

@@ -15,6 +15,7 @@ enum {
     // A tick comes at least so often, so that far deadlines, such as every flight's run_limit, need
     // not ask for one.
     TICK_MS_MAX = 10000,
+    ROOM_TRIES = 16, // overdue leaders that give their room for one event
 };
 
 static void on_answer(void *context, void *ticket, const struct sfl_home_answer *answer);
@@ -94,6 +95,16 @@ void sfl_engine_destroy(struct sfl_engine *engine)
     free(engine);
 }
 
+// To one who has waited in a next flight.
+static void tell_who_leads(const struct sfl_engine *engine, const struct sfl_flight *flight,
+                           struct sfl_member *member, uint64_t now_ms)
+{
+    struct sfl_follow follow = {.attempt = flight->attempt, .leader = flight->leader_name};
+    if (sfl_flight_has_attempt(flight))
+        follow.running_ms = now_ms - flight->led_since_ms;
+    engine->sink->follow(engine->sink_context, member, &follow);
+}
+
 // Tells a batch of live followers what is new. Under the shard's lock, which is why they are few.
 static void tell_live(struct sfl_shard *shard)
 {
@@ -104,10 +115,12 @@ static void tell_live(struct sfl_shard *shard)
     for (unsigned i = 0; i < live.count; i++) {
         const struct sfl_flight *flight = live.items[i].caller->flight;
         struct sfl_member *member = sfl_member_of_caller(live.items[i].caller);
+        if (live.items[i].follows)
+            tell_who_leads(engine, flight, member, shard->table.now_ms);
         if (live.items[i].restarts)
             engine->sink->restart(engine->sink_context, member, flight->attempt,
                                   flight->leader_name);
-        if (flight->value != NULL)
+        if (flight->value != NULL && member->caller.live)
             engine->sink->chunk(engine->sink_context, member, flight->value, flight->value->size);
     }
 }
@@ -225,37 +238,52 @@ static void refuse_to_retain(struct sfl_effects *effects, unsigned from)
     }
 }
 
-// True when coordinator or keeper have answered at once: the event to be stepped next.
-static bool carry_out_all(struct sfl_shard *shard, struct sfl_effects *effects,
-                          struct sfl_forgotten *forgotten_out, struct sfl_event *answered_out)
+// What keeper and coordinator have answered at once: the events to be stepped next, in order.
+struct answers {
+    unsigned count;
+    struct sfl_event events[2];
+};
+
+static void carry_out_all(struct sfl_shard *shard, struct sfl_effects *effects,
+                          struct sfl_forgotten *forgotten_out, struct answers *answers)
 {
-    bool is_answered = false;
+    answers->count = 0;
     for (unsigned i = 0; i < effects->count; i++) {
         const struct sfl_effect *effect = &effects->items[i];
-        if (effect->type == SFL_EFFECT_FIND_HOME) // it is the last one
-            return find_home(shard, effect->flight, answered_out);
+        struct sfl_event *answer = &answers->events[answers->count];
+        if (effect->type == SFL_EFFECT_FIND_HOME) { // it is the last one
+            answers->count += find_home(shard, effect->flight, answer);
+            return;
+        }
         if (effect->type == SFL_EFFECT_RETAIN && !sfl_shard_keep_outcome(shard, effect->flight)) {
-            // No home is sought in a step that ends a flight.
-            set_unkept(answered_out, effect->flight, shard->table.now_ms);
+            set_unkept(answer, effect->flight, shard->table.now_ms);
             refuse_to_retain(effects, i + 1);
-            is_answered = true;
+            answers->count++;
         }
         carry_out(shard, effect, forgotten_out);
     }
-    return is_answered;
 }
 
-// Steps the table and tells the sink, under the shard's lock. True when the same event is to be
-// stepped again.
+// Steps the table and tells the sink, under the shard's lock. `needs_out`: the room that is to be
+// made before the event is stepped again. True when it is to be stepped again in any case.
 static bool step(struct sfl_shard *shard, const struct sfl_event *event,
-                 struct sfl_forgotten *forgotten_out)
+                 struct sfl_forgotten *forgotten_out, enum sfl_room *needs_out)
 {
     struct sfl_effects effects;
-    struct sfl_event answered;
+    struct answers answers;
     sfl_table_step(&shard->table, event, &effects);
     bool more = effects.more;
-    while (carry_out_all(shard, &effects, forgotten_out, &answered))
+    *needs_out = effects.needs;
+    carry_out_all(shard, &effects, forgotten_out, &answers);
+    while (answers.count > 0) {
+        if (answers.count == 2) { // that an outcome is not kept; nothing else comes of it
+            sfl_table_step(&shard->table, &answers.events[0], &effects);
+            answers.events[0] = answers.events[1];
+        }
+        struct sfl_event answered = answers.events[0];
         sfl_table_step(&shard->table, &answered, &effects);
+        carry_out_all(shard, &effects, forgotten_out, &answers);
+    }
     return more;
 }
 
@@ -304,12 +332,15 @@ void sfl_engine_deliver(struct sfl_engine *engine, unsigned shard)
     deliver(&engine->shards[shard]);
 }
 
+static void run_again(struct sfl_shard *shard, const struct sfl_event *event, enum sfl_room needs);
+
 bool sfl_shard_run(struct sfl_shard *shard, const struct sfl_event *event,
                    struct sfl_forgotten *forgotten_out)
 {
     struct sfl_engine *engine = shard->engine;
+    enum sfl_room needs;
     pthread_mutex_lock(&shard->lock);
-    bool more = step(shard, event, forgotten_out);
+    bool more = step(shard, event, forgotten_out, &needs);
     tell_live(shard); // most audiences are small
     bool delivers = !shard->delivers && has_crowd(shard);
     if (delivers)
@@ -323,7 +354,44 @@ bool sfl_shard_run(struct sfl_shard *shard, const struct sfl_event *event,
         deliver(shard);
     if (earlier && event->type != SFL_EVENT_TICK)
         engine->on_earlier_tick(engine->tick_context);
+    if (needs != SFL_ROOM_NONE)
+        run_again(shard, event, needs);
     return more;
+}
+
+// The shard with the leader that is overdue for longest; NULL: there is none.
+static struct sfl_shard *find_overdue(struct sfl_engine *engine, enum sfl_room room)
+{
+    struct sfl_shard *found = NULL;
+    uint64_t longest_ms = UINT64_MAX;
+    if (atomic_load_explicit(&engine->usage.overdue, memory_order_relaxed) == 0)
+        return NULL;
+    for (unsigned i = 0; i < engine->shard_count; i++) {
+        struct sfl_shard *shard = &engine->shards[i];
+        pthread_mutex_lock(&shard->lock);
+        uint64_t since_ms = sfl_table_overdue_since_ms(&shard->table, room);
+        pthread_mutex_unlock(&shard->lock);
+        if (since_ms >= longest_ms)
+            continue;
+        longest_ms = since_ms;
+        found = shard;
+    }
+    return found;
+}
+
+// Steps an event again for which there was no room, after an overdue leader has given its own. What
+// it gives may be too little, or taken by somebody else, so an event tries a few times.
+static void run_again(struct sfl_shard *shard, const struct sfl_event *event, enum sfl_room needs)
+{
+    struct sfl_event again = *event;
+    struct sfl_shard *overdue = find_overdue(shard->engine, needs);
+    again.tries_left = overdue == NULL ? 0 : event->tries_left - 1;
+    if (overdue != NULL) {
+        const struct sfl_event make_room = {
+            .type = SFL_EVENT_MAKE_ROOM, .now_ms = event->now_ms, .room = needs};
+        (void)sfl_shard_run(overdue, &make_room, NULL);
+    }
+    (void)sfl_shard_run(shard, &again, NULL);
 }
 
 static void on_answer(void *context, void *ticket, const struct sfl_home_answer *answer)
@@ -380,6 +448,7 @@ void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,
     event.type = SFL_EVENT_JOIN;
     event.now_ms = now_ms;
     event.hash = sfl_hash(&engine->secret, join->group, join->key);
+    event.tries_left = ROOM_TRIES;
     event.caller = &member->caller;
     event.join = join;
     member->shard = sfl_engine_shard_of(engine, event.hash);
@@ -389,6 +458,7 @@ void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,
 static void run_for_member(struct sfl_member *member, struct sfl_event *event, uint64_t now_ms)
 {
     event->now_ms = now_ms;
+    event->tries_left = ROOM_TRIES;
     event->caller = &member->caller;
     (void)sfl_shard_run(member->shard, event, NULL);
 }
@@ -453,7 +523,7 @@ struct sfl_forgotten sfl_engine_forget(struct sfl_engine *engine, const struct s
         .hash = sfl_hash(&engine->secret, forget->group, forget->key),
         .forget = *forget,
     };
-    struct sfl_forgotten forgotten = {false, false};
+    struct sfl_forgotten forgotten = {.flight = false};
     (void)sfl_shard_run(sfl_engine_shard_of(engine, event.hash), &event, &forgotten);
     return forgotten;
 }

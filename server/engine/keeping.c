@@ -180,6 +180,8 @@ bool sfl_engine_restore_lead(struct sfl_engine *engine, const struct sfl_kept_le
         .attempt = lead->attempt,
         .forgotten = lead->forgotten,
         .led_for_ms = sfl_left_ms_since(lead->led_unix_ms),
+        .begun_for_ms = sfl_left_ms_since(lead->begun_unix_ms),
+        .error_led_for_ms = sfl_left_ms_since(lead->error_led_unix_ms),
         .error = passed_on,
     };
     pthread_mutex_lock(&shard->lock);

@@ -16,7 +16,8 @@ static struct sfl_kept_lead describe_options(const struct sfl_flight *flight)
         .retain_error_ms = flight->retain_error_ms,
         .lease_ms = flight->lease_ms,
         .run_limit_ms = flight->run_limit_ms,
-        .error = flight->kept,
+        .retain_from_lead = flight->retain_from_lead,
+        .error = flight->past == NULL ? NULL : flight->past->kept,
     };
 }
 
@@ -38,6 +39,11 @@ struct sfl_kept_lead sfl_left_describe(const struct sfl_flight *flight, uint64_t
         lead.led_unix_ms = now_unix_ms - (now_ms - flight->led_since_ms);
     }
     lead.begun_unix_ms = lead.led_unix_ms;
+    const struct sfl_past *past = flight->past;
+    if (past != NULL) {
+        lead.begun_unix_ms = now_unix_ms - (now_ms - past->first_led_ms);
+        lead.error_led_unix_ms = now_unix_ms - (now_ms - past->kept_led_ms);
+    }
     return lead;
 }
 

@@ -80,6 +80,11 @@ static void say_results(const struct sfl_settled *settled)
 {
     struct sfl_told_result said = {.result = settled->result};
     sfl_outcome_ref(said.result.outcome);
+    const struct sfl_follow follow = {.attempt = settled->result.outcome->attempt,
+                                      .leader = settled->leader};
+    for (uint32_t left = settled->follows; left != 0; left &= left - 1)
+        sfl_call_on_follow(NULL, sfl_member_of_caller(settled->callers[__builtin_ctz(left)]),
+                           &follow);
     for (uint32_t left = settled->restarts; left != 0; left &= left - 1)
         sfl_call_on_restart(NULL, sfl_member_of_caller(settled->callers[__builtin_ctz(left)]),
                             settled->result.outcome->attempt, settled->leader);

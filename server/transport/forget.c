@@ -9,6 +9,8 @@ static const struct sfl_field fields[] = {
     {1, SFL_FIELD_TEXT, FORGET(group), .name = "group"},
     {2, SFL_FIELD_BYTES, FORGET(key), .name = "key"},
     {3, SFL_FIELD_BOOL, FORGET(if_unshared), .name = "if_unshared"},
+    {4, SFL_FIELD_BOOL, FORGET(end), .name = "end"},
+    {5, SFL_FIELD_TEXT, FORGET(name), .name = "caller"},
 };
 static const struct sfl_schema schema = {.name = "ForgetRequest", SFL_SCHEMA_FIELDS(fields)};
 
@@ -23,6 +25,8 @@ static void handle(struct sfl_transport *transport, struct sfl_span request,
     }
     forget.group = sfl_group_or_default(forget.group);
     struct sfl_refusal refusal = sfl_limits_check_key(transport->limits, forget.group, forget.key);
+    if (refusal.reason == SFL_REASON_NONE)
+        refusal = sfl_limits_check_name(forget.name);
     if (refusal.reason != SFL_REASON_NONE) {
         sfl_answer_refusal(answer, &refusal);
         return;
@@ -30,6 +34,7 @@ static void handle(struct sfl_transport *transport, struct sfl_span request,
     struct sfl_forgotten forgotten = sfl_engine_forget(transport->engine, &forget);
     uint8_t *at = sfl_wire_put_number(answer->message, 1, forgotten.flight);
     at = sfl_wire_put_number(at, 2, forgotten.retained);
+    at = sfl_wire_put_number(at, 3, forgotten.ended);
     answer->size = (size_t)(at - answer->message);
     // Also when nothing was retained: somebody else may have forgotten it a moment ago.
     answer->is_to_last = true;

@@ -64,6 +64,7 @@ static uint64_t wire_state(enum sfl_flight_state state)
         return 3;
     case SFL_FLIGHT_RETAINED:
         return 4;
+    case SFL_FLIGHT_NEXT:
     case SFL_FLIGHT_SETTLED:
         return 0;
     }

@@ -23,7 +23,7 @@ struct sfl_transport_options {
     struct sfl_pumps *pumps;         // borrowed; those that serve its methods
     const struct sfl_limits *limits; // borrowed
     uint64_t connection_callers_max;
-    uint64_t silence_ms; // after which the server gives up a silent connection
+    uint64_t silence_ms;   // after which the server gives up a silent connection
     struct sfl_runs *runs; // borrowed; where flights that end are put down; NULL: nowhere
     bool runs_all;         // all of them; otherwise those with a lease, or that were retained
     // An earlier tick is wanted than sfl_transport_tick last said. Any thread, under locks.

@@ -63,8 +63,9 @@ static const char *reason_name(uint32_t reason)
 static const char *word_text(const struct word *word, char text[256])
 {
     if (word->told == TOLD_REFUSE)
-        snprintf(text, 256, "refuse %s a=%" PRIu64 " b=%" PRIu64 " loss=%u name=%u",
-                 reason_name(word->reason), word->a, word->b, word->loss, word->name);
+        snprintf(text, 256, "refuse %s a=%" PRIu64 " b=%" PRIu64 " loss=%u (%u ms) name=%u",
+                 reason_name(word->reason), word->a, word->b, word->loss, word->loss_ms,
+                 word->name);
     else
         snprintf(text, 256,
                  "%s attempt=%u token=%" PRIu64 " bytes=%" PRIu64 " a=%" PRIu64 " b=%" PRIu64
@@ -132,9 +133,20 @@ static void hear_restart_at_end(struct model *model, int c, const struct word *w
     if (caller->flight == NOBODY || !model->flight[caller->flight].void_at_end || !caller->live)
         model_fail(model, "caller %d starts over at the end for no reason", c);
     struct word expected = {.told = TOLD_RESTART,
-                            .attempt = model->flight[caller->flight].last_word.attempt};
+                            .attempt = model->flight[caller->flight].last_word.attempt,
+                            .name = model->flight[caller->flight].void_name};
     compare(model, c, &expected, word);
     caller->restarted_at_end = true;
+}
+
+// One that has waited in a next flight, and was not told of its leader before.
+static void hear_follow_at_end(struct model *model, int c, const struct word *word)
+{
+    struct model_caller *caller = &model->caller[c];
+    if (caller->flight == NOBODY || !caller->waits)
+        model_fail(model, "caller %d follows at the end for no reason", c);
+    caller->waits = false;
+    (void)word;
 }
 
 void model_hear_settled(struct model *model, int c, const struct word *word)
@@ -142,6 +154,10 @@ void model_hear_settled(struct model *model, int c, const struct word *word)
     struct model_caller *caller = &model->caller[c];
     if (word->told == TOLD_RESTART) {
         hear_restart_at_end(model, c, word);
+        return;
+    }
+    if (word->told == TOLD_FOLLOW) {
+        hear_follow_at_end(model, c, word);
         return;
     }
     check_last_word(model, c, word);
@@ -295,6 +311,8 @@ void model_check_audience(struct model *model)
 static enum sfl_flight_state state_of(const struct model_flight *flight)
 {
     switch (flight->state) {
+    case MODEL_NEXT:
+        return SFL_FLIGHT_NEXT;
     case MODEL_FINDING:
         return SFL_FLIGHT_FINDING_HOME;
     case MODEL_LED:
@@ -326,13 +344,15 @@ static bool fits(const struct model *model, const struct model_flight *flight, u
 {
     if (flight->seen || flight->key != key || state_of(flight) != view->state ||
         flight->forgotten != view->forgotten || flight->token != view->token ||
-        flight->attempt != view->attempt || flight->bytes != view->value_bytes)
+        flight->overdue != view->overdue || flight->attempt != view->attempt ||
+        flight->bytes != view->value_bytes)
         return false;
     if (view->callers != flight->follower_count + (flight->leader != NOBODY))
         return false;
-    if (flight->state == MODEL_FINDING)
+    if (!model_has_attempt(flight))
         return true;
-    uint64_t expires_ms = flight->wish.lease_ms == 0 ? 0 : until(model, flight->lease_until_ms);
+    uint64_t expires_ms =
+        flight->wish.lease_ms == 0 || flight->overdue ? 0 : until(model, flight->lease_until_ms);
     return view->running_ms == model->now_ms - flight->led_since_ms &&
            view->expires_ms == expires_ms;
 }
@@ -377,7 +397,8 @@ void model_view_end(struct model *model)
         bool runs = flight->state != MODEL_UNUSED && flight->state != MODEL_ENDED;
         if (runs && !flight->seen)
             model_fail(model, "flight %d of key %u is not listed", f, flight->key);
-        if (runs && !flight->forgotten && ++indexed[flight->key] > 1)
+        bool may_be_joined = runs && !flight->forgotten && flight->state != MODEL_NEXT;
+        if (may_be_joined && ++indexed[flight->key] > 1)
             model_fail(model, "two flights of key %u may be joined", flight->key);
     }
     for (unsigned key = 0; key < MODEL_KEYS; key++)
@@ -399,8 +420,8 @@ int model_running(const struct model *model, unsigned key)
 {
     for (int f = 0; f < model->flights_top; f++) {
         const struct model_flight *flight = &model->flight[f];
-        if (flight->state != MODEL_UNUSED && flight->state != MODEL_ENDED && !flight->forgotten &&
-            flight->key == key)
+        if (flight->state != MODEL_UNUSED && flight->state != MODEL_ENDED &&
+            flight->state != MODEL_NEXT && !flight->forgotten && flight->key == key)
             return f;
     }
     return NOBODY;

@@ -17,6 +17,13 @@ enum {
     MODEL_GROUPS = 2, // key k is in group k % MODEL_GROUPS
     MODEL_EXPECTED = 6,
     NOBODY = -1,
+    // What the core says itself has texts of these sizes in a run, so that one is told from
+    // another.
+    TEXTS_OF_VALUE_LIMIT = 301,
+    TEXTS_OF_HELD_LIMIT,
+    TEXTS_OF_TEXTS_LIMIT,
+    TEXTS_OF_LOSS,
+    MODEL_LOST = 8,
 };
 
 enum told {
@@ -44,6 +51,7 @@ struct word {
     uint32_t callers;
     uint32_t reason;
     uint32_t loss;
+    uint32_t loss_ms;
     uint32_t kind;
     uint32_t name;  // of the leader: its number + 1; 0 = it has none
     uint64_t token; // renewed: the id
@@ -63,6 +71,10 @@ struct wish {
     bool live;
     bool audience;
     bool ends_at_deadline;
+    bool detach;
+    bool retain_from_lead;
+    bool fresh;
+    uint64_t within_token; // of a lead of the same key
     enum sfl_role role;
     enum sfl_leader_loss on_leader_loss;
     uint32_t max_attempts;
@@ -91,7 +103,8 @@ struct model_outcome {
     uint64_t bytes;
     uint64_t texts_bytes;
     uint64_t retain_ms;
-    uint32_t salt; // names the bytes: who posted them, in which attempt
+    uint64_t led_ms; // when its attempt was led
+    uint32_t salt;   // names the bytes: who posted them, in which attempt
 };
 
 struct model_caller {
@@ -103,6 +116,8 @@ struct model_caller {
     bool admitted;
     bool named;
     bool ends_at_deadline;
+    bool detach;
+    bool waits; // in a next flight, whose leader it has not been told of
     enum sfl_role role;
     uint64_t deadline_ms;
     bool restarted_at_end; // it has heard `restart` with the last word that is to come
@@ -113,6 +128,7 @@ struct model_caller {
 
 enum model_state {
     MODEL_UNUSED,
+    MODEL_NEXT,
     MODEL_FINDING,
     MODEL_LED,
     MODEL_ORPHANED,
@@ -125,6 +141,10 @@ struct model_flight {
     const void *core; // which object of the core it is, to know it again
     bool forgotten;
     bool home_owed;
+    bool overdue;
+    bool was_next;
+    int next;         // the flight that waits for this one
+    int before;       // NEXT: the one that it waits for
     struct wish wish; // the opener's
     int leader;
     int fenced; // lost the lead and will be told with the next token
@@ -142,8 +162,15 @@ struct model_flight {
     bool has_kept;
     struct model_outcome kept;
     enum sfl_loss loss;
+    unsigned lost_count;
+    struct {
+        uint64_t token;
+        enum sfl_loss loss;
+        bool is_uncertain; // there may have been no memory to remember it
+    } lost[MODEL_LOST];
     struct word last_word; // ENDED: what the followers hear
     bool void_at_end;      // and before it, live ones that what they read is void
+    uint32_t void_name;    // with this name
     uint32_t outcome_salt;
     bool audience_told;
     uint32_t audience_followers;
@@ -190,9 +217,10 @@ struct model {
     unsigned expected_total; // words that somebody must still hear
     // Told by the run before an event is played: what the core could not do for want of memory or
     // room, which no model can foresee.
-    enum sfl_reason denied; // NONE, or what the event's caller was refused with
-    bool memory_failed;     // a request failed in this step
-    bool held_is_full;      // what the event brings does not fit into held_bytes_max
+    enum sfl_reason denied;  // NONE, or what the event's caller was refused with
+    bool memory_failed;      // a request failed in this step
+    bool held_is_full;       // what the event brings does not fit into held_bytes_max
+    const void *joined_core; // JOIN: the flight that the caller is in now
     void *run;
 };
 
@@ -214,9 +242,14 @@ void model_finish_malformed(struct model *model, int c, enum sfl_reason reason, 
                             uint64_t b);
 void model_half_close(struct model *model, int c);
 void model_leave(struct model *model, int c, enum sfl_reason reason, bool broken);
-struct sfl_forgotten model_forget(struct model *model, unsigned key, bool if_unshared);
+// `end_name`: 0: it does not end the flight; 1: it does, without a name; otherwise name + 1.
+struct sfl_forgotten model_forget(struct model *model, unsigned key, bool if_unshared,
+                                  uint32_t end_name);
 void model_unkept(struct model *model, unsigned key, uint64_t token);
 void model_shut_one(struct model *model, int f);
+void model_drain(struct model *model);
+void model_drain_one(struct model *model, int f);
+void model_make_room(struct model *model, int f, enum sfl_room room); // NOBODY: none had any
 
 // Deadlines that are due.
 void model_caller_due(struct model *model, int c);
@@ -257,6 +290,13 @@ void model_refuse(struct model *model, int c, enum sfl_reason reason, uint64_t a
 void model_expect_notice(struct model *model, enum sfl_effect_type type, const void *core);
 void model_detach(struct model *model, int c);
 void model_lose(struct model *model, int f, enum sfl_loss loss);
+void model_lose_lease(struct model *model, int f);
+void model_expire(struct model *model, int f, enum sfl_loss loss);
+void model_refuse_fenced(struct model *model, int c, int f, enum sfl_loss loss, uint64_t token,
+                         uint64_t now);
+bool model_may_go_on(const struct model_flight *flight);
+bool model_has_attempt(const struct model_flight *flight);
+void model_abort_word(struct model *model, int f, const struct word *word);
 void model_settle(struct model *model, int f, const struct model_outcome *outcome, int leader);
 void model_abort(struct model *model, int f, enum sfl_reason reason);
 void model_give_up(struct model *model, int f, enum sfl_reason reason);

@@ -52,21 +52,81 @@ static void fence(struct model *model, int f, uint64_t now_token)
     if (c == NOBODY)
         return;
     model_detach(model, c);
-    model_group_stats(model, flight->key)->fenced++;
-    model_refuse(model, c, SFL_REASON_FENCED, flight->token, now_token);
+    model_refuse_fenced(model, c, f, flight->loss, flight->token, now_token);
 }
 
-// The flight runs no more.
-static void stop(struct model *model, int f)
+bool model_has_attempt(const struct model_flight *flight)
+{
+    return flight->state == MODEL_LED || flight->state == MODEL_ORPHANED;
+}
+
+bool model_may_go_on(const struct model_flight *flight)
+{
+    return flight->wish.on_leader_loss == SFL_LEADER_LOSS_PROMOTE &&
+           (flight->wish.max_attempts == 0 || flight->attempt < flight->wish.max_attempts);
+}
+
+static uint32_t loss_ms(const struct model *model, const struct model_flight *flight,
+                        enum sfl_loss loss)
+{
+    if (loss == SFL_LOSS_LEASE)
+        return (uint32_t)flight->wish.lease_ms;
+    if (loss != SFL_LOSS_RUN_LIMIT)
+        return 0;
+    uint64_t run_limit_ms = flight->wish.run_limit_ms;
+    return (uint32_t)(run_limit_ms == 0 ? model->limits->run_limit_ms_max : run_limit_ms);
+}
+
+void model_refuse_fenced(struct model *model, int c, int f, enum sfl_loss loss, uint64_t token,
+                         uint64_t now)
+{
+    const struct model_flight *flight = &model->flight[f];
+    model_group_stats(model, flight->key)->fenced++;
+    model_expect(model, c,
+                 &(struct word){.told = TOLD_REFUSE,
+                                .reason = SFL_REASON_FENCED_FOR,
+                                .loss = loss,
+                                .loss_ms = loss_ms(model, flight, loss),
+                                .a = token,
+                                .b = now});
+}
+
+// The flight before it has ended.
+static void begin_next(struct model *model, int f)
+{
+    if (f == NOBODY)
+        return;
+    struct model_flight *flight = &model->flight[f];
+    if (model->draining) {
+        model_abort(model, f, SFL_REASON_DRAINING);
+    } else if (model_candidate(model, f) == NOBODY) {
+        model_abort(model, f, SFL_REASON_NOBODY_BEGINS);
+    } else {
+        flight->state = MODEL_FINDING;
+        flight->home_owed = true;
+        model_expect_notice(model, SFL_EFFECT_FIND_HOME, flight->core);
+    }
+}
+
+// The flight runs no more. Returns the one that has waited for it.
+static int stop(struct model *model, int f)
 {
     struct model_flight *flight = &model->flight[f];
-    if (!flight->forgotten)
+    int next = flight->next;
+    if (next != NOBODY)
+        model->flight[next].before = NOBODY;
+    if (flight->before != NOBODY)
+        model->flight[flight->before].next = NOBODY;
+    flight->next = flight->before = NOBODY;
+    flight->overdue = false;
+    if (!flight->forgotten && flight->state != MODEL_NEXT)
         model_expect_notice(model, SFL_EFFECT_RELEASE_HOME, flight->core);
     fence(model, f, 0);
     flight->state = MODEL_ENDED;
     flight->has_kept = false;
     model->flights--;
     model_group_stats(model, flight->key)->flights_now--;
+    return next;
 }
 
 static void wait_for_last_words(struct model *model, int f)
@@ -126,7 +186,10 @@ void model_settle(struct model *model, int f, const struct model_outcome *given,
 {
     struct model_flight *flight = &model->flight[f];
     struct model_outcome outcome = *given;
-    stop(model, f);
+    int next = stop(model, f);
+    uint64_t run_ms = model->now_ms - outcome.led_ms;
+    if (flight->wish.retain_from_lead)
+        outcome.retain_ms = outcome.retain_ms > run_ms ? outcome.retain_ms - run_ms : 0;
     uint32_t callers = flight->follower_count + 1;
     struct word word = {
         .told = TOLD_RESULT,
@@ -152,9 +215,10 @@ void model_settle(struct model *model, int f, const struct model_outcome *given,
         model_expect(model, leader, &word);
     }
     wait_for_last_words(model, f);
+    begin_next(model, next);
 }
 
-static void end_without_outcome(struct model *model, int f, const struct word *word)
+void model_abort_word(struct model *model, int f, const struct word *word)
 {
     struct model_flight *flight = &model->flight[f];
     if (flight->leader != NOBODY) {
@@ -162,14 +226,15 @@ static void end_without_outcome(struct model *model, int f, const struct word *w
         model_detach(model, leader);
         model_expect(model, leader, word);
     }
-    stop(model, f);
+    int next = stop(model, f);
     flight->last_word = *word;
     wait_for_last_words(model, f);
+    begin_next(model, next);
 }
 
 void model_abort(struct model *model, int f, enum sfl_reason reason)
 {
-    end_without_outcome(model, f, &(struct word){.told = TOLD_REFUSE, .reason = reason});
+    model_abort_word(model, f, &(struct word){.told = TOLD_REFUSE, .reason = reason});
 }
 
 // A kept outcome is of an older attempt than the followers were told: they start over.
@@ -194,8 +259,49 @@ void model_give_up(struct model *model, int f, enum sfl_reason reason)
     struct word word = {.told = TOLD_REFUSE,
                         .reason = reason,
                         .loss = flight->loss,
+                        .loss_ms = loss_ms(model, flight, flight->loss),
                         .a = flight->wish.max_attempts};
-    end_without_outcome(model, f, &word);
+    model_abort_word(model, f, &word);
+}
+
+// The loss is the outcome.
+static void hold(struct model *model, int f)
+{
+    const struct model_flight *flight = &model->flight[f];
+    struct model_outcome outcome = {
+        .kind = SFL_OUTCOME_ABANDONED,
+        .attempt = flight->attempt,
+        .token = flight->token,
+        .bytes = flight->bytes,
+        .texts_bytes = TEXTS_OF_LOSS,
+        .retain_ms = flight->wish.retain_error_ms,
+        .led_ms = flight->led_since_ms,
+        .salt = flight->salt,
+    };
+    model_settle(model, f, &outcome, NOBODY);
+}
+
+static void remember_loss(struct model *model, struct model_flight *flight)
+{
+    unsigned at = flight->lost_count++ % MODEL_LOST;
+    flight->lost[at].token = flight->token;
+    flight->lost[at].loss = flight->loss;
+    flight->lost[at].is_uncertain = model->memory_failed;
+}
+
+void model_lose_lease(struct model *model, int f)
+{
+    model_expire(model, f, SFL_LOSS_LEASE);
+}
+
+void model_expire(struct model *model, int f, enum sfl_loss loss)
+{
+    struct model_flight *flight = &model->flight[f];
+    if (flight->leader != NOBODY) {
+        flight->fenced = flight->leader;
+        flight->leader = NOBODY;
+    }
+    model_lose(model, f, loss);
 }
 
 void model_lose(struct model *model, int f, enum sfl_loss loss)
@@ -203,15 +309,19 @@ void model_lose(struct model *model, int f, enum sfl_loss loss)
     struct model_flight *flight = &model->flight[f];
     uint32_t max_attempts = flight->wish.max_attempts;
     flight->loss = loss;
+    flight->overdue = false;
     if (loss != SFL_LOSS_PASSED_ON)
         model_group_stats(model, flight->key)->leaders_lost++;
-    if (flight->wish.on_leader_loss == SFL_LEADER_LOSS_FAIL) {
+    if (flight->wish.on_leader_loss == SFL_LEADER_LOSS_HOLD) {
+        hold(model, f);
+    } else if (flight->wish.on_leader_loss == SFL_LEADER_LOSS_FAIL) {
         model_give_up(model, f, SFL_REASON_LOSS_IS_FAIL);
     } else if (max_attempts > 0 && flight->attempt == max_attempts) {
         model_give_up(model, f, SFL_REASON_ATTEMPTS_USED);
     } else if (model_candidate(model, f) == NOBODY) {
         model_give_up(model, f, SFL_REASON_NOBODY_LEADS);
     } else {
+        remember_loss(model, flight);
         flight->state = MODEL_FINDING;
         flight->home_owed = true;
         flight->bytes = 0;
@@ -232,6 +342,8 @@ static uint64_t due_of(const struct model_flight *flight)
 {
     if (flight->state != MODEL_LED && flight->state != MODEL_ORPHANED)
         return UINT64_MAX;
+    if (flight->overdue)
+        return flight->run_until_ms;
     return flight->lease_until_ms < flight->run_until_ms ? flight->lease_until_ms
                                                          : flight->run_until_ms;
 }
@@ -241,13 +353,15 @@ void model_flight_due(struct model *model, int f)
     struct model_flight *flight = &model->flight[f];
     if (due_of(flight) > model->now_ms)
         model_fail(model, "flight %d lost its leader before a lease or run_limit had run out", f);
-    enum sfl_loss loss =
-        flight->run_until_ms <= model->now_ms ? SFL_LOSS_RUN_LIMIT : SFL_LOSS_LEASE;
-    if (flight->leader != NOBODY) {
-        flight->fenced = flight->leader;
-        flight->leader = NOBODY;
-    }
-    model_lose(model, f, loss);
+    bool is_wanted = flight->follower_count > 0 || flight->next != NOBODY || flight->forgotten;
+    if (flight->run_until_ms <= model->now_ms)
+        model_expire(model, f, SFL_LOSS_RUN_LIMIT);
+    else if (is_wanted)
+        model_expire(model, f, SFL_LOSS_LEASE);
+    else if (model->draining)
+        model_abort(model, f, SFL_REASON_DRAINING);
+    else
+        flight->overdue = true;
 }
 
 void model_retained_due(struct model *model, unsigned key)
@@ -262,7 +376,9 @@ static uint64_t caller_due_ms(const struct model *model, int c)
 {
     const struct model_caller *caller = &model->caller[c];
     if (caller->flight == NOBODY || !caller->ends_at_deadline ||
-        model->flight[caller->flight].state == MODEL_ENDED)
+        model->flight[caller->flight].state == MODEL_ENDED ||
+        (caller->detach &&
+         (model->flight[caller->flight].leader == c || model->flight[caller->flight].fenced == c)))
         return UINT64_MAX;
     return caller->deadline_ms;
 }

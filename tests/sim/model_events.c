@@ -20,6 +20,7 @@ static int new_flight(struct model *model, int opener, const struct wish *wish)
     flight->wish = *wish;
     flight->home_owed = true;
     flight->leader = flight->fenced = NOBODY;
+    flight->next = flight->before = NOBODY;
     flight->lease_until_ms = flight->run_until_ms = UINT64_MAX;
     flight->audience_differs_ms = UINT64_MAX;
     flight->followers[0] = opener;
@@ -34,6 +35,8 @@ static void attach(struct model *model, int c, int f, const struct wish *wish)
     struct model_caller *caller = &model->caller[c];
     caller->flight = f;
     caller->live = wish->live;
+    caller->detach = wish->detach;
+    caller->waits = false;
     caller->audience = wish->audience;
     caller->half_closed = false;
     caller->admitted = false;
@@ -102,6 +105,50 @@ static void refuse_other_leads(struct model *model, int c, int f)
     model_expect(model, c, &word);
 }
 
+static bool waits_for_itself(struct model *model, int c, int f, const struct wish *wish)
+{
+    const struct model_flight *flight = &model->flight[f];
+    if (!model_has_attempt(flight) || wish->within_token != flight->token)
+        return false;
+    model_refuse(model, c, SFL_REASON_WITHIN_ITSELF, flight->token, 0);
+    return true;
+}
+
+static void follow(struct model *model, int c, int f, const struct wish *wish)
+{
+    struct model_flight *flight = &model->flight[f];
+    attach(model, c, f, wish);
+    flight->followers[flight->follower_count++] = c;
+    tell_follow(model, c, f);
+    model_audience_changed(model, f);
+}
+
+// The leader is overdue, and here is somebody who may lead.
+static void take_lead(struct model *model, int c, int f, const struct wish *wish)
+{
+    struct model_flight *flight = &model->flight[f];
+    if (flight->wish.on_leader_loss == SFL_LEADER_LOSS_HOLD) {
+        if (denied_by_limits(model, c, wish, false))
+            return;
+        follow(model, c, f, wish);
+        model_lose_lease(model, f);
+        return;
+    }
+    if (!model_may_go_on(flight)) {
+        model_lose_lease(model, f);
+        model_join(model, c, wish);
+        return;
+    }
+    if (denied_by_limits(model, c, wish, false))
+        return;
+    attach(model, c, f, wish);
+    memmove(&flight->followers[1], &flight->followers[0],
+            flight->follower_count * sizeof(flight->followers[0]));
+    flight->followers[0] = c;
+    flight->follower_count++;
+    model_lose_lease(model, f);
+}
+
 static void join_running(struct model *model, int c, int f, const struct wish *wish)
 {
     struct model_flight *flight = &model->flight[f];
@@ -109,16 +156,58 @@ static void join_running(struct model *model, int c, int f, const struct wish *w
         model_refuse(model, c, SFL_REASON_OTHER_ARGUMENTS, 0, 0);
         return;
     }
+    if (waits_for_itself(model, c, f, wish))
+        return;
+    if (flight->overdue && wish->role != SFL_ROLE_FOLLOW_ONLY) {
+        take_lead(model, c, f, wish);
+        return;
+    }
     if (wish->role == SFL_ROLE_LEAD_ONLY) {
         refuse_other_leads(model, c, f);
         return;
     }
-    if (denied_by_limits(model, c, wish, false))
+    if (!denied_by_limits(model, c, wish, false))
+        follow(model, c, f, wish);
+}
+
+// A fresh caller waits for the end of flight `f` in the next one.
+static void join_next(struct model *model, int c, int f, const struct wish *wish)
+{
+    int next = model->flight[f].next;
+    if (next != NOBODY &&
+        fingerprints_differ(model->flight[next].wish.fingerprint, wish->fingerprint)) {
+        model_refuse(model, c, SFL_REASON_OTHER_ARGUMENTS, 0, 0);
         return;
-    attach(model, c, f, wish);
-    flight->followers[flight->follower_count++] = c;
-    tell_follow(model, c, f);
-    model_audience_changed(model, f);
+    }
+    if (waits_for_itself(model, c, f, wish))
+        return;
+    if (wish->role == SFL_ROLE_LEAD_ONLY) {
+        refuse_other_leads(model, c, f);
+        return;
+    }
+    if (next == NOBODY && wish->role == SFL_ROLE_FOLLOW_ONLY) {
+        model_refuse(model, c, SFL_REASON_NOTHING_TO_FOLLOW, 0, 0);
+        return;
+    }
+    if (denied_by_limits(model, c, wish, next == NOBODY))
+        return;
+    if (next == NOBODY) {
+        next = new_flight(model, c, wish);
+        struct model_flight *made = &model->flight[next];
+        made->state = MODEL_NEXT;
+        made->home_owed = false;
+        made->was_next = true;
+        made->core = model->joined_core;
+        made->before = f;
+        model->flight[f].next = next;
+    } else {
+        model->flight[next].followers[model->flight[next].follower_count++] = c;
+    }
+    attach(model, c, next, wish);
+    model->caller[c].admitted = true;
+    model->caller[c].waits = true;
+    model_group_stats(model, wish->key)->calls++;
+    model_expect(model, c, &(struct word){.told = TOLD_FOLLOW});
 }
 
 static void open_flight(struct model *model, int c, const struct wish *wish)
@@ -180,10 +269,11 @@ static void take_over(struct model *model, int c, int f, const struct wish *wish
     int older = flight->leader;
     if (older != NOBODY) {
         model_detach(model, older);
-        model_group_stats(model, flight->key)->fenced++;
-        model_refuse(model, older, SFL_REASON_FENCED, flight->token, 0);
+        flight->loss = SFL_LOSS_RESUMED;
+        model_refuse_fenced(model, older, f, SFL_LOSS_RESUMED, flight->token, 0);
     }
     flight->leader = c;
+    flight->overdue = false;
     flight->state = MODEL_LED;
     model->caller[c].admitted = true;
     if (wish->named)
@@ -193,6 +283,20 @@ static void take_over(struct model *model, int c, int f, const struct wish *wish
     struct word word = model_lead_word(model, f);
     model_expect(model, c, &word);
     model_new_stream(model, f);
+}
+
+// How the flight lost this token; false when it does not remember.
+static bool recalls(const struct model *model, const struct model_flight *flight, uint64_t token,
+                    enum sfl_loss *loss_out)
+{
+    for (unsigned i = 0; i < flight->lost_count && i < MODEL_LOST; i++) {
+        bool is_forgotten = flight->lost[i].is_uncertain && model->denied == SFL_REASON_FENCED;
+        if (flight->lost[i].token != token || is_forgotten)
+            continue;
+        *loss_out = flight->lost[i].loss;
+        return true;
+    }
+    return false;
 }
 
 static void resume(struct model *model, int c, const struct wish *wish)
@@ -213,14 +317,23 @@ static void resume(struct model *model, int c, const struct wish *wish)
         return;
     }
     uint64_t newer = retained->present ? retained->outcome.token : 0;
+    int losing = NOBODY;
+    enum sfl_loss loss = SFL_LOSS_LEFT;
     for (int f = 0; f < model->flights_top; f++) {
         const struct model_flight *flight = &model->flight[f];
         bool runs = flight->state != MODEL_UNUSED && flight->state != MODEL_ENDED;
         if (runs && flight->key == wish->key && flight->token > newer)
             newer = flight->token;
+        if (runs && flight->key == wish->key && recalls(model, flight, token, &loss))
+            losing = f;
+    }
+    newer = newer > token ? newer : 0;
+    if (losing != NOBODY) {
+        model_refuse_fenced(model, c, losing, loss, token, newer);
+        return;
     }
     model_group_stats(model, wish->key)->fenced++;
-    model_refuse(model, c, SFL_REASON_FENCED, token, newer > token ? newer : 0);
+    model_refuse(model, c, SFL_REASON_FENCED, token, newer);
 }
 
 void model_join(struct model *model, int c, const struct wish *wish)
@@ -231,7 +344,7 @@ void model_join(struct model *model, int c, const struct wish *wish)
     }
     const struct model_retained *retained = &model->kept_for[wish->key];
     bool is_young =
-        retained->present && model->now_ms < retained->until_ms &&
+        !wish->fresh && retained->present && model->now_ms < retained->until_ms &&
         (wish->max_age_ms == 0 || model->now_ms - retained->ended_at_ms <= wish->max_age_ms);
     if (is_young && fingerprints_differ(retained->fingerprint, wish->fingerprint)) {
         model_refuse(model, c, SFL_REASON_OTHER_ARGUMENTS, 0, 0);
@@ -250,7 +363,10 @@ void model_join(struct model *model, int c, const struct wish *wish)
         return;
     }
     int f = model_running(model, wish->key);
-    if (f != NOBODY)
+    bool takes_lead = f != NOBODY && model->flight[f].overdue && wish->role != SFL_ROLE_FOLLOW_ONLY;
+    if (f != NOBODY && wish->fresh && model->flight[f].attempt > 0 && !takes_lead)
+        join_next(model, c, f, wish);
+    else if (f != NOBODY)
         join_running(model, c, f, wish);
     else
         open_flight(model, c, wish);
@@ -273,6 +389,7 @@ static void begin_attempt(struct model *model, int f, int leader, uint64_t token
     // A leader is no follower: taken out of their order, it stays a participant.
     model_detach(model, leader);
     model->caller[leader].flight = f;
+    model->caller[leader].waits = false;
     model->callers++;
     flight->leader = leader;
     flight->leader_name = name_of(model, leader);
@@ -294,8 +411,9 @@ static void begin_attempt(struct model *model, int f, int leader, uint64_t token
     model->caller[leader].admitted = true;
 }
 
-// An opener that does not lead after all hears so now.
-static void admit_opener(struct model *model, int f)
+// An opener, or who was to take a lead over, does not lead after all, and hears so now. NOBODY:
+// there is none.
+static int admit_opener(struct model *model, int f)
 {
     struct model_flight *flight = &model->flight[f];
     for (unsigned i = 0; i < flight->follower_count; i++) {
@@ -308,7 +426,25 @@ static void admit_opener(struct model *model, int f)
         } else {
             tell_follow(model, c, f);
         }
-        return;
+        return c;
+    }
+    return NOBODY;
+}
+
+// To those who have waited in a next flight.
+static void tell_who_leads(struct model *model, int f)
+{
+    struct model_flight *flight = &model->flight[f];
+    for (unsigned i = 0; flight->was_next && i < flight->follower_count; i++) {
+        int c = flight->followers[i];
+        if (!model->caller[c].waits)
+            continue;
+        model->caller[c].waits = false;
+        model->caller[c].salt = flight->salt;
+        model_expect(model, c,
+                     &(struct word){.told = TOLD_FOLLOW,
+                                    .attempt = flight->attempt,
+                                    .name = flight->leader_name});
     }
 }
 
@@ -334,16 +470,15 @@ void model_home_found(struct model *model, int f, bool found, uint64_t token)
     if (flight->fenced != NOBODY) {
         int fenced = flight->fenced;
         model_detach(model, fenced);
-        model_group_stats(model, flight->key)->fenced++;
-        model_refuse(model, fenced, SFL_REASON_FENCED, flight->token, token);
+        model_refuse_fenced(model, fenced, f, flight->loss, flight->token, token);
     }
     begin_attempt(model, f, leader, token);
     struct word word = model_lead_word(model, f);
     model_expect(model, leader, &word);
-    admit_opener(model, f);
+    int admitted = admit_opener(model, f);
     for (unsigned i = 0; flight->attempt > 1 && i < flight->follower_count; i++) {
         int c = flight->followers[i];
-        if (!model->caller[c].live)
+        if (!model->caller[c].live || model->caller[c].waits || c == admitted)
             continue;
         model->caller[c].salt = flight->salt;
         model_expect(model, c,
@@ -351,6 +486,7 @@ void model_home_found(struct model *model, int f, bool found, uint64_t token)
                                     .attempt = flight->attempt,
                                     .name = flight->leader_name});
     }
+    tell_who_leads(model, f);
     model_new_stream(model, f);
 }
 
@@ -364,8 +500,7 @@ static bool is_out_of_order(struct model *model, int c)
         return false;
     if (model->flight[f].fenced == c) {
         model_detach(model, c);
-        model_group_stats(model, model->flight[f].key)->fenced++;
-        model_refuse(model, c, SFL_REASON_FENCED, model->flight[f].token, 0);
+        model_refuse_fenced(model, c, f, model->flight[f].loss, model->flight[f].token, 0);
     } else {
         model_leave(model, c, SFL_REASON_NOT_LEADING, false);
     }
@@ -376,26 +511,48 @@ static bool is_out_of_order(struct model *model, int c)
 static void fail_leader(struct model *model, int c, enum sfl_reason reason, uint64_t a, uint64_t b)
 {
     int f = model->caller[c].flight;
-    bool is_limit = reason == SFL_REASON_VALUE_LIMIT || reason == SFL_REASON_HELD_LIMIT ||
-                    reason == SFL_REASON_TEXTS_LIMIT;
-    if (is_limit)
-        model_group_stats(model, model->flight[f].key)->refused++;
     model_detach(model, c);
     model_refuse(model, c, reason, a, b);
     model_lose(model, f, SFL_LOSS_FAILED);
 }
 
-// Bytes that do not fit. True: the leader has failed with them.
-static bool is_too_much(struct model *model, int c, uint64_t bytes)
+// A value that meets a limit is the outcome.
+static void end_over_limit(struct model *model, int c, uint64_t texts_bytes,
+                           const struct model_finish *finish)
+{
+    int f = model->caller[c].flight;
+    struct model_flight *flight = &model->flight[f];
+    struct model_outcome outcome = {
+        .kind = SFL_OUTCOME_ERROR,
+        .attempt = flight->attempt,
+        .token = flight->token,
+        .texts_bytes = texts_bytes,
+        .retain_ms = flight->wish.retain_error_ms,
+        .led_ms = flight->led_since_ms,
+    };
+    if (finish != NULL && finish->has_retention)
+        outcome.retain_ms = finish->retention_ms;
+    flight->void_at_end = flight->bytes > 0;
+    flight->void_name = flight->leader_name;
+    model_group_stats(model, flight->key)->refused++;
+    model_detach(model, c);
+    model_settle(model, f, &outcome, c);
+}
+
+// Bytes that do not fit. True: the flight has ended with them, or the leader has failed.
+static bool is_too_much(struct model *model, int c, uint64_t bytes,
+                        const struct model_finish *finish)
 {
     const struct model_flight *flight = &model->flight[model->caller[c].flight];
     uint64_t max = model->limits->value_bytes_max;
     if (model->denied == SFL_REASON_NO_MEMORY && model->memory_failed)
         fail_leader(model, c, SFL_REASON_NO_MEMORY, 0, 0);
     else if (bytes > 0 && flight->bytes + bytes > max)
-        fail_leader(model, c, SFL_REASON_VALUE_LIMIT, max, 0);
+        end_over_limit(model, c, TEXTS_OF_VALUE_LIMIT, finish);
     else if (model->denied == SFL_REASON_HELD_LIMIT && model->held_is_full)
-        fail_leader(model, c, SFL_REASON_HELD_LIMIT, model->limits->held_bytes_max, 0);
+        end_over_limit(model, c, TEXTS_OF_HELD_LIMIT, finish);
+    else if (finish != NULL && finish->texts_bytes > model->limits->texts_bytes_max)
+        end_over_limit(model, c, TEXTS_OF_TEXTS_LIMIT, finish);
     else
         return false;
     return true;
@@ -410,7 +567,7 @@ void model_chunk(struct model *model, int c, uint64_t sequence, uint64_t bytes)
         fail_leader(model, c, SFL_REASON_SEQUENCE, sequence, flight->next_sequence);
         return;
     }
-    if (is_too_much(model, c, bytes))
+    if (is_too_much(model, c, bytes, NULL))
         return;
     flight->next_sequence++;
     flight->bytes += bytes;
@@ -430,6 +587,7 @@ void model_renew(struct model *model, int c, uint64_t id)
     struct model_flight *flight = &model->flight[model->caller[c].flight];
     if (flight->wish.lease_ms > 0)
         flight->lease_until_ms = model->now_ms + flight->wish.lease_ms;
+    flight->overdue = false;
     if (id > 0)
         model_expect(model, c, &(struct word){.told = TOLD_RENEWED, .token = id});
 }
@@ -460,11 +618,7 @@ void model_finish(struct model *model, int c, const struct model_finish *finish)
         return;
     int f = model->caller[c].flight;
     struct model_flight *flight = &model->flight[f];
-    if (finish->texts_bytes > model->limits->texts_bytes_max) {
-        fail_leader(model, c, SFL_REASON_TEXTS_LIMIT, model->limits->texts_bytes_max, 0);
-        return;
-    }
-    if (is_too_much(model, c, finish->bytes))
+    if (is_too_much(model, c, finish->bytes, finish))
         return;
     struct model_outcome outcome = {
         .kind = finish->kind,
@@ -474,14 +628,15 @@ void model_finish(struct model *model, int c, const struct model_finish *finish)
         .texts_bytes = finish->texts_bytes,
         .retain_ms =
             finish->kind == SFL_OUTCOME_OK ? flight->wish.retain_ms : flight->wish.retain_error_ms,
+        .led_ms = flight->led_since_ms,
         .salt = flight->salt,
     };
     if (finish->has_retention)
         outcome.retain_ms = finish->retention_ms;
     model_detach(model, c);
-    bool is_last = flight->wish.max_attempts > 0 && flight->attempt == flight->wish.max_attempts;
-    if (finish->pass_on && flight->wish.on_leader_loss == SFL_LEADER_LOSS_PROMOTE && !is_last &&
-        model_candidate(model, f) != NOBODY) {
+    // Without memory for it, an error is for everybody.
+    if (finish->pass_on && model_may_go_on(flight) && model_candidate(model, f) != NOBODY &&
+        !model->memory_failed) {
         flight->has_kept = true;
         flight->kept = outcome;
         tell_own_error(model, c, &outcome);
@@ -534,6 +689,8 @@ void model_leave(struct model *model, int c, enum sfl_reason reason, bool broken
     }
     model_detach(model, c);
     model_refuse(model, c, reason, 0, 0);
+    if (flight->state == MODEL_NEXT && flight->follower_count == 0)
+        model_abort(model, f, reason);
     if (led)
         model_lose(model, f, broken ? SFL_LOSS_LEFT : SFL_LOSS_FAILED);
     else if (flight->state == MODEL_LED)
@@ -541,13 +698,35 @@ void model_leave(struct model *model, int c, enum sfl_reason reason, bool broken
     model_free_if_done(model, f);
 }
 
-struct sfl_forgotten model_forget(struct model *model, unsigned key, bool if_unshared)
+static void end_flight(struct model *model, int f, uint32_t end_name)
+{
+    const struct model_flight *flight = &model->flight[f];
+    bool has_attempt = model_has_attempt(flight);
+    bool is_named = end_name > 1 && !model->memory_failed;
+    struct word word = {
+        .told = TOLD_REFUSE,
+        .reason = has_attempt ? SFL_REASON_FENCED_FOR : SFL_REASON_ENDED,
+        .loss = is_named ? SFL_LOSS_ENDED_BY : SFL_LOSS_ENDED,
+        .a = flight->token,
+        .name = is_named ? end_name - 1 : 0,
+    };
+    if (flight->leader != NOBODY)
+        model_group_stats(model, flight->key)->fenced++;
+    model_abort_word(model, f, &word);
+}
+
+struct sfl_forgotten model_forget(struct model *model, unsigned key, bool if_unshared,
+                                  uint32_t end_name)
 {
     struct sfl_forgotten forgotten = {0};
     int f = model_running(model, key);
-    if (f != NOBODY && !(if_unshared && model->flight[f].follower_count > 0)) {
+    bool is_shared =
+        f != NOBODY && (model->flight[f].follower_count > 0 || model->flight[f].next != NOBODY);
+    if (f != NOBODY && !(if_unshared && is_shared)) {
         struct model_flight *flight = &model->flight[f];
         flight->forgotten = true;
+        if (flight->next != NOBODY)
+            model->flight[flight->next].forgotten = true;
         model_expect_notice(model, SFL_EFFECT_RELEASE_HOME, flight->core);
         forgotten.flight = true;
     }
@@ -557,6 +736,12 @@ struct sfl_forgotten model_forget(struct model *model, unsigned key, bool if_uns
     }
     if (forgotten.flight || forgotten.retained)
         model_group_stats(model, key)->forgets++;
+    if (forgotten.flight && end_name > 0) {
+        forgotten.ended = true;
+        end_flight(model, f, end_name);
+    } else if (forgotten.flight && model->flight[f].overdue) {
+        model_lose_lease(model, f);
+    }
     return forgotten;
 }
 
@@ -576,7 +761,48 @@ void model_unkept(struct model *model, unsigned key, uint64_t token)
     model_let_go(model, key);
 }
 
+void model_drain_one(struct model *model, int f)
+{
+    const struct model_flight *flight = &model->flight[f];
+    if (flight->state != MODEL_NEXT && !flight->overdue)
+        model_fail(model, "the drain ends flight %d, which may end in time", f);
+    model_abort(model, f, SFL_REASON_DRAINING);
+}
+
+void model_drain(struct model *model)
+{
+    for (int f = 0; f < model->flights_top; f++) {
+        const struct model_flight *flight = &model->flight[f];
+        if (flight->state == MODEL_NEXT || flight->overdue)
+            model_fail(model, "the drain leaves flight %d", f);
+    }
+}
+
+void model_make_room(struct model *model, int f, enum sfl_room room)
+{
+    for (int g = 0; f == NOBODY && g < model->flights_top; g++) {
+        const struct model_flight *other = &model->flight[g];
+        uint64_t kept_bytes = other->has_kept ? other->kept.bytes + other->kept.texts_bytes : 0;
+        bool has_room = room == SFL_ROOM_FLIGHT || other->bytes + kept_bytes > 0;
+        if (other->overdue && has_room)
+            model_fail(model, "flight %d is overdue, and gives no room", g);
+    }
+    if (f == NOBODY)
+        return;
+    struct model_flight *flight = &model->flight[f];
+    if (!flight->overdue)
+        model_fail(model, "flight %d gives its room, and is not overdue", f);
+    model_group_stats(model, flight->key)->leaders_lost++;
+    flight->loss = SFL_LOSS_ROOM;
+    flight->fenced = flight->leader;
+    flight->leader = NOBODY;
+    model_abort_word(
+        model, f,
+        &(struct word){.told = TOLD_REFUSE, .reason = SFL_REASON_LOST, .loss = SFL_LOSS_ROOM});
+}
+
 void model_shut_one(struct model *model, int f)
 {
+    model->draining = true;
     model_abort(model, f, SFL_REASON_DRAINED);
 }

@@ -11,6 +11,21 @@
 
 enum { SALTS = 65536 };
 
+// Of a size that says what it is about.
+static struct sfl_bytes *describe(int32_t code, struct sfl_span message, struct sfl_span type)
+{
+    static const uint8_t text[TEXTS_OF_LOSS];
+    size_t size = TEXTS_OF_LOSS;
+    (void)type;
+    if (code == SFL_LIMIT_CODE && sfl_span_starts_with(message, sfl_span_of_text("result")))
+        size = TEXTS_OF_VALUE_LIMIT;
+    else if (code == SFL_LIMIT_CODE && sfl_span_starts_with(message, sfl_span_of_text("bytes")))
+        size = TEXTS_OF_HELD_LIMIT;
+    else if (code == SFL_LIMIT_CODE)
+        size = TEXTS_OF_TEXTS_LIMIT;
+    return sfl_bytes_copy(&sfl_heap, sfl_span_of(text, size));
+}
+
 static uint8_t pattern[SALTS + RUN_VALUE_MAX];
 
 static void make_pattern(void)
@@ -80,6 +95,7 @@ void run_open(struct run *run)
                                                             .limits = &run->limits,
                                                             .usage = &run->usage,
                                                             .now_ms = run->now_ms,
+                                                            .describe = describe,
                                                             .hash_seed = 11});
 }
 
@@ -195,6 +211,7 @@ static void on_refuse(void *context, struct sfl_caller *caller, const struct sfl
     struct word *word = hear_word(context, caller, TOLD_REFUSE);
     word->reason = refusal->reason;
     word->loss = refusal->loss;
+    word->loss_ms = refusal->loss_ms;
     word->a = refusal->reason == SFL_REASON_NO_MEMORY ? 0 : refusal->a; // it names no limit
     word->b = refusal->b;
     word->name = number_in_name(sfl_bytes_span(refusal->name));
@@ -282,6 +299,9 @@ void run_observe(struct run *run, const struct sfl_event *event, struct sfl_effe
         if (heard->what == HEARD_WORD && event->caller != NULL &&
             heard->c == number_of(run, event->caller) && heard->word.told == TOLD_REFUSE)
             model->denied = heard->word.reason;
+        if (heard->what == HEARD_WORD && heard->word.told == TOLD_RESULT &&
+            heard->word.texts_bytes == TEXTS_OF_HELD_LIMIT)
+            model->denied = SFL_REASON_HELD_LIMIT;
     }
 }
 
@@ -448,8 +468,11 @@ static void explain(struct run *run, const struct heard *heard)
         f = model_flight_of_core(model, heard->flight);
     else if (heard->word.told == TOLD_REFUSE && heard->word.reason == SFL_REASON_DEADLINE)
         model_caller_due(model, heard->c);
-    else if (heard->word.told == TOLD_REFUSE || heard->word.told == TOLD_RESTART)
+    else if (heard->word.told == TOLD_REFUSE || heard->word.told == TOLD_RESTART ||
+             heard->word.told == TOLD_RESULT)
         f = model->caller[heard->c].flight;
+    if (f != NOBODY && model->flight[f].before != NOBODY)
+        f = model->flight[f].before; // nobody heard that this one ended, but the next one begins
     if (f != NOBODY)
         model_flight_due(model, f);
 }

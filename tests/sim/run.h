@@ -62,6 +62,7 @@ struct climate {
     bool settled_late;
     unsigned slow_one_in; // 0: nobody
     unsigned lease_one_in;
+    unsigned fresh_one_in; // 0: nobody
     unsigned live_one_in;
     unsigned join_weight;
     bool drains;
@@ -113,6 +114,7 @@ void run_end(struct run *run);
 void run_finish(struct run *run, int c, bool pass_on);
 void run_leave(struct run *run, int c, enum sfl_reason reason, bool broken);
 void run_pass(struct run *run, uint64_t ms);
+int run_flight_heard(const struct run *run); // of what was heard first; NOBODY: nothing was
 __attribute__((format(printf, 2, 3))) void run_trace(struct run *run, const char *format, ...);
 
 // Steps the core, observes, and (through the callback) tells the model; then compares.

@@ -43,6 +43,13 @@ static uint64_t some_ms(struct run *run)
     return 1 + below(run, spans[below(run, 5)]);
 }
 
+// Of the flight that runs for the key; 0: none.
+static uint64_t current_token(const struct run *run, unsigned key)
+{
+    int f = model_running(&run->model, key);
+    return f == NOBODY ? 0 : run->model.flight[f].token;
+}
+
 static struct wish some_wish(struct run *run)
 {
     struct wish wish = {.key = below(run, run->climate.keys), .deadline_ms = UINT64_MAX};
@@ -55,6 +62,13 @@ static struct wish some_wish(struct run *run)
         wish.role = one_in(run, 3) ? SFL_ROLE_LEAD_ONLY : SFL_ROLE_FOLLOW_ONLY;
     if (one_in(run, 10))
         wish.on_leader_loss = SFL_LEADER_LOSS_FAIL;
+    else if (one_in(run, 10) && !run->climate.memory_fails) // nobody can foresee what is lost then
+        wish.on_leader_loss = SFL_LEADER_LOSS_HOLD;
+    wish.fresh = one_in(run, run->climate.fresh_one_in);
+    wish.detach = one_in(run, 4);
+    wish.retain_from_lead = one_in(run, 4);
+    if (one_in(run, 12))
+        wish.within_token = current_token(run, wish.key);
     if (one_in(run, 4))
         wish.max_attempts = 1 + below(run, 4);
     if (one_in(run, 3))
@@ -74,8 +88,11 @@ static struct wish some_wish(struct run *run)
     return wish;
 }
 
-static struct sfl_join join_of(const struct wish *wish, const uint16_t *name)
+static struct sfl_join join_of(const struct wish *wish, const uint16_t *name,
+                               struct sfl_lead_ref *within)
 {
+    *within =
+        (struct sfl_lead_ref){group_of(wish->key), span_of_key(wish->key), wish->within_token};
     return (struct sfl_join){
         .group = group_of(wish->key),
         .key = span_of_key(wish->key),
@@ -85,6 +102,11 @@ static struct sfl_join join_of(const struct wish *wish, const uint16_t *name)
         .on_leader_loss = wish->on_leader_loss,
         .live = wish->live,
         .audience = wish->audience,
+        .detach = wish->detach,
+        .retain_from_lead = wish->retain_from_lead,
+        .fresh = wish->fresh,
+        .within_count = wish->within_token > 0,
+        .within = within,
         .max_attempts = wish->max_attempts,
         .retain_ms = wish->retain_ms,
         .retain_error_ms = wish->retain_error_ms,
@@ -128,6 +150,12 @@ static struct sfl_refusal spoil(struct run *run, struct sfl_join *join)
     }
 }
 
+static const char *loss_word(const struct wish *wish)
+{
+    static const char *const words[] = {"", " FAIL", " HOLD"};
+    return words[wish->on_leader_loss];
+}
+
 static void play_join(struct run *run, struct wish wish, bool is_spoilt)
 {
     if (run->actors_used == (int)run->climate.callers)
@@ -138,16 +166,17 @@ static void play_join(struct run *run, struct wish wish, bool is_spoilt)
     actor->wish = wish;
     actor->reader.is_slow = one_in(run, run->climate.slow_one_in);
     uint16_t name = (uint16_t)(c + 1);
-    struct sfl_join join = join_of(&wish, &name);
+    struct sfl_lead_ref within;
+    struct sfl_join join = join_of(&wish, &name, &within);
     struct sfl_refusal refusal = {.reason = SFL_REASON_NONE};
     if (is_spoilt)
         refusal = spoil(run, &join);
     run_trace(run,
               "caller %d joins key %u role=%d lease=%" PRIu64 " run_limit=%" PRIu64
-              " max_attempts=%u resume=%" PRIu64 "%s%s%s",
+              " max_attempts=%u resume=%" PRIu64 "%s%s%s%s",
               c, wish.key, (int)wish.role, wish.lease_ms, wish.run_limit_ms, wish.max_attempts,
-              wish.resume_token, wish.live ? " live" : "", wish.on_leader_loss ? " FAIL" : "",
-              is_spoilt ? " (malformed)" : "");
+              wish.resume_token, wish.live ? " live" : "", loss_word(&wish),
+              wish.fresh ? " fresh" : "", is_spoilt ? " (malformed)" : "");
     struct sfl_event event = {.type = SFL_EVENT_JOIN,
                               .now_ms = run->now_ms,
                               .caller = &actor->caller,
@@ -155,6 +184,7 @@ static void play_join(struct run *run, struct wish wish, bool is_spoilt)
                               .join = &join};
     struct sfl_effects effects;
     run_observe(run, &event, &effects);
+    run->model.joined_core = actor->caller.flight;
     if (is_spoilt)
         model_join_malformed(&run->model, c, refusal.reason, refusal.a, refusal.b);
     else
@@ -446,16 +476,24 @@ static void act_forget(struct run *run)
 {
     unsigned key = below(run, run->climate.keys);
     bool if_unshared = one_in(run, 3);
-    run_trace(run, "key %u is forgotten%s", key, if_unshared ? " if unshared" : "");
+    uint32_t end_name = one_in(run, 3) ? 1 + below(run, 3) : 0;
+    uint16_t name = (uint16_t)(end_name - 1);
+    run_trace(run, "key %u is forgotten%s%s", key, if_unshared ? " if unshared" : "",
+              end_name > 0 ? ", and ended" : "");
     struct sfl_event event = {
         .type = SFL_EVENT_FORGET,
         .now_ms = run->now_ms,
         .hash = hash_of(key),
-        .forget = {.group = group_of(key), .key = span_of_key(key), .if_unshared = if_unshared}};
+        .forget = {.group = group_of(key),
+                   .key = span_of_key(key),
+                   .if_unshared = if_unshared,
+                   .end = end_name > 0,
+                   .name = sfl_span_of(&name, end_name > 1 ? sizeof(name) : 0)}};
     struct sfl_effects effects;
     run_observe(run, &event, &effects);
-    struct sfl_forgotten right = model_forget(&run->model, key, if_unshared);
-    if (right.flight != run->forgotten.flight || right.retained != run->forgotten.retained)
+    struct sfl_forgotten right = model_forget(&run->model, key, if_unshared, end_name);
+    if (right.flight != run->forgotten.flight || right.retained != run->forgotten.retained ||
+        right.ended != run->forgotten.ended)
         model_fail(&run->model, "forgotten: flight %d retained %d, but the answer is %d, %d",
                    right.flight, right.retained, run->forgotten.flight, run->forgotten.retained);
     run_compare(run);
@@ -479,6 +517,31 @@ static void act_unkept(struct run *run)
     struct sfl_effects effects;
     run_observe(run, &event, &effects);
     model_unkept(&run->model, key, token);
+    run_compare(run);
+}
+
+int run_flight_heard(const struct run *run)
+{
+    const struct model *model = &run->model;
+    int f = NOBODY;
+    for (unsigned i = 0; i < run->heard_count && f == NOBODY; i++) {
+        const struct heard *heard = &run->heard[i];
+        f = heard->what == HEARD_NOTICE ? model_flight_of_core(model, heard->flight)
+                                        : model->caller[heard->c].flight;
+    }
+    return f;
+}
+
+// Somewhere there is too little of something.
+static void act_make_room(struct run *run)
+{
+    struct sfl_event event = {.type = SFL_EVENT_MAKE_ROOM,
+                              .now_ms = run->now_ms,
+                              .room = one_in(run, 2) ? SFL_ROOM_BYTES : SFL_ROOM_FLIGHT};
+    struct sfl_effects effects;
+    run_trace(run, "room is made");
+    run_observe(run, &event, &effects);
+    model_make_room(&run->model, run_flight_heard(run), event.room);
     run_compare(run);
 }
 
@@ -541,6 +604,8 @@ void run_act(struct run *run)
         act_out_of_turn(run);
     else if (dice < 77)
         act_forget(run);
+    else if (dice < 78 && one_in(run, 2))
+        act_make_room(run);
     else if (dice < 78)
         act_unkept(run);
     else if (dice < 82)

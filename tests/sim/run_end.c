@@ -14,13 +14,13 @@ static void shut(struct run *run)
         uint64_t before = sfl_budget_used(&run->usage.flights);
         run_observe(run, &event, &effects);
         run->kept_count = 0; // they outlive this, and are nobody's concern any more
-        if (before == sfl_budget_used(&run->usage.flights))
+        uint64_t ended = before - sfl_budget_used(&run->usage.flights);
+        if (ended == 0)
             break;
-        int f = NOBODY;
-        for (unsigned i = 0; i < run->heard_count && f == NOBODY; i++)
-            f = run->heard[i].what == HEARD_NOTICE
-                    ? model_flight_of_core(&run->model, run->heard[i].flight)
-                    : run->model.caller[run->heard[i].c].flight;
+        int f = run_flight_heard(run);
+        // Nobody heard of the one before, with which the next one has ended.
+        if (f != NOBODY && ended > 1 && run->model.flight[f].before != NOBODY)
+            f = run->model.flight[f].before;
         for (int g = 0; f == NOBODY && g < run->model.flights_top; g++) {
             // Nobody heard of it: a forgotten flight without callers.
             const struct model_flight *flight = &run->model.flight[g];

@@ -26,6 +26,7 @@ static struct climate some_climate(struct run *run)
         .settled_late = one_in(run, 2),
         .slow_one_in = one_in(run, 2) ? 4 : 0,
         .lease_one_in = 1 + below(run, 8),
+        .fresh_one_in = one_in(run, 2) ? 2 + below(run, 8) : 0,
         .live_one_in = 1 + below(run, 4),
         .join_weight = 15 + below(run, 35),
         .drains = one_in(run, 4),
@@ -56,9 +57,15 @@ static void drain(struct run *run)
     run_trace(run, "the drain begins");
     struct sfl_event event = {.type = SFL_EVENT_DRAIN, .now_ms = run->now_ms};
     struct sfl_effects effects;
-    run_observe(run, &event, &effects);
     run->model.draining = true;
-    run_compare(run);
+    do {
+        run_observe(run, &event, &effects);
+        int f = run_flight_heard(run);
+        if (f != NOBODY)
+            model_drain_one(&run->model, f);
+        run_compare(run);
+    } while (effects.more);
+    model_drain(&run->model);
 }
 
 void run_play(struct run *run, struct choice choice, unsigned steps)

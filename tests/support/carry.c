@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/carry.h"
 
-static void carry_to_live(struct sfl_caller *caller, bool restarts, const struct carry_sink *sink)
+static void carry_to_live(struct sfl_caller *caller, bool follows, bool restarts,
+                          const struct carry_sink *sink)
 {
     const struct sfl_flight *flight = caller->flight;
+    const struct sfl_follow follow = {.attempt = flight->attempt, .leader = flight->leader_name};
+    if (follows)
+        sink->follow(sink->context, caller, &follow);
     if (restarts)
         sink->restart(sink->context, caller, flight->attempt, sfl_bytes_span(flight->leader_name));
-    if (flight->value != NULL)
+    if (flight->value != NULL && caller->live)
         sink->chunk(sink->context, caller, flight->value, flight->value->size);
 }
 
@@ -16,7 +20,7 @@ bool carry_live(struct sfl_table *table, const struct carry_sink *sink)
     if (!sfl_table_take_live(table, &live))
         return false;
     for (unsigned i = 0; i < live.count; i++)
-        carry_to_live(live.items[i].caller, live.items[i].restarts, sink);
+        carry_to_live(live.items[i].caller, live.items[i].follows, live.items[i].restarts, sink);
     return true;
 }
 
@@ -73,6 +77,11 @@ bool carry_settled(struct sfl_table *table, const struct carry_sink *sink)
     if (!sfl_table_take_settled(table, &settled))
         return false;
     for (unsigned i = 0; i < settled.count; i++) {
+        const struct sfl_follow follow = {.attempt =
+                                              settled.refused ? 0 : settled.result.outcome->attempt,
+                                          .leader = settled.leader};
+        if (settled.follows & 1U << i)
+            sink->follow(sink->context, settled.callers[i], &follow);
         if (settled.restarts & 1U << i)
             sink->restart(sink->context, settled.callers[i], settled.result.outcome->attempt,
                           sfl_bytes_span(settled.leader));

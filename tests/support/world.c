@@ -17,6 +17,7 @@ enum {
     VALUE_MAX = 1 << 20,
     EFFECT_TYPES = SFL_EFFECT_DROP + 1,
     LIST_MAX = 8 * WORLD_LINE_MAX,
+    ROOM_TRIES = 4,
 };
 
 struct person {
@@ -192,6 +193,17 @@ static void on_flight(void *context, enum sfl_effect_type type, struct sfl_fligh
     w->homes[w->homes_open++] = flight;
 }
 
+// "8 type: message"
+static struct sfl_bytes *describe(int32_t code, struct sfl_span message, struct sfl_span type)
+{
+    char text[WORLD_LINE_MAX];
+    int size = snprintf(text, sizeof(text), "%d %.*s: %.*s", (int)code, (int)type.size,
+                        (const char *)type.data, (int)message.size, (const char *)message.data);
+    return sfl_bytes_copy(&sfl_heap, sfl_span_of(text, (size_t)size));
+}
+
+static void step(struct world *w, struct sfl_event *event);
+
 static void check_table(const struct world *w)
 {
     const char *broken = sfl_table_check(&w->table);
@@ -209,10 +221,23 @@ static void count_kept(struct world *w, const struct sfl_effects *effects)
     }
 }
 
+// As the engine does, in this one table.
+static void make_room(struct world *w, struct sfl_event *event, enum sfl_room needs)
+{
+    event->tries_left--;
+    if (sfl_table_overdue_since_ms(&w->table, needs) == UINT64_MAX)
+        event->tries_left = 0;
+    else
+        step(w, &(struct sfl_event){.type = SFL_EVENT_MAKE_ROOM, .room = needs});
+}
+
 static void step(struct world *w, struct sfl_event *event)
 {
     struct sfl_effects effects;
+    bool is_change = event->type == SFL_EVENT_JOIN || event->type == SFL_EVENT_CHUNK ||
+                     event->type == SFL_EVENT_FINISH;
     event->now_ms = w->now_ms;
+    event->tries_left = is_change ? ROOM_TRIES : 0;
     do {
         sfl_table_step(&w->table, event, &effects);
         check_table(w);
@@ -224,10 +249,17 @@ static void step(struct world *w, struct sfl_event *event)
             world_take_settled(w);
         while (!w->homes_late && w->homes_open > 0)
             world_home(w, true);
-    } while (effects.more);
+        if (effects.needs != SFL_ROOM_NONE)
+            make_room(w, event, effects.needs);
+    } while (effects.more || effects.needs != SFL_ROOM_NONE);
 }
 
 struct world *world_open(void)
+{
+    return world_open_from(0);
+}
+
+struct world *world_open_from(uint64_t first_token)
 {
     struct world *w = calloc(1, sizeof(*w));
     assert_non_null(w);
@@ -236,10 +268,13 @@ struct world *world_open(void)
     w->sink =
         (struct carry_sink){w,          on_lead,   on_follow, on_chunk,     on_restart, on_audience,
                             on_renewed, on_result, on_refuse, on_forgotten, on_flight};
+    w->last_token = first_token;
     sfl_usage_init(&w->usage);
     sfl_table_init(&w->table, &(struct sfl_table_options){.allocator = &w->memory.allocator,
                                                           .limits = &w->limits,
-                                                          .usage = &w->usage});
+                                                          .usage = &w->usage,
+                                                          .first_token = first_token,
+                                                          .describe = describe});
     return w;
 }
 
@@ -421,15 +456,20 @@ void world_fail(struct world *w, const char *name, enum sfl_reason reason)
                                .leave = {.refusal = {.reason = reason}, .broken = false}});
 }
 
-static const char *forget(struct world *w, const char *key, bool if_unshared)
+static const char *forget(struct world *w, const char *key, bool if_unshared, const char *end)
 {
     struct sfl_span group = sfl_span_of_text("g");
     struct sfl_span key_span = sfl_span_of_text(key);
-    struct sfl_event event = {
-        .type = SFL_EVENT_FORGET,
-        .hash = hash_of(group, key_span),
-        .forget = {.group = group, .key = key_span, .if_unshared = if_unshared}};
+    struct sfl_event event = {.type = SFL_EVENT_FORGET,
+                              .hash = hash_of(group, key_span),
+                              .forget = {.group = group,
+                                         .key = key_span,
+                                         .if_unshared = if_unshared,
+                                         .end = end != NULL,
+                                         .name = sfl_span_of_text(end == NULL ? "" : end)}};
     step(w, &event);
+    if (w->forgotten.ended)
+        return w->forgotten.retained ? "flight retained ended" : "flight ended";
     if (w->forgotten.flight)
         return w->forgotten.retained ? "flight retained" : "flight";
     return w->forgotten.retained ? "retained" : "nothing";
@@ -437,12 +477,22 @@ static const char *forget(struct world *w, const char *key, bool if_unshared)
 
 const char *world_forget(struct world *w, const char *key)
 {
-    return forget(w, key, false);
+    return forget(w, key, false, NULL);
 }
 
 const char *world_forget_if_unshared(struct world *w, const char *key)
 {
-    return forget(w, key, true);
+    return forget(w, key, true, NULL);
+}
+
+const char *world_end(struct world *w, const char *key, const char *name)
+{
+    return forget(w, key, false, name);
+}
+
+const char *world_end_if_unshared(struct world *w, const char *key, const char *name)
+{
+    return forget(w, key, true, name);
 }
 
 void world_unkeep(struct world *w, const char *key, uint64_t token)

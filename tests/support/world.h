@@ -38,6 +38,9 @@ struct world;
 // A world with the contract's limits, at time 0, whose coordinator answers at once.
 struct world *world_open(void);
 
+// The same, whose tokens are greater than this one.
+struct world *world_open_from(uint64_t first_token);
+
 // Lets everybody who is left leave, then checks that nothing is left and nothing was left unheard.
 void world_close(struct world *w);
 
@@ -74,9 +77,11 @@ void world_leave(struct world *w, const char *name);
 // Its transport ends it with an error.
 void world_fail(struct world *w, const char *name, enum sfl_reason reason);
 
-// "flight", "retained", "flight retained" or "nothing".
+// "flight", "retained", "flight retained" or "nothing"; with the flight's end, " ended" after it.
 const char *world_forget(struct world *w, const char *key);
 const char *world_forget_if_unshared(struct world *w, const char *key);
+const char *world_end(struct world *w, const char *key, const char *name);
+const char *world_end_if_unshared(struct world *w, const char *key, const char *name);
 
 // The data file could not take the outcome of this token.
 void world_unkeep(struct world *w, const char *key, uint64_t token);
@@ -123,8 +128,8 @@ bool world_is_joined(struct world *w, const char *name);
 const char *world_value(struct world *w, const char *name);
 
 // The listing of one key, as "LED attempt=1 token=1 leader=A callers=2 running=0 value=3
-// [expires=5] [forgotten]", flights divided by "; ", in the order of their tokens; "" when there
-// are none.
+// [expires=5] [overdue] [forgotten]", flights divided by "; ", in the order of their tokens; ""
+// when there are none.
 const char *world_list(struct world *w, const char *key);
 
 struct sfl_stats world_stats(const struct world *w);

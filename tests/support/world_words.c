@@ -110,10 +110,9 @@ void words_of_result(const struct sfl_result *result, struct sfl_span rest,
         add(line_out, " retain=%" PRIu64, result->retain_ms);
     if (result->retain_refused)
         add(line_out, " retain_refused");
-    if (outcome->texts != NULL) {
-        add(line_out, " texts=");
-        add_bytes(line_out, sfl_bytes_span(outcome->texts));
-    }
+    struct sfl_span texts = sfl_bytes_span(outcome->texts);
+    if (outcome->texts != NULL)
+        add(line_out, " texts=\"%.*s\"", (int)texts.size, (const char *)texts.data);
 }
 
 static const char *word_of_status(enum sfl_status status)
@@ -139,6 +138,8 @@ void words_of_refusal(const struct sfl_refusal *refusal, char line_out[WORLD_LIN
 static const char *word_of_state(enum sfl_flight_state state)
 {
     switch (state) {
+    case SFL_FLIGHT_NEXT:
+        return "NEXT";
     case SFL_FLIGHT_FINDING_HOME:
         return "FINDING_HOME";
     case SFL_FLIGHT_LED:
@@ -163,6 +164,8 @@ void words_of_view(const struct sfl_flight_view *view, char line_out[WORLD_LINE_
         (const char *)view->leader.data, view->callers, view->running_ms, view->value_bytes);
     if (view->expires_ms != 0)
         add(line_out, " expires=%" PRIu64, view->expires_ms);
+    if (view->overdue)
+        add(line_out, " overdue");
     if (view->forgotten)
         add(line_out, " forgotten");
 }

@@ -156,13 +156,13 @@ static void a_forgotten_flight_keeps_its_promotions_and_limits(void **state)
     world_skip(w, "C");
     world_pass(w, 100);
     HEAR(w, "A", "lead token=1 attempt=1 run_limit=100");
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 3");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 3 (its run limit of 100 ms ran out)");
     HEAR(w, "B", "lead token=3 attempt=2 run_limit=100");
     HEAR(w, "N", "lead token=2 attempt=1"); // tokens of all of them grow together
     world_pass(w, 100);
-    HEAR(w, "B", "ABORTED: fenced: token 3, now 0");
+    HEAR(w, "B", "ABORTED: fenced: token 3, now 0 (its run limit of 100 ms ran out)");
     HEAR(w, "C",
-         "ABORTED: the leader was lost (its run_limit ran out), and all 2 attempts are "
+         "ABORTED: the leader was lost (its run limit of 100 ms ran out), and all 2 attempts are "
          "used up");
     SILENCE(w, "N");
     world_close(w);

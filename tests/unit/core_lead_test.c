@@ -87,7 +87,7 @@ static void the_leaders_run_limit_runs_out_it_is_fenced_and_another_leads(void *
     world_pass(w, 499);
     SILENCE(w, "A");
     world_pass(w, 1);
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 2");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 2 (its run limit of 500 ms ran out)");
     HEAR(w, "B", "lead token=2 attempt=2 run_limit=500");
     world_close(w);
 }
@@ -108,7 +108,7 @@ static void run_limit_counts_from_each_lead(void **state)
     world_pass(w, 499);
     SILENCE(w, "B");
     world_pass(w, 1);
-    HEAR(w, "B", "ABORTED: fenced: token 2, now 3");
+    HEAR(w, "B", "ABORTED: fenced: token 2, now 3 (its run limit of 500 ms ran out)");
     HEAR(w, "C", "lead token=3 attempt=3 run_limit=500");
     world_close(w);
 }
@@ -123,7 +123,7 @@ static void a_run_limit_of_zero_is_the_servers(void **state)
     HEAR(w, "A", "lead token=1 attempt=1");
     SILENCE(w, "A");
     world_pass(w, 1);
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0 (its run limit of 900 ms ran out)");
     world_close(w);
 }
 
@@ -136,9 +136,9 @@ static void the_leader_is_lost_and_nobody_may_lead_followers_end_with_aborted(vo
     world_skip(w, "A");
     world_skip(w, "B");
     world_pass(w, 500);
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0 (its run limit of 500 ms ran out)");
     HEAR(w, "B",
-         "ABORTED: the leader was lost (its run_limit ran out), and no caller that waits "
+         "ABORTED: the leader was lost (its run limit of 500 ms ran out), and no caller that waits "
          "may lead");
     JOIN(w, "C"); // the key is free
     HEAR(w, "C", "lead token=2 attempt=1");
@@ -159,7 +159,7 @@ static void the_leader_is_lost_and_attempts_are_used_up_followers_end_with_abort
     HEAR(w, "B", "CANCELLED: the stream broke");
     HEAR(w, "C", "follow attempt=1 leader=A running=0");
     HEAR(w, "C",
-         "ABORTED: the leader was lost (it left without a result), and all 2 attempts are "
+         "ABORTED: the leader was lost (its stream ended), and all 2 attempts are "
          "used up");
     world_skip(w, "A");
     assert_string_equal(world_list(w, "k"), ""); // neither retained nor listed
@@ -195,7 +195,7 @@ static void a_lost_leader_still_posts_and_nothing_of_it_reaches_anyone(void **st
     world_skip(w, "B");
     world_skip(w, "L");
     HEAR(w, "A", "lead token=1 attempt=1 run_limit=100");
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 2");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 2 (its run limit of 100 ms ran out)");
     world_chunk(w, "A", 1, "late");
     world_renew(w, "A");
     world_finish(w, "A", "OK wrong");
@@ -221,7 +221,7 @@ static void a_lost_leader_that_posts_before_the_next_token_is_known_is_fenced_by
     world_pass(w, 100);
     SILENCE(w, "A");
     world_chunk(w, "A", 0, "late");
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0 (its run limit of 100 ms ran out)");
     world_home(w, true);
     HEAR(w, "B", "lead token=2 attempt=2 run_limit=100");
     world_close(w);
@@ -344,10 +344,10 @@ static void a_leader_that_half_closes_without_finish_leaves(void **state)
     world_skip(w, "B");
     world_half_close(w, "A");
     HEAR(w, "A", "lead token=1 attempt=1");
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 2");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 2 (its stream ended)");
     HEAR(w, "B", "lead token=2 attempt=2");
     world_half_close(w, "B");
-    HEAR(w, "B", "ABORTED: fenced: token 2, now 0");
+    HEAR(w, "B", "ABORTED: fenced: token 2, now 0 (its stream ended)");
     assert_string_equal(world_list(w, "k"), "");
     world_close(w);
 }

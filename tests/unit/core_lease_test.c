@@ -13,7 +13,7 @@ static void the_leaders_lease_runs_out_it_is_fenced_and_another_leads(void **sta
     world_pass(w, 999);
     SILENCE(w, "A");
     world_pass(w, 1);
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 2");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 2 (its lease of 1 s ran out)");
     HEAR(w, "B", "lead token=2 attempt=2 lease=1000");
     world_close(w);
 }
@@ -28,10 +28,13 @@ static void renew_moves_the_end_of_the_lease(void **state)
         world_pass(w, 900);
         world_renew(w, "A");
     }
+    JOIN(w, "B");
+    HEAR(w, "B", "follow attempt=1 leader=A running=4500");
     world_pass(w, 999);
     SILENCE(w, "A");
     world_pass(w, 1);
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 2 (its lease of 1 s ran out)");
+    HEAR(w, "B", "lead token=2 attempt=2 lease=1000");
     world_close(w);
 }
 
@@ -43,8 +46,11 @@ static void chunks_do_not_renew_a_lease(void **state)
     HEAR(w, "A", "lead token=1 attempt=1 lease=1000");
     world_pass(w, 900);
     world_chunk(w, "A", 0, "x");
+    JOIN(w, "B");
+    world_skip(w, "B");
     world_pass(w, 100);
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 2 (its lease of 1 s ran out)");
+    HEAR(w, "B", "lead token=2 attempt=2 lease=1000");
     world_close(w);
 }
 
@@ -58,7 +64,7 @@ static void renew_without_a_lease_does_nothing(void **state)
     world_renew(w, "A");
     SILENCE(w, "A");
     world_pass(w, 100);
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0 (its run limit of 1 s ran out)");
     world_close(w);
 }
 
@@ -89,7 +95,7 @@ static void a_renewal_without_a_lease_is_answered_and_does_nothing_else(void **s
     world_renew_id(w, "A", UINT64_MAX);
     HEAR(w, "A", "renewed 18446744073709551615");
     world_pass(w, 100);
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0 (its run limit of 1 s ran out)");
     world_close(w);
 }
 
@@ -104,7 +110,7 @@ static void a_renewal_of_a_lost_leader_is_not_answered(void **state)
     world_homes_late(w, true);
     world_pass(w, 1000); // the next token is not known yet
     world_renew_id(w, "A", 1);
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0 (its lease of 1 s ran out)");
     world_homes_late(w, false);
     world_home(w, true);
     HEAR(w, "B", "lead token=2 attempt=2 lease=1000");
@@ -122,10 +128,11 @@ static void renewal_does_not_pass_the_run_limit(void **state)
     world_pass(w, 900);
     world_renew(w, "A");
     world_pass(w, 600);
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
-    HEAR(w, "B",
-         "ABORTED: the leader was lost (its run_limit ran out), and no caller that waits "
-         "may lead");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0 (its run limit of 1500 ms ran out)");
+    HEAR(
+        w, "B",
+        "ABORTED: the leader was lost (its run limit of 1500 ms ran out), and no caller that waits "
+        "may lead");
     world_close(w);
 }
 
@@ -175,7 +182,7 @@ static void an_orphaned_flight_whose_lease_runs_out_goes_to_the_next(void **stat
     world_pass(w, 1);
     HEAR(w, "B", "lead token=2 attempt=2 lease=1000");
     JOIN(w, "A2", .resume_token = 1);
-    HEAR(w, "A2", "ABORTED: fenced: token 1, now 2");
+    HEAR(w, "A2", "ABORTED: fenced: token 1, now 2 (its lease of 1 s ran out)");
     world_close(w);
 }
 
@@ -215,7 +222,7 @@ static void a_leader_whose_stream_ends_with_a_status_is_lost_lease_or_not(void *
     HEAR(w, "A", "INVALID_ARGUMENT: malformed message");
     HEAR(w, "B", "lead token=2 attempt=2 lease=60000");
     JOIN(w, "A2", .resume_token = 1);
-    HEAR(w, "A2", "ABORTED: fenced: token 1, now 2");
+    HEAR(w, "A2", "ABORTED: fenced: token 1, now 2 (its stream ended with an error)");
     world_close(w);
 }
 
@@ -242,7 +249,7 @@ static void a_resume_takes_over_from_an_older_stream(void **state)
     HEAR(w, "A", "lead token=1 attempt=1 lease=2000");
     JOIN(w, "A2", .resume_token = 1);
     HEAR(w, "A2", "lead token=1 attempt=1 lease=2000 next=1");
-    HEAR(w, "A", "ABORTED: fenced: token 1, now 0");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0 (it was resumed on another stream)");
     world_chunk(w, "A", 1, "wrong");
     SILENCE(w, "A");
     JOIN(w, "F");
@@ -287,7 +294,7 @@ static void a_resume_of_a_forgotten_flight_that_has_a_newer_leader_hears_its_tok
     HEAR(w, "B", "follow attempt=1 leader=A running=0");
     HEAR(w, "B", "lead token=2 attempt=2 lease=1000");
     JOIN(w, "A2", .resume_token = 1);
-    HEAR(w, "A2", "ABORTED: fenced: token 1, now 2");
+    HEAR(w, "A2", "ABORTED: fenced: token 1, now 2 (its lease of 1 s ran out)");
     world_close(w);
 }
 
@@ -320,7 +327,7 @@ static void a_resume_with_any_other_token_is_fenced(void **state)
     world_skip(w, "A");
     world_skip(w, "B");
     JOIN(w, "A2", .resume_token = 1);
-    HEAR(w, "A2", "ABORTED: fenced: token 1, now 2");
+    HEAR(w, "A2", "ABORTED: fenced: token 1, now 2 (its lease of 2 s ran out)");
     JOIN(w, "X2", .resume_token = 99);
     HEAR(w, "X2", "ABORTED: fenced: token 99, now 0");
     JOIN_KEY(w, "X3", "other", .resume_token = 2);
@@ -350,7 +357,7 @@ static void while_the_next_leader_is_sought_a_resume_is_fenced(void **state)
     world_homes_late(w, true);
     world_pass(w, 1000);
     JOIN(w, "A2", .resume_token = 1);
-    HEAR(w, "A2", "ABORTED: fenced: token 1, now 0");
+    HEAR(w, "A2", "ABORTED: fenced: token 1, now 0 (its lease of 1 s ran out)");
     world_home(w, true);
     world_skip(w, "A");
     HEAR(w, "B", "follow attempt=1 leader=A running=0");
@@ -367,10 +374,13 @@ static void a_leader_that_resumed_can_lead_to_the_end_of_a_new_lease_only(void *
     JOIN(w, "A2", .resume_token = 1);
     world_skip(w, "A");
     HEAR(w, "A2", "lead token=1 attempt=1 lease=1000");
+    JOIN(w, "B");
+    world_skip(w, "B");
     world_pass(w, 999);
     SILENCE(w, "A2");
     world_pass(w, 1);
-    HEAR(w, "A2", "ABORTED: fenced: token 1, now 0");
+    HEAR(w, "A2", "ABORTED: fenced: token 1, now 2 (its lease of 1 s ran out)");
+    HEAR(w, "B", "lead token=2 attempt=2 lease=1000");
     world_close(w);
 }
 

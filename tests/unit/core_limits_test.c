@@ -147,33 +147,74 @@ static void over_the_limit_of_callers_a_join_is_refused(void **state)
     world_close(w);
 }
 
-static void a_result_over_its_limit_costs_the_lead_and_the_followers_go_on(void **state)
+#define TOO_LARGE "8 singleflight.LimitExceeded: result: larger than the limit of 10 bytes"
+#define TOO_MUCH "8 singleflight.LimitExceeded: bytes held for results: the limit of 10 is reached"
+
+static void a_result_over_its_limit_is_the_outcome_for_everybody(void **state)
 {
     (void)state;
     struct world *w = world_open();
     world_limits(w)->value_bytes_max = 10;
     JOIN(w, "A");
     JOIN(w, "B");
-    JOIN(w, "C");
-    world_skip(w, "C");
     world_chunk(w, "A", 0, "0123456789");
     world_chunk(w, "A", 1, "!");
     HEAR(w, "A", "lead token=1 attempt=1");
-    HEAR(w, "A", "RESOURCE_EXHAUSTED: result: larger than the limit of 10 bytes");
+    HEAR(w, "A",
+         "result ERROR \"\" callers=2 attempt=1 token=1 shared led texts=\"" TOO_LARGE "\"");
     HEAR(w, "B", "follow attempt=1 leader=A running=0");
-    HEAR(w, "B", "lead token=2 attempt=2");
-    world_chunk(w, "B", 0, "0123456789");
-    world_finish(w, "B", "OK !");
-    HEAR(w, "B", "RESOURCE_EXHAUSTED: result: larger than the limit of 10 bytes");
-    HEAR(w, "C", "lead token=3 attempt=3");
-    world_chunk(w, "C", 0, "01234");
-    world_finish(w, "C", "OK 56789");
-    HEAR(w, "C", "result OK \"\" callers=1 attempt=3 token=3 led");
-    assert_int_equal(world_stats(w).refused, 2);
+    HEAR(w, "B", "result ERROR \"\" callers=2 attempt=1 token=1 shared texts=\"" TOO_LARGE "\"");
+    assert_int_equal(world_stats(w).refused, 1);
+    assert_int_equal(world_stats(w).leaders_lost, 0);
+    assert_int_equal(sfl_budget_used(&world_usage(w)->held_bytes), 0);
     world_close(w);
 }
 
-static void bytes_over_what_may_be_held_in_all_cost_the_lead(void **state)
+static void a_live_follower_that_got_chunks_of_it_starts_over_in_the_same_attempt(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    world_limits(w)->value_bytes_max = 10;
+    JOIN(w, "A");
+    JOIN(w, "B", .live = true);
+    world_chunk(w, "A", 0, "01234");
+    world_finish(w, "A", "OK 56789!");
+    world_skip(w, "A");
+    HEAR(w, "B", "follow attempt=1 leader=A running=0");
+    HEAR(w, "B", "chunk \"01234\"");
+    HEAR(w, "B", "restart attempt=1 leader=A");
+    HEAR(w, "B", "result ERROR \"\" callers=2 attempt=1 token=1 shared texts=\"" TOO_LARGE "\"");
+    JOIN(w, "C");
+    JOIN(w, "D", .live = true);
+    world_finish(w, "C", "OK 0123456789!"); // nobody has read anything
+    world_skip(w, "C");
+    HEAR(w, "D", "follow attempt=1 leader=C running=0");
+    HEAR(w, "D", "result ERROR \"\" callers=2 attempt=1 token=2 shared texts=\"" TOO_LARGE "\"");
+    world_close(w);
+}
+
+static void the_outcome_over_a_limit_is_retained_as_an_error_and_not_passed_on(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    world_limits(w)->value_bytes_max = 10;
+    JOIN(w, "A", .retain_ms = 1, .retain_error_ms = 500);
+    JOIN(w, "B");
+    world_pass_on(w, "A", "ERROR 0123456789!");
+    world_skip(w, "A");
+    HEAR(w, "B", "follow attempt=1 leader=A running=0");
+    HEAR(w, "B",
+         "result ERROR \"\" callers=2 attempt=1 token=1 shared retain=500 texts=\"" TOO_LARGE "\"");
+    world_pass(w, 500);
+    JOIN(w, "C", .retain_error_ms = 500);
+    world_finish_retain(w, "C", "OK 0123456789!", 70); // what `finish` says is obeyed
+    HEAR(w, "C", "lead token=2 attempt=1");
+    HEAR(w, "C",
+         "result ERROR \"\" callers=1 attempt=1 token=2 led retain=70 texts=\"" TOO_LARGE "\"");
+    world_close(w);
+}
+
+static void without_room_for_a_result_that_is_the_outcome(void **state)
 {
     (void)state;
     struct world *w = world_open();
@@ -183,7 +224,7 @@ static void bytes_over_what_may_be_held_in_all_cost_the_lead(void **state)
     world_chunk(w, "A", 0, "012345");
     world_chunk(w, "B", 0, "01234");
     HEAR(w, "B", "lead token=2 attempt=1");
-    HEAR(w, "B", "RESOURCE_EXHAUSTED: bytes held for results: the limit of 10 is reached");
+    HEAR(w, "B", "result ERROR \"\" callers=1 attempt=1 token=2 led texts=\"" TOO_MUCH "\"");
     world_chunk(w, "A", 1, "6789"); // A does not notice
     HEAR(w, "A", "lead token=1 attempt=1");
     SILENCE(w, "A");
@@ -193,7 +234,7 @@ static void bytes_over_what_may_be_held_in_all_cost_the_lead(void **state)
     world_close(w);
 }
 
-static void texts_over_their_limit_cost_the_lead(void **state)
+static void texts_over_their_limit_are_the_outcome_too(void **state)
 {
     (void)state;
     struct world *w = world_open();
@@ -205,8 +246,9 @@ static void texts_over_their_limit_cost_the_lead(void **state)
     world_finish_with(w, "A", &finish);
     HEAR(w, "A", "lead token=1 attempt=1");
     HEAR(w, "A",
-         "RESOURCE_EXHAUSTED: outcome: message, type, stack and details are larger than "
-         "the limit of 5 bytes");
+         "result ERROR \"\" callers=1 attempt=1 token=1 led texts=\"8 "
+         "singleflight.LimitExceeded: outcome: message, type, stack and details are larger than "
+         "the limit of 5 bytes\"");
     JOIN(w, "B");
     finish.texts = five;
     world_finish_with(w, "B", &finish);
@@ -235,7 +277,7 @@ static void texts_are_charged_to_what_is_held(void **state)
     world_finish_with(w, "B",
                       &(struct sfl_finish){.kind = SFL_OUTCOME_OK, .value = sfl_span_of_text("1")});
     HEAR(w, "B", "lead token=2 attempt=1");
-    HEAR(w, "B", "RESOURCE_EXHAUSTED: bytes held for results: the limit of 10 is reached");
+    HEAR(w, "B", "result ERROR \"\" callers=1 attempt=1 token=2 led texts=\"" TOO_MUCH "\"");
     sfl_bytes_unref(texts);
     world_close(w);
 }
@@ -308,9 +350,11 @@ int main(void)
         cmocka_unit_test(a_refused_join_leaves_the_running_flight_alone),
         cmocka_unit_test(over_the_limit_of_flights_a_new_key_is_refused),
         cmocka_unit_test(over_the_limit_of_callers_a_join_is_refused),
-        cmocka_unit_test(a_result_over_its_limit_costs_the_lead_and_the_followers_go_on),
-        cmocka_unit_test(bytes_over_what_may_be_held_in_all_cost_the_lead),
-        cmocka_unit_test(texts_over_their_limit_cost_the_lead),
+        cmocka_unit_test(a_result_over_its_limit_is_the_outcome_for_everybody),
+        cmocka_unit_test(a_live_follower_that_got_chunks_of_it_starts_over_in_the_same_attempt),
+        cmocka_unit_test(the_outcome_over_a_limit_is_retained_as_an_error_and_not_passed_on),
+        cmocka_unit_test(without_room_for_a_result_that_is_the_outcome),
+        cmocka_unit_test(texts_over_their_limit_are_the_outcome_too),
         cmocka_unit_test(texts_are_charged_to_what_is_held),
         cmocka_unit_test(details_over_their_size_are_invalid),
         cmocka_unit_test(a_large_value_arrives_whole),

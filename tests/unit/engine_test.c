@@ -418,7 +418,7 @@ static void a_leader_that_leaves_hands_over(void **state)
     sfl_engine_half_close(f->engine, &c.member, sfl_clock_now_ms());
     sfl_engine_half_close(f->engine, &b.member, sfl_clock_now_ms());
     assert_string_equal(b.heard, "FL!");
-    assert_int_equal(b.reason, SFL_REASON_FENCED);
+    assert_int_equal(b.reason, SFL_REASON_FENCED_FOR);
     assert_string_equal(c.heard, "FR!");
     assert_int_equal(c.reason, SFL_REASON_NOBODY_LEADS);
 }
@@ -458,12 +458,14 @@ static void a_lease_that_runs_out_fences_by_the_tick(void **state)
     struct fixture *f = *state;
     static struct seat a;
     static struct seat b;
+    static struct seat c;
     struct sfl_join join = join_of("k");
     join.lease_ms = 3;
     sit(f, &a, &join);
     sit(f, &b, &join);
+    sit(f, &c, &join);
     tick_until(f, &a, "L!");
-    assert_int_equal(a.reason, SFL_REASON_FENCED);
+    assert_int_equal(a.reason, SFL_REASON_FENCED_FOR);
     tick_until(f, &b, "FL!"); // nobody renews this one either
 }
 
