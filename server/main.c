@@ -52,6 +52,7 @@ struct daemon {
     struct sfl_pumps *pumps;
     struct sfl_store *store; // NULL without a data directory
     struct sfl_runs *runs;   // NULL when they are not remembered
+    uint64_t started_us;     // of the wall clock; every token is greater
     struct sfl_coordinator *coordinator;
     struct sfl_engine *engine;
     struct sfl_transport *transport;
@@ -410,6 +411,19 @@ static void count_network(void *context, struct sfl_network_counts *counts_out)
     };
 }
 
+static enum sfl_runs_wanted runs_of(const struct sfl_settings *settings)
+{
+    switch (settings->runs_kept) {
+    case SFL_RUNS_KEPT_JOBS:
+        return SFL_RUNS_JOBS;
+    case SFL_RUNS_KEPT_ALL:
+        return SFL_RUNS_ALL;
+    case SFL_RUNS_KEPT_OFF:
+        break;
+    }
+    return SFL_RUNS_NONE;
+}
+
 static bool create_parts(struct daemon *daemon)
 {
     const struct sfl_settings *settings = &daemon->settings;
@@ -426,6 +440,9 @@ static bool create_parts(struct daemon *daemon)
         .sink = sfl_transport_sink,
         .keeper = daemon->store == NULL ? NULL : &sfl_store_keeper,
         .keeper_context = daemon->store,
+        .runs = runs_of(settings),
+        .describe = sfl_transport_describe,
+        .first_token = daemon->started_us,
         .on_earlier_tick = on_earlier_tick,
         .tick_context = daemon,
     };
@@ -437,7 +454,6 @@ static bool create_parts(struct daemon *daemon)
         .limits = &daemon->limits,
         .connection_callers_max = settings->connection_callers_max,
         .runs = daemon->runs,
-        .runs_all = settings->runs_kept == SFL_RUNS_KEPT_ALL,
         .silence_ms = settings->keepalive_time_ms + settings->keepalive_timeout_ms,
         .on_earlier_tick = on_earlier_tick,
         .tick_context = daemon,
@@ -598,6 +614,7 @@ static void leave_at_once(struct daemon *daemon)
 static int run(struct daemon *daemon)
 {
     int exit_code = EXIT_CANNOT_START;
+    daemon->started_us = sfl_clock_wall_us(); // before the first token can be granted
     if (!open_store(daemon))
         goto out_of_store;
     if (!open_loop(daemon) || !create_parts(daemon)) {

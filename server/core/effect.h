@@ -24,8 +24,10 @@ enum sfl_effect_type {
     SFL_EFFECT_KEEP_LEAD,    // flight: its lead that is kept beyond the process, or is to be, is
                              // forgotten now
     SFL_EFFECT_UNLEAD,       // flight, token: this lead of it, which was kept, is over
+    SFL_EFFECT_ENDED,        // flight, ended: it is to be remembered as a run
     SFL_EFFECT_RETAIN,       // flight: its outcome is retained; a data file may keep it
-    SFL_EFFECT_DROP,         // flight: its retained outcome is gone (dead flights have no bytes)
+    SFL_EFFECT_DROP,         // flight: its retained outcome is gone (dead flights have no bytes);
+                             // it says how often it was served, and as which run it is remembered
 };
 
 struct sfl_lead {
@@ -56,6 +58,18 @@ struct sfl_forgotten {
     bool ended;
 };
 
+// How a flight ended. Everything is borrowed until the effect is carried out; times are of the
+// events' clock.
+struct sfl_ended {
+    const struct sfl_outcome *outcome; // NULL: it ended with `refusal`
+    const struct sfl_refusal *refusal;
+    uint64_t token; // of the last attempt, or of the outcome's
+    uint64_t begun_ms;
+    uint64_t led_ms;
+    uint32_t attempts;
+    uint32_t callers; // in it then, the leader included
+};
+
 struct sfl_effect {
     enum sfl_effect_type type;
     struct sfl_caller *caller;
@@ -68,6 +82,7 @@ struct sfl_effect {
         struct sfl_result result;
         struct sfl_refusal refusal;
         struct sfl_forgotten forgotten;
+        struct sfl_ended ended;
         uint64_t token;
     };
 };

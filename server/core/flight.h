@@ -148,6 +148,7 @@ struct sfl_flight {
     bool voids_chunks : 1;  // an outcome without the chunks that live followers have read
     bool was_next : 1;      // those who waited in it have been told of no leader
     bool refusal_named : 1; // `refusal` has a reference to its name
+    bool kept_won : 1;      // its outcome is an earlier attempt's than the last leader's
     uint8_t fingerprint_size;
     uint32_t follower_count;
     uint32_t attempt; // the current one, or the last one
@@ -164,7 +165,7 @@ struct sfl_flight {
 
     struct sfl_link in_list; // of the table: next, overdue, settled, dead, or orphaned flights
                              // whose lead is kept
-    uint64_t held_bytes; // what the group's statistics count for this flight
+    uint64_t held_bytes;     // what the group's statistics count for this flight
     uint32_t max_attempts;
     uint16_t key_size;
     uint16_t group_size; // 0 when the group's name stands in `group`
@@ -176,6 +177,7 @@ struct sfl_flight {
             uint64_t run_limit_ms;
         };
         struct sfl_refusal refusal; // SETTLED without an outcome
+        uint64_t run; // RETAINED: the number under which it is remembered; 0: it is not
     };
 
     union {

@@ -12,6 +12,7 @@ void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *opt
         .hash_seed = options->hash_seed,
         .now_ms = options->now_ms,
         .keeps = options->keeps,
+        .runs = options->runs,
         .usage = options->usage,
         .describe = options->describe,
         .first_token = options->first_token,

@@ -16,13 +16,21 @@
 
 enum { SFL_GROUPS_MAX = 10000 }; // groups with counters of their own, per table
 
+// Which flights are remembered as runs.
+enum sfl_runs_wanted {
+    SFL_RUNS_NONE,
+    SFL_RUNS_JOBS, // those with a lease, or whose outcome was retained
+    SFL_RUNS_ALL,
+};
+
 struct sfl_table_options {
     const struct sfl_allocator *allocator; // borrowed; its values may be freed on any thread
     const struct sfl_limits *limits;       // borrowed
     struct sfl_usage *usage;               // borrowed; all tables of the process have shares of it
     uint64_t now_ms;
-    uint64_t hash_seed; // a secret for the hashes of group names
-    bool keeps;         // what outlives the process is kept
+    uint64_t hash_seed;        // a secret for the hashes of group names
+    bool keeps;                // what outlives the process is kept
+    enum sfl_runs_wanted runs; // which flights are to be remembered when they have ended
     // Every token that is granted is greater. A smaller one that comes back is of before.
     uint64_t first_token;
     // Encodes what the core says itself, as the texts of an outcome: code, message, type. NULL when
@@ -55,6 +63,7 @@ struct sfl_table {
     uint64_t shut_at;      // where the search for the next flight to shut goes on
     bool draining;
     bool keeps;
+    enum sfl_runs_wanted runs;
 };
 
 void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *options);
@@ -156,6 +165,10 @@ bool sfl_table_restore_lead(struct sfl_table *table, const struct sfl_left_lead 
 // True when nothing runs but what outlives the process as it is: orphaned flights whose lead is
 // kept. `callers_out` is how many follow those.
 bool sfl_table_is_at_rest(const struct sfl_table *table, uint64_t *callers_out);
+
+// How often the retained outcome of this token has been served; 0 when it is not retained any more.
+uint64_t sfl_table_hits(const struct sfl_table *table, uint64_t hash, struct sfl_span group,
+                        struct sfl_span key, uint64_t token);
 
 // One flight as Admin.ListFlights shows it. Spans are borrowed until the visit returns.
 struct sfl_flight_view {

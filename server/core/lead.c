@@ -61,11 +61,7 @@ bool sfl_flight_may_go_on(const struct sfl_flight *flight)
 static void settle_with_kept(struct sfl_step *step, struct sfl_flight *flight)
 {
     struct sfl_outcome *kept = flight->past->kept;
-    flight->led_since_ms = flight->past->kept_led_ms;
-    if (kept->attempt != flight->attempt) {
-        sfl_bytes_unref(flight->leader_name);
-        flight->leader_name = NULL;
-    }
+    flight->kept_won = kept->attempt != flight->attempt;
     sfl_flight_settle(step, flight, kept, NULL);
 }
 

@@ -19,7 +19,7 @@ static struct sfl_flight_view view_of(const struct sfl_flight *flight, uint64_t 
     struct sfl_flight_view view = {
         .group = sfl_flight_group(flight),
         .key = sfl_flight_key(flight),
-        .leader = sfl_bytes_span(flight->leader_name),
+        .leader = sfl_bytes_span(flight->kept_won ? NULL : flight->leader_name),
         .state = flight->state,
         .forgotten = flight->place == SFL_PLACE_FORGOTTEN,
         .overdue = flight->overdue,
@@ -39,6 +39,14 @@ static struct sfl_flight_view view_of(const struct sfl_flight *flight, uint64_t 
             view.expires_ms = until(flight->lease_until_ms, now_ms);
     }
     return view;
+}
+
+uint64_t sfl_table_hits(const struct sfl_table *table, uint64_t hash, struct sfl_span group,
+                        struct sfl_span key, uint64_t token)
+{
+    const struct sfl_flight *flight =
+        sfl_table_find(table, SFL_PLACE_RETAINED, hash, group, key, token);
+    return flight == NULL ? 0 : flight->hits;
 }
 
 bool sfl_table_visit(const struct sfl_table *table, uint64_t now_ms,

@@ -141,17 +141,51 @@ static void push_result(struct sfl_step *step, struct sfl_caller *caller,
     sfl_outcome_ref(result->outcome);
 }
 
+// Says how a flight that was led ends, before it changes.
+static struct sfl_ended describe_end(const struct sfl_flight *flight,
+                                     const struct sfl_caller *leader)
+{
+    bool has_leader = leader != NULL || flight->leader != NULL || flight->fenced != NULL;
+    return (struct sfl_ended){
+        .token = flight->token,
+        .begun_ms = sfl_flight_first_led_ms(flight),
+        .led_ms = flight->led_since_ms,
+        .attempts = flight->attempt,
+        .callers = flight->follower_count + has_leader,
+    };
+}
+
+static void remember(struct sfl_step *step, struct sfl_flight *flight,
+                     const struct sfl_ended *ended)
+{
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_ENDED);
+    effect->flight = flight;
+    effect->ended = *ended;
+}
+
+// True when it is to be remembered. A drain leaves no run.
+static bool is_run(const struct sfl_table *table, const struct sfl_flight *flight, bool had_lease)
+{
+    if (table->runs == SFL_RUNS_JOBS)
+        return had_lease || flight->state == SFL_FLIGHT_RETAINED;
+    return table->runs == SFL_RUNS_ALL;
+}
+
 void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
                        struct sfl_outcome *outcome, struct sfl_caller *leader)
 {
     struct sfl_table *table = step->table;
     bool lead_was_kept = flight->lead_kept;
+    bool had_lease = flight->lease_ms > 0;
+    bool is_kept = flight->past != NULL && flight->past->kept == outcome;
+    struct sfl_ended ended = describe_end(flight, leader);
     struct sfl_flight *next = stop_running(step, flight);
     sfl_value_unref(flight->value);
     flight->value = NULL;
     if (flight->retain_from_lead)
-        count_from_lead(outcome, step->now_ms - flight->led_since_ms);
-    if (flight->past != NULL && flight->past->kept == outcome)
+        count_from_lead(outcome, step->now_ms -
+                                     (is_kept ? flight->past->kept_led_ms : flight->led_since_ms));
+    if (is_kept)
         flight->past->kept = NULL; // its reference goes on
     sfl_flight_drop_past(table, flight);
 
@@ -164,7 +198,13 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
     flight->callers = flight->follower_count + 1;
     flight->hits = 0;
     SFL_COUNT(table, flight->group, executions_saved, flight->follower_count);
+    flight->run = 0;
     retain_if_asked(step, flight);
+    if (is_run(table, flight, had_lease)) {
+        ended.token = outcome->token;
+        ended.outcome = outcome;
+        remember(step, flight, &ended);
+    }
     sfl_flight_unlead(step, flight); // second: it is over because of the outcome
     if (flight->state == SFL_FLIGHT_SETTLED)
         sfl_flight_unplace(table, flight);
@@ -184,6 +224,8 @@ void sfl_flight_abort(struct sfl_step *step, struct sfl_flight *flight,
                       const struct sfl_refusal *refusal)
 {
     struct sfl_caller *leader = flight->leader;
+    bool had_lease = flight->lease_ms > 0;
+    struct sfl_ended ended = describe_end(flight, NULL);
     if (leader != NULL) {
         sfl_caller_detach(step->table, leader);
         sfl_step_refuse(step, leader, refusal);
@@ -199,6 +241,10 @@ void sfl_flight_abort(struct sfl_step *step, struct sfl_flight *flight,
     flight->refusal = *refusal;
     flight->refusal_named = refusal->name != NULL;
     sfl_bytes_ref(refusal->name);
+    if (!is_drain && ended.attempts > 0 && is_run(step->table, flight, had_lease)) {
+        ended.refusal = &flight->refusal;
+        remember(step, flight, &ended);
+    }
     queue_followers(step, flight);
     sfl_flight_begin_next(step, next);
 }
@@ -307,7 +353,7 @@ bool sfl_table_take_settled(struct sfl_table *table, struct sfl_settled *settled
         settled_out->callers[settled_out->count++] = follower;
     }
     if ((settled_out->restarts | settled_out->follows) != 0)
-        settled_out->leader = sfl_bytes_ref(flight->leader_name);
+        settled_out->leader = flight->kept_won ? NULL : sfl_bytes_ref(flight->leader_name);
     sfl_link_remove(&flight->in_list);
     if (flight->follower_count > 0)
         sfl_list_append(&table->settled, &flight->in_list);

@@ -64,6 +64,9 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
             .usage = &engine->usage,
             .now_ms = engine->started_at_ms,
             .hash_seed = sfl_entropy_u64(),
+            .runs = options->runs,
+            .describe = options->describe,
+            .first_token = options->first_token,
             .keeps = options->keeper != NULL,
         };
         init_lock(&shard->lock);
@@ -171,6 +174,17 @@ static void set_unkept(struct sfl_event *event_out, const struct sfl_flight *fli
         (struct sfl_unkept){sfl_flight_group(flight), sfl_flight_key(flight), flight->token};
 }
 
+// A flight whose outcome is not retained has no place for a number: nobody counts its hits.
+static void remember(const struct sfl_engine *engine, struct sfl_flight *flight,
+                     const struct sfl_ended *ended, uint64_t now_ms)
+{
+    if (engine->sink->ended == NULL)
+        return;
+    uint64_t run = engine->sink->ended(engine->sink_context, flight, ended, now_ms);
+    if (flight->state == SFL_FLIGHT_RETAINED)
+        flight->run = run;
+}
+
 static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
                       struct sfl_forgotten *forgotten_out)
 {
@@ -213,9 +227,14 @@ static void carry_out(struct sfl_shard *shard, const struct sfl_effect *effect,
     case SFL_EFFECT_UNLEAD:
         engine->keeper->unlead(engine->keeper_context, effect->token);
         break;
+    case SFL_EFFECT_ENDED:
+        remember(engine, effect->flight, &effect->ended, shard->table.now_ms);
+        break;
     case SFL_EFFECT_DROP:
         if (engine->keeper != NULL)
             engine->keeper->drop(engine->keeper_context, effect->flight->token);
+        if (effect->flight->run > 0 && effect->flight->hits > 0)
+            sink->dropped(context, effect->flight->run, effect->flight->hits);
         break;
     case SFL_EFFECT_CHUNK: // see tell_live
     case SFL_EFFECT_RESTART:
@@ -630,6 +649,17 @@ struct sfl_stats sfl_engine_stats(struct sfl_engine *engine, struct sfl_span gro
         sum.refused += atomic_load(&engine->refused);
     }
     return sum;
+}
+
+uint64_t sfl_engine_hits(struct sfl_engine *engine, struct sfl_span group, struct sfl_span key,
+                         uint64_t token)
+{
+    uint64_t hash = sfl_hash(&engine->secret, group, key);
+    struct sfl_shard *shard = sfl_engine_shard_of(engine, hash);
+    pthread_mutex_lock(&shard->lock);
+    uint64_t hits = sfl_table_hits(&shard->table, hash, group, key, token);
+    pthread_mutex_unlock(&shard->lock);
+    return hits;
 }
 
 uint64_t sfl_engine_uptime_ms(const struct sfl_engine *engine)

@@ -43,6 +43,12 @@ struct sfl_engine_sink {
     // outcome, which the sink takes.
     void (*result)(void *context, struct sfl_member *member, const struct sfl_result *result);
     void (*refuse)(void *context, struct sfl_member *member, const struct sfl_refusal *refusal);
+    // A flight has ended that is to be remembered: the number under which it is; 0: none. `now_ms`
+    // is when. And later, how many callers its retained outcome went to, when that is gone. NULL:
+    // nobody asks.
+    uint64_t (*ended)(void *context, const struct sfl_flight *flight, const struct sfl_ended *ended,
+                      uint64_t now_ms);
+    void (*dropped)(void *context, uint64_t run, uint64_t hits);
     // The last word to many (one at least), outside of every lock. The callers are `struct
     // sfl_member`s (sfl_member_of_caller).
     void (*settled)(void *context, const struct sfl_settled *settled);
@@ -60,6 +66,10 @@ struct sfl_engine_options {
     void *sink_context;
     const struct sfl_keeper *keeper; // borrowed; NULL: nothing is kept
     void *keeper_context;
+    enum sfl_runs_wanted runs; // which flights the sink is told of when they have ended
+    // As in struct sfl_table_options.
+    struct sfl_bytes *(*describe)(int32_t code, struct sfl_span message, struct sfl_span type);
+    uint64_t first_token;
     // An earlier tick is wanted than sfl_engine_tick last said. Any thread, under a shard's lock.
     void (*on_earlier_tick)(void *context);
     void *tick_context;
@@ -183,6 +193,10 @@ struct sfl_stats sfl_engine_stats(struct sfl_engine *engine, struct sfl_span gro
 
 // Ms since the engine was made.
 uint64_t sfl_engine_uptime_ms(const struct sfl_engine *engine);
+
+// How often the retained outcome of this token has been served; 0 when it is not retained any more.
+uint64_t sfl_engine_hits(struct sfl_engine *engine, struct sfl_span group, struct sfl_span key,
+                         uint64_t token);
 
 // A listing in pieces: `cursor` starts as {0}. Looks at a bounded number of places under one
 // shard's lock and calls `visit` for the flights among them. False at the end.

@@ -4,6 +4,7 @@
 #include "base/local_heap.h"
 #include "rpc/wire_reader.h"
 #include "rpc/wire_writer.h"
+#include "transport/service.h"
 
 #include <assert.h>
 
@@ -208,4 +209,21 @@ bool sfl_encode_texts(const struct sfl_posted_outcome *outcome, struct sfl_bytes
     sfl_wire_put_bytes(at, 7, outcome->details);
     *texts_out = texts;
     return true;
+}
+
+struct sfl_bytes *sfl_transport_describe(int32_t code, struct sfl_span message,
+                                         struct sfl_span type)
+{
+    const struct sfl_posted_outcome outcome = {.code = code, .message = message, .type = type};
+    struct sfl_bytes *texts = NULL;
+    return sfl_encode_texts(&outcome, &texts) ? texts : NULL;
+}
+
+void sfl_read_texts(const struct sfl_bytes *texts, int32_t *code_out, struct sfl_span *message_out)
+{
+    struct sfl_posted_outcome outcome = {.kind = 0};
+    struct sfl_fault fault = {0};
+    (void)sfl_schema_read(&outcome_schema, sfl_bytes_span(texts), &outcome, &fault);
+    *code_out = outcome.code;
+    *message_out = outcome.message;
 }

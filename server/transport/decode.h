@@ -63,6 +63,9 @@ bool sfl_decode_session_next(struct sfl_span *rest, struct sfl_request *request_
 // owns. False when there is no memory.
 bool sfl_encode_texts(const struct sfl_posted_outcome *outcome, struct sfl_bytes **texts_out);
 
+// Code and message of encoded texts (NULL: none). The span is borrowed from them.
+void sfl_read_texts(const struct sfl_bytes *texts, int32_t *code_out, struct sfl_span *message_out);
+
 // The name under which "" goes.
 struct sfl_span sfl_group_or_default(struct sfl_span group);
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Admin.ListFlights: one message for each flight, made in pieces as the client reads.
+#include "base/clock.h"
 #include "base/status.h"
 #include "rpc/wire_writer.h"
+#include "transport/decode.h"
 #include "transport/transport.h"
 
 #include <stdlib.h>
@@ -9,7 +11,7 @@
 enum {
     LIMIT_DEFAULT = 1000,
     KEY_PREFIX_MAX = 1024,
-    NUMBERS_BYTES_MAX = 128, // of a Flight, beside its spans
+    NUMBERS_BYTES_MAX = 160, // of a Flight, beside its spans
 };
 
 struct request {
@@ -71,6 +73,17 @@ static uint64_t wire_state(enum sfl_flight_state state)
     return 0;
 }
 
+// Of a retained one: how it ended, and when.
+static uint8_t *put_outcome(uint8_t *at, const struct sfl_flight_view *view)
+{
+    int32_t code;
+    struct sfl_span message;
+    sfl_read_texts(view->outcome->texts, &code, &message);
+    at = sfl_wire_put_number(at, 13, (uint64_t)view->outcome->kind);
+    at = sfl_wire_put_number(at, 14, (uint64_t)(int64_t)code);
+    return sfl_wire_put_number(at, 15, sfl_clock_wall_us() / 1000 - view->ended_ms_ago);
+}
+
 static struct row *create_row(const struct sfl_flight_view *view)
 {
     uint64_t spans = sfl_wire_bytes_size(view->group.size) + sfl_wire_bytes_size(view->key.size) +
@@ -89,6 +102,10 @@ static struct row *create_row(const struct sfl_flight_view *view)
     at = sfl_wire_put_number(at, 9, view->value_bytes);
     at = sfl_wire_put_number(at, 10, view->expires_ms);
     at = sfl_wire_put_number(at, 12, view->forgotten);
+    if (view->outcome != NULL)
+        at = put_outcome(at, view);
+    at = sfl_wire_put_number(at, 16, view->state == SFL_FLIGHT_NEXT);
+    at = sfl_wire_put_number(at, 17, view->overdue);
     row->size = (size_t)(at - row->message);
     return row;
 }
@@ -96,7 +113,7 @@ static struct row *create_row(const struct sfl_flight_view *view)
 static bool is_wanted(const struct listing *listing, const struct sfl_flight_view *view)
 {
     struct sfl_span group = sfl_bytes_span(listing->group);
-    return wire_state(view->state) != 0 &&
+    return view->state != SFL_FLIGHT_SETTLED &&
            (group.size == 0 || sfl_span_equal(group, view->group)) &&
            sfl_span_starts_with(view->key, sfl_bytes_span(listing->key_prefix));
 }

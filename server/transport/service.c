@@ -21,6 +21,8 @@ static const struct sfl_engine_sink sink = {
     .renewed = sfl_call_on_renewed,
     .result = sfl_call_on_result,
     .refuse = sfl_call_on_refuse,
+    .ended = sfl_runs_on_ended,
+    .dropped = sfl_runs_on_dropped,
     .settled = sfl_crowd_on_settled,
     .may_tell = sfl_crowd_may_tell,
 };
@@ -31,6 +33,7 @@ static const struct sfl_method methods[] = {
     {"/singleflight.v1.SingleFlight/Session", false, sfl_session_on_call, NULL},
     {"/singleflight.v1.SingleFlight/Forget", false, sfl_forget_on_call, NULL},
     {"/singleflight.v1.Admin/ListFlights", false, sfl_list_flights_on_call, NULL},
+    {"/singleflight.v1.Admin/ListRuns", false, sfl_list_runs_on_call, NULL},
     {"/singleflight.v1.Admin/GetStats", false, sfl_get_stats_on_call, NULL},
     {"/grpc.health.v1.Health/Check", false, sfl_health_check_on_call, NULL},
     {"/grpc.health.v1.Health/Watch", false, sfl_health_watch_on_call, NULL},
@@ -75,6 +78,7 @@ enum sfl_status sfl_transport_create(const struct sfl_transport_options *options
     transport->limits = options->limits;
     transport->connection_callers_max = options->connection_callers_max;
     transport->silence_ms = options->silence_ms;
+    transport->runs = options->runs;
     transport->count_network = options->count_network;
     transport->network_context = options->network_context;
     transport->hash_seed = sfl_entropy_u64();

@@ -25,7 +25,6 @@ struct sfl_transport_options {
     uint64_t connection_callers_max;
     uint64_t silence_ms;   // after which the server gives up a silent connection
     struct sfl_runs *runs; // borrowed; where flights that end are put down; NULL: nowhere
-    bool runs_all;         // all of them; otherwise those with a lease, or that were retained
     // An earlier tick is wanted than sfl_transport_tick last said. Any thread, under locks.
     void (*on_earlier_tick)(void *context);
     void *tick_context;
@@ -36,6 +35,8 @@ struct sfl_transport_options {
 
 // What the engine has to be made with. The transport sets its context.
 extern const struct sfl_engine_sink *const sfl_transport_sink;
+struct sfl_bytes *sfl_transport_describe(int32_t code, struct sfl_span message,
+                                         struct sfl_span type);
 
 enum sfl_status sfl_transport_create(const struct sfl_transport_options *options,
                                      struct sfl_transport **transport_out) SFL_MUST_USE;
@@ -48,7 +49,7 @@ void sfl_transport_destroy(struct sfl_transport *transport);
 uint64_t sfl_transport_tick(struct sfl_transport *transport);
 
 // The methods to serve; the server copies them. They refer to the transport.
-enum { SFL_TRANSPORT_METHODS = 9 };
+enum { SFL_TRANSPORT_METHODS = 10 };
 void sfl_transport_get_methods(struct sfl_transport *transport,
                                struct sfl_method methods_out[static SFL_TRANSPORT_METHODS]);
 

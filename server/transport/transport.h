@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "rpc/server.h"
+#include "runs/runs.h"
 #include "transport/connection.h"
 #include "transport/kept.h"
 #include "transport/outbox.h"
@@ -19,7 +20,8 @@ struct sfl_transport {
     struct sfl_delivery *deliveries; // one for each shard
     const struct sfl_limits *limits;
     uint64_t connection_callers_max;
-    uint64_t silence_ms; // a connection that is silent for so long is given up
+    struct sfl_runs *runs; // NULL: none is remembered
+    uint64_t silence_ms;   // a connection that is silent for so long is given up
     void (*count_network)(void *context, struct sfl_network_counts *counts_out);
     void *network_context;
     uint64_t hash_seed;
@@ -51,6 +53,11 @@ static inline bool sfl_transport_is_broken(int code)
     return code <= sfl_status_code(SFL_CANCELLED);
 }
 
+// The functions of the engine's sink that are about flights that have ended.
+uint64_t sfl_runs_on_ended(void *context, const struct sfl_flight *flight,
+                           const struct sfl_ended *ended, uint64_t now_ms);
+void sfl_runs_on_dropped(void *context, uint64_t run, uint64_t hits);
+
 // For an RPC that cannot be served for want of memory: fills in what on_call has to, and ends it.
 void sfl_transport_refuse_stream(struct sfl_stream *stream,
                                  const struct sfl_stream_events **events_out,
@@ -64,6 +71,8 @@ void sfl_session_on_call(void *context, struct sfl_stream *stream,
 void sfl_list_flights_on_call(void *context, struct sfl_stream *stream,
                               const struct sfl_stream_events **events_out,
                               void **stream_context_out);
+void sfl_list_runs_on_call(void *context, struct sfl_stream *stream,
+                           const struct sfl_stream_events **events_out, void **stream_context_out);
 void sfl_health_watch_on_call(void *context, struct sfl_stream *stream,
                               const struct sfl_stream_events **events_out,
                               void **stream_context_out);

@@ -10,7 +10,7 @@ import pytest
 from singleflight.v1 import singleflight_pb2 as pb
 
 from support.callers import ABANDONED, ERROR, KIB
-from support.wait import milliseconds, until
+from support.wait import milliseconds
 
 ABORTED = grpc.StatusCode.ABORTED
 ORPHANED = pb.Flight.STATE_ORPHANED
@@ -188,13 +188,16 @@ def test_resume_after_the_lease_ran_out_is_fenced(rpc):
     assert heir.delivery().led
 
 
-def test_an_orphaned_flight_ends_when_its_lease_runs_out_and_nobody_waits(each):
-    """Row "its lease runs out": with nobody left the flight is over and the key is free."""
+def test_an_orphaned_flight_whose_lease_is_over_waits_until_somebody_wants_the_key(each):
+    """Section 10.2: the next caller takes it over; until then it is overdue, and not lost."""
     leader = each.lead(alone=True, lease_ms=1000)
     leader.break_stream()
-    until(lambda: not each.flights(), "the orphaned flight is gone")
-    assert each.key_is_free().token > leader.token
-    each.resume(leader.token).ended(ABORTED, "fenced")
+    overdue = each.flight_where(lambda f: f.overdue, "the orphaned flight is overdue")
+    assert overdue.state == ORPHANED and overdue.expires_ms == 0
+    heir = each.join(role=pb.ROLE_LEAD_ONLY)
+    lead = heir.leads()
+    assert lead.attempt == 2 and lead.token > leader.token
+    each.resume(leader.token).ended(ABORTED, "fenced", "lease of 1 s ran out")
 
 
 def test_an_orphaned_flight_counts_as_led(rpc):

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from singleflight.v1 import singleflight_pb2 as pb
 
-from support.callers import KIB, MIB
+from support.callers import ERROR, KIB, MIB
 from support.wait import until
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -23,6 +23,15 @@ def names_value(end, *spellings):
     """The status says which limit, and its value: as a number or as written."""
     plain = end.message.replace(",", "").replace(" ", "")
     assert any(str(s).replace(" ", "") in plain for s in spellings), end.message
+
+
+def is_over_limit(got, limit):
+    """The outcome of a value that met a limit."""
+    outcome = got.outcome
+    assert outcome.kind == ERROR and outcome.code == 8
+    assert outcome.type == "singleflight.LimitExceeded"
+    assert str(limit) in outcome.message
+    assert got.value_bytes == 0 and outcome.value == b""
 
 
 @KINDS
@@ -38,18 +47,43 @@ def test_a_result_at_its_limit(private, kind):
 @KINDS
 @pytest.mark.parametrize("where", ["chunk", "finish"])
 def test_a_result_over_its_limit(private, kind, where):
-    """One result: one byte more ends the leader with RESOURCE_EXHAUSTED; its followers go on."""
+    """Section 10.4: one byte more is the outcome, for the leader and all followers."""
     rpc = private("--result-limit", "1MiB", kind=kind)
-    leader, heir = rpc.lead(), rpc.follow()
+    leader, follower = rpc.lead(), rpc.follow()
     leader.chunk(b"x" * MIB)
     if where == "chunk":
         leader.chunk(b"y")
     else:
         leader.finish(b"y")
-    names_value(leader.ended(EXHAUSTED, "result"), MIB, "1MiB")
-    assert heir.leads().attempt == 2
-    heir.finish(b"small")
-    assert heir.delivery().led
+    for got in (leader.delivery(), follower.delivery()):
+        is_over_limit(got, MIB)
+        assert got.attempt == 1 and got.callers == 2
+    rpc.key_is_free()
+
+
+@KINDS
+def test_a_live_follower_that_read_of_it_starts_over(private, kind):
+    """Section 10.4: `restart` with the same attempt comes before the result."""
+    rpc = private("--result-limit", "1MiB", kind=kind)
+    leader, reader = rpc.lead(caller="big"), rpc.follow(live=True)
+    leader.chunk(b"x" * KIB)
+    reader.expect("chunk")
+    leader.finish(b"y" * MIB)
+    restart = reader.expect("restart")
+    assert restart.attempt == 1 and restart.leader == "big"
+    is_over_limit(reader.delivery(), MIB)
+
+
+@KINDS
+def test_it_is_retained_as_an_error(private, kind):
+    """Section 10.4: by retain_error, or by what `finish` says; `pass_on` is ignored."""
+    rpc = private("--result-limit", "1MiB", kind=kind)
+    leader, follower = rpc.lead(retain_ms=1, retain_error_ms=60_000), rpc.follow()
+    leader.finish(b"y" * (MIB + 1), kind=ERROR, pass_on=True)
+    assert follower.delivery().retain_ms == 60_000
+    late = rpc.join().delivery()
+    is_over_limit(late, MIB)
+    assert late.retained
 
 
 @KINDS
@@ -61,7 +95,7 @@ def test_bytes_held_in_all(private, kind):
     rpc.flight_where(lambda f: f.value_bytes == 3 * MIB, "the bytes are held", key=b"big")
     over, follower = rpc.lead(key=b"over"), rpc.follow(key=b"big")
     over.chunks(b"y" * (2 * MIB), 512 * KIB)
-    names_value(over.ended(EXHAUSTED), 4 * MIB, "4MiB")
+    is_over_limit(over.delivery(), 4 * MIB)
     big.finish(b"end")
     assert follower.delivery().value_bytes == 3 * MIB + 3
     big.delivery()
@@ -243,9 +277,9 @@ def test_a_result_of_64_mib_by_default(private):
     assert got.value_bytes == 64 * MIB and got.value.count(b"m") == 64 * MIB
     leader.delivery()
 
-    over, heir = net.lead(), net.follow()
+    over, waiting = net.lead(), net.follow()
     for _ in range(whole):
         over.chunk(piece)
     over.finish(b"m" * (rest + 1))
-    names_value(over.ended(EXHAUSTED, "result", bound=60), 64 * MIB, "64MiB")
-    assert heir.leads().attempt == 2
+    is_over_limit(over.delivery(bound=60), 64 * MIB)
+    is_over_limit(waiting.delivery(), 64 * MIB)

@@ -52,6 +52,7 @@ static void carry_one(const struct sfl_effect *effect, const struct carry_sink *
         break;
     case SFL_EFFECT_KEEP_LEAD: // nobody in here hears of it
     case SFL_EFFECT_UNLEAD:
+    case SFL_EFFECT_ENDED:
         break;
     case SFL_EFFECT_CHUNK:
     case SFL_EFFECT_RESTART:

@@ -1902,9 +1902,11 @@ func (x *Outcome) GetDetails() []byte {
 
 // To live followers: the leader was lost and another took over. Throw away what came before.
 type Restart struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Attempt       uint32                 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"` // The new attempt; its chunks start at sequence 0.
-	Leader        string                 `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`    // Join.caller of the new leader; may be "".
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The attempt whose chunks come from now on, from sequence 0. The same one as before when its
+	// value met a limit: then none come, and the result has no value.
+	Attempt       uint32 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Leader        string `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"` // Join.caller of the new leader; may be "".
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

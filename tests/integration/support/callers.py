@@ -79,9 +79,10 @@ class Caller:
         if name == "restart":
             assert self._live, "restart to a follower that is not live"
             assert message.attempt >= self.attempt, "a restart never goes back"
+            if message.attempt > self.attempt:  # an older attempt's may count again in the end
+                self._voided += self._chunks
             self.attempt = message.attempt
             self._restarts.append(message)
-            self._voided += self._chunks
             self._chunks = []
         elif name == "chunk":
             assert message.sequence == len(self._chunks), "chunks to a follower have no gaps"

@@ -116,6 +116,17 @@ class Net:
         )
         return self.single_flight.Forget(request, timeout=wait.BOUND)
 
+    def end(self, key=None, caller="", if_unshared=False):
+        """Forgets the key, and ends the flight that runs."""
+        request = pb.ForgetRequest(
+            group=self.group,
+            key=self.key if key is None else key,
+            if_unshared=if_unshared,
+            end=True,
+            caller=caller,
+        )
+        return self.single_flight.Forget(request, timeout=wait.BOUND)
+
     def flights(self, group=None, **request):
         group = self.group if group is None else group
         stream = self.admin.ListFlights(

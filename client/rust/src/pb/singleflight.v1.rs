@@ -416,7 +416,8 @@ pub struct Outcome {
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Restart {
-    /// The new attempt; its chunks start at sequence 0.
+    /// The attempt whose chunks come from now on, from sequence 0. The same one as before when its
+    /// value met a limit: then none come, and the result has no value.
     #[prost(uint32, tag = "1")]
     pub attempt: u32,
     /// Join.caller of the new leader; may be "".

@@ -954,7 +954,9 @@ class Restart(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     LEADER_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
-    """The new attempt; its chunks start at sequence 0."""
+    """The attempt whose chunks come from now on, from sequence 0. The same one as before when its
+    value met a limit: then none come, and the result has no value.
+    """
     leader: _builtins.str
     """Join.caller of the new leader; may be ""."""
     def __init__(
