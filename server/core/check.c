@@ -42,7 +42,6 @@ static void check_running(const struct sfl_flight *flight, const char **broken)
     RULE(broken, flight->beside == NULL || flight->beside->beside == flight);
     RULE(broken, (flight->overdue || is_orphan) == sfl_link_is_linked(&flight->in_list));
     RULE(broken, (flight->attempt == 0) == (flight->token == 0));
-    RULE(broken, flight->attempt < 2 || flight->past == NULL || flight->past->lost_count > 0);
 }
 
 static void check_next(const struct sfl_flight *flight, const char **broken)

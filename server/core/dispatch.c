@@ -12,7 +12,6 @@ static void forget_running(struct sfl_step *step, struct sfl_flight *running)
     struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RELEASE_HOME);
     effect->flight = running;
     running->place = SFL_PLACE_FORGOTTEN;
-    sfl_flight_keep_forgotten(step, running);
     if (running->beside != NULL)
         running->beside->place = SFL_PLACE_FORGOTTEN;
 }
@@ -54,10 +53,14 @@ static void forget(struct sfl_step *step, const struct sfl_event *event)
     struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_FORGOTTEN);
     effect->forgotten = (struct sfl_forgotten){
         .flight = flight, .retained = retained != NULL, .ended = flight && asked->end};
-    if (flight && asked->end)
+    if (!flight)
+        return;
+    if (asked->end)
         end_running(step, running, asked->name);
-    else if (flight && running->overdue)
+    else if (running->overdue)
         sfl_flight_lose_lease(step, running); // nobody comes any more who could take it over
+    else
+        sfl_flight_keep_forgotten(step, running);
 }
 
 static void unkept(struct sfl_step *step, const struct sfl_event *event)
