@@ -147,6 +147,11 @@ impl Hold {
         self.asked.clear();
     }
 
+    /// The function has ended: nobody is misled when its outcome is offered for a while.
+    pub fn begin_again(&mut self, now: Duration) {
+        self.holds_since(now);
+    }
+
     /// The server has taken the lead back that was asked for then.
     pub fn on_resumed(&mut self, lease_ms: u64, silence_ms: u64, sent: Duration) {
         let last_id = self.last_id;

@@ -301,6 +301,7 @@ impl State {
         };
         let server = &self.servers[tried];
         let why = match server.last_error.as_str() {
+            "" if self.patience(&self.seats[&id]).is_zero() => "there is no connection yet",
             "" => "it does not answer",
             text => text,
         };

@@ -185,6 +185,11 @@ impl State {
         let connected = seat.place.is_some() && seat.answered;
         let Some(lead) = seat.lead.as_mut() else { return };
         lead.lease_timer = None;
+        // An outcome that is on its way is waited for as long as the connection holds: a server
+        // whose disk is slow confirms it late, and answers no renewal after it.
+        if lead.finish_is_sent && connected {
+            return;
+        }
         let now = clock::now();
         match lead.hold.on_timer(now, connected) {
             Due::Over => self.on_hold_over(id, connected),
@@ -242,6 +247,9 @@ impl State {
             self.lose_server(id, &StatusError::new(Code::Aborted, why));
             return;
         }
+        if lead.finish_is_sent {
+            lead.hold.begin_again(clock::now()); // it is offered for as long as a lead holds
+        }
         lead.in_frames = 0;
         seat.answered = false;
         seat.rank = 0;
@@ -267,7 +275,11 @@ impl State {
         lead.leader.rewind(lead.chunk_ends.last().copied().unwrap_or(0));
         lead.finish_is_sent = false;
         lead.hold.on_resumed(answer.lease_ms, answer.silence_ms, sent_at);
-        self.keep(id);
+        if lead.has_begun {
+            self.keep(id);
+        } else {
+            self.begin_or_ask(id);
+        }
         self.push_value(id);
     }
 

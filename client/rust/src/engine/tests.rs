@@ -349,3 +349,44 @@ async fn a_value_over_the_servers_limit_is_not_sent_in_vain() {
     let Err(Error::Function(error)) = soon(call).await.unwrap() else { panic!("no error") };
     assert_eq!(error.type_name, "singleflight.LimitExceeded");
 }
+
+#[tokio::test]
+async fn an_outcome_that_is_on_its_way_is_waited_for_however_long_it_takes() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (call, begun, go) = held(&client);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, lead(1000, 300));
+    soon(begun).await.unwrap();
+    go.send(()).unwrap();
+    let finish = session.hears_finish().await;
+    // A server whose disk is slow; nothing comes after a finish.
+    let silent = tokio::time::timeout(Duration::from_millis(1200), session.hears()).await;
+    assert!(silent.is_err(), "{silent:?}");
+    session.confirms(id, finish);
+    assert_eq!(soon(call).await.unwrap().unwrap().value, 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_before_the_function_begins_is_no_end() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let (call, begun, go) = held(&client);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, Answer::Follow(pb::Follow { attempt: 1, ..Default::default() }));
+    tokio::time::sleep(Duration::from_millis(400)).await; // poll: only time does it
+    session.says(id, lead(60_000, 300));
+    session.hears_renewal().await;
+    drop(session);
+    let mut session = fake.session().await;
+    let (id, join) = session.hears_join().await;
+    assert_eq!(join.resume_token, 7);
+    session.says(id, lead(60_000, 60_000));
+    soon(begun).await.unwrap();
+    go.send(()).unwrap();
+    let finish = session.hears_finish().await;
+    session.confirms(id, finish);
+    soon(call).await.unwrap().unwrap();
+}
