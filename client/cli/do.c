@@ -76,7 +76,7 @@ static void leave(struct sfl_cli_run *run)
 
 static enum singleflight_role role_of(const struct sfl_cli_run *run)
 {
-    if (run->options->follow_only || run->follows_again)
+    if (run->options->follow_only || run->follows_again || run->asks_for_stale)
         return SINGLEFLIGHT_ROLE_FOLLOW_ONLY;
     return run->options->skip_if_running ? SINGLEFLIGHT_ROLE_LEAD_ONLY : SINGLEFLIGHT_ROLE_ANY;
 }
@@ -134,6 +134,26 @@ static void name_place(struct sfl_cli_run *run)
         snprintf(run->place, sizeof(run->place), "this node");
 }
 
+// So much of --every is left to clocks that differ, and to the next run that is a little early.
+static uint64_t window_ms(uint64_t every_ms)
+{
+    uint64_t slack_ms = every_ms / 20;
+    return every_ms - (slack_ms < 30000 ? slack_ms : 30000);
+}
+
+static void set_retention(const struct sfl_cli_run *run, struct singleflight_do_options *call)
+{
+    const struct sfl_cli_options *options = run->options;
+    call->retain_ms = options->retain_ms;
+    call->retain_error_ms = options->retain_error_ms;
+    call->max_age_ms = run->asks_for_stale ? options->stale_ms : options->max_age_ms;
+    if (options->every_ms == 0)
+        return;
+    call->retain_from_lead = true;
+    call->retain_ms = window_ms(options->every_ms);
+    call->retain_error_ms = call->retain_ms;
+}
+
 static enum singleflight_status begin_call(struct sfl_cli_run *run)
 {
     const struct sfl_cli_options *options = run->options;
@@ -142,12 +162,12 @@ static enum singleflight_status begin_call(struct sfl_cli_run *run)
     call.key = options->key;
     call.key_bytes = strlen(options->key);
     call.timeout_ms = timeout_left_ms(run);
-    call.retain_ms = options->retain_ms;
-    call.retain_error_ms = options->retain_error_ms;
-    call.max_age_ms = options->max_age_ms;
+    set_retention(run, &call);
     call.lease_ms = options->lease_ms;
     call.run_limit_ms = options->run_limit_ms;
-    call.on_leader_loss = (enum singleflight_leader_loss)options->on_leader_loss;
+    call.on_leader_loss = options->hold ? SINGLEFLIGHT_LEADER_LOSS_HOLD
+                                        : (enum singleflight_leader_loss)options->on_leader_loss;
+    call.fresh = options->fresh && !run->follows_again;
     call.max_attempts = (uint32_t)options->max_attempts;
     call.role = role_of(run);
     call.fingerprint = run->fingerprint;
@@ -284,7 +304,16 @@ static bool should_follow_again(const struct sfl_cli_run *run,
 {
     return run->led && run->own_code < 0 && result->status == SINGLEFLIGHT_ABORTED &&
            !run->leaving && !run->options->skip_if_running &&
-           run->options->on_leader_loss == SINGLEFLIGHT_LEADER_LOSS_PROMOTE;
+           run->options->on_leader_loss != SINGLEFLIGHT_LEADER_LOSS_FAIL;
+}
+
+static void begin_again(struct sfl_cli_run *run)
+{
+    enum singleflight_status status = begin_call(run);
+    if (status == SINGLEFLIGHT_OK)
+        return;
+    run->exit_code = sfl_cli_complain(run->options, status);
+    end_outputs(run);
 }
 
 static void follow_again(struct sfl_cli_run *run)
@@ -294,16 +323,30 @@ static void follow_again(struct sfl_cli_run *run)
     run->call = NULL;
     run->led = false;
     run->follows_again = true;
-    enum singleflight_status status = begin_call(run);
-    if (status == SINGLEFLIGHT_OK)
+    begin_again(run);
+}
+
+// The first call with --stale: an outcome of that age at most, or what runs. The second is an
+// ordinary one.
+static void on_stale_answer(struct sfl_cli_run *run, struct singleflight_result *result)
+{
+    run->asks_for_stale = false;
+    if (result->status == SINGLEFLIGHT_NOT_FOUND && !run->leaving) {
+        singleflight_call_release(run->call);
+        run->call = NULL;
+        begin_again(run);
         return;
-    run->exit_code = sfl_cli_complain(run->options, status);
-    end_outputs(run);
+    }
+    if (result->retained && result->age_ms > run->options->max_age_ms)
+        sfl_cli_refresh(run);
+    conclude(run, result);
 }
 
 static void on_done(struct sfl_cli_run *run, struct singleflight_result *result)
 {
-    if (should_follow_again(run, result))
+    if (run->asks_for_stale)
+        on_stale_answer(run, result);
+    else if (should_follow_again(run, result))
         follow_again(run);
     else
         conclude(run, result);
@@ -453,9 +496,31 @@ static void listen_to_signals(struct sfl_cli_run *run)
 
 // ---- from the beginning to the end ----
 
+// Ends what runs. False: the exit code tells. That no server is there, the call itself will find.
+static bool replace(struct sfl_cli_run *run)
+{
+    const struct sfl_cli_options *options = run->options;
+    struct singleflight_forgotten forgotten = {0};
+    enum singleflight_status status =
+        singleflight_end(run->client, options->group, options->key, strlen(options->key),
+                         options->caller, options->connect_timeout_ms, &forgotten);
+    bool is_answered = status == SINGLEFLIGHT_OK;
+    if (!is_answered && status != SINGLEFLIGHT_UNAVAILABLE &&
+        status != SINGLEFLIGHT_DEADLINE_EXCEEDED) {
+        run->exit_code = sfl_cli_complain(options, status);
+        return false;
+    }
+    if (is_answered && forgotten.flight && !forgotten.ended)
+        sfl_cli_run_say(run, "the server is too old to end what runs: it goes on beside this");
+    return true;
+}
+
 // Begins the first call. False: the exit code tells.
 static bool begin(struct sfl_cli_run *run)
 {
+    if (run->options->replace && !replace(run))
+        return false;
+    run->asks_for_stale = run->options->stale_ms != 0;
     enum singleflight_status status = begin_call(run);
     if (status != SINGLEFLIGHT_OK) {
         run->exit_code = sfl_cli_complain(run->options, status);

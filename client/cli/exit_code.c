@@ -40,6 +40,9 @@ int sfl_cli_exit_of_outcome(const struct singleflight_result *result)
 {
     if (result->outcome == SINGLEFLIGHT_OUTCOME_OK)
         return SFL_CLI_EXIT_OK;
+    // Its leader was lost and may not be replaced (--hold), or gave up.
+    if (result->outcome == SINGLEFLIGHT_OUTCOME_ABANDONED && result->code == 0)
+        return SFL_CLI_EXIT_TRY_LATER;
     // Other programs may lead, too, and their error codes need not be exit codes.
     bool is_exit_code = result->code >= 1 && result->code <= 255;
     return is_exit_code ? result->code : SFL_CLI_EXIT_SOFTWARE;

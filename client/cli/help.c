@@ -25,12 +25,11 @@ static const struct {
     {"The same line in the crontab of every node: it runs once, and nobody runs it again within "
      "ten "
      "minutes, whether it succeeded or failed.",
-     "0 3 * * * singleflight do -q --retain 10m --retain-error 10m nightly -- make-report"},
+     "0 3 * * * singleflight do -q --every 10m nightly -- make-report"},
     {"Run it now by hand, although an outcome is retained.",
-     "singleflight do --max-age 1ms nightly -- make-report"},
+     "singleflight do --fresh nightly -- make-report"},
     {"The same with one mail: only the node that ran it prints.",
-     "0 3 * * * singleflight do --output leader --once --retain 10m --retain-error 10m nightly -- "
-     "make-report"},
+     "0 3 * * * singleflight do --output leader --once --every 10m nightly -- make-report"},
     {"Wait at most a minute for somebody else's run.",
      "singleflight do --wait 1m sync -- sync-files"},
     {"Skip, with success, when it runs already.",
@@ -39,6 +38,11 @@ static const struct {
      "singleflight do --follow-only nightly"},
     {"Try one node after the other until one succeeds.",
      "singleflight do --pass-on-error backup -- backup-database"},
+    {"Pay once: a worker that dies is not replaced, and nobody tries again for a week.",
+     "singleflight do --hold --retain 7d --retain-error 7d invoice-4711 -- pay 4711"},
+    {"Answer at once with what is at most an hour old, and renew it when it is older than a "
+     "minute.",
+     "singleflight do --retain 1h --max-age 1m --stale 1h prices -- fetch-prices"},
     {"Run in any case, when no server is there.",
      "singleflight do --fail-open warm -- warm-caches"},
     {"Who runs what.", "singleflight list"},

@@ -2,9 +2,12 @@
 #include "base/standard_files.h"
 #include "cli/exec_child.h"
 #include "cli/exit_code.h"
+#include "cli/memory.h"
 #include "cli/options.h"
+#include "cli/refresh.h"
 #include "cli/subcommands.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static int run(const struct sfl_cli_options *options)
@@ -34,9 +37,20 @@ int main(int argc, char *argv[])
         return SFL_CLI_EXIT_OS_ERROR;
     if (argc > 1 && strcmp(argv[1], SFL_CLI_EXEC_CHILD_WORD) == 0)
         return sfl_cli_exec_child(argc, argv);
+    // getopt changes the order of argv.
+    char **words = sfl_cli_allocate(((size_t)argc + 1) * sizeof(*words));
+    memcpy(words, argv, (size_t)argc * sizeof(*words));
+    bool refreshes = argc > 1 && strcmp(argv[1], SFL_CLI_REFRESH_WORD) == 0;
+    if (refreshes)
+        argv++, argc--;
     struct sfl_cli_options options;
     int exit_code;
-    if (!sfl_cli_parse(argc, argv, stdout, stderr, &options, &exit_code))
-        return exit_code;
-    return run(&options);
+    if (sfl_cli_parse(argc, argv, stdout, stderr, &options, &exit_code)) {
+        options.words = words;
+        if (refreshes)
+            sfl_cli_become_refresh(&options);
+        exit_code = run(&options);
+    }
+    free(words);
+    return exit_code;
 }

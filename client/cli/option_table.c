@@ -33,6 +33,36 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .argument = "TIME",
      .fallback = "0",
      .help = "Take a retained outcome only if it is not older. 0: any age."},
+    {.name = "every",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(every_ms),
+     .argument = "TIME",
+     .fallback = "0",
+     .help = "Run at most once in that time, counted from the start of the last run, however it "
+             "ended: whoever comes earlier gets its outcome. A schedule with the same period keeps "
+             "its runs: the last twentieth of the time, 30 seconds at most, is left to clocks that "
+             "differ."},
+    {.name = "stale",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_DURATION,
+     FIELD(stale_ms),
+     .argument = "TIME",
+     .fallback = "0",
+     .help = "Take a retained outcome that is older than --max-age, but not older than this, at "
+             "once, and have the command run in the background to replace it. When that fails, the "
+             "old one is served on. Retain it for as long (--retain)."},
+    {.name = "fresh",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_FLAG,
+     FIELD(fresh),
+     .help = "Take no retained outcome, and join no command that runs already: wait for its end, "
+             "and run once more. All who ask for that meanwhile share the one run."},
+    {.name = "replace",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_FLAG,
+     FIELD(replace),
+     .help = "End what runs for the key first, as singleflight stop does."},
     {.name = "lease",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_DURATION,
@@ -62,10 +92,18 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_CHOICE,
      FIELD(on_leader_loss),
-     .argument = "promote|fail",
+     .argument = "promote|fail|hold",
      .fallback = "promote",
-     .help = "When the leader is lost: the one that waits longest runs the command anew, or "
-             "everybody ends with code 75."},
+     .help = "When the leader is lost: the one that waits longest runs the command anew; or "
+             "everybody ends with code 75; or that is the outcome, which is kept for "
+             "--retain-error: see --hold."},
+    {.name = "hold",
+     .commands = SFL_CLI_DO,
+     .type = SFL_CLI_OPTION_FLAG,
+     FIELD(hold),
+     .help = "For what may not be tried twice: a leader that is lost is not replaced. All exit "
+             "with code 75, and so does whoever comes within --retain-error, until singleflight "
+             "forget. The same as --on-leader-loss hold."},
     {.name = "pass-on-error",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_FLAG,

@@ -225,6 +225,15 @@ static bool check(struct parser *parser)
         return complain(parser, "", "the command", "is missing (KEY -- COMMAND)");
     if (options->follow_only && options->skip_if_running)
         return complain(parser, "", "--follow-only and --skip-if-running", "contradict each other");
+    if (options->every_ms != 0 && (options->retain_ms != 0 || options->retain_error_ms != 0))
+        return complain(parser, "", "--every",
+                        "keeps the outcome itself: it goes without --retain and --retain-error");
+    if (options->stale_ms != 0 && options->max_age_ms == 0)
+        return complain(parser, "", "--stale", "needs --max-age: what is older than that is stale");
+    if (options->stale_ms != 0 && (options->fresh || options->replace || options->follow_only))
+        return complain(parser, "", "--stale", "contradicts --fresh, --replace and --follow-only");
+    if (options->fresh && options->follow_only)
+        return complain(parser, "", "--fresh and --follow-only", "contradict each other");
     if (options->fingerprint != NULL && strlen(options->fingerprint) > SFL_CLI_FINGERPRINT_MAX)
         return complain(parser, "", "--fingerprint", "is longer than 64 bytes");
     return true;

@@ -43,6 +43,8 @@ struct sfl_cli_options {
     // do
     uint64_t retain_ms;
     uint64_t retain_error_ms;
+    uint64_t every_ms;
+    uint64_t stale_ms;
     uint64_t max_age_ms;
     uint64_t lease_ms;
     uint64_t run_limit_ms;
@@ -61,6 +63,9 @@ struct sfl_cli_options {
     const char *fingerprint;
     const char *caller;
     bool once;
+    bool fresh;
+    bool hold;
+    bool replace;
     bool skip_if_running;
     bool follow_only;
     bool fail_open;
@@ -77,8 +82,9 @@ struct sfl_cli_options {
     bool if_unshared;
     bool json;
 
-    const char *key;   // NULL: runs of all keys
-    char *const *argv; // of the command to run, ended by NULL; NULL when there is none
+    char *const *words; // argv as this process got it
+    const char *key;    // NULL: runs of all keys
+    char *const *argv;  // of the command to run, ended by NULL; NULL when there is none
 };
 
 // True: *options_out says what to do. False: there is nothing more to do; what there was to say was

@@ -34,17 +34,18 @@ struct sfl_cli_run {
     bool led;                           // this call has led
     bool lost;                          // the lead is lost; set before the command is ended
     struct sfl_cli_share share;
-    bool unwanted;      // nobody reads the output, here or elsewhere
-    bool replaces;      // the next bytes of another leader replace our command's
-    bool follows_again; // this call is the one after the lead was lost
-    bool prints_own;    // what is printed, or will be, is of our own command
-    bool follows;       // somebody else leads, or has led
-    bool is_late;       // --wait is over
-    bool leaving;       // the call was cancelled
-    bool concluded;     // the call is over; only the output is still written
-    int leaving_signal; // what made us leave; 0: none
-    int passed_signal;  // the last one that the command got from us; 0: none
-    int own_code;       // what our command exited with by itself; -1: it did not, or not yet
+    bool unwanted;       // nobody reads the output, here or elsewhere
+    bool replaces;       // the next bytes of another leader replace our command's
+    bool follows_again;  // this call is the one after the lead was lost
+    bool prints_own;     // what is printed, or will be, is of our own command
+    bool asks_for_stale; // the first call with --stale
+    bool follows;        // somebody else leads, or has led
+    bool is_late;        // --wait is over
+    bool leaving;        // the call was cancelled
+    bool concluded;      // the call is over; only the output is still written
+    int leaving_signal;  // what made us leave; 0: none
+    int passed_signal;   // the last one that the command got from us; 0: none
+    int own_code;        // what our command exited with by itself; -1: it did not, or not yet
     char place[SFL_CLI_PLACE_BYTES]; // where a command of ours runs, for the others
     char fingerprint[SFL_CLI_FINGERPRINT_MAX + 1];
     char *leader_name; // of whom this call follows; NULL: not known
@@ -68,6 +69,9 @@ void sfl_cli_lead_throttle(struct sfl_cli_run *run);
 
 // Ends a command whose output nobody takes any more.
 void sfl_cli_lead_end_if_unwanted(struct sfl_cli_run *run);
+
+// Starts an invocation in the background that renews the retained outcome.
+void sfl_cli_refresh(struct sfl_cli_run *run);
 
 extern const struct sfl_cli_command_events sfl_cli_lead_command_events;
 
