@@ -27,6 +27,7 @@ from singleflight import (
     UnavailableError,
 )
 from singleflight._core.rendezvous import order
+from singleflight._core.seat import State
 from singleflight.v1 import singleflight_pb2 as pb
 from singleflight.v1 import singleflight_pb2_grpc as pb_grpc
 
@@ -275,6 +276,26 @@ def test_while_all_are_down_calls_give_up_at_once(daemon: Daemon, key: str) -> N
         daemon.start()
         wait_until(lambda: not server.down)  # a health check says so
         assert client.do(key, lambda lead: "back").value == "back"
+
+
+def test_fail_open_in_the_middle(daemon: Daemon, key: str) -> None:
+    with Client(daemon.address, fail_open=True) as client:
+        gate, leased = Gate(), Gate()
+        calls = [client.start(key, gate) for _ in range(2)]
+        calls.append(client.start(f"{key} leased", leased, lease=1))
+        gate.entered.wait(PATIENCE)
+        leased.entered.wait(PATIENCE)
+        daemon.kill()
+        another = client.do(f"{key} another", lambda lead: lead.token, timeout=PATIENCE)
+        assert (another.value, another.failed_open) == (0, True)
+        engine: Any = client._engine
+        wait_until(lambda: all(seat.state is State.ALONE for seat in engine.core.seats))
+        gate.leave.set()
+        leased.leave.set()
+        for call in calls:
+            result = call.wait(PATIENCE)
+            assert (result.value, result.failed_open) == ("attempt 1", True)
+            assert result.token > 0
 
 
 # ---- several servers

@@ -233,13 +233,12 @@ class Seat:
     def _on_look_timer(self) -> None:
         server = self.server
         assert server is not None, "it looks for one"
-        silent = server.is_likely
         self.leave_place()
         server.on_silence(self.look_time)
         servers = self.core.order_of(self.join)
         self.rank = servers.index(server) + 1
         # Silent ones have their time each; those that refuse, or turn away, have it together.
-        if not silent or not any(server.is_likely for server in servers[self.rank :]):
+        if not any(server.is_likely for server in servers[self.rank :]):
             self.look_is_over = True
             self._give_up(servers)
         else:

@@ -87,9 +87,6 @@ class Server:
         if self.current is not None and not self.current.up:
             self.current.cut()  # its seats look elsewhere once it is over
         self._back_off()
-        self._send_away()
-
-    def _send_away(self) -> None:
         waiting, self.waiting = self.waiting, {}
         for seat in waiting:
             seat.on_server_gone()
@@ -167,8 +164,6 @@ class Server:
                 self.refused, self.turned_away = True, False
             self._set_failing()
         self._back_off()  # also after a good one: many clients may have lost the same server
-        if refused and not session.up:
-            self._send_away()
 
     # ---- probes
 
