@@ -33,6 +33,7 @@ final class Engine {
   final Set<Seat> seats = new LinkedHashSet<>();
 
   private final Executor executor;
+  private final FunctionExecutor lookups = new FunctionExecutor(null); // of names, which may wait
   private final Transport transport;
   private final Map<Join, Set<Seat>> merging = new HashMap<>(); // those that more calls may join
   private final Set<Join> refreshing = new HashSet<>();
@@ -44,7 +45,7 @@ final class Engine {
   Engine(Settings settings, Executor executor) {
     this.settings = settings;
     this.executor = executor;
-    transport = new Transport(settings, executor);
+    transport = new Transport(settings, lookups);
     loop = new Loop(transport.scheduler());
     for (String address : settings.addresses()) {
       servers.add(new Server(this, address));
@@ -211,5 +212,6 @@ final class Engine {
       Thread.currentThread().interrupt();
     }
     transport.close();
+    lookups.close();
   }
 }

@@ -65,6 +65,11 @@ final class Hold {
     }
   }
 
+  /** Whether the server answers renewals: it is of the second edition then. */
+  boolean isAnswered() {
+    return isAnswered;
+  }
+
   /** Whether the server has to say that it holds before anything relies on it. */
   boolean isDoubtful() {
     return isAnswered && loop.nowMs() > untilMs - holdMs + holdMs / RENEWALS;

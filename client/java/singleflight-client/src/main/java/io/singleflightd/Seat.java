@@ -106,6 +106,9 @@ final class Seat extends Line {
 
   /** Whether the server's patience with the seat is enough for one more call. */
   private boolean isInTime(Call call) {
+    if (lead != null && lead.hold.isAnswered()) {
+      return true; // a server that answers renewals detaches leaders from their deadlines, too
+    }
     if (call.deadlineMs == Loop.NEVER) {
       return deadlineMs == Loop.NEVER;
     }
@@ -123,7 +126,8 @@ final class Seat extends Line {
     if (others.isEmpty()) {
       return;
     }
-    Seat other = new Seat(engine, join, deadlineMs);
+    long latestMs = others.stream().mapToLong(Seat::wireDeadlineMs).max().orElseThrow();
+    Seat other = new Seat(engine, join, latestMs);
     for (Call call : others) {
       calls.remove(call);
       other.add(call);

@@ -172,7 +172,7 @@ final class TypedCall<T> implements Call.Events {
         new Call.Events() {
           @Override
           public void onLead(Leader leader, Runnable onLeft) {
-            TypedCall.this.onLead(leader, onLeft);
+            runLater(leader, null, onLeft); // nobody waits for it inside of anything
           }
 
           @Override
@@ -213,7 +213,11 @@ final class TypedCall<T> implements Call.Events {
 
   @Override
   public void onLead(Leader leader, Runnable onEnded) {
-    Within inside = new Within(engine.settings, attempt.join, leader, within);
+    runLater(leader, within, onEnded);
+  }
+
+  private void runLater(Leader leader, Within outer, Runnable onEnded) {
+    Within inside = new Within(engine.settings, attempt.join, leader, outer);
     Runnable work =
         () -> {
           if (engine.loop.isCurrent()) {

@@ -298,6 +298,25 @@ class HoldTest {
   }
 
   @Test
+  void aDetachedLeadTakesCallersWithMorePatienceThanItsOwn() throws Exception {
+    serve(grants(lead(SILENCE_MS), HoldTest::renewed));
+    Work work = new Work("for both");
+    DoOptions.Builder options = DoOptions.builder().audience(true);
+    CompletableFuture<Result<String>> brief =
+        client.callAsync(
+            "key", options.timeout(Duration.ofMillis(700)).build(), Codec.UTF_8, work);
+    work.awaitLead();
+    CompletableFuture<Result<String>> patient =
+        client.callAsync(
+            "key", options.timeout(Duration.ofMinutes(10)).build(), Codec.UTF_8, work);
+    work.awaitFollowers(1);
+    assertTrue(DaemonTest.statusOf(brief).isDeadlineExceeded());
+    work.end();
+    assertEquals("for both", DaemonTest.get(patient).value());
+    assertEquals(1, frames.stream().filter(CallRequest::hasJoin).count());
+  }
+
+  @Test
   void aLimitThatTheValueMetIsTheOutcome() throws Exception {
     serve(
         (frame, out) -> {

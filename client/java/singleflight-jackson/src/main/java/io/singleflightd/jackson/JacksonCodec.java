@@ -14,8 +14,8 @@ import java.io.IOException;
 import java.util.Objects;
 
 /**
- * Values as JSON, which is what the clients of other languages write and read by default. Immutable;
- * keep it in a constant.
+ * Values as JSON, which is what the clients of other languages write and read by default.
+ * Immutable; keep it in a constant.
  *
  * <pre>{@code
  * record User(String name, int age) {}
@@ -23,8 +23,8 @@ import java.util.Objects;
  * static final Codec<List<User>> USERS = JacksonCodec.of(new TypeReference<>() {});
  * }</pre>
  *
- * <p>What JSON would lose is refused, with an exception that names it: {@code NaN}, infinite numbers.
- * {@code null} is a value, {@code null} in JSON.
+ * <p>What JSON would lose is refused, with an exception that names it: {@code NaN}, infinite
+ * numbers. {@code null} is a value, {@code null} in JSON.
  *
  * @param <T> the type of the values
  */
