@@ -290,6 +290,9 @@ void model_refuse(struct model *model, int c, enum sfl_reason reason, uint64_t a
 void model_expect_notice(struct model *model, enum sfl_effect_type type, const void *core);
 void model_detach(struct model *model, int c);
 void model_lose(struct model *model, int f, enum sfl_loss loss);
+uint32_t model_name_of(const struct model *model, int c);
+void model_tell_follow(struct model *model, int c, int f);
+void model_refuse_other_leads(struct model *model, int c, int f);
 void model_lose_lease(struct model *model, int f);
 void model_expire(struct model *model, int f, enum sfl_loss loss);
 void model_refuse_fenced(struct model *model, int c, int f, enum sfl_loss loss, uint64_t token,

@@ -281,6 +281,67 @@ static void followers_that_hear_later_know_that_it_could_not_be_kept(void **stat
     world_close(w);
 }
 
+static void a_window_from_the_lead_is_what_is_left_of_it(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    JOIN(w, "A", .retain_ms = 60000, .retain_from_lead = true);
+    world_pass(w, 20000);
+    world_finish(w, "A", "OK v");
+    HEAR(w, "A", "lead token=1 attempt=1");
+    HEAR(w, "A", "result OK \"\" callers=1 attempt=1 token=1 led retain=40000");
+    world_pass(w, 39999);
+    JOIN(w, "B", .max_age_ms = 39999); // its age counts from the end
+    HEAR(w, "B", "result OK \"v\" callers=1 attempt=1 token=1 shared retained age=39999 retain=1");
+    world_pass(w, 1);
+    JOIN(w, "B");
+    HEAR(w, "B", "lead token=2 attempt=1");
+    world_close(w);
+}
+
+static void when_the_run_took_longer_than_the_window_nothing_is_retained(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    JOIN(w, "A", .retain_error_ms = 1000, .retain_from_lead = true);
+    world_pass(w, 1000);
+    world_finish(w, "A", "ERROR no");
+    HEAR(w, "A", "lead token=1 attempt=1");
+    HEAR(w, "A", "result ERROR \"\" callers=1 attempt=1 token=1 led");
+    assert_int_equal(world_stats(w).retain_refused, 0);
+    world_close(w);
+}
+
+static void the_window_counts_from_the_lead_of_the_winning_attempt(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    JOIN(w, "A", .retain_ms = 5000, .retain_error_ms = 60000, .retain_from_lead = true,
+         .max_attempts = 2);
+    JOIN(w, "B");
+    world_pass(w, 10000);
+    world_pass_on(w, "A", "ERROR no"); // led at 0
+    world_skip(w, "A");
+    world_pass(w, 20000);
+    world_leave(w, "B"); // led at 10,000, and lost: A's error wins
+    world_skip(w, "B");
+    JOIN(w, "C");
+    HEAR(w, "C",
+         "result ERROR \"no\" callers=1 attempt=1 token=1 shared retained age=0 retain=30000");
+    world_forget(w, "k");
+    JOIN(w, "D", .retain_ms = 5000, .retain_from_lead = true);
+    world_pass(w, 1000);
+    JOIN(w, "E");
+    world_leave(w, "D");
+    world_pass(w, 2000);
+    world_finish_retain(w, "E", "OK v", 9000); // what `finish` says, too
+    world_skip(w, "D");
+    world_skip(w, "E");
+    JOIN(w, "F");
+    HEAR(w, "F", "result OK \"v\" callers=1 attempt=2 token=4 shared retained age=0 retain=7000");
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +361,9 @@ int main(void)
         cmocka_unit_test(an_outcome_that_cannot_be_kept_is_not_retained),
         cmocka_unit_test(a_newer_outcome_stays_when_an_older_one_cannot_be_kept),
         cmocka_unit_test(followers_that_hear_later_know_that_it_could_not_be_kept),
+        cmocka_unit_test(a_window_from_the_lead_is_what_is_left_of_it),
+        cmocka_unit_test(when_the_run_took_longer_than_the_window_nothing_is_retained),
+        cmocka_unit_test(the_window_counts_from_the_lead_of_the_winning_attempt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
