@@ -98,6 +98,18 @@ static void a_call_for_another_key_inside_is_like_any_other(void **state)
     assert_string_equal(nested.why, "");
 }
 
+// The server is told of the lead that the other client has.
+static void a_call_through_another_client_is_refused_by_the_server(void **state)
+{
+    (void)state;
+    struct singleflight_client *other = client_of(daemon_.address);
+    struct nested nested = {.keys = {"own", "own"}, .clients = {client, other, other}};
+    assert_int_equal(ask_nested(&nested), SINGLEFLIGHT_OK);
+    assert_int_equal(nested.innermost, SINGLEFLIGHT_FAILED_PRECONDITION);
+    assert_non_null(strstr(nested.why, "wait for itself"));
+    singleflight_client_destroy(other);
+}
+
 // ---------------------------------------------------------------------------------------- a ring
 
 struct half {
@@ -150,6 +162,7 @@ int main(void)
         cmocka_unit_test(a_call_for_the_key_of_its_own_function_is_refused),
         cmocka_unit_test(so_is_one_with_another_key_between),
         cmocka_unit_test(a_call_for_another_key_inside_is_like_any_other),
+        cmocka_unit_test(a_call_through_another_client_is_refused_by_the_server),
         cmocka_unit_test(two_functions_that_wait_for_each_other_do_not),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
