@@ -12,6 +12,7 @@ class Relay:
         self._lock = threading.Lock()
         self._pairs = []
         self._is_whole = True
+        self._swallows = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
         self.accepted = 0
@@ -33,11 +34,11 @@ class Relay:
             for source, sink in ((client, server), (server, client)):
                 threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
 
-    @staticmethod
-    def _carry(source, sink):
+    def _carry(self, source, sink):
         try:
             while data := source.recv(65536):
-                sink.sendall(data)
+                if not self._swallows:
+                    sink.sendall(data)
         except OSError:
             pass
         for end in (source, sink):
@@ -58,6 +59,10 @@ class Relay:
                 except OSError:
                     pass
                 end.close()
+
+    def swallow(self):
+        """From now on takes what both sides send, and hands nothing on."""
+        self._swallows = True
 
     def mend(self):
         with self._lock:

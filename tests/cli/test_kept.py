@@ -97,6 +97,44 @@ class ServerGone(Case):
         self.assertEqual(self.log.read_bytes(), b"first\n")
 
 
+class Restarted(Case):
+    """The daemon has a data directory, and is back within the lease."""
+
+    has_daemon = False
+
+    def setUp(self):
+        super().setUp()
+        self.fixed = f"127.0.0.1:{free_port()}"
+        self.start_daemon()
+
+    def start_daemon(self):
+        self.daemon = Daemon(self.fixed, flags=("--data-dir", self.folder / "data"))
+        self.addCleanup(self.daemon.stop)
+        self.address = self.daemon.address
+
+    def test_no_job_is_ended_or_run_twice(self):
+        go_on = self.gate()
+        jobs = 20
+        for end in (lambda: self.daemon.kill(), lambda: self.daemon.stop()):
+            leaders, followers = [], []
+            for n in range(jobs):
+                script = f"{self.note()}; echo begun; {go_on.shell()}; echo done; exit 3"
+                leaders.append(self.do(f"key{n}", "--", "sh", "-c", script))
+            self.wait_for_runs(jobs)
+            followers = [self.do(f"key{n}", "--", "sh", "-c", script) for n in range(3)]
+            self.wait_for_callers(jobs + len(followers))
+            end()
+            self.daemon.stop()
+            self.start_daemon()
+            self.wait_for_callers(jobs + len(followers))
+            go_on.open(jobs)
+            for tool in [*leaders, *followers]:
+                self.assert_ends(tool, 3, b"begun\ndone\n")
+                self.assertNotIn("could not be handed over", tool.errors())
+            self.assertEqual(len(self.runs()), jobs)
+            (self.folder / "runs").unlink()
+
+
 class Lost(Case):
     def test_run_limit_leaves_the_log(self):
         path = self.folder / "log"
