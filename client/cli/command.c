@@ -22,11 +22,12 @@
 #define VARIABLES 4
 
 void sfl_cli_command_init(struct sfl_cli_command *command, uv_loop_t *loop,
-                          uint64_t output_grace_ms, bool shares_errors,
+                          uint64_t output_grace_ms, uint64_t kill_after_ms, bool shares_errors,
                           const struct sfl_cli_command_events *events, void *context)
 {
     command->loop = loop;
     command->output_grace_ms = output_grace_ms;
+    command->kill_after_ms = kill_after_ms;
     // A terminal is the command's own: it may show colours and progress there.
     command->shares_errors = shares_errors && !isatty(STDERR_FILENO);
     command->events = events;
@@ -58,6 +59,7 @@ static void handle_closed(struct sfl_cli_command *command)
 {
     if (--command->open_handles != 0)
         return;
+    sfl_cli_guard_release(&command->guard);
     command->group = 0;
     command->events->on_over(command->context);
 }
@@ -341,6 +343,7 @@ int sfl_cli_command_start(struct sfl_cli_command *command, char *const argv[],
     pipes.report[0] = -1;
     if (error == 0) {
         command->group = command->process.pid;
+        sfl_cli_guard_start(&command->guard, command->group, command->kill_after_ms);
         open_handles(command, &pipes);
     } else {
         uv_close((uv_handle_t *)&command->process, NULL);

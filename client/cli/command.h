@@ -4,6 +4,8 @@
 #ifndef SFL_CLI_COMMAND_H
 #define SFL_CLI_COMMAND_H
 
+#include "cli/guard.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,6 +41,7 @@ struct sfl_cli_command {
     uv_process_t process;
     struct sfl_cli_command_stream output;
     struct sfl_cli_command_stream errors;
+    struct sfl_cli_guard guard;
     uv_timer_t timer;
     unsigned open_handles;
     bool shares_errors; // the standard error is a pipe
@@ -49,9 +52,10 @@ struct sfl_cli_command {
     bool ended_by_itself; // when `exited`: it had ended before that
     bool is_left_open;    // it has ended, and somebody still holds one of its pipes
     uint64_t output_grace_ms;
-    uint64_t kill_at_ms; // when the group gets SIGKILL, on the loop's clock
-    int64_t exit_status; // when `exited`
-    int term_signal;     // when `exited`: 0, or what ended it
+    uint64_t kill_after_ms; // when this process is killed
+    uint64_t kill_at_ms;    // when the group gets SIGKILL, on the loop's clock
+    int64_t exit_status;    // when `exited`
+    int term_signal;        // when `exited`: 0, or what ended it
     char read_buffer[SFL_CLI_READ_BYTES];
 };
 
@@ -68,7 +72,7 @@ struct sfl_cli_command_variables {
 // standard error is to come through on_errors, unless ours is a terminal. Makes this process the
 // one that orphans among its descendants come to.
 void sfl_cli_command_init(struct sfl_cli_command *command, uv_loop_t *loop,
-                          uint64_t output_grace_ms, bool shares_errors,
+                          uint64_t output_grace_ms, uint64_t kill_after_ms, bool shares_errors,
                           const struct sfl_cli_command_events *events, void *context);
 
 // Whether a command runs, from a successful start to on_over.

@@ -566,8 +566,8 @@ static void open_loop(struct sfl_cli_run *run)
     uv_timer_init(&run->loop, &run->timer);
     run->timer.data = run;
     sfl_cli_command_init(&run->command, &run->loop, run->options->output_grace_ms,
-                         run->options->errors == SFL_CLI_ERRORS_SHARE, &sfl_cli_lead_command_events,
-                         run);
+                         run->options->kill_after_ms, run->options->errors == SFL_CLI_ERRORS_SHARE,
+                         &sfl_cli_lead_command_events, run);
     listen_to_signals(run);
 }
 

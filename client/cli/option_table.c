@@ -216,8 +216,8 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .argument = "TIME",
      .fallback = "10s",
      .max = DAY,
-     .help = "The command of a leader that lost the lead gets SIGTERM, and SIGKILL when it still "
-             "runs after so long."},
+     .help = "The command of a leader that lost the lead, or was killed, gets SIGTERM with its "
+             "whole process group, and SIGKILL when any of it still runs after so long."},
     {.name = "output-grace",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_DURATION,

@@ -3,6 +3,7 @@
 
 import os
 import signal
+import threading
 import unittest
 
 from support import Case, is_alive, until
@@ -111,6 +112,46 @@ class Signals(Case):
     def state(pid):
         with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
             return stat.read().rpartition(")")[2].split()[0]
+
+
+class Killed(Case):
+    """SIGKILL: this tool can do nothing any more."""
+
+    def start_pipeline(self, *options):
+        grows = self.folder / "grows"
+        tool = self.do(*options, "key", "--", "sh", "-c",
+                       f"{self.note()}; (trap '' TERM; while :; do date >>{grows}; sleep 0.02; done) | cat")
+        until(grows.exists, "the command's child runs")
+        return tool, grows
+
+    def test_its_commands_whole_group_is_ended(self):
+        tool, grows = self.start_pipeline("--kill-after", "100ms")
+        tool.process.kill()
+        tool.wait()
+
+        def stands_still():
+            size = grows.stat().st_size
+            threading.Event().wait(0.3)
+            return grows.stat().st_size == size
+        until(stands_still, "nothing of the command runs")
+
+    def test_who_reads_its_output_hears_that_it_is_over(self):
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        tool = self.do("--kill-after", "1m", "key", "--", "sh", "-c",
+                       f"{self.note()}; trap '' TERM; while :; do sleep 0.1; done", stdout=write)
+        os.close(write)
+        self.wait_for_runs(1)
+        tool.process.kill()
+        self.assertEqual(os.read(read, 1), b"")
+        os.kill(self.runs()[0][0], 9)
+
+    def test_what_a_command_leaves_behind_lives_when_the_tool_ends(self):
+        tool = self.run_do("key", "--", "sh", "-c", f"sleep 60 >/dev/null 2>&1 & echo $! >{self.folder}/left")
+        self.assertEqual(tool.code, 0)
+        left = int((self.folder / "left").read_text())
+        self.assertTrue(is_alive(left))
+        os.kill(left, 9)
 
 
 if __name__ == "__main__":
