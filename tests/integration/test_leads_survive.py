@@ -14,7 +14,7 @@ from singleflight.v1 import singleflight_pb2 as pb
 
 from support.callers import ERROR, MIB
 from support.daemon import run_to_end
-from support.wait import milliseconds, until
+from support.wait import BOUND, milliseconds, until
 from test_data_dir import fill_disk, mend_disk, refuse_all_writes
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
@@ -251,6 +251,156 @@ def test_a_drain_does_not_wait_for_orphaned_leads(world, kind):
     net.close()
     net = world.start()
     assert net.flight().token == leader.token
+
+
+# --- beside the rest of section 10 ---
+
+
+def overdue(net, leader):
+    """The leader's stream breaks, and nobody wants its key when its lease is over."""
+    leader.break_stream()
+    net.flight_where(lambda f: f.overdue, "it is overdue")
+
+
+def test_an_overdue_lead_outlives_the_daemon(world, again):
+    """10.2: a drain ends it at once, but with a data directory it stays on disk."""
+    net = world.start()
+    leader = net.lead(alone=True, lease_ms=1000)
+    overdue(net, leader)
+    net = again()
+    flight = net.flight()
+    assert flight.token == leader.token
+    resumed = net.resume(leader.token)
+    assert resumed.leads().attempt == 1
+    resumed.finish(b"late")
+    assert resumed.delivery().led
+
+
+def test_a_lead_that_a_drain_has_ended_is_not_fenced(world):
+    """Whoever resumes it meanwhile is sent to the next daemon."""
+    net = world.start(drain_time="60s")
+    leader = net.lead(alone=True, lease_ms=1000)
+    overdue(net, leader)
+    running = net.lead(key=b"running")  # so that the drain goes on
+    net.daemon.terminate()
+    until(lambda: net.health_of("") == 2, "it drains")
+    net.resume(leader.token).ended(UNAVAILABLE)
+    running.finish(b"v")
+    running.delivery()
+    assert net.daemon.wait() == 0
+    net.close()
+    net = world.start()
+    assert net.resume(leader.token).leads().token == leader.token
+
+
+def test_a_lead_that_was_taken_over_does_not_come_back(world, again):
+    net = world.start()
+    first = net.lead(alone=True, lease_ms=1000)
+    overdue(net, first)
+    second = net.lead()
+    assert second.attempt == 2
+    net = again()
+    assert net.flight().token == second.token
+    net.resume(first.token).ended(ABORTED, "fenced")
+
+
+def test_what_is_held_when_a_worker_dies_over_a_restart(world, again):
+    """10.8: for what may not be tried twice."""
+    net = world.start()
+    leader = net.lead(lease_ms=1000, on_leader_loss=pb.LEADER_LOSS_HOLD, retain_error_ms=MINUTE)
+    net = again()
+    follower = net.join()
+    follower.follows()  # until the lease that began with the start is over
+    delivered = follower.delivery()
+    assert delivered.outcome.kind == pb.OUTCOME_KIND_ABANDONED
+    assert not delivered.led
+    assert net.join().delivery().retained
+    assert net.resume(leader.token).delivery().led
+
+
+def test_a_window_from_the_start_counts_over_a_restart(world, again):
+    """10.6: by the wall clock."""
+    net = world.start()
+    begun = milliseconds()
+    leader = net.lead(lease_ms=MINUTE, retain_ms=MINUTE, retain_from_lead=True)
+    until(lambda: milliseconds() - begun > 1500, "some of the window has passed")
+    net = again()
+    resumed = net.resume(leader.token)
+    resumed.leads()
+    resumed.finish(b"v")
+    left = resumed.delivery().retain_ms
+    assert MINUTE - (milliseconds() - begun) - 200 <= left <= MINUTE - 1500
+
+
+def test_a_flight_that_was_ended_does_not_come_back(world):
+    """10.9: not even when the daemon is killed right after the answer."""
+    net = world.start()
+    leader = net.lead(lease_ms=MINUTE)
+    assert net.end(caller="ops").ended
+    net = world.killed()
+    assert net.flights() == []
+    net.resume(leader.token).ended(ABORTED)
+
+
+def runs(net):
+    return list(net.admin.ListRuns(pb.ListRunsRequest(group=GROUP), timeout=BOUND))
+
+
+def test_runs_outlive_the_daemon(world, again):
+    """10.11: in the data directory when there is one. A drain leaves no run."""
+    net = world.start("--runs-limit", "50")
+    for number in range(60):
+        leader = net.lead(key=b"%d" % number, lease_ms=MINUTE, caller="worker")
+        leader.finish(kind=ERROR, code=number, message="no rows")
+        leader.delivery()
+    net.lead(key=b"running", lease_ms=MINUTE)
+    # Nobody waits for runs; what comes after them does.
+    net.forget(key=b"anything")
+    before = runs(net)
+    assert [r.code for r in before] == list(range(59, 9, -1))
+    net = again("--runs-limit", "50")
+    assert runs(net) == before
+    leader = net.resume(net.flight(key=b"running").token, key=b"running")
+    leader.leads()
+    leader.finish(b"v")
+    leader.delivery()
+    after = runs(net)
+    assert after[0].key == b"running" and after[1:] == before[:49]
+
+
+def test_a_run_that_goes_on_over_a_restart_begins_with_its_first_lead(world, again):
+    net = world.start()
+    first = net.lead(lease_ms=MINUTE)
+    second = net.follow()
+    begun = milliseconds()
+    until(lambda: milliseconds() - begun > 300, "the attempts are apart")
+    first.finish(kind=ERROR, pass_on=True)
+    first.delivery()
+    second.leads()
+    net = again()
+    resumed = net.resume(second.token)
+    resumed.leads()
+    resumed.finish(b"v")
+    resumed.delivery()
+    (run,) = runs(net)
+    assert run.attempts == 2 and run.token == second.token
+    assert run.led_unix_ms - run.begun_unix_ms >= 290
+    assert run.ended_unix_ms >= run.led_unix_ms
+
+
+def test_runs_that_are_not_wanted_any_more_are_deleted(world):
+    net = world.start()
+    leader = net.lead(lease_ms=MINUTE)
+    leader.finish(b"v")
+    leader.delivery()
+    assert len(runs(net)) == 1
+    net = world.ended("--runs", "off")
+    assert runs(net) == []
+    net = world.ended()
+    assert runs(net) == []
+
+
+# --- disks ---
 
 
 def test_a_lead_of_a_full_disk_is_told_counted_and_does_not_come_back(world):
