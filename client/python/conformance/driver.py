@@ -314,9 +314,7 @@ class Function:
             say("asked", call=self._call, lost=lead.lost)
         elif "do_inside" in action:
             inside = {"client": self._client, **action["do_inside"]}
-            thread = self._driver.begin(inside)
-            if thread is not None:
-                thread.join()
+            self._driver.begin(inside, waits=True)
         else:
             return True
         self._look(lead)
@@ -388,8 +386,8 @@ class Driver:
         else:
             self.begin(command)
 
-    def begin(self, command: dict[str, Any]) -> threading.Thread | None:
-        """Begins a call; None: it has been refused."""
+    def begin(self, command: dict[str, Any], waits: bool = False) -> None:
+        """Begins a call, and waits for it here, or in a thread of its own."""
         name, given = command["call"], command.get("options") or {}
         client = self._clients[command["client"]]
         function = Function(self, command)
@@ -400,15 +398,17 @@ class Driver:
             call = start(key_of(given), run, **options)
         except StatusError as error:
             say_refused(name, error, is_misuse=isinstance(error, InvalidArgumentError))
-            return None
+            return
         self._calls[name] = call
         watch = self._watch_live if given.get("live") else self._watch
         if not given.get("live"):
             function.restarted.set()
+        if waits:
+            watch(name, call, function)
+            return
         thread = threading.Thread(target=watch, args=(name, call, function))
         thread.start()
         self._watches[name] = thread
-        return thread
 
     def _watch(self, name: str, call: Any, function: Function) -> None:
         try:

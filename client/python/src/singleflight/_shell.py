@@ -34,6 +34,7 @@ from ._core.model import (
 )
 from ._environment import environment_of_lead, lead_of_environment
 from ._fork import ForkGuard
+from ._rings import Place, runner, running, waiting
 from .codec import JSON, Codec
 from .errors import (
     FUNCTION_ERRORS,
@@ -140,6 +141,7 @@ class LeadBase:
         self._guard = ForkGuard()
         self._audience_seen = 0
         self.outer: LeadBase | None = None  #: the lead that its call was made in
+        self.runner: object = None  #: the thread or task of its function
         self.given_error: dict[str, Any] = {}
         self.wrote = False
         self.refreshes = False  #: behind a call that was served a stale outcome
@@ -153,6 +155,11 @@ class LeadBase:
     def attempt(self) -> int:
         """The how-many-eth leader of the flight this is. Above 1, somebody else has begun."""
         return self._lead.attempt
+
+    @property
+    def place(self) -> Place:
+        """Where its flight is."""
+        return place_of(self._lead.call.join, self._settings)
 
     @property
     def key(self) -> bytes:
@@ -207,7 +214,7 @@ class LeadBase:
 
     def is_of(self, settings: Settings) -> bool:
         """Whether it is of this process, and of the same servers."""
-        return self._guard.is_here and set(self._settings.addresses) == set(settings.addresses)
+        return self._guard.is_here and self.place.servers == frozenset(settings.addresses)
 
     @property
     def audience(self) -> Audience | None:
@@ -289,6 +296,11 @@ class LeadBase:
 
 #: The lead of the function that runs; see :func:`current_lead`.
 lead_variable: contextvars.ContextVar[Any] = contextvars.ContextVar("singleflight_lead")
+
+
+def place_of(join: Join, settings: Settings) -> Place:
+    """Where the flight of a call is."""
+    return Place(frozenset(settings.addresses), join.group or "default", join.key)
 
 
 def enter_leads(join: Join, settings: Settings) -> None:
@@ -384,9 +396,11 @@ def _error_of(outcome: Outcome) -> EncodeError | FunctionError:
 def leading(lead: LeadBase) -> Iterator[None]:
     """While the function runs."""
     lead.outer = lead_variable.get(None)
+    lead.runner = runner()
     reset = lead_variable.set(lead)
     try:
-        yield
+        with running(lead):
+            yield
     finally:
         lead_variable.reset(reset)
 
@@ -481,9 +495,17 @@ class AskedCall:
     """One call as the program asked for it."""
 
     def __init__(
-        self, join: Join, codec: Codec, check: bool, timeout: float | None, stale_ms: int
+        self,
+        join: Join,
+        place: Place,
+        codec: Codec,
+        check: bool,
+        timeout: float | None,
+        stale_ms: int,
     ) -> None:
         self.join = join
+        self._place = place
+        self._lead: LeadBase | None = lead_variable.get(None)
         self.codec = codec
         self.check = check
         self.timeout = timeout
@@ -494,6 +516,10 @@ class AskedCall:
         self._wanted_age_ms = join.max_age_ms
         if stale_ms > 0:
             join.max_age_ms = max(stale_ms, self._wanted_age_ms)
+
+    def waited_for(self) -> contextlib.AbstractContextManager[None]:
+        """While the program waits for it; refused if the call would wait for itself."""
+        return waiting(self._lead, self._place)
 
     @property
     def refreshes(self) -> bool:
@@ -533,7 +559,7 @@ class AskedCall:
     def refresh(self) -> AskedCall:
         """The call that brings what is stale up to date; when it fails, what is there stays."""
         join = replace(self.join, max_age_ms=self._wanted_age_ms or _AGE_MS_MIN, retain_error_ms=0)
-        call = AskedCall(join, self.codec, False, None, 0)
+        call = AskedCall(join, self._place, self.codec, False, None, 0)
         call._refreshes = True
         return call
 
@@ -562,7 +588,7 @@ def ask(
             "stale does not go together with a stream, fresh, role or resume_token"
         )
     enter_leads(join, settings)
-    return AskedCall(join, codec, check, timeout, stale_ms)
+    return AskedCall(join, place_of(join, settings), codec, check, timeout, stale_ms)
 
 
 def read_forget(

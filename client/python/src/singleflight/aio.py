@@ -27,7 +27,7 @@ from ._shell import (
 )
 from ._tasks import Engine
 from .codec import RAW, Codec
-from .errors import CallCancelledError, DecodeError
+from .errors import CallCancelledError, DecodeError, FailedPreconditionError
 from .options import CallOptions, Duration, read_timeout
 from .results import Audience, Chunk, Forgotten, Restart, Result
 
@@ -170,7 +170,11 @@ class _Pending(StreamBase[T]):
         """Waits for the end."""
         while True:
             try:
-                await self._ended
+                with self._asked.waited_for():
+                    await self._ended
+            except FailedPreconditionError:
+                self.cancel()
+                raise
             except asyncio.CancelledError:
                 self.cancel()
                 raise

@@ -210,7 +210,9 @@ class Pending(StreamBase[T]):
         end = None if limit is None else clock() + limit
         while True:
             left = None if end is None else max(0.0, end - clock())
-            if not self._done.wait(left):
+            with self._asked.waited_for():
+                is_done = self._done.wait(left)
+            if not is_done:
                 raise TimeoutError("the call has not ended yet")
             if self._finish():
                 return self.result
@@ -350,7 +352,8 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         call = ask(engine.settings, key, function, codec or self._codec, check, options)
         runner = _Runner(engine, function, call.codec)
         while True:
-            ended = self._wait(engine, call, runner)
+            with call.waited_for():
+                ended = self._wait(engine, call, runner)
             if call.is_too_old(ended):
                 continue
             if call.is_stale(ended):

@@ -48,6 +48,54 @@ def test_the_own_key_further_in(client: Client, key: str) -> None:
     assert client.do(f"{key} a", of_a).value == "c"
 
 
+@pytest.mark.parametrize("way", ["do", "start"])
+def test_two_functions_that_wait_for_each_other(client: Client, key: str, way: str) -> None:
+    both = threading.Barrier(2)
+
+    def ask(name: str, function: Any) -> Any:
+        if way == "do":
+            return client.do(name, function).value
+        return client.start(name, function).wait().value
+
+    def of(other: str) -> Any:
+        def function(lead: Lead) -> str:
+            if not both.broken:
+                both.wait(PATIENCE)
+            try:
+                return f"{ask(other, lambda lead: 'nobody led')}!"
+            except FailedPreconditionError:
+                return "a ring"
+
+        return function
+
+    with ThreadPoolExecutor(2) as pool:
+        calls = [
+            pool.submit(client.do, f"{key} a", of(f"{key} b")),
+            pool.submit(client.do, f"{key} b", of(f"{key} a")),
+        ]
+        values = sorted(call.result(PATIENCE).value for call in calls)
+    assert values == ["a ring", "a ring!"]
+
+
+async def test_two_coroutines_that_wait_for_each_other(shared_daemon: Daemon, key: str) -> None:
+    async with aio.Client(shared_daemon.address) as client:
+        entered = [asyncio.Event(), asyncio.Event()]
+
+        def of(number: int) -> Any:
+            async def function(lead: aio.Lead) -> str:
+                entered[number].set()
+                await entered[1 - number].wait()
+                try:
+                    return f"{(await client.do(f'{key} {1 - number}', function)).value}!"
+                except FailedPreconditionError:
+                    return "a ring"
+
+            return function
+
+        results = await asyncio.gather(*(client.do(f"{key} {n}", of(n)) for n in (0, 1)))
+    assert sorted(result.value for result in results) == ["a ring", "a ring!"]
+
+
 def test_another_group_is_another_key(client: Client, key: str) -> None:
     def outer(lead: Lead) -> Any:
         return client.do(key, lambda lead: "inner", group="another").value
@@ -112,6 +160,7 @@ def test_in_another_program(shared_daemon: Daemon, client: Client, key: str) -> 
             check=True,
         ).stdout.strip()
 
+    assert client.do(key, lambda lead: outer(lead, key)).value == "would wait for itself"
     assert client.do(key, lambda lead: outer(lead, f"{key} another")).value == "ran"
 
 
