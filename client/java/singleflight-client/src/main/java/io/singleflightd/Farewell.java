@@ -8,6 +8,7 @@ import io.singleflightd.grpc.v1.Cancel;
 import io.singleflightd.grpc.v1.Finish;
 import io.singleflightd.grpc.v1.Outcome;
 import io.singleflightd.grpc.v1.OutcomeKind;
+import io.singleflightd.grpc.v1.Retention;
 
 /**
  * Takes the place of a seat that has left: tells the server so, and stays until the server's last
@@ -69,7 +70,11 @@ final class Farewell extends Line {
         Outcome.newBuilder()
             .setKind(OutcomeKind.OUTCOME_KIND_ABANDONED)
             .setMessage("the leader left");
-    frame.setFinish(Finish.newBuilder().setOutcome(outcome).setPassOn(true));
+    Finish.Builder finish = Finish.newBuilder().setOutcome(outcome).setPassOn(true);
+    if (join.options.onLeaderLoss != LeaderLoss.HOLD) { // it is no outcome of the work, to be kept
+      finish.setRetention(Retention.getDefaultInstance());
+    }
+    frame.setFinish(finish);
   }
 
   @Override

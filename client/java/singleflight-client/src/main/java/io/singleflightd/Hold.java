@@ -18,6 +18,7 @@ final class Hold {
   static final int RENEWALS = 3;
   private static final int PAUSE_DIVISOR = 4; // a pause that can have hindered a renewal
   static final long ASK_MS_MAX = 5000;
+  private static final long TRY_MS_MIN = 300;
 
   /** A renewal that was sent and not answered. */
   private record Sent(long id, long atMs) {}
@@ -63,6 +64,12 @@ final class Hold {
     if (isDoubtful()) { // one that has followed for long is promoted
       ask();
     }
+  }
+
+  /** How long one try to resume may take, so that there is time for several. */
+  long tryMs() {
+    long leftMs = untilMs == Loop.NEVER ? holdMs : untilMs - loop.nowMs();
+    return Math.max(TRY_MS_MIN, leftMs / RENEWALS);
   }
 
   /** Whether the server answers renewals: it is of the second edition then. */

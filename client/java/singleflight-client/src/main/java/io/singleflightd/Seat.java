@@ -183,12 +183,16 @@ final class Seat extends Line {
   }
 
   private void startPatience() {
-    if (lead == null && !patience.isWaiting()) {
-      patience.await(join.connectTimeoutMs);
+    if (!patience.isWaiting()) {
+      patience.await(lead == null ? join.connectTimeoutMs : lead.hold.tryMs());
     }
   }
 
   private void onPatienceOver() {
+    if (lead != null) {
+      resumeAnew();
+      return;
+    }
     Server tried = server;
     leavePlace();
     if (tried != null) { // else every server is away
@@ -196,6 +200,18 @@ final class Seat extends Line {
       rank++;
     }
     lookIsOver = true; // unless there is one more
+    place();
+  }
+
+  /** The lead was not given back yet: another connection may have more luck. */
+  private void resumeAnew() {
+    if (session != null) {
+      Session silent = session;
+      silent.remove(this);
+      server.onSessionSilent(silent);
+    } else {
+      server.stopWaiting(this);
+    }
     place();
   }
 
@@ -467,6 +483,7 @@ final class Seat extends Line {
   private void onLeadCutOff() {
     if (lead.terms().leaseMs() > 0) {
       answered = false;
+      patience.stop();
       lead.hold.onBroken();
       place();
     } else if (join.failOpen) {
@@ -502,6 +519,9 @@ final class Seat extends Line {
     if (state == State.FINISHING && isConnected) {
       return; // the outcome is on its way, and the server's word counts
     }
+    if (isConnected) {
+      server.onSessionSilent(session);
+    }
     if (join.failOpen && lead.isBegun()) {
       goAlone();
     } else {
@@ -511,6 +531,7 @@ final class Seat extends Line {
 
   /** The server is lost: the function goes on to its end, for the calls here. */
   private void goAlone() {
+    patience.stop();
     leavePlace();
     server = null;
     state = State.ALONE;

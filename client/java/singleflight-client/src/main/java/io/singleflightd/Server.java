@@ -284,6 +284,14 @@ final class Server {
     setAway(Away.TURNS_AWAY);
   }
 
+  /** From a lead: nothing has come on it for so long that what is new goes another way. */
+  void onSessionSilent(Session session) {
+    session.retire();
+    if (!isAway()) {
+      dropChannel();
+    }
+  }
+
   void onSessionRetired(Session session) {
     if (current == session) {
       current = null;

@@ -219,6 +219,8 @@ class FakeServerTest {
         io.singleflightd.grpc.v1.OutcomeKind.OUTCOME_KIND_ABANDONED,
         finish.getOutcome().getKind());
     assertTrue(finish.getPassOn());
+    assertTrue(finish.hasRetention()); // to leave is no outcome that is kept
+    assertEquals(0, finish.getRetention().getRetainMs());
   }
 
   @Test

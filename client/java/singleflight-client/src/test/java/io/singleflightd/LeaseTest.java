@@ -149,6 +149,36 @@ class LeaseTest extends DaemonTest {
   }
 
   @Test
+  void aLeaderWhoseConnectionSwallowsEverythingIsToldAndOthersGoAnotherWay() throws Exception {
+    DoOptions brief =
+        DoOptions.builder().audience(true).lease(Duration.ofSeconds(1)).build();
+    Work work = new Work("");
+    CompletableFuture<Result<String>> leading = start(relayed, "swallowed", brief, work);
+    work.awaitLead();
+    Work next = new Work("another way");
+    CompletableFuture<Result<String>> merged = start(relayed, "swallowed", brief, next);
+    work.awaitFollowers(1);
+    relay.swallow();
+    work.awaitLost();
+    assertTrue(statusOf(leading).isAborted());
+    next.awaitLead(15); // keepalive would take 25 s
+    next.end();
+    assertEquals("another way", get(merged).value());
+  }
+
+  @Test
+  void aResumeThatIsSwallowedIsTriedAgainWhileTheLeadHolds() throws Exception {
+    Work work = new Work("kept");
+    CompletableFuture<Result<String>> leading = start(relayed, "again", LEASED, work);
+    work.awaitLead();
+    relay.swallowNext();
+    relay.cut(false);
+    work.end();
+    assertEquals("kept", get(leading).value());
+    assertEquals(1, get(leading).attempt());
+  }
+
+  @Test
   void cancellingGivesALeaseBackAtOnce() throws Exception {
     Work work = new Work("");
     CompletableFuture<Result<String>> leading = start(client, "back", LEASED, work);

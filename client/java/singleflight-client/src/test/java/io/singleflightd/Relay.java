@@ -8,6 +8,8 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 
 /** A relay between clients and a server, whose connections a test can cut. */
 final class Relay implements AutoCloseable {
@@ -16,6 +18,8 @@ final class Relay implements AutoCloseable {
   private final int serverPort;
   private final List<Socket> sockets = new ArrayList<>(); // guarded by itself
   private boolean refuses; // guarded by sockets
+  private boolean swallowsNext; // guarded by sockets
+  private final Set<Socket> swallowed = ConcurrentHashMap.newKeySet();
 
   Relay(String address) {
     int colon = address.lastIndexOf(':');
@@ -42,6 +46,20 @@ final class Relay implements AutoCloseable {
     }
   }
 
+  /** What is said on the connections that are there is lost from now on; they stay open. */
+  void swallow() {
+    synchronized (sockets) {
+      swallowed.addAll(sockets);
+    }
+  }
+
+  /** The same for the next connection, from its beginning. */
+  void swallowNext() {
+    synchronized (sockets) {
+      swallowsNext = true;
+    }
+  }
+
   void acceptAgain() {
     synchronized (sockets) {
       refuses = false;
@@ -60,6 +78,11 @@ final class Relay implements AutoCloseable {
           Socket server = new Socket(serverHost, serverPort);
           sockets.add(client);
           sockets.add(server);
+          if (swallowsNext) {
+            swallowsNext = false;
+            swallowed.add(client);
+            swallowed.add(server);
+          }
           start(() -> pump(client, server));
           start(() -> pump(server, client));
         }
@@ -69,9 +92,15 @@ final class Relay implements AutoCloseable {
     }
   }
 
-  private static void pump(Socket from, Socket to) {
+  private void pump(Socket from, Socket to) {
+    byte[] bytes = new byte[16 * 1024];
     try {
-      from.getInputStream().transferTo(to.getOutputStream());
+      int count;
+      while ((count = from.getInputStream().read(bytes)) >= 0) {
+        if (!swallowed.contains(from)) {
+          to.getOutputStream().write(bytes, 0, count);
+        }
+      }
     } catch (IOException cut) {
       // Ends below.
     }
