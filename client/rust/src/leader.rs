@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use std::ffi::OsString;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::engine::{lock, Inner, SeatId};
 use crate::error::{Code, StatusError};
-use crate::nesting::Leads;
+use crate::nesting::{environment_of, Leads};
 use crate::options::{millis, Join};
 use crate::outcome::join_pieces;
 
@@ -344,6 +345,15 @@ impl Leader {
     /// it can go to another task.
     pub fn lost(&self) -> impl Future<Output = ()> + Send + 'static {
         self.shared.lost.clone().cancelled_owned()
+    }
+
+    /// Variables that tell another program in which lead it runs, for
+    /// [`Command::envs`](std::process::Command::envs): those that the tool gives to its command. A
+    /// call for this key in that program would wait for itself, and is refused by the server. A key
+    /// with a zero byte is not told.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, OsString)> {
+        environment_of(&self.shared)
     }
 
     /// Runs a future as a part of this leader's function, as in

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The leads inside which code runs: a call that would wait for one of them would wait for itself.
 
+use std::ffi::{OsStr, OsString};
 use std::future::Future;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
 use crate::leader::LeaderShared;
 use crate::options::Join;
+use crate::pb::singleflight::LeadRef;
+
+const GROUP: &str = "SINGLEFLIGHT_GROUP";
+const KEY: &str = "SINGLEFLIGHT_KEY";
+const TOKEN: &str = "SINGLEFLIGHT_TOKEN";
+const ATTEMPT: &str = "SINGLEFLIGHT_ATTEMPT";
 
 tokio::task_local! {
     static LEADS: Leads;
@@ -52,4 +60,27 @@ impl Leads {
     pub fn sync_scope<T>(self, run: impl FnOnce() -> T) -> T {
         LEADS.sync_scope(self, run)
     }
+}
+
+/// What tells another program in which lead it runs, as the tool tells it to its command.
+pub(crate) fn environment_of(leader: &LeaderShared) -> Vec<(&'static str, OsString)> {
+    let mut variables = vec![
+        (GROUP, leader.join.group_or_default().into()),
+        (TOKEN, leader.token.to_string().into()),
+        (ATTEMPT, leader.attempt.to_string().into()),
+    ];
+    // No variable holds a zero byte.
+    if !leader.join.key.contains(&0) {
+        variables.push((KEY, OsStr::from_bytes(&leader.join.key).into()));
+    }
+    variables
+}
+
+/// The lead that this whole program runs in. Whether it is still current is the server's to say.
+pub(crate) fn lead_of_environment() -> Option<LeadRef> {
+    let key = std::env::var_os(KEY).filter(|key| !key.is_empty())?;
+    let token = std::env::var(TOKEN).ok()?.parse().ok().filter(|token| *token > 0)?;
+    let group = std::env::var(GROUP).ok().filter(|group| !group.is_empty());
+    let group = group.unwrap_or_else(|| "default".to_owned());
+    Some(LeadRef { group, key: key.into_vec().into(), token })
 }

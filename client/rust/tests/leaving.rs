@@ -244,6 +244,16 @@ async fn two_functions_that_wait_for_each_other_do_not() {
 }
 
 #[tokio::test]
+async fn so_does_one_through_another_client() {
+    let daemon = Daemon::start();
+    let (client, other) = (daemon.client(), daemon.client());
+    let call = client.call("k").run(|_| async move {
+        Ok::<_, Never>(inside(other, "k").await == Code::FailedPrecondition)
+    });
+    assert!(soon(call).await.unwrap().value);
+}
+
+#[tokio::test]
 async fn a_key_that_its_function_has_forgotten_may_be_called_again() {
     let daemon = Daemon::start();
     let client = daemon.client();

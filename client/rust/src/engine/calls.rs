@@ -75,8 +75,7 @@ impl State {
             let _ = start.done.send((Err(why.into()), start.function));
             return id;
         }
-        // A lead of that key by another client is the server's to find, for this very call.
-        start.join.local_merge &= !start.inside.has(&start.join);
+        start.join.local_merge &= !self.is_for_outer(&start.join, &start.inside);
         let deadline = start.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let join = Arc::new(start.join);
         if !start.inside.is_empty() {

@@ -34,7 +34,9 @@ pub(crate) use servers::{connect, ServerId};
 
 use crate::constants::CLOSE;
 use crate::error::{Code, StatusError};
+use crate::nesting::lead_of_environment;
 use crate::options::{Join, Settings};
+use crate::pb::singleflight::LeadRef;
 use ids::IdMap;
 
 pub(crate) type SeatId = u64;
@@ -43,6 +45,7 @@ pub(crate) type SessionId = u64;
 pub(crate) struct Inner {
     pub settings: Settings,
     pub addresses: Arc<[String]>,
+    outermost: Option<LeadRef>, // the lead that this whole program runs in
     runtime: Handle,
     timers_changed: Notify,
     ended: Notify, // a task of a session has ended
@@ -71,6 +74,7 @@ impl Inner {
             });
             Inner {
                 addresses: settings.addresses.as_slice().into(),
+                outermost: lead_of_environment(),
                 runtime: runtime.clone(),
                 timers_changed: Notify::new(),
                 ended: Notify::new(),

@@ -13,7 +13,6 @@ use tonic::{Code, Status};
 use super::seat_lead::Lead;
 use super::session::Place;
 use super::timers::{Armed, Timer};
-use super::waits::refs_of;
 use super::{CallId, SeatId, ServerId, SessionId, State};
 use crate::clock;
 use crate::constants::{WIRE_SLACK_DIVISOR, WIRE_SLACK_MIN};
@@ -121,7 +120,7 @@ impl State {
         }
         let wire_deadline = deadline.and_then(|deadline| deadline.checked_add(slack));
         let connect_timeout = self.calls[&call].connect_timeout;
-        let within = refs_of(&self.calls[&call].inside);
+        let within = self.refs_of(&self.calls[&call].inside);
         self.new_seat(own, join, wire_deadline, connect_timeout, within);
         self.add_call(own, call);
         self.place(own);

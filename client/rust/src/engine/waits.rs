@@ -68,16 +68,24 @@ impl State {
         }
         false
     }
-}
 
-/// The leads that a call is made inside of, for the server; those that no server knows are not
-/// said.
-pub(super) fn refs_of(inside: &Leads) -> Arc<[LeadRef]> {
-    let leads = inside.iter().filter(|lead| lead.token > 0);
-    let refs = leads.map(|lead| LeadRef {
-        group: lead.join.group.clone(),
-        key: lead.join.key.clone(),
-        token: lead.token,
-    });
-    refs.take(WITHIN_MAX).collect()
+    /// The leads that a call is made inside of, for the server; those that no server knows are not
+    /// said.
+    pub(super) fn refs_of(&self, inside: &Leads) -> Arc<[LeadRef]> {
+        let leads = inside.iter().filter(|lead| lead.token > 0);
+        let refs = leads.map(|lead| LeadRef {
+            group: lead.join.group.clone(),
+            key: lead.join.key.clone(),
+            token: lead.token,
+        });
+        refs.chain(self.inner().outermost.clone()).take(WITHIN_MAX).collect()
+    }
+
+    /// Whether the key is, or was, led by a function that the call is made inside of. Where that is
+    /// another client's, the server finds it, for this very call: it merges with no other.
+    pub(super) fn is_for_outer(&self, join: &Join, inside: &Leads) -> bool {
+        let inner = self.inner();
+        let outermost = inner.outermost.as_ref();
+        inside.has(join) || outermost.is_some_and(|lead| join.is_for(&lead.group, &lead.key))
+    }
 }
