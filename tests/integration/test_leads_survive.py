@@ -6,6 +6,7 @@ killed or ends in order.
 import concurrent.futures
 import gzip
 import pathlib
+import random
 import re
 
 import grpc
@@ -112,6 +113,43 @@ def test_twenty_jobs_go_on_when_the_daemon_is_killed(world):
         assert others[n].delivery().value == b"%d" % n
     assert net.stats().executions == 0
     assert net.flights() == []
+
+
+def test_whoever_was_told_to_lead_leads_on_whenever_the_daemon_is_killed(world):
+    """It is killed in the middle of 200 joins and 50 finishes, six times in a row."""
+    choice = random.Random(1)
+    held, ended = {}, {}
+    net = world.start(kind="session")
+    for turn in range(6):
+        finishing = choice.sample(sorted(held), min(50, len(held)))
+        resumed = {key: net.resume(token, key=key) for key, token in held.items()}
+        for key, leader in resumed.items():
+            assert leader.leads().token == held[key]
+        joining = {
+            key: net.join(key=key, lease_ms=MINUTE)
+            for key in (b"%d-%d" % (turn, n) for n in range(200))
+        }
+        for key in finishing:
+            resumed[key].finish(key)
+        awaited = b"%d-%d" % (turn, choice.randrange(200))
+        held[awaited] = joining.pop(awaited).leads().token
+        net.daemon.kill()
+        for key, caller in joining.items():
+            name, message = caller.next()
+            if name == "lead":
+                held[key] = message.token
+        for key in finishing:
+            name, message = resumed[key].next()
+            token = held.pop(key)  # if nobody was told, its end may be on disk or not
+            if name == "result":
+                ended[key] = token
+        net = world.killed(kind="session")
+        listed = {f.key: f.token for f in net.flights(limit=10_000)}
+        for key, token in held.items():
+            assert listed[key] == token
+        for key in ended:
+            assert key not in listed
+    assert held and ended
 
 
 def test_a_lead_whose_leader_has_its_result_does_not_come_back(world, again):
