@@ -5,6 +5,7 @@ package singleflight_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,5 +137,36 @@ func TestALeadThatIsGivenBackIsNotKeptAsAFailure(t *testing.T) {
 	next, err := singleflight.Do(patient(t), here, "k", makes("next"))
 	if err != nil || !next.Led || next.Retained {
 		t.Errorf("%+v, %v", next, err)
+	}
+}
+
+func TestWhoEndsAFlightEndsItForAllItsCallers(t *testing.T) {
+	for _, name := range []string{"ops", ""} {
+		t.Run("by "+name, func(t *testing.T) {
+			daemon, here := daemonAndClient(t)
+			there := clientOf(t, daemon)
+			gate := newGate()
+			all := []<-chan outcome[string]{
+				inBackground(patient(t), here, "k", func(ctx context.Context) (string, error) {
+					return "", gate.pass(ctx)
+				}),
+			}
+			wait(t, "the lead", gate.begun)
+			all = append(all, inBackground(patient(t), here, "k", never[string](t)))
+			here.WaitForMerged(t, "k", 2)
+			all = append(all, inBackground(patient(t), there, "k", never[string](t)))
+			waitForCallers(t, daemon, "k", 2)
+			ended, err := there.End(patient(t), "", "k", name)
+			if err != nil || !ended.Ended || !ended.Flight {
+				t.Errorf("%+v, %v", ended, err)
+			}
+			for _, one := range all {
+				got := wait(t, "a caller", one)
+				if !errors.Is(got.err, singleflight.ErrAborted) ||
+					!strings.Contains(got.err.Error(), "ended by "+name) {
+					t.Errorf("%+v", got)
+				}
+			}
+		})
 	}
 }

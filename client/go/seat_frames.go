@@ -136,7 +136,7 @@ func (s *seat) endAll(outcome *outcome, facts Facts, led *call) {
 
 func (s *seat) onResult(result *pb.Result) {
 	s.offPlace()
-	if s.state == seatFinishing && result.Led {
+	if s.state == seatFinishing && result.Led && s.isOwnOutcome(result.Outcome) {
 		// The server does not send the leader's own value back.
 		s.endAll(s.leader.outcome, factsOf(result), s.leader.call)
 		return
@@ -162,6 +162,12 @@ func (s *seat) onResult(result *pb.Result) {
 		led = s.calls[0] // resumed after its flight had ended
 	}
 	s.endAll(outcomeOfWire(result.Outcome, s.pieces), factsOf(result), led)
+}
+
+// isOwnOutcome: what the function ended with is what the flight ends with, unless its value has met a
+// limit of the server.
+func (s *seat) isOwnOutcome(wire *pb.Outcome) bool {
+	return wire == nil || wire.Type != limitExceeded || s.leader.outcome.toWire().Type == limitExceeded
 }
 
 // whySettled is what a function is told whose flight has ended before it has.

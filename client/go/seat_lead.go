@@ -4,6 +4,7 @@ package singleflight
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -237,9 +238,11 @@ func (s *seat) resumed(lead *pb.Lead) {
 // ---- the lead is lost ----
 
 // lose: the lead is lost. Its own call ends with the status; the others join anew when that is
-// ABORTED, or end with it as well.
+// ABORTED, or end with it as well: so when somebody has ended the flight for all of its callers, which
+// only the text tells.
 func (s *seat) lose(status *StatusError) {
-	if status.Code == codes.Aborted {
+	wasEnded := strings.Contains(status.Message, "(ended")
+	if status.Code == codes.Aborted && !wasEnded {
 		s.stopMerging()
 		s.split(s.leader.call)
 	}
