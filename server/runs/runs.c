@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { VISIT_AT_ONCE = 64 };
+enum { VISIT_AT_ONCE = 64, LOG_AT_ONCE = 64 };
 
 // One run with its own bytes. Under the lock.
 struct entry {
@@ -86,6 +86,13 @@ static struct entry **place_of(struct sfl_runs *runs, uint64_t number)
     return &runs->ring[number % runs->options.limit];
 }
 
+// The number of the oldest that may be there.
+static uint64_t oldest_locked(const struct sfl_runs *runs)
+{
+    uint64_t limit = runs->options.limit;
+    return runs->newest > limit ? runs->newest - limit + 1 : 1;
+}
+
 // NULL when it has made room, or was lost.
 static struct entry *find_locked(struct sfl_runs *runs, uint64_t number)
 {
@@ -156,8 +163,7 @@ bool sfl_runs_visit(struct sfl_runs *runs, struct sfl_runs_cursor *cursor,
                     bool (*visit)(void *context, const struct sfl_run *run), void *context)
 {
     pthread_mutex_lock(&runs->lock);
-    uint64_t oldest =
-        runs->newest > runs->options.limit ? runs->newest - runs->options.limit + 1 : 1;
+    uint64_t oldest = oldest_locked(runs);
     uint64_t number = cursor->number == 0 ? runs->newest : cursor->number - 1;
     bool goes_on = true;
     for (unsigned i = 0; i < VISIT_AT_ONCE && goes_on && number >= oldest; i++, number--) {
@@ -187,26 +193,45 @@ static void log_run(const struct sfl_run *run)
             SFL_U64("callers", run->callers), SFL_U64("token", run->token));
 }
 
-// The next that has not been logged, with a reference; NULL: there is none.
-static struct entry *take_unlogged(struct sfl_runs *runs)
+// Some that have not been logged.
+struct batch {
+    unsigned count;
+    uint64_t passed; // so many made room before they were
+    struct entry *entries[LOG_AT_ONCE];
+};
+
+// Drops the references to the last batch, and takes the next one. False when there is none.
+static bool take_unlogged(struct sfl_runs *runs, struct batch *batch)
 {
-    struct entry *entry = NULL;
     pthread_mutex_lock(&runs->lock);
-    while (entry == NULL && runs->logged < runs->newest)
-        entry = find_locked(runs, ++runs->logged);
-    if (entry != NULL)
+    for (unsigned i = 0; i < batch->count; i++)
+        drop_locked(batch->entries[i]);
+    batch->count = 0;
+    uint64_t oldest = oldest_locked(runs);
+    if (runs->logged + 1 < oldest) {
+        batch->passed += oldest - 1 - runs->logged;
+        runs->logged = oldest - 1;
+    }
+    while (batch->count < LOG_AT_ONCE && runs->logged < runs->newest) {
+        struct entry *entry = find_locked(runs, ++runs->logged);
+        if (entry == NULL) {
+            batch->passed++;
+            continue;
+        }
         entry->references++;
+        batch->entries[batch->count++] = entry;
+    }
     pthread_mutex_unlock(&runs->lock);
-    return entry;
+    return batch->count > 0;
 }
 
 void sfl_runs_log(struct sfl_runs *runs)
 {
-    struct entry *entry;
-    while ((entry = take_unlogged(runs)) != NULL) {
-        log_run(&entry->run);
-        pthread_mutex_lock(&runs->lock);
-        drop_locked(entry);
-        pthread_mutex_unlock(&runs->lock);
+    struct batch batch = {.count = 0};
+    while (take_unlogged(runs, &batch)) {
+        for (unsigned i = 0; i < batch.count; i++)
+            log_run(&batch.entries[i]->run);
     }
+    if (batch.passed > 0)
+        sfl_log(SFL_LOG_WARN, "runs_not_logged", SFL_U64("count", batch.passed));
 }

@@ -206,6 +206,29 @@ static void each_is_logged_once_in_one_line(void **state)
     fclose(file);
 }
 
+static void what_made_room_before_it_was_logged_is_counted(void **state)
+{
+    struct world *world = *state;
+    FILE *file = tmpfile();
+    struct sfl_log_options options = sfl_log_defaults();
+    options.fd = fileno(file);
+    options.repeats_per_second = 0;
+    sfl_log_configure(&options);
+    for (uint64_t token = 1; token <= LIMIT + 7; token++)
+        add(world, token);
+    sfl_runs_log(world->runs);
+    struct sfl_log_options defaults = sfl_log_defaults();
+    sfl_log_configure(&defaults);
+    char line[1000];
+    unsigned lines = 0;
+    rewind(file);
+    while (fgets(line, sizeof(line), file) != NULL)
+        lines++;
+    assert_int_equal(lines, LIMIT + 1);
+    assert_non_null(strstr(line, "event=runs_not_logged count=7\n"));
+    fclose(file);
+}
+
 #define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -216,6 +239,7 @@ int main(void)
         STORY(hits_are_counted_while_the_run_is_there),
         STORY(what_an_earlier_process_added_comes_first_in_time),
         STORY(each_is_logged_once_in_one_line),
+        STORY(what_made_room_before_it_was_logged_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
