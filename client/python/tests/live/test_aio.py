@@ -232,7 +232,7 @@ async def test_timeouts(client: Client, key: str) -> None:
     gate = Gate()
     with pytest.raises(DeadlineExceededError):
         await client.do(key, gate, timeout=0.05)
-    await until(lambda: gate.cancelled)
+    await until(lambda: gate.cancelled or gate.runs == 0)  # on a slow day it had not begun
     gate = Gate()
     patient = asyncio.create_task(client.do(key, gate))
     await gate.entered.wait()
