@@ -40,6 +40,7 @@ enum sfl_seat_state {
 struct sfl_hold {
     struct sfl_link link; // in the client's holds
     uint64_t hold_ms;  // for how long a renewal is good; 0: the lead is bound to the stream alone
+    uint64_t said_ms;  // the same, as `lead` said it
     uint64_t until_ms; // the end, as far as is known now
     uint64_t renew_at_ms; // the next renewal
     uint64_t told_at_ms;  // not UINT64_MAX: it may be lost, and the function is told then

@@ -49,12 +49,10 @@ void sfl_seat_hold_show(struct sfl_seat *seat)
         atomic_store(&seat->leader->holds_until_ms, seat->hold.until_ms);
 }
 
-// It holds from `from_ms` on, if not longer already.
-static void extend(struct sfl_seat *seat, uint64_t from_ms)
+// It holds from `from_ms` on. That grows with each answer, but a server may say a shorter time.
+static void set_hold(struct sfl_seat *seat, uint64_t from_ms)
 {
     struct sfl_hold *hold = &seat->hold;
-    if (from_ms + hold->hold_ms <= hold->until_ms)
-        return;
     hold->until_ms = from_ms + hold->hold_ms;
     if (sfl_clock_boot_ms() < hold->until_ms)
         hold->told_at_ms = UINT64_MAX;
@@ -76,14 +74,15 @@ bool sfl_seat_hold_begin(struct sfl_seat *seat, uint64_t silence_ms)
     *hold = (struct sfl_hold){.told_at_ms = UINT64_MAX, .renew_at_ms = UINT64_MAX};
     hold->renew_id = renew_id;
     hold->is_answered = silence_ms != 0;
-    hold->hold_ms = hold->is_answered ? silence_ms : seat->terms.lease_ms;
+    hold->said_ms = hold->is_answered ? silence_ms : seat->terms.lease_ms;
+    hold->hold_ms = hold->said_ms;
     if (hold->hold_ms == 0)
         return true;
     sfl_list_append(&seat->client->holds, &hold->link);
     // What answers no renewals grants the lease from now on; a follower has waited for long.
     uint64_t from_ms = hold->is_answered ? seat->joined_ms : sfl_clock_boot_ms();
     uint64_t period_ms = hold->hold_ms / SFL_RENEWALS_PER_HOLD;
-    extend(seat, from_ms);
+    set_hold(seat, from_ms);
     hold->renew_at_ms = from_ms + period_ms;
     uint64_t now_ms = sfl_clock_boot_ms();
     bool is_new = !hold->is_answered || now_ms <= hold->renew_at_ms;
@@ -100,9 +99,13 @@ void sfl_seat_hold_renewed(struct sfl_seat *seat, const struct sfl_answer_renewe
                    renewed->id + SFL_HOLD_OPEN_MAX > hold->renew_id;
     if (!is_open)
         return;
-    if (renewed->silence_ms != 0)
-        hold->hold_ms = renewed->silence_ms;
-    extend(seat, hold->sent_ms[renewed->id % SFL_HOLD_OPEN_MAX]);
+    hold->hold_ms = renewed->silence_ms != 0 ? renewed->silence_ms : hold->said_ms;
+    uint64_t sent_ms = hold->sent_ms[renewed->id % SFL_HOLD_OPEN_MAX];
+    uint64_t renew_at_ms = sent_ms + hold->hold_ms / SFL_RENEWALS_PER_HOLD;
+    set_hold(seat, sent_ms);
+    if (renew_at_ms < hold->renew_at_ms)
+        hold->renew_at_ms = renew_at_ms;
+    look_again(seat->client, next_look_ms(seat));
 }
 
 void sfl_seat_hold_break(struct sfl_seat *seat)
@@ -144,7 +147,7 @@ static void settle_unanswered(struct sfl_seat *seat)
         seat->session->messages_sent < hold->in_message)
         return;
     hold->in_message = 0;
-    extend(seat, hold->sent_ms[0]);
+    set_hold(seat, hold->sent_ms[0]);
 }
 
 static bool was_paused_at(const struct singleflight_client *client, uint64_t at_ms)

@@ -17,7 +17,31 @@
 #define SESSION_PATH "/singleflight.v1.SingleFlight/Session"
 #define LEASE_MS 400
 
-// The first call leads; to be freed.
+// What is said to the first call, packed; to be freed.
+static struct sfl_span pack(Singleflight__V1__CallResponse *frame)
+{
+    frame->id = 1;
+    Singleflight__V1__SessionResponse response = SINGLEFLIGHT__V1__SESSION_RESPONSE__INIT;
+    response.n_calls = 1;
+    response.calls = &frame;
+    size_t size = singleflight__v1__session_response__get_packed_size(&response);
+    uint8_t *bytes = malloc(size);
+    assert_non_null(bytes);
+    singleflight__v1__session_response__pack(&response, bytes);
+    return sfl_span_of(bytes, size);
+}
+
+static struct sfl_span pack_renewed(uint64_t renew_id, uint64_t silence_ms)
+{
+    Singleflight__V1__Renewed renewed = SINGLEFLIGHT__V1__RENEWED__INIT;
+    renewed.id = renew_id;
+    renewed.silence_ms = silence_ms;
+    Singleflight__V1__CallResponse frame = SINGLEFLIGHT__V1__CALL_RESPONSE__INIT;
+    frame.step_case = SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_RENEWED;
+    frame.renewed = &renewed;
+    return pack(&frame);
+}
+
 static struct sfl_span pack_lead(uint64_t lease_ms, uint64_t silence_ms)
 {
     Singleflight__V1__Lead lead = SINGLEFLIGHT__V1__LEAD__INIT;
@@ -26,18 +50,9 @@ static struct sfl_span pack_lead(uint64_t lease_ms, uint64_t silence_ms)
     lead.lease_ms = lease_ms;
     lead.silence_ms = silence_ms;
     Singleflight__V1__CallResponse frame = SINGLEFLIGHT__V1__CALL_RESPONSE__INIT;
-    frame.id = 1;
     frame.step_case = SINGLEFLIGHT__V1__CALL_RESPONSE__STEP_LEAD;
     frame.lead = &lead;
-    Singleflight__V1__CallResponse *frames[] = {&frame};
-    Singleflight__V1__SessionResponse response = SINGLEFLIGHT__V1__SESSION_RESPONSE__INIT;
-    response.n_calls = 1;
-    response.calls = frames;
-    size_t size = singleflight__v1__session_response__get_packed_size(&response);
-    uint8_t *bytes = malloc(size);
-    assert_non_null(bytes);
-    singleflight__v1__session_response__pack(&response, bytes);
-    return sfl_span_of(bytes, size);
+    return pack(&frame);
 }
 
 struct watch {
@@ -52,11 +67,12 @@ static enum singleflight_outcome wait_for_loss(struct singleflight_leader *leade
     return SINGLEFLIGHT_OUTCOME_ABANDONED;
 }
 
-// What a leader has heard of its lead after so long, from a server that says no more than `lead`.
-// The call is cancelled by the client's end.
-static enum singleflight_status heard_after(struct sfl_span lead, uint64_t patience_ms)
+// What a leader has heard of its lead after so long, from a server that says no more than `lead`
+// and the answer to one renewal, which may be empty.
+static enum singleflight_status heard_from(struct sfl_span lead, struct sfl_span renewed,
+                                           uint64_t patience_ms)
 {
-    const struct fake_answer answer = {.message = lead};
+    const struct fake_answer answer = {.message = lead, .second = renewed};
     struct fake fake;
     fake_start(&fake, SESSION_PATH, &answer, 1);
     struct singleflight_client *client = client_of(fake.address);
@@ -70,7 +86,13 @@ static enum singleflight_status heard_after(struct sfl_span lead, uint64_t patie
     singleflight_client_destroy(client);
     fake_stop(&fake);
     free((void *)lead.data);
+    free((void *)renewed.data);
     return watch.lost;
+}
+
+static enum singleflight_status heard_after(struct sfl_span lead, uint64_t patience_ms)
+{
+    return heard_from(lead, sfl_span_of(NULL, 0), patience_ms);
 }
 
 static void an_older_server_answers_no_renewal_and_the_lease_holds(void **state)
@@ -97,6 +119,24 @@ static void so_does_one_without_a_lease(void **state)
     assert_int_equal(heard_after(pack_lead(0, LEASE_MS), 30000), SINGLEFLIGHT_ABORTED);
 }
 
+// From a third of the first time on it holds as the answer says.
+static void an_answer_may_say_a_shorter_time(void **state)
+{
+    (void)state;
+    uint64_t long_ms = 15 * LEASE_MS;
+    enum singleflight_status lost = heard_from(
+        pack_lead(long_ms, long_ms), pack_renewed(1, LEASE_MS / 2), long_ms / 3 + 5 * LEASE_MS);
+    assert_int_equal(lost, SINGLEFLIGHT_ABORTED);
+}
+
+static void an_answer_extends_the_lead(void **state)
+{
+    (void)state;
+    enum singleflight_status lost =
+        heard_from(pack_lead(LEASE_MS, LEASE_MS), pack_renewed(1, 60 * LEASE_MS), 5 * LEASE_MS);
+    assert_int_equal(lost, SINGLEFLIGHT_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -104,6 +144,8 @@ int main(void)
         cmocka_unit_test(without_a_lease_an_older_servers_lead_holds_for_ever),
         cmocka_unit_test(a_server_that_stops_answering_lets_the_lead_run_out),
         cmocka_unit_test(so_does_one_without_a_lease),
+        cmocka_unit_test(an_answer_may_say_a_shorter_time),
+        cmocka_unit_test(an_answer_extends_the_lead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@ struct rpc {
     struct sfl_stream *stream;
     const struct fake_answer *answer;
     bool is_answered;
+    bool is_answered_again;
     bool is_finished;
 };
 
@@ -25,12 +26,23 @@ static void finish(struct rpc *rpc, struct sfl_span message, int code)
     sfl_stream_finish(rpc->stream, &piece, message.size > 0 ? 1 : 0, code, "as the test wants it");
 }
 
+static void answer_again(struct rpc *rpc)
+{
+    if (rpc->is_answered_again || rpc->answer->second.size == 0)
+        return;
+    rpc->is_answered_again = true;
+    const struct sfl_piece piece = {.bytes = rpc->answer->second};
+    (void)!sfl_stream_send(rpc->stream, &piece, 1);
+}
+
 static void on_message(void *context, struct sfl_span message)
 {
     struct rpc *rpc = context;
     (void)message;
-    if (rpc->is_answered)
+    if (rpc->is_answered) {
+        answer_again(rpc);
         return;
+    }
     rpc->is_answered = true;
     if (rpc->answer->ends) {
         finish(rpc, rpc->answer->message, rpc->answer->code);

@@ -12,6 +12,7 @@
 // What it does once the first message of an RPC has come.
 struct fake_answer {
     struct sfl_span message; // sent; none when it is empty
+    struct sfl_span second;  // sent when a second message has come, unless it is empty
     bool ends;               // then the RPC ends with `code`, otherwise it stays open
     int code;
 };
