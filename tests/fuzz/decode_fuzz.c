@@ -35,6 +35,12 @@ static void check_join(struct sfl_span message, const struct sfl_join *join)
     check_within(message, join->key);
     check_within(message, join->fingerprint);
     check_within(message, join->name);
+    CHECK(join->within_count <= SFL_WITHIN_MAX);
+    for (uint32_t i = 0; i < join->within_count; i++) {
+        check_within(message, join->within[i].key);
+        CHECK(join->within[i].group.size > 0);
+        touched += join->within[i].group.data[0];
+    }
 }
 
 static void check_finish(struct sfl_span message, const struct sfl_posted_finish *finish)
@@ -111,6 +117,15 @@ static void same_join(const struct sfl_join *ours, const Singleflight__V1__Join 
     CHECK(ours->lease_ms == theirs->lease_ms);
     CHECK(ours->run_limit_ms == theirs->run_limit_ms);
     CHECK(ours->resume_token == theirs->resume_token);
+    CHECK(ours->detach == theirs->detach && ours->fresh == theirs->fresh);
+    CHECK(ours->retain_from_lead == theirs->retain_from_lead);
+    CHECK(ours->within_count == theirs->n_within);
+    for (uint32_t i = 0; i < ours->within_count; i++) {
+        const Singleflight__V1__LeadRef *lead = theirs->within[i];
+        same_text(ours->within[i].group, lead->group[0] == '\0' ? "default" : lead->group);
+        same_bytes(ours->within[i].key, &lead->key);
+        CHECK(ours->within[i].token == lead->token);
+    }
 }
 
 static void same_chunk(const struct sfl_chunk *ours, const Singleflight__V1__Chunk *theirs)
@@ -149,6 +164,7 @@ static void same_do(const struct sfl_request *ours, const Singleflight__V1__DoRe
         break;
     case SINGLEFLIGHT__V1__DO_REQUEST__STEP_RENEW:
         CHECK(ours->type == SFL_REQUEST_RENEW);
+        CHECK(ours->renew.id == theirs->renew->id);
         break;
     case SINGLEFLIGHT__V1__DO_REQUEST__STEP_FINISH:
         CHECK(ours->type == SFL_REQUEST_FINISH);
@@ -175,6 +191,7 @@ static void same_call(const struct sfl_request *ours, const Singleflight__V1__Ca
         break;
     case SINGLEFLIGHT__V1__CALL_REQUEST__STEP_RENEW:
         CHECK(ours->type == SFL_REQUEST_RENEW);
+        CHECK(ours->renew.id == theirs->renew->id);
         break;
     case SINGLEFLIGHT__V1__CALL_REQUEST__STEP_FINISH:
         CHECK(ours->type == SFL_REQUEST_FINISH);
