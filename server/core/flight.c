@@ -123,7 +123,8 @@ void sfl_table_collect(struct sfl_table *table)
         sfl_bytes_unref(flight->leader_name);
         sfl_value_unref(flight->value);
         sfl_outcome_unref(flight->outcome);
-        sfl_flight_drop_past(table, flight);
+        if (flight->past != NULL)
+            sfl_flight_drop_past(table, flight);
         if (names_size > SFL_NEAR_NAMES)
             sfl_free(table->allocator, flight->far_names, names_size);
         sfl_pages_give(&table->pages, flight);

@@ -29,10 +29,10 @@ static uint64_t run_until(const struct sfl_flight *flight)
 
 void sfl_flight_extend_lease(struct sfl_step *step, struct sfl_flight *flight)
 {
-    if (flight->lease_ms > 0) {
+    if (flight->lease_ms > 0)
         flight->lease_until_ms = step->now_ms + flight->lease_ms;
+    if (flight->overdue)
         sfl_flight_end_overdue(step->table, flight);
-    }
     uint64_t run_until_ms = run_until(flight);
     uint64_t at_ms = flight->lease_until_ms < run_until_ms ? flight->lease_until_ms : run_until_ms;
     sfl_flight_arm(&step->table->pages, flight, at_ms);

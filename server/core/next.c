@@ -47,8 +47,6 @@ struct sfl_flight *sfl_flight_part(struct sfl_flight *flight)
 
 void sfl_flight_begin_next(struct sfl_step *step, struct sfl_flight *flight)
 {
-    if (flight == NULL)
-        return;
     struct sfl_refusal refusal = {.reason = SFL_REASON_NONE};
     if (step->table->draining)
         refusal.reason = SFL_REASON_DRAINING;

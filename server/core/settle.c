@@ -28,8 +28,9 @@ static struct sfl_flight *stop_running(struct sfl_step *step, struct sfl_flight 
 {
     struct sfl_table *table = step->table;
     assert(flight->leader == NULL);
-    struct sfl_flight *next = sfl_flight_part(flight);
-    sfl_flight_end_overdue(table, flight);
+    struct sfl_flight *next = flight->beside == NULL ? NULL : sfl_flight_part(flight);
+    if (flight->overdue)
+        sfl_flight_end_overdue(table, flight);
     if (flight->place == SFL_PLACE_RUNNING) {
         struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_RELEASE_HOME);
         effect->flight = flight;
@@ -178,7 +179,11 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
     bool lead_was_kept = flight->lead_kept;
     bool had_lease = flight->lease_ms > 0;
     bool is_kept = flight->past != NULL && flight->past->kept == outcome;
-    struct sfl_ended ended = describe_end(flight, leader);
+    // Most flights leave no run.
+    bool may_be_run = table->runs == SFL_RUNS_ALL || had_lease || outcome->retain_ms > 0;
+    struct sfl_ended ended;
+    if (may_be_run)
+        ended = describe_end(flight, leader);
     struct sfl_flight *next = stop_running(step, flight);
     sfl_value_unref(flight->value);
     flight->value = NULL;
@@ -187,7 +192,8 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
                                      (is_kept ? flight->past->kept_led_ms : flight->led_since_ms));
     if (is_kept)
         flight->past->kept = NULL; // its reference goes on
-    sfl_flight_drop_past(table, flight);
+    if (flight->past != NULL)
+        sfl_flight_drop_past(table, flight);
 
     flight->state = SFL_FLIGHT_SETTLED;
     flight->outcome = outcome;
@@ -200,7 +206,7 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
     SFL_COUNT(table, flight->group, executions_saved, flight->follower_count);
     flight->run = 0;
     retain_if_asked(step, flight);
-    if (is_run(table, flight, had_lease)) {
+    if (may_be_run && is_run(table, flight, had_lease)) {
         ended.token = outcome->token;
         ended.outcome = outcome;
         remember(step, flight, &ended);
@@ -217,7 +223,8 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
         push_result(step, leader, &result);
     }
     queue_followers(step, flight);
-    sfl_flight_begin_next(step, next);
+    if (next != NULL)
+        sfl_flight_begin_next(step, next);
 }
 
 void sfl_flight_abort(struct sfl_step *step, struct sfl_flight *flight,
@@ -246,7 +253,8 @@ void sfl_flight_abort(struct sfl_step *step, struct sfl_flight *flight,
         remember(step, flight, &ended);
     }
     queue_followers(step, flight);
-    sfl_flight_begin_next(step, next);
+    if (next != NULL)
+        sfl_flight_begin_next(step, next);
 }
 
 struct sfl_outcome *sfl_flight_describe(struct sfl_table *table, const struct sfl_flight *flight,

@@ -230,7 +230,7 @@ void sfl_flight_append_waiting(struct sfl_step *step, struct sfl_flight *flight,
 // A flight that ends leaves the one beside it. Returns the one that has waited for it, or NULL.
 struct sfl_flight *sfl_flight_part(struct sfl_flight *flight);
 
-// The flight before it has ended: it begins, or ends. NULL is fine. The last effect of a step.
+// The flight before it has ended: it begins, or ends. The last effect of a step.
 void sfl_flight_begin_next(struct sfl_step *step, struct sfl_flight *flight);
 
 // Ends one next flight. False when there is none.

@@ -295,12 +295,9 @@ static bool step(struct sfl_shard *shard, const struct sfl_event *event,
     *needs_out = effects.needs;
     carry_out_all(shard, &effects, forgotten_out, &answers);
     while (answers.count > 0) {
-        if (answers.count == 2) { // that an outcome is not kept; nothing else comes of it
+        if (answers.count == 2) // that an outcome is not kept; nothing else comes of it
             sfl_table_step(&shard->table, &answers.events[0], &effects);
-            answers.events[0] = answers.events[1];
-        }
-        struct sfl_event answered = answers.events[0];
-        sfl_table_step(&shard->table, &answered, &effects);
+        sfl_table_step(&shard->table, &answers.events[answers.count - 1], &effects);
         carry_out_all(shard, &effects, forgotten_out, &answers);
     }
     return more;

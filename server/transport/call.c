@@ -59,7 +59,8 @@ static void clear(struct sfl_call *call)
     drop_reader(call);
     sfl_bytes_unref(call->follow.leader);
     sfl_bytes_unref(call->restart.leader);
-    sfl_renewals_destroy(call->renewals);
+    if (call->renewals != NULL)
+        sfl_renewals_destroy(call->renewals);
     call->renewals = NULL;
     if (call->pending & PENDING_RESULT)
         sfl_told_result_release(&call->result);
