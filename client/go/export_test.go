@@ -70,3 +70,16 @@ func (c *Client) Sleep(d time.Duration) {
 		}
 	}
 }
+
+// Following returns how many calls of a key of the default group follow, as the server has said.
+func (c *Client) Following(key string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	calls := 0
+	for seat := range c.seats {
+		if seat.options.key == key && seat.state == seatFollowing && seat.answered {
+			calls += len(seat.calls)
+		}
+	}
+	return calls
+}

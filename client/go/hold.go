@@ -192,18 +192,21 @@ func (c *Client) look() instant {
 	return at
 }
 
-// holds counts the seats that hold a lead, so that somebody looks at the clock.
+// holds counts the seats that hold a lead, so that somebody looks at the clock. The alarm is left as
+// it is when the last one goes: the next one may come at once.
 func (c *Client) holds(more int) {
-	c.holding += more
 	if c.holding == 0 {
-		c.lookAlarm.disarm()
-	} else if c.holding == more {
 		c.looked = now()
+	}
+	c.holding += more
+	if c.holding > 0 && !c.lookAlarm.armed {
 		c.lookAlarm.arm(c, lookEvery, c.onLookAlarm)
 	}
 }
 
 func (c *Client) onLookAlarm() {
 	c.look()
-	c.lookAlarm.arm(c, lookEvery, c.onLookAlarm)
+	if c.holding > 0 {
+		c.lookAlarm.arm(c, lookEvery, c.onLookAlarm)
+	}
 }

@@ -14,6 +14,15 @@ import (
 
 // Flight asks for the flight of a key that new callers would join; nil: there is none.
 func (d *Daemon) Flight(ctx context.Context, key string) (*pb.Flight, error) {
+	return d.find(ctx, key, func(flight *pb.Flight) bool { return !flight.Forgotten && !flight.Next })
+}
+
+// NextFlight asks for the flight that begins when that of the key has ended; nil: there is none.
+func (d *Daemon) NextFlight(ctx context.Context, key string) (*pb.Flight, error) {
+	return d.find(ctx, key, func(flight *pb.Flight) bool { return flight.Next })
+}
+
+func (d *Daemon) find(ctx context.Context, key string, isIt func(*pb.Flight) bool) (*pb.Flight, error) {
 	conn, err := grpc.NewClient(d.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return nil, err
@@ -32,7 +41,7 @@ func (d *Daemon) Flight(ctx context.Context, key string) (*pb.Flight, error) {
 		if err != nil {
 			return nil, err
 		}
-		if string(flight.Key) == key && !flight.Forgotten {
+		if string(flight.Key) == key && isIt(flight) {
 			return flight, nil
 		}
 	}
