@@ -42,6 +42,7 @@ enum {
     // And the disk so long to take what waits for it, beyond the drain time.
     FLUSH_GRACE_MS = 500,
     TRIM_LOOK_MS = 2000,
+    RUNS_LOOK_MS = 200,
 };
 
 extern char **environ;
@@ -63,6 +64,7 @@ struct daemon {
     uv_async_t earlier_tick;
     uv_async_t store_changed;
     uv_async_t runs_added;
+    uv_timer_t runs_look;
     uv_timer_t tick;
     uint64_t tick_due_ms;
     bool catches_up; // the next tick waits until what came during a standstill has been read
@@ -183,10 +185,23 @@ static void on_store_changed_here(uv_async_t *async)
     sfl_transport_health_changed(daemon->transport);
 }
 
+static void log_runs(struct daemon *daemon);
+
+static void on_runs_look(uv_timer_t *timer)
+{
+    log_runs(timer->data);
+}
+
+// While flights end all the time, nobody has to wake this thread for them.
+static void log_runs(struct daemon *daemon)
+{
+    if (sfl_runs_log(daemon->runs))
+        uv_timer_start(&daemon->runs_look, on_runs_look, RUNS_LOOK_MS, 0);
+}
+
 static void on_runs_added_here(uv_async_t *async)
 {
-    const struct daemon *daemon = async->data;
-    sfl_runs_log(daemon->runs);
+    log_runs(async->data);
 }
 
 static void on_drain_poll(uv_timer_t *timer)
@@ -261,6 +276,7 @@ static bool open_loop(struct daemon *daemon)
         uv_timer_init(&daemon->loop, &daemon->tick) == 0 &&
         uv_timer_init(&daemon->loop, &daemon->drain_poll) == 0 &&
         uv_timer_init(&daemon->loop, &daemon->trim_look) == 0 &&
+        uv_timer_init(&daemon->loop, &daemon->runs_look) == 0 &&
         uv_signal_init(&daemon->loop, &daemon->sigterm) == 0 &&
         uv_signal_init(&daemon->loop, &daemon->sigint) == 0 &&
         uv_signal_init(&daemon->loop, &daemon->sighup) == 0 &&
@@ -270,6 +286,7 @@ static bool open_loop(struct daemon *daemon)
     daemon->earlier_tick.data = daemon;
     daemon->store_changed.data = daemon;
     daemon->runs_added.data = daemon;
+    daemon->runs_look.data = daemon;
     daemon->tick.data = daemon;
     daemon->drain_poll.data = daemon;
     daemon->trim_look.data = daemon;
@@ -520,7 +537,7 @@ static void destroy_parts(struct daemon *daemon)
     if (daemon->engine != NULL)
         sfl_engine_destroy(daemon->engine);
     if (daemon->runs != NULL) {
-        sfl_runs_log(daemon->runs);
+        (void)sfl_runs_log(daemon->runs);
         sfl_runs_destroy(daemon->runs);
     }
     sfl_guard_close();

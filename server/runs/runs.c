@@ -23,6 +23,7 @@ struct sfl_runs {
     struct entry **ring;
     uint64_t newest; // number; 0: none has come
     uint64_t logged; // up to this number
+    bool is_watched; // sfl_runs_log is called without being asked for
 };
 
 enum sfl_status sfl_runs_create(const struct sfl_runs_options *options, struct sfl_runs **runs_out)
@@ -113,7 +114,8 @@ uint64_t sfl_runs_add(struct sfl_runs *runs, const struct sfl_run *run)
     if (entry == NULL)
         return 0;
     pthread_mutex_lock(&runs->lock);
-    bool are_all_logged = runs->logged == runs->newest;
+    bool is_watched = runs->is_watched;
+    runs->is_watched = true;
     uint64_t number = ++runs->newest;
     struct entry **place = place_of(runs, number);
     uint64_t removed = *place == NULL ? 0 : (*place)->number;
@@ -122,7 +124,7 @@ uint64_t sfl_runs_add(struct sfl_runs *runs, const struct sfl_run *run)
     entry->number = number;
     keep_locked(runs, entry, removed);
     pthread_mutex_unlock(&runs->lock);
-    if (are_all_logged)
+    if (!is_watched)
         runs->options.on_added(runs->options.context);
     return number;
 }
@@ -196,6 +198,7 @@ static void log_run(const struct sfl_run *run)
 // Some that have not been logged.
 struct batch {
     unsigned count;
+    bool has_any;    // this one or one before
     uint64_t passed; // so many made room before they were
     struct entry *entries[LOG_AT_ONCE];
 };
@@ -221,11 +224,14 @@ static bool take_unlogged(struct sfl_runs *runs, struct batch *batch)
         entry->references++;
         batch->entries[batch->count++] = entry;
     }
+    bool any = batch->count > 0;
+    runs->is_watched = any || batch->has_any;
+    batch->has_any = runs->is_watched;
     pthread_mutex_unlock(&runs->lock);
-    return batch->count > 0;
+    return any;
 }
 
-void sfl_runs_log(struct sfl_runs *runs)
+bool sfl_runs_log(struct sfl_runs *runs)
 {
     struct batch batch = {.count = 0};
     while (take_unlogged(runs, &batch)) {
@@ -234,4 +240,5 @@ void sfl_runs_log(struct sfl_runs *runs)
     }
     if (batch.passed > 0)
         sfl_log(SFL_LOG_WARN, "runs_not_logged", SFL_U64("count", batch.passed));
+    return batch.has_any;
 }

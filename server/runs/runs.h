@@ -15,7 +15,8 @@ struct sfl_runs_options {
     uint64_t limit;                  // so many are kept, the newest ones; not 0
     const struct sfl_keeper *keeper; // borrowed; NULL: they end with the process
     void *keeper_context;
-    // Some have come that sfl_runs_log has not seen. Also under a shard's lock: must not block.
+    // Some have come, and sfl_runs_log is to be called. It is not told again until that has said
+    // that there was nothing. Also under a shard's lock: must not block.
     void (*on_added)(void *context);
     void *context;
 };
@@ -45,7 +46,9 @@ struct sfl_runs_cursor {
 bool sfl_runs_visit(struct sfl_runs *runs, struct sfl_runs_cursor *cursor,
                     bool (*visit)(void *context, const struct sfl_run *run), void *context);
 
-// Writes a line to the log for each that has come since the last call. One thread, without a lock.
-void sfl_runs_log(struct sfl_runs *runs);
+// Writes a line to the log for each that has come since the last call. True when there were any: it
+// is to be called again after a while, so that whoever adds need not wake anybody meanwhile. One
+// thread, without a lock.
+bool sfl_runs_log(struct sfl_runs *runs);
 
 #endif
