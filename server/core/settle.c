@@ -211,7 +211,8 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
         ended.outcome = outcome;
         remember(step, flight, &ended);
     }
-    sfl_flight_unlead(step, flight); // second: it is over because of the outcome
+    if (lead_was_kept)
+        sfl_flight_unlead(step, flight); // second: it is over because of the outcome
     if (flight->state == SFL_FLIGHT_SETTLED)
         sfl_flight_unplace(table, flight);
     sfl_flight_account(table, flight);

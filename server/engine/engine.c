@@ -113,7 +113,7 @@ static void tell_live(struct sfl_shard *shard)
 {
     const struct sfl_engine *engine = shard->engine;
     struct sfl_live live;
-    if (sfl_list_is_empty(&shard->table.behind) || !sfl_table_take_live(&shard->table, &live))
+    if (!sfl_table_take_live(&shard->table, &live))
         return;
     for (unsigned i = 0; i < live.count; i++) {
         const struct sfl_flight *flight = live.items[i].caller->flight;
@@ -290,17 +290,20 @@ static bool step(struct sfl_shard *shard, const struct sfl_event *event,
 {
     struct sfl_effects effects;
     struct answers answers;
-    sfl_table_step(&shard->table, event, &effects);
-    bool more = effects.more;
-    *needs_out = effects.needs;
-    carry_out_all(shard, &effects, forgotten_out, &answers);
-    while (answers.count > 0) {
+    bool more = false;
+    *needs_out = SFL_ROOM_NONE;
+    for (;;) {
+        sfl_table_step(&shard->table, event, &effects);
+        if (effects.needs != SFL_ROOM_NONE)
+            *needs_out = effects.needs;
+        more = more || effects.more;
+        carry_out_all(shard, &effects, forgotten_out, &answers);
+        if (answers.count == 0)
+            return more;
         if (answers.count == 2) // that an outcome is not kept; nothing else comes of it
             sfl_table_step(&shard->table, &answers.events[0], &effects);
-        sfl_table_step(&shard->table, &answers.events[answers.count - 1], &effects);
-        carry_out_all(shard, &effects, forgotten_out, &answers);
+        event = &answers.events[answers.count - 1];
     }
-    return more;
 }
 
 static void release(struct sfl_settled *settled)
@@ -319,7 +322,8 @@ static bool deliver_batch(struct sfl_shard *shard)
     const struct sfl_engine *engine = shard->engine;
     struct sfl_settled settled;
     pthread_mutex_lock(&shard->lock);
-    tell_live(shard);
+    if (!sfl_list_is_empty(&shard->table.behind))
+        tell_live(shard);
     bool any = sfl_table_take_settled(&shard->table, &settled);
     bool more = has_crowd(shard);
     shard->delivers = more;
@@ -357,7 +361,8 @@ bool sfl_shard_run(struct sfl_shard *shard, const struct sfl_event *event,
     enum sfl_room needs;
     pthread_mutex_lock(&shard->lock);
     bool more = step(shard, event, forgotten_out, &needs);
-    tell_live(shard); // most audiences are small
+    if (!sfl_list_is_empty(&shard->table.behind))
+        tell_live(shard); // most audiences are small
     bool delivers = !shard->delivers && has_crowd(shard);
     if (delivers)
         shard->delivers = true;
