@@ -137,7 +137,7 @@ static void name_place(struct sfl_cli_run *run)
 // So much of --every is left to clocks that differ, and to the next run that is a little early.
 static uint64_t window_ms(uint64_t every_ms)
 {
-    uint64_t slack_ms = every_ms / 20;
+    uint64_t slack_ms = every_ms / 10;
     return every_ms - (slack_ms < 30000 ? slack_ms : 30000);
 }
 

@@ -41,7 +41,7 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .fallback = "0",
      .help = "Run at most once in that time, counted from the start of the last run, however it "
              "ended: whoever comes earlier gets its outcome. A schedule with the same period keeps "
-             "its runs: the last twentieth of the time, 30 seconds at most, is left to clocks that "
+             "its runs: the last tenth of the time, 30 seconds at most, is left to clocks that "
              "differ."},
     {.name = "stale",
      .commands = SFL_CLI_DO,
