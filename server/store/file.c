@@ -418,10 +418,10 @@ int sfl_file_put(struct sfl_file *file, enum sfl_file_table table,
     return code;
 }
 
-int sfl_file_delete(struct sfl_file *file, enum sfl_file_table table, uint64_t number)
+int sfl_file_delete(struct sfl_file *file, enum sfl_file_table table, uint64_t key)
 {
-    MDB_val key = {sizeof(number), &number};
-    int code = mdb_del(file->txn, file->tables[table], &key, NULL);
+    MDB_val key_val = {sizeof(key), &key};
+    int code = mdb_del(file->txn, file->tables[table], &key_val, NULL);
     if (code == MDB_NOTFOUND)
         return 0;
     file->has_changed = true;

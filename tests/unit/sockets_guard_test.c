@@ -25,14 +25,15 @@ long __wrap_syscall(long number, ...);
 
 long __wrap_syscall(long number, ...)
 {
-    long arguments[4];
     va_list list;
     va_start(list, number);
-    for (unsigned i = 0; i < 4; i++)
-        arguments[i] = va_arg(list, long);
+    long first = va_arg(list, long);
+    long second = va_arg(list, long);
+    long third = va_arg(list, long);
+    long fourth = va_arg(list, long);
     va_end(list);
     if (number != SYS_accept4)
-        return __real_syscall(number, arguments[0], arguments[1], arguments[2], arguments[3]);
+        return __real_syscall(number, first, second, third, fourth);
     unsigned at = 0;
     while (at < script.accepts && script.errors[at + 1] != 0)
         at++;
