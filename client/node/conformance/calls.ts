@@ -237,14 +237,19 @@ async function lead(
   actions: readonly Action[],
 ): Promise<Buffer> {
   tell({ event: 'lead', call: name, token: leader.token.toString(), attempt: leader.attempt });
-  const onLost = (): void => tell({ event: 'lost', call: name });
+  // What it is told, and not what it would hear if it asked the clock.
+  const told = new AbortController();
+  const onLost = (): void => {
+    tell({ event: 'lost', call: name });
+    told.abort();
+  };
   if (leader.signal.aborted) onLost();
   else leader.signal.addEventListener('abort', onLost);
   try {
     for (const action of actions) {
       if ('do_inside' in action) await doInside(client, action.do_inside);
       else if ('ask_lost' in action) tell({ event: 'asked', call: name, lost: leader.lost });
-      else await act(leader, action);
+      else await act(leader, action, told.signal);
     }
     return Buffer.alloc(0);
   } finally {
@@ -263,18 +268,18 @@ async function doInside(
 
 type PlainAction = Exclude<Action, { do_inside: object } | { ask_lost: true }>;
 
-async function act(leader: Leader, action: PlainAction): Promise<void> {
+async function act(leader: Leader, action: PlainAction, told: AbortSignal): Promise<void> {
   if ('write_b64' in action) {
     await leader.write(Buffer.from(action.write_b64, 'base64'));
   } else if ('fill' in action) {
     await fill(leader, action.fill.bytes, action.fill.seed);
   } else if ('wait' in action) {
-    await signals.wait(action.wait, leader.signal);
+    await signals.wait(action.wait, told);
   } else if ('wait_lost' in action) {
-    if (!leader.signal.aborted) await once(leader.signal as unknown as EventTarget, 'abort');
+    if (!told.aborted) await once(told as unknown as EventTarget, 'abort');
   } else if ('wait_audience' in action) {
     while ((leader.audience?.followers ?? 0) < action.wait_audience)
-      await once(leader, 'audience', { signal: leader.signal });
+      await once(leader, 'audience', { signal: told });
   } else if ('block_ms' in action) {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, action.block_ms);
   } else if ('ok' in action) {

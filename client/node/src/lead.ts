@@ -49,13 +49,14 @@ export class Lead {
     const hold = isAnswered
       ? new Hold(clock, Number(wire.silenceMs), true, seat.joinedAt)
       : new Hold(clock, lease, false, clock.now());
-    const terms = { token, attempt, lease, runLimit: Number(wire.runLimitMs) };
+    const [runLimit, resultLimit] = [Number(wire.runLimitMs), Number(wire.resultLimit)];
+    const terms = { token, attempt, lease, runLimit, resultLimit };
     return new Lead(seat, terms, wire.nextSequence, hold);
   }
 
   /** The function runs here because no server could be reached. */
   static alone(seat: Seat): Lead {
-    const terms = { token: 0n, attempt: 1, lease: 0, runLimit: 0 };
+    const terms = { token: 0n, attempt: 1, lease: 0, runLimit: 0, resultLimit: 0 };
     return new Lead(seat, terms, 0n, new Hold(clock, 0, false, clock.now()));
   }
 

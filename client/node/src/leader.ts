@@ -35,6 +35,8 @@ export interface Terms {
   attempt: number;
   lease: number;
   runLimit: number;
+  /** The largest value that the server takes; 0: it does not say. */
+  resultLimit: number;
 }
 
 /** What a leader asks and tells those who made it. @internal */
@@ -84,6 +86,7 @@ export class Leader extends EventEmitter {
   #controller: AbortController | undefined;
   readonly #events: LeaderEvents;
   readonly #limits: LeaderLimits;
+  readonly #resultLimit: number;
   #audience: Audience | undefined;
   #said: Partial<Failure> = {};
   #overflow: FunctionError | undefined;
@@ -99,6 +102,7 @@ export class Leader extends EventEmitter {
     this.lease = terms.lease;
     this.runLimit = terms.runLimit;
     this.#limits = limits;
+    this.#resultLimit = terms.resultLimit;
     this.#events = events;
   }
 
@@ -207,15 +211,18 @@ export class Leader extends EventEmitter {
   }
 
   #append(data: Uint8Array): void {
-    if (
-      this.#overflow === undefined &&
-      this.outgoing.bytes + data.length > this.#limits.resultLimit
-    )
-      this.#overflow = limitExceeded(
-        `the value is larger than resultLimit, which is ${this.#limits.resultLimit}`,
-      );
+    this.#overflow ??= this.#overflowOf(this.outgoing.bytes + data.length);
     if (this.#overflow !== undefined) throw this.#overflow;
     this.outgoing.append(data);
+  }
+
+  #overflowOf(bytes: number): FunctionError | undefined {
+    const own = this.#limits.resultLimit;
+    if (bytes > own) return limitExceeded(`the value is larger than resultLimit, which is ${own}`);
+    // Not sent in vain; the server voids what has been sent already.
+    const theirs = this.outgoing.sentChunks === 0 ? this.#resultLimit : 0;
+    if (theirs === 0 || bytes <= theirs) return undefined;
+    return limitExceeded(`the value is larger than the server's limit, which is ${theirs} bytes`);
   }
 
   /** @internal The function has returned; `rest` is what it returned. */

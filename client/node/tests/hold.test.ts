@@ -344,6 +344,19 @@ describe('held leads', { timeout: 180_000 }, () => {
     }
   });
 
+  it('do not send in vain what the server does not take', async () => {
+    const server = await fake((call, step) => {
+      if (step.$case === 'join') call.lead({ silenceMs: 60_000n, resultLimit: 100n });
+    });
+    const client = clientOf(server);
+    assert.equal((await client.doBytes(freshKey(), () => Buffer.alloc(100))).value.length, 100);
+    const call = client.doBytes(freshKey(), () => Buffer.alloc(101));
+    assert.match((await failureOf(call, FunctionError)).message, /server's limit.* 100 bytes/);
+    const { outcome } = server.calls[1]?.of('finish')[0] ?? {};
+    assert.deepEqual([outcome?.code, outcome?.type], [8, 'singleflight.LimitExceeded']);
+    assert.equal(outcome?.value.length, 0);
+  });
+
   it('are ended in the middle by a limit that the server has', async () => {
     const server = await fake((call, step) => {
       if (step.$case === 'join') call.lead({ silenceMs: 60_000n });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -57,7 +57,8 @@ describe('reach', { timeout: 180_000 }, () => {
   });
 
   it('runs the function here when calls may fail open', async () => {
-    const client = new Client({ addresses: await nowhere(), connectTimeout: 100, failOpen: true });
+    const addresses = [await nowhere(), await nowhere()];
+    const client = new Client({ addresses, connectTimeout: 60_000, failOpen: true });
     let runs = 0;
     const work = (leader: Leader): number => {
       assert.equal(leader.token, 0n);
@@ -70,9 +71,87 @@ describe('reach', { timeout: 180_000 }, () => {
       assert.equal(result.led, index === 0);
       assert.equal(result.callers, 2);
     }
-    await failureOf(client.do('k', work, { failOpen: false }), UnavailableError);
-    await failureOf(client.do('k', null, { role: 'FOLLOW_ONLY' }), UnavailableError);
+    const here = { connectTimeout: 100 };
+    await failureOf(client.do('k', work, { ...here, failOpen: false }), UnavailableError);
+    await failureOf(client.do('k', null, { ...here, role: 'FOLLOW_ONLY' }), UnavailableError);
     await client.close();
+  });
+
+  it('does not wait for an address that refuses when there is another one', async () => {
+    const daemon = await Daemon.start();
+    const client = new Client({
+      addresses: [await nowhere(), daemon.address, await nowhere()],
+      connectTimeout: 60_000,
+    });
+    const asked = Array.from({ length: 12 }, () => client.do(freshKey(), () => 'value'));
+    for (const result of await Promise.all(asked)) assert.equal(result.failedOpen, false);
+    assert.equal((await client.forget(freshKey())).flight, false);
+    await client.close();
+    await daemon.stop();
+  });
+
+  it('does not wait at all with a connectTimeout of 0', async () => {
+    const daemon = await Daemon.start();
+    const sockets: Socket[] = [];
+    const silent = createServer((socket) => void sockets.push(socket)).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const port = (silent.address() as AddressInfo).port;
+    for (const address of [`127.0.0.1:${port}`, await nowhere()]) {
+      const client = new Client({ addresses: address, connectTimeout: 0 });
+      await failureOf(
+        client.do('k', () => 1),
+        UnavailableError,
+      );
+      const alone = await client.do('k', (leader) => leader.lost, { failOpen: true });
+      assert.deepEqual([alone.failedOpen, alone.value], [true, false]);
+      await client.close();
+    }
+    const client = new Client({ addresses: daemon.address, connectTimeout: 0 });
+    const ask = () => client.do(freshKey(), () => 'value').catch(() => undefined);
+    await until('a server that is there is known', async () => (await ask())?.value === 'value');
+    await client.close();
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+    await daemon.stop();
+  });
+
+  for (const lease of [0, 1000])
+    it(`lets a function go on that loses the server (failOpen, lease: ${lease})`, async () => {
+      const daemon = await Daemon.start();
+      const client = new Client({ addresses: daemon.address, failOpen: true });
+      const key = freshKey();
+      const work = new Work();
+      const led = client.do(key, work.run, { lease });
+      const leader = await work.entered.opened;
+      const merged = client.do(key, () => 'never', { lease });
+      await daemon.stop();
+      const begun = performance.now();
+      await until('more than the lease', () => performance.now() - begun > 1500);
+      assert.deepEqual([leader.lost, leader.signal.aborted], [false, false]);
+      work.goOn.open('value');
+      for (const { value, failedOpen, token } of await Promise.all([led, merged]))
+        assert.deepEqual([value, failedOpen, token], ['value', true, leader.token]);
+      assert.equal((await client.do(key, () => 'anew')).value, 'anew');
+      await client.close();
+    });
+
+  it('resumes a lead where it was granted, though another server is there', async () => {
+    const daemons = await Promise.all([Daemon.start(), Daemon.start()]);
+    const relays = await Promise.all(daemons.map(({ address }) => Relay.start(address)));
+    const client = new Client({ addresses: relays.map(({ address }) => address), backoffMax: 100 });
+    const work = new Work();
+    const led = client.do(freshKey(), work.run, { lease: 20_000 });
+    const leader = await work.entered.opened;
+    const home = relays.find((relay) => relay.connections > 0);
+    home?.cut(true);
+    const other = client.do(freshKey(), () => 'goes on');
+    assert.equal((await other).value, 'goes on');
+    home?.accept();
+    work.goOn.open('value');
+    const { value, token } = await led;
+    assert.deepEqual([value, token], ['value', leader.token]);
+    await client.close();
+    await Promise.all([...relays, ...daemons].map((each) => each.stop()));
   });
 
   it('keeps deadlines without a server', async () => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { after, before, describe, it } from 'node:test';
 import {
+  AbandonedError,
   Client,
   DeadlineExceededError,
   FailedPreconditionError,
@@ -12,7 +13,7 @@ import {
   UnavailableError,
 } from '../src/index.js';
 import type { CallOptions, DoOptions, Leader } from '../src/index.js';
-import { Daemon } from './support/daemon.js';
+import { callersAre, Daemon } from './support/daemon.js';
 import { audienceOf, failureOf, freshKey, Gate, until, Work } from './support/story.js';
 
 describe('rules', { timeout: 180_000 }, () => {
@@ -335,5 +336,67 @@ describe('rules', { timeout: 180_000 }, () => {
     await until('it is old', async () => (await other.do(key, () => 0)).age > 1);
     const second = await client.do(key, () => 2, options);
     assert.deepEqual([second.value, second.led, second.stale], [2, true, false]);
+  });
+
+  // ------------------------------------------------------------------------------- second edition
+
+  it('join no flight that began before a fresh call', async () => {
+    const key = freshKey();
+    const [old, young] = [new Work(), new Work()];
+    const running = client.do(key, old.run, { retain: 60_000 });
+    await old.entered.opened;
+    const fresh = [1, 2].map(() => client.do(key, young.run, { fresh: true, retain: 60_000 }));
+    const elsewhere = other.do(key, young.run, { fresh: true, retain: 60_000 });
+    const joins = other.do(key, () => 'never');
+    await callersAre(daemon.address, key, 5);
+    young.goOn.open('young');
+    old.goOn.open('old');
+    for (const call of [running, joins]) assert.equal((await call).value, 'old');
+    for (const call of [...fresh, elsewhere]) {
+      const { value, callers } = await call;
+      assert.deepEqual({ value, callers }, { value: 'young', callers: 3 });
+    }
+    assert.equal(young.runs, 1);
+    assert.equal((await other.do(key, () => 'never')).value, 'young');
+  });
+
+  it('hold the loss of a leader', async () => {
+    const key = freshKey();
+    const work = new Work();
+    const options = { onLeaderLoss: 'HOLD', retainError: 60_000, audience: true } as const;
+    const dies = new Client({ addresses: daemon.address });
+    const led = dies.do(key, work.run, options);
+    const leader = await work.entered.opened;
+    const followed = other.do(key, work.run, options);
+    await audienceOf(leader, 1);
+    const ends = [failureOf(led, Error), failureOf(followed, AbandonedError), dies.close()];
+    await Promise.all(ends);
+    const late = await failureOf(other.do(key, work.run, options), AbandonedError);
+    assert.equal(late.result?.retained, true);
+    assert.equal(work.runs, 1);
+    work.goOn.open('');
+  });
+
+  it('keep an outcome from when its leader began', async () => {
+    const key = freshKey();
+    const work = new Work();
+    const call = client.do(key, work.run, { retain: 60_000, retainFromLead: true });
+    await work.entered.opened;
+    const begun = performance.now();
+    await until('it has taken a while', () => performance.now() - begun > 200);
+    work.goOn.open('value');
+    const { retain } = await call;
+    assert.ok(retain > 0 && retain <= 59_800, `${retain} ms`);
+  });
+
+  it('end a flight that runs', async () => {
+    const key = freshKey();
+    const work = new Work();
+    const call = client.do(key, work.run);
+    await work.entered.opened;
+    const forgotten = await other.forget(key, { end: true, caller: 'the operator' });
+    assert.deepEqual(forgotten, { flight: true, retained: false, ended: true });
+    work.goOn.open('too late');
+    assert.match((await failureOf(call, Error)).message, /ended by the operator/);
   });
 });
