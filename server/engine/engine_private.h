@@ -36,6 +36,7 @@ struct sfl_engine {
     // Every step of every pump reads what stands above. What is below is written now and then.
     _Alignas(SFL_CACHE_LINE) struct sfl_usage usage;
     _Atomic uint64_t refused;
+    _Atomic uint64_t leads_unkept; // beside those that the keeper could not keep
 };
 
 static inline struct sfl_shard *sfl_engine_shard_of(struct sfl_engine *engine, uint64_t hash)

@@ -36,6 +36,11 @@ static void on_lead_kept(void *argument, bool is_kept)
     (void)sfl_shard_run(shard, &event, NULL);
 }
 
+static void count_unkept(struct sfl_engine *engine)
+{
+    atomic_fetch_add_explicit(&engine->leads_unkept, 1, memory_order_relaxed);
+}
+
 bool sfl_shard_keep_lead(struct sfl_shard *shard, struct sfl_flight *flight,
                          const struct sfl_home_answer *answer)
 {
@@ -44,8 +49,10 @@ bool sfl_shard_keep_lead(struct sfl_shard *shard, struct sfl_flight *flight,
         !answer->found || flight->state != SFL_FLIGHT_FINDING_HOME)
         return false;
     struct waiting_lead *waiting = malloc(sizeof(*waiting));
-    if (waiting == NULL)
+    if (waiting == NULL) {
+        count_unkept(shard->engine);
         return false;
+    }
     *waiting = (struct waiting_lead){.shard = shard, .flight = flight, .token = answer->token};
     struct sfl_kept_lead lead = sfl_left_describe(flight, answer->token, shard->table.now_ms);
     if (engine->keeper->lead(engine->keeper_context, &lead)) {
@@ -54,6 +61,7 @@ bool sfl_shard_keep_lead(struct sfl_shard *shard, struct sfl_flight *flight,
             return true;
         sfl_link_remove(&waiting->link);
         engine->keeper->unlead(engine->keeper_context, answer->token);
+        count_unkept(shard->engine);
     }
     free(waiting);
     return false;
@@ -131,7 +139,9 @@ struct sfl_keeper_state sfl_engine_keeper_state(const struct sfl_engine *engine)
 {
     if (engine->keeper == NULL)
         return (struct sfl_keeper_state){0};
-    return engine->keeper->state(engine->keeper_context);
+    struct sfl_keeper_state state = engine->keeper->state(engine->keeper_context);
+    state.lost_leads += atomic_load_explicit(&engine->leads_unkept, memory_order_relaxed);
+    return state;
 }
 
 // --- what comes back ---

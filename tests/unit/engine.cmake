@@ -3,6 +3,7 @@ sfl_add_unit_test(coordinator_standalone_test sfl_coordinator)
 sfl_add_unit_test(engine_test sfl_engine sfl_coordinator Threads::Threads)
 sfl_add_unit_test(engine_limits_test sfl_engine sfl_coordinator Threads::Threads)
 sfl_add_unit_test(engine_stress_test sfl_engine sfl_coordinator sfl_test_support Threads::Threads)
+sfl_add_unit_test(engine_keep_test sfl_engine sfl_coordinator Threads::Threads)
 sfl_add_unit_test(engine_restart_test sfl_engine sfl_coordinator sfl_test_support Threads::Threads)
 set_tests_properties(engine_test engine_limits_test engine_stress_test PROPERTIES TIMEOUT 300)
 
