@@ -225,6 +225,31 @@ def test_a_paused_leader_whose_stream_broke_resumes() -> None:
     assert not is_lost(lead)
 
 
+# ---- an outcome that is on its way
+
+
+def test_an_outcome_is_on_its_way_as_long_as_the_stream_lives() -> None:
+    net, call, lead = leading()
+    net.finish(lead, b"v")
+    net.sent()
+    net.wait(60)
+    assert call not in net.done
+    net.say(1, result=result(led=True, value_bytes=1))
+    assert net.done[call].status is Code.OK
+
+
+def test_an_outcome_is_offered_again_for_as_long_as_a_lead_would_hold() -> None:
+    net, call, lead = leading()
+    net.finish(lead, b"v")
+    net.sent()
+    net.wait(60)
+    net.break_stream()
+    net.wait(2.9)
+    assert call not in net.done
+    net.wait(0.1)
+    assert net.done[call].status is Code.ABORTED
+
+
 # ---- who leaves, and who waits
 
 

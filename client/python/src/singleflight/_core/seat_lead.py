@@ -38,16 +38,27 @@ def _arm_clock(seat: Seat) -> None:
         timers.disarm(seat.clock_timer)
         return
     at = end if seat.asks_until is None else seat.asks_until
-    if seat.answered:
+    if _is_offered(seat):
+        at = seat.renew_at
+    elif seat.answered:
         at = min(at, seat.renew_at)
     seat.clock_at = at
     timers.arm(seat.clock_timer, at)
+
+
+def _is_offered(seat: Seat) -> bool:
+    # Nobody has to be told any more: the outcome is on its way as long as the stream lives.
+    return seat.answered and seat.lead is not None and seat.lead.outcome is not None
 
 
 def on_clock_timer(seat: Seat) -> None:
     """Time to renew; or the lead is over."""
     lead, now = seat.lead, seat.core.now
     assert lead is not None
+    if _is_offered(seat):
+        _renew(seat)
+        _arm_clock(seat)
+        return
     if seat.asks_until is not None and now >= seat.asks_until:
         over(seat, lead.over_text("while this process did not run"))
         return
@@ -254,6 +265,9 @@ def resume(seat: Seat) -> None:
     if seat.confirms:
         _rejoin(seat)
         return
+    if lead.outcome is not None:
+        lead.held_from = seat.core.now  # it is offered again for as long as a lead would hold
+        seat.asks_until = None
     seat.answered = False
     seat.wants_renew = False
     seat.renewals = {}
