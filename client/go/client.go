@@ -32,7 +32,7 @@ type Client struct {
 	merging    map[flightKey][]*seat // those that more calls may come to
 	refreshing map[flightKey]bool    // what is stale is made anew
 	parked     []*seat               // those that wait for any server
-	holding    int                   // so many seats hold a lead
+	leads      []*seat               // those that hold a lead, in any order
 	looked     instant               // at the clock
 	lookAlarm  alarm                 // the next look, while any lead is held
 	closing    bool

@@ -13,7 +13,8 @@ const (
 	renewalsPerHold = 3
 	askMax          = 5 * time.Second // for the answer after a pause
 	pauseMin        = 500 * time.Millisecond
-	lookEvery       = 100 * time.Millisecond
+	toldWithin      = 100 * time.Millisecond // of the end
+	lookEvery       = toldWithin / 2
 )
 
 // hold is how long a lead holds without an answer of the server: the lease, or what the server says
@@ -106,43 +107,56 @@ func (l *Leader) ranOut() *StatusError {
 
 // ---- the seat's side; under the client's lock ----
 
-// armHold sets the alarm to what comes next: a renewal or the end.
-func (s *seat) armHold() {
-	h := &s.leader.hold
-	if h.length == 0 || (s.isFinishSent && s.answered) {
-		s.holdAlarm.disarm()
+func (s *seat) startHolding() {
+	if s.leader.hold.length == 0 || s.isHolding {
 		return
 	}
-	at := h.end()
-	if h.asking {
-		at = h.askedUp
+	s.isHolding = true
+	c := s.client
+	if len(c.leads) == 0 {
+		c.looked = now()
 	}
-	if s.answered {
-		at = min(at, h.next)
+	s.leadsAt = len(c.leads)
+	c.leads = append(c.leads, s)
+	if !c.lookAlarm.armed { // left as it was when the last lead went
+		c.lookAlarm.arm(c, lookEvery, c.onLookAlarm)
 	}
-	s.holdAlarm.arm(s.client, at.sub(now()), s.onHoldAlarm)
 }
 
-func (s *seat) onHoldAlarm() {
-	at := s.client.look() // asks, if there was a pause
-	if s.over || s.leader == nil {
+func (s *seat) stopHolding() {
+	if !s.isHolding {
 		return
 	}
+	s.isHolding = false
+	leads := s.client.leads
+	last := leads[len(leads)-1]
+	leads[s.leadsAt] = last
+	last.leadsAt = s.leadsAt
+	leads[len(leads)-1] = nil
+	s.client.leads = leads[:len(leads)-1]
+}
+
+// isDue: a renewal is to be sent, or the lead is over.
+func (s *seat) isDue(at instant) bool {
 	h := &s.leader.hold
 	switch {
+	case s.isFinishSent && s.answered: // the function has ended, and the server has it from us
+		return false
 	case h.asking && at >= h.askedUp, !h.asking && h.isOver(at):
-		s.onHoldOver()
-		return
-	case s.answered && at >= h.next:
+		return true
+	}
+	return s.answered && at >= h.next
+}
+
+func (s *seat) onDue(at instant) {
+	h := &s.leader.hold
+	if h.asking && at < h.askedUp || !h.asking && !h.isOver(at) {
 		h.next = at.add(h.length / renewalsPerHold) // until it is really sent
 		s.wantsRenew = true
 		s.ready()
+		return
 	}
-	s.armHold()
-}
-
-// onHoldOver: no answer came in time. Those that try again do so over another connection.
-func (s *seat) onHoldOver() {
+	// No answer came in time. Those that try again do so over another connection.
 	if s.place != nil {
 		s.place.session.retire()
 	}
@@ -157,56 +171,49 @@ func (s *seat) onHoldOver() {
 // that is short beside the hold was not what kept the answers away.
 func (s *seat) onPause(from, to instant) {
 	h := &s.leader.hold
-	if h.length == 0 {
+	wasPaused := h.isOver(to) && h.end() > from && to.sub(from) > h.length/2
+	if !wasPaused || h.asking || (!h.answers && s.answered) {
 		return
 	}
-	wasPaused := h.isOver(to) && h.end() > from && to.sub(from) > h.length/2
-	if wasPaused && !h.asking && (h.answers || !s.answered) {
-		h.ask(to)
-		if s.answered {
-			s.wantsRenew = true
-			s.ready()
-		}
+	h.ask(to)
+	if s.answered {
+		s.wantsRenew = true
+		s.ready()
 	}
-	s.armHold() // the alarm has stood still if the machine slept
 }
 
-// ---- pauses ----
+// ---- looks at the clock ----
 
-// look reads the clock, and finds out whether the process was paused since the last look. While a
-// lead is held, somebody looks at least every tenth of a second.
+// look reads the clock, and finds out whether the process was paused since the last look.
 func (c *Client) look() instant {
 	at := now()
-	if c.holding == 0 {
-		return at
-	}
 	from := c.looked
 	c.looked = at
 	if at.sub(from) > pauseMin {
-		for seat := range c.seats {
-			if seat.leader != nil {
-				seat.onPause(from, at)
-			}
+		for _, seat := range c.leads {
+			seat.onPause(from, at)
 		}
 	}
 	return at
 }
 
-// holds counts the seats that hold a lead, so that somebody looks at the clock. The alarm is left as
-// it is when the last one goes: the next one may come at once.
-func (c *Client) holds(more int) {
-	if c.holding == 0 {
-		c.looked = now()
-	}
-	c.holding += more
-	if c.holding > 0 && !c.lookAlarm.armed {
-		c.lookAlarm.arm(c, lookEvery, c.onLookAlarm)
-	}
-}
-
+// onLookAlarm looks after all leads together, several times within the time in which a function is
+// told: a timer for each flight would cost more, and stands still while the machine sleeps.
 func (c *Client) onLookAlarm() {
-	c.look()
-	if c.holding > 0 {
-		c.lookAlarm.arm(c, lookEvery, c.onLookAlarm)
+	if len(c.leads) == 0 {
+		return
+	}
+	c.lookAlarm.arm(c, lookEvery, c.onLookAlarm)
+	at := c.look()
+	var due []*seat
+	for _, seat := range c.leads {
+		if seat.isDue(at) {
+			due = append(due, seat)
+		}
+	}
+	for _, seat := range due {
+		if seat.isHolding {
+			seat.onDue(at)
+		}
 	}
 }

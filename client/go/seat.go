@@ -69,8 +69,8 @@ type seat struct {
 	// As a leader.
 	leader         *Leader
 	isUnconfirmed  bool
-	isHolding      bool   // counted in the client's
-	holdAlarm      alarm  // the next renewal, or the end of the hold
+	isHolding      bool // it is among the client's leads, at
+	leadsAt        int
 	firstSequence  uint64 // above 0: chunks of another process came before
 	hasAudience    bool
 	followers      int // elsewhere

@@ -85,22 +85,6 @@ func (s *seat) beginFunction() {
 	call.lead(leader)
 }
 
-func (s *seat) startHolding() {
-	if s.leader.hold.length > 0 && !s.isHolding {
-		s.isHolding = true
-		s.client.holds(+1)
-	}
-	s.armHold()
-}
-
-func (s *seat) stopHolding() {
-	s.holdAlarm.disarm()
-	if s.isHolding {
-		s.isHolding = false
-		s.client.holds(-1)
-	}
-}
-
 // onRenewed: the server has answered a renewal, or an old one was sent it.
 func (s *seat) onRenewed(id uint64, length time.Duration) {
 	if s.leader == nil {
@@ -110,7 +94,6 @@ func (s *seat) onRenewed(id uint64, length time.Duration) {
 	if s.isUnconfirmed {
 		s.beginFunction()
 	}
-	s.armHold()
 }
 
 // onFunctionEnded: the leader's outcome is known.
@@ -212,7 +195,6 @@ func (s *seat) resume() {
 	s.wantsRenew = false
 	s.isFinishSent = false
 	s.findPlace()
-	s.armHold()
 }
 
 // resumed is the answer to a resume: that many chunks have arrived.
@@ -231,7 +213,6 @@ func (s *seat) resumed(lead *pb.Lead) {
 	if s.isUnconfirmed {
 		s.beginFunction()
 	}
-	s.armHold()
 	s.ready()
 }
 
@@ -292,7 +273,6 @@ func (s *seat) nextFrame() (frame *pb.CallRequest, bytes int, more bool) {
 	}
 	s.wantsFinish = false
 	s.isFinishSent = true
-	s.armHold()
 	finish := s.leader.toFinish()
 	o := finish.Outcome
 	bytes = len(o.Value) + len(o.Message) + len(o.Type) + len(o.Stack) + len(o.Details)
@@ -304,7 +284,6 @@ func (s *seat) renewFrame() *pb.CallRequest {
 	if renew.Id == 0 {
 		s.place.session.sentRenewals = append(s.place.session.sentRenewals, s)
 	}
-	s.armHold()
 	return &pb.CallRequest{Id: s.place.id, Step: &pb.CallRequest_Renew{Renew: renew}}
 }
 

@@ -341,7 +341,9 @@ func (p *place) onLateFrame(frame *pb.CallResponse) {
 func (s *session) onMessage(message *pb.SessionResponse) {
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
-	s.client.look()
+	if len(s.client.leads) > 0 {
+		s.client.look()
+	}
 	for _, frame := range message.Calls {
 		place := s.places[frame.Id]
 		if place != nil && place.seat != nil {
@@ -359,7 +361,9 @@ func (s *session) onMessage(message *pb.SessionResponse) {
 
 // onOver: the stream has ended. What happens to one seat may end or move others.
 func (s *session) onOver(code codes.Code, text string) {
-	s.client.look()
+	if len(s.client.leads) > 0 {
+		s.client.look()
+	}
 	s.retired = true
 	s.server.onSessionOver(s, code, text)
 	ids := make([]uint64, 0, len(s.places))

@@ -191,7 +191,7 @@ func TestTheSharedNumbersAreThoseOfEveryLanguage(t *testing.T) {
 		"wire_slack_ms_min":    wireSlackMin,
 		"wire_slack_divisor":   wireSlackDivisor,
 		"renewals_per_hold":    renewalsPerHold,
-		"lost_told_within_ms":  lookEvery,
+		"lost_told_within_ms":  toldWithin,
 		"ask_ms_max":           askMax,
 		"within_max":           withinMax,
 		"result_bytes_max":     resultBytesMax,
