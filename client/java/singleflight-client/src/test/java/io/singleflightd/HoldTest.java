@@ -203,9 +203,12 @@ class HoldTest {
   private void pauseBeyondTheEnd(Work work) throws Exception {
     CountDownLatch thaw = new CountDownLatch(1);
     pause(thaw);
-    Eventually.isTrue("the clock says that it is lost", () -> work.leader.isLost());
-    assertEquals(1, work.lost.getCount()); // nobody could tell it
-    thaw.countDown();
+    try {
+      Eventually.isTrue("the clock says that it is lost", () -> work.leader.isLost());
+      assertEquals(1, work.lost.getCount()); // nobody could tell it
+    } finally {
+      thaw.countDown();
+    }
   }
 
   @Test
