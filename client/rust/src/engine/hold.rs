@@ -132,6 +132,8 @@ impl Hold {
         }
         if silence_ms > 0 {
             self.silence = Duration::from_millis(silence_ms);
+            let in_time = self.since + self.silence / RENEWALS_PER_HOLD;
+            self.next_renewal = self.next_renewal.min(in_time);
         }
     }
 
@@ -193,6 +195,15 @@ mod tests {
         assert_eq!(fire(&mut hold, true), (ms(13_000), Due::Renew(3)));
         hold.on_renewed(3, 6000);
         assert_eq!(hold.end(), ms(19_000));
+    }
+
+    #[test]
+    fn an_answer_that_says_a_shorter_time_is_renewed_in_time() {
+        let mut hold = Hold::new(0, 9000, ms(10_000));
+        assert_eq!(fire(&mut hold, true), (ms(13_000), Due::Renew(1)));
+        hold.on_renewed(1, 600);
+        assert_eq!(hold.end(), ms(13_600));
+        assert_eq!(fire(&mut hold, true), (ms(13_200), Due::Renew(2)));
     }
 
     #[test]
