@@ -133,6 +133,10 @@ def test_whoever_was_told_to_lead_leads_on_whenever_the_daemon_is_killed(world):
             resumed[key].finish(key)
         awaited = b"%d-%d" % (turn, choice.randrange(200))
         held[awaited] = joining.pop(awaited).leads().token
+        if turn % 2 == 1:  # in the middle of what came first
+            key = finishing.pop()
+            resumed[key].expect("result")
+            ended[key] = held.pop(key)
         net.daemon.kill()
         for key, caller in joining.items():
             name, message = caller.next()
