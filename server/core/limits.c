@@ -106,9 +106,8 @@ static struct sfl_refusal check_options(const struct sfl_limits *limits,
 {
     if (join->fingerprint.size > SFL_FINGERPRINT_MAX)
         return bounds(SFL_REASON_FINGERPRINT_SIZE, join->fingerprint.size, SFL_FINGERPRINT_MAX);
-    struct sfl_refusal of_name = sfl_limits_check_name(join->name);
-    if (of_name.reason != SFL_REASON_NONE)
-        return of_name;
+    if (join->name.size > SFL_CALLER_NAME_MAX)
+        return sfl_limits_check_name(join->name);
     if (join->retain_ms > limits->retain_ms_max)
         return bounds(SFL_REASON_RETAIN, join->retain_ms, limits->retain_ms_max);
     if (join->retain_error_ms > limits->retain_ms_max)
@@ -119,7 +118,9 @@ static struct sfl_refusal check_options(const struct sfl_limits *limits,
         return bounds(SFL_REASON_LEASE_LONG, join->lease_ms, limits->lease_ms_max);
     if (join->run_limit_ms > limits->run_limit_ms_max)
         return bounds(SFL_REASON_RUN_LIMIT_LONG, join->run_limit_ms, limits->run_limit_ms_max);
-    return check_within(limits, join);
+    if (join->within_count > 0)
+        return check_within(limits, join);
+    return (struct sfl_refusal){.reason = SFL_REASON_NONE};
 }
 
 struct sfl_refusal sfl_limits_check_join(const struct sfl_limits *limits,

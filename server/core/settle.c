@@ -185,7 +185,8 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
     if (may_be_run)
         ended = describe_end(flight, leader);
     struct sfl_flight *next = stop_running(step, flight);
-    sfl_value_unref(flight->value);
+    if (flight->value != NULL) // what a limit has stopped
+        sfl_value_unref(flight->value);
     flight->value = NULL;
     if (flight->retain_from_lead)
         count_from_lead(outcome, step->now_ms -
