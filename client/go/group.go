@@ -19,6 +19,9 @@ import (
 // error, and panics and runtime.Goexit reach all of them. Callers in other processes get the value
 // through the codec, and a [*FunctionError] instead of an error, a panic or an exit.
 //
+// Its functions get no context. So a Do inside of one, for the same key, waits for itself, as in
+// x/sync; the function [Do] with a Group as its target finds that out.
+//
 // A Group must not be copied or changed once it is used.
 type Group struct {
 	// Name of the group; "" is "default".
