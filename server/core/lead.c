@@ -211,7 +211,8 @@ void sfl_step_home_found(struct sfl_step *step, const struct sfl_event *event)
     if (candidate == NULL) {
         if (event->home.is_kept)
             sfl_step_unlead(step, flight, event->home.token);
-        give_up(step, flight, SFL_REASON_NOBODY_LEADS);
+        bool begins = flight->was_next && flight->attempt == 0;
+        give_up(step, flight, begins ? SFL_REASON_NOBODY_BEGINS : SFL_REASON_NOBODY_LEADS);
         return;
     }
     tell_fenced(step, flight, event->home.token);

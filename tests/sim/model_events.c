@@ -91,7 +91,8 @@ void model_home_found(struct model *model, int f, bool found, uint64_t token)
     }
     int leader = model_candidate(model, f);
     if (leader == NOBODY) {
-        model_give_up(model, f, SFL_REASON_NOBODY_LEADS);
+        bool begins = flight->was_next && flight->attempt == 0;
+        model_give_up(model, f, begins ? SFL_REASON_NOBODY_BEGINS : SFL_REASON_NOBODY_LEADS);
         return;
     }
     if (flight->fenced != NOBODY) {

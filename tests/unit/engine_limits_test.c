@@ -85,15 +85,24 @@ static void open_engine(struct stage *stage)
     assert_int_equal(sfl_engine_create(&options, &stage->engine), SFL_OK);
 }
 
-static void come(struct stage *stage, struct seat *seat)
+static void come_with(struct stage *stage, struct seat *seat, uint64_t lease_ms)
 {
     char key[32];
     snprintf(key, sizeof(key), "%p", (void *)seat);
     const struct sfl_join join = {
-        .group = sfl_span_of_text("g"), .key = sfl_span_of_text(key), .deadline_ms = UINT64_MAX};
+        .group = sfl_span_of_text("g"),
+        .key = sfl_span_of_text(key),
+        .lease_ms = lease_ms,
+        .deadline_ms = UINT64_MAX,
+    };
     *seat = (struct seat){0};
     sfl_caller_init(&seat->member.caller);
     sfl_engine_join(stage->engine, &seat->member, &join, 1000);
+}
+
+static void come(struct stage *stage, struct seat *seat)
+{
+    come_with(stage, seat, 0);
 }
 
 static void go(struct stage *stage, struct seat *seat)
@@ -192,6 +201,46 @@ static void the_limit_of_flights_is_exact_over_all_shards(void **state)
     check_edge(stage, SFL_REASON_FLIGHTS_LIMIT);
 }
 
+static bool count_overdue(void *context, const struct sfl_flight_view *view)
+{
+    *(unsigned *)context += view->overdue;
+    return true;
+}
+
+static unsigned overdue_now(struct stage *stage)
+{
+    struct sfl_engine_cursor cursor = {0};
+    unsigned count = 0;
+    while (sfl_engine_visit(stage->engine, &cursor, count_overdue, &count))
+        continue;
+    return count;
+}
+
+// Whichever shards they are in.
+static void without_room_overdue_leaders_give_theirs_one_after_the_other(void **state)
+{
+    enum { FLIGHTS = 40 };
+    struct stage *stage = *state;
+    struct seat *seats = stage->seats[0];
+    struct seat *late = stage->seats[1];
+    stage->limits.flights_max = FLIGHTS;
+    stage->limits.lease_ms_min = 1;
+    open_engine(stage);
+    for (unsigned i = 0; i < FLIGHTS; i++)
+        come_with(stage, &seats[i], 1);
+    while (overdue_now(stage) < FLIGHTS)
+        (void)sfl_engine_tick(stage->engine); // a millisecond passes soon
+    for (unsigned i = 0; i < FLIGHTS; i++) {
+        come(stage, &late[i]);
+        assert_true(late[i].leads);
+        assert_int_equal(overdue_now(stage), FLIGHTS - 1 - i);
+        assert_int_equal(stage->refused_for, SFL_REASON_FENCED_FOR);
+    }
+    come(stage, &late[FLIGHTS]);
+    assert_true(late[FLIGHTS].is_refused);
+    assert_int_equal(stage->refused_for, SFL_REASON_FLIGHTS_LIMIT);
+}
+
 #define STORY(name) cmocka_unit_test_setup_teardown(name, open_stage, close_stage)
 
 int main(void)
@@ -199,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(the_limit_of_callers_is_exact_over_all_shards),
         STORY(the_limit_of_flights_is_exact_over_all_shards),
+        STORY(without_room_overdue_leaders_give_theirs_one_after_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
