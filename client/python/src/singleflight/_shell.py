@@ -510,6 +510,7 @@ class AskedCall:
         self.check = check
         self.timeout = timeout
         self._end = None if timeout is None else clock() + timeout
+        self._began = False
         self._began_again = False
         self._refreshes = False
         self._stale_ms = stale_ms
@@ -529,7 +530,10 @@ class AskedCall:
     @property
     def time_left(self) -> float | None:
         """Seconds; None: no timeout."""
-        return None if self._end is None else max(0.0, self._end - clock())
+        if self._end is None or not self._began:
+            self._began = True
+            return self.timeout
+        return max(0.0, self._end - clock())
 
     def begins_again(self, ended: Ended) -> bool:
         """Whether the call begins again, because its value cannot be decoded.

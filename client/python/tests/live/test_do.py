@@ -419,7 +419,7 @@ def test_a_leader_goes_whatever_its_function_does(client: Client, key: str, ends
     gate = Gate()
     begun = time.monotonic()
     if ends == "timeout":
-        with pytest.raises(DeadlineExceededError):
+        with pytest.raises(DeadlineExceededError, match=r"of 0\.2 s is over"):
             client.do(key, gate, timeout=0.2)
     else:
         call = client.start(key, gate)

@@ -95,7 +95,7 @@ class Core:
 
     def _on_deadline(self, call: Call) -> None:
         timeout = call.timeout or 0.0
-        self.cancel(call, Code.DEADLINE_EXCEEDED, f"the timeout of {timeout:g} s is over")
+        self.cancel(call, Code.DEADLINE_EXCEEDED, f"the timeout of {timeout:.4g} s is over")
 
     def end_call(self, call: Call, ended: Ended) -> None:
         """Takes a call off its seat and ends it: now, or when its function has been told and ended.

@@ -184,7 +184,9 @@ class Seat:
                 return
         # No server is known to be there. Leaders wait for as long as their lease lasts, and calls
         # for a server that may come back; unless they would rather run here.
-        may_wait = self.lead is not None or not self.look_is_over
+        may_wait = self.lead is not None or (
+            not self.look_is_over and self.join.connect_timeout > 0
+        )
         if self.lead is None and self.join.fail_open and all(s.is_absent for s in servers):
             may_wait = False
         waits_for = next((server for server in servers if not server.down), None)
