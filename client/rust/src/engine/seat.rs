@@ -391,7 +391,7 @@ impl State {
         }
         let Some(place) = place else { return };
         let step = if abandons {
-            abandonment()
+            abandonment(&join)
         } else {
             if let Some(session) = self.sessions.get_mut(&place.session) {
                 session.leaving.insert(place.id, join);
@@ -452,6 +452,12 @@ impl Seat {
         !self.calls.is_empty() || self.state == SeatState::Finishing || (elsewhere && !is_alone)
     }
 
+    /// As a leader that is to resume: how long its lead holds.
+    pub fn holds_for(&self) -> Option<Duration> {
+        let hold = &self.lead.as_ref()?.hold;
+        (!hold.is_endless()).then(|| hold.end().saturating_sub(clock::now()))
+    }
+
     // No deadline that the server knows ends it.
     fn is_detached(&self) -> bool {
         self.lead.as_ref().is_some_and(|lead| !lead.hold.is_unanswered())
@@ -495,14 +501,17 @@ fn final_text(status: &Status) -> String {
     }
 }
 
-/// Gives a lead back at once: the next caller leads.
-pub(super) fn abandonment() -> Step {
+/// Gives a lead back at once: the next caller leads. That is no outcome of the work, and is not
+/// retained, unless a loss is what the callers asked to keep.
+pub(super) fn abandonment(join: &Join) -> Step {
     let outcome = pb::Outcome {
         kind: pb::OutcomeKind::Abandoned.into(),
         message: "the leader left".to_owned(),
         ..Default::default()
     };
-    Step::Finish(pb::Finish { outcome: Some(outcome), retention: None, pass_on: true })
+    let is_kept = join.on_leader_loss == LeaderLoss::Hold;
+    let retention = (!is_kept).then_some(pb::Retention { retain_ms: 0 });
+    Step::Finish(pb::Finish { outcome: Some(outcome), retention, pass_on: true })
 }
 
 pub(super) fn wire_join(join: &Join, token: Option<u64>) -> pb::Join {

@@ -227,6 +227,10 @@ impl State {
         } else {
             format!("the lead is lost: its {silence:?} ran out before {address} was back")
         };
+        // A connection that was silent for so long takes nothing new.
+        if let Some(place) = seat.place.filter(|_| connected) {
+            self.retire(place.session);
+        }
         self.lose_server(id, &StatusError::new(Code::Aborted, why));
     }
 

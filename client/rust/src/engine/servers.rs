@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::backoff::Backoff;
+use super::seat::Seat;
 use super::timers::{Armed, Timer};
 use super::{SeatId, SessionId, State};
 use crate::options::Settings;
 use crate::pb::health::health_check_response::ServingStatus;
 use crate::pb::health::health_client::HealthClient;
 use crate::pb::health::HealthCheckRequest;
+
+const RESUME_TRIES: u32 = 8;
 
 pub(crate) type ServerId = usize;
 
@@ -189,6 +193,20 @@ impl State {
         self.servers[id].waiting.push(seat);
         if !self.servers[id].down && self.servers[id].retry_timer.is_none() {
             self.open_for_waiting(id);
+        } else {
+            self.hurry(id, seat);
+        }
+    }
+
+    // A leader that is to resume has several tries before its lead is over.
+    fn hurry(&mut self, id: ServerId, seat: SeatId) {
+        let Some(left) = self.seats.get(&seat).and_then(Seat::holds_for) else { return };
+        let wait = left.mul_f64(fastrand::f64()) / RESUME_TRIES;
+        let soon = Instant::now() + wait;
+        if self.servers[id].retry_timer.is_some_and(|(due, _)| due > soon) {
+            let mut timer = self.servers[id].retry_timer.take();
+            self.disarm(&mut timer);
+            self.servers[id].retry_timer = Some(self.arm(wait, Timer::Retry(id)));
         }
     }
 

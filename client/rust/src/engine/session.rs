@@ -176,7 +176,7 @@ impl State {
                 session.next_id += 1;
                 let place = Place { session: id, id: session.next_id };
                 self.send(place, 0, Step::Join(wire_join(&join, Some(lead.token))), 0, 0);
-                self.send(place, 0, abandonment(), 0, 0);
+                self.send(place, 0, abandonment(&join), 0, 0);
             }
             _ => {}
         }

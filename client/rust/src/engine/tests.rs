@@ -104,6 +104,9 @@ async fn the_lead_is_lost_so_long_after_the_sending_of_the_last_answered_renewal
     assert!(answered.elapsed() < Duration::from_millis(1900), "{:?}", answered.elapsed());
     assert!(leader.is_lost());
     assert_eq!(soon(call).await.unwrap().unwrap_err().code(), Some(Code::Aborted));
+    // A connection that was silent for so long takes nothing new.
+    let _next = held(&client);
+    fake.session().await.hears_join().await;
 }
 
 #[tokio::test]
@@ -266,6 +269,8 @@ async fn a_lead_is_given_back_when_nobody_waits() {
     session.says(id, audience(0));
     let finish = session.hears_finish().await;
     assert!(finish.pass_on && leader.is_lost());
+    // That is no outcome of the work.
+    assert_eq!(finish.retention, Some(pb::Retention { retain_ms: 0 }));
     assert!(matches!(finish.outcome.unwrap().kind(), pb::OutcomeKind::Abandoned));
 }
 
@@ -389,4 +394,19 @@ async fn a_connection_that_breaks_before_the_function_begins_is_no_end() {
     let finish = session.hears_finish().await;
     session.confirms(id, finish);
     soon(call).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_leader_that_is_to_resume_has_several_tries_before_its_lead_is_over() {
+    let mut fake = Fake::start().await;
+    let pause = Duration::from_secs(600);
+    let client = Client::builder().address(&fake.address).backoff(pause, pause).build().unwrap();
+    let (_call, begun, _go) = held(&client);
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, lead(4000, 4000));
+    let leader = soon(begun).await.unwrap();
+    drop(session);
+    assert_eq!(fake.session().await.hears_join().await.1.resume_token, 7);
+    assert!(!leader.is_lost());
 }
