@@ -195,50 +195,49 @@ static void log_run(const struct sfl_run *run)
             SFL_U64("callers", run->callers), SFL_U64("token", run->token));
 }
 
-// Some that have not been logged.
+// Some that have not been logged, with references.
 struct batch {
     unsigned count;
-    bool has_any;    // this one or one before
-    uint64_t passed; // so many made room before they were
+    uint64_t passed; // so many more came, or had made room already
     struct entry *entries[LOG_AT_ONCE];
 };
 
-// Drops the references to the last batch, and takes the next one. False when there is none.
-static bool take_unlogged(struct sfl_runs *runs, struct batch *batch)
+// Takes those that are logged now, the oldest ones, and passes over all others.
+static void take_unlogged(struct sfl_runs *runs, struct batch *batch)
+{
+    pthread_mutex_lock(&runs->lock);
+    uint64_t oldest = oldest_locked(runs);
+    uint64_t number = runs->logged + 1 < oldest ? oldest : runs->logged + 1;
+    for (; number <= runs->newest && batch->count < LOG_AT_ONCE; number++) {
+        struct entry *entry = find_locked(runs, number);
+        if (entry == NULL)
+            continue;
+        entry->references++;
+        batch->entries[batch->count++] = entry;
+    }
+    batch->passed = runs->newest - runs->logged - batch->count;
+    runs->logged = runs->newest;
+    runs->is_watched = batch->count > 0;
+    pthread_mutex_unlock(&runs->lock);
+}
+
+static void give_back(struct sfl_runs *runs, const struct batch *batch)
 {
     pthread_mutex_lock(&runs->lock);
     for (unsigned i = 0; i < batch->count; i++)
         drop_locked(batch->entries[i]);
-    batch->count = 0;
-    uint64_t oldest = oldest_locked(runs);
-    if (runs->logged + 1 < oldest) {
-        batch->passed += oldest - 1 - runs->logged;
-        runs->logged = oldest - 1;
-    }
-    while (batch->count < LOG_AT_ONCE && runs->logged < runs->newest) {
-        struct entry *entry = find_locked(runs, ++runs->logged);
-        if (entry == NULL) {
-            batch->passed++;
-            continue;
-        }
-        entry->references++;
-        batch->entries[batch->count++] = entry;
-    }
-    bool any = batch->count > 0;
-    runs->is_watched = any || batch->has_any;
-    batch->has_any = runs->is_watched;
     pthread_mutex_unlock(&runs->lock);
-    return any;
 }
 
 bool sfl_runs_log(struct sfl_runs *runs)
 {
     struct batch batch = {.count = 0};
-    while (take_unlogged(runs, &batch)) {
-        for (unsigned i = 0; i < batch.count; i++)
-            log_run(&batch.entries[i]->run);
-    }
+    take_unlogged(runs, &batch);
+    for (unsigned i = 0; i < batch.count; i++)
+        log_run(&batch.entries[i]->run);
     if (batch.passed > 0)
-        sfl_log(SFL_LOG_WARN, "runs_not_logged", SFL_U64("count", batch.passed));
-    return batch.has_any;
+        sfl_log(SFL_LOG_INFO, "runs_not_logged", SFL_U64("count", batch.passed));
+    if (batch.count > 0)
+        give_back(runs, &batch);
+    return batch.count > 0;
 }

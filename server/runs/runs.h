@@ -46,9 +46,9 @@ struct sfl_runs_cursor {
 bool sfl_runs_visit(struct sfl_runs *runs, struct sfl_runs_cursor *cursor,
                     bool (*visit)(void *context, const struct sfl_run *run), void *context);
 
-// Writes a line to the log for each that has come since the last call. True when there were any: it
-// is to be called again after a while, so that whoever adds need not wake anybody meanwhile. One
-// thread, without a lock.
+// Writes a line to the log for each that has come since the last call; when they are many, for some
+// of them, and how many there were beside those. True when there were any: it is to be called again
+// after a while, so that whoever adds need not wake anybody meanwhile. One thread, without a lock.
 bool sfl_runs_log(struct sfl_runs *runs);
 
 #endif
