@@ -76,7 +76,7 @@ describe('package', { timeout: 180_000 }, () => {
     const folder = mkdtempSync(join(tmpdir(), 'singleflight-node-'));
     const [there, app] = [join(folder, 'there'), join(folder, 'app')];
     mkdirSync(app);
-    for (const path of ['package.json', 'prepare.cjs', 'tsconfig.json', 'src'])
+    for (const path of ['package.json', 'prepare.mjs', 'tsconfig.json', 'src'])
       cpSync(join(cwd, path), join(there, path), { recursive: true });
     symlinkSync(join(cwd, 'node_modules'), join(there, 'node_modules'));
     const env = { ...process.env, npm_config_offline: 'true' };
