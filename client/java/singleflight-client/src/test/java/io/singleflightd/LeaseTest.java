@@ -169,7 +169,9 @@ class LeaseTest extends DaemonTest {
   @Test
   void aResumeThatIsSwallowedIsTriedAgainWhileTheLeadHolds() throws Exception {
     Work work = new Work("kept");
-    CompletableFuture<Result<String>> leading = start(relayed, "again", LEASED, work);
+    DoOptions brief =
+        DoOptions.builder().lease(Duration.ofSeconds(4)).build(); // less than connectTimeout
+    CompletableFuture<Result<String>> leading = start(relayed, "again", brief, work);
     work.awaitLead();
     relay.swallowNext();
     relay.cut(false);

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.singleflightd;
 
+import static io.singleflightd.FakeServer.session;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.grpc.stub.StreamObserver;
+import io.singleflightd.grpc.v1.CallRequest;
+import io.singleflightd.grpc.v1.SessionResponse;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -70,32 +76,38 @@ class TimeTest extends DaemonTest {
 
   @Test
   void whoGetsNoCpuDoesNotBlameTheServer() throws Exception {
-    try (SingleflightClient starved =
-        SingleflightClient.builder()
-            .addresses(daemon.address())
-            .connectTimeout(Duration.ofMillis(400))
-            .build()) {
-      CountDownLatch begun = new CountDownLatch(1);
-      Thread busy =
-          new Thread(
-              () ->
-                  starved.engine.loop.execute(
-                      () -> {
-                        begun.countDown();
-                        busyFor(1200);
-                      }));
-      busy.start();
-      begun.await();
-      // Its join goes out, and the first look at the clock comes, when 1.2 s are over.
-      assertEquals("served", get(start(starved, "key", PLAIN, leader -> "served")).value());
-      starvedAfterTheJoin(starved);
+    ScheduledExecutorService later = Executors.newSingleThreadScheduledExecutor();
+    CompletableFuture<Void> joined = new CompletableFuture<>();
+    try (FakeServer server =
+            new FakeServer(
+                session(
+                    (frame, out) -> {
+                      joined.complete(null);
+                      answerIn600Ms(later, frame, out);
+                    }));
+        SingleflightClient starved =
+            SingleflightClient.builder()
+                .addresses(server.address())
+                .connectTimeout(Duration.ofMillis(400))
+                .build()) {
+      CompletableFuture<Result<String>> call = start(starved, "key", PLAIN, leader -> "");
+      get(joined);
+      starved.engine.loop.execute(() -> busyFor(1200));
+      // By the wall clock more than 400 ms were over when the answer came.
+      assertEquals("served", get(call).value());
+    } finally {
+      later.shutdown();
     }
   }
 
-  private void starvedAfterTheJoin(SingleflightClient starved) throws Exception {
-    CompletableFuture<Result<String>> call = start(starved, "next", PLAIN, leader -> "too");
-    starved.engine.loop.execute(() -> busyFor(1200));
-    assertEquals("too", get(call).value());
+  private static void answerIn600Ms(
+      ScheduledExecutorService later,
+      CallRequest frame,
+      StreamObserver<SessionResponse> out) {
+    later.schedule(
+        () -> FakeServer.send(out, FakeServer.to(frame).setResult(FakeServer.ok("served", 6))),
+        600,
+        TimeUnit.MILLISECONDS);
   }
 
   private static void busyFor(long ms) {
