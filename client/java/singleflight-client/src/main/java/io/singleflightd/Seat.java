@@ -39,6 +39,7 @@ final class Seat extends Line {
   // for a leader that may come back. Equal calls that come a little later take up to half of it.
   static final long WIRE_SLACK_MS_MIN = 1000;
   static final long WIRE_SLACK_DIVISOR = 4;
+  private static final long ANSWER_MS_MAX = 5000;
 
   final Join join;
   final long deadlineMs;
@@ -184,8 +185,16 @@ final class Seat extends Line {
 
   private void startPatience() {
     if (!patience.isWaiting()) {
-      patience.await(lead == null ? join.connectTimeoutMs : lead.hold.tryMs());
+      patience.await(lead == null ? patienceMs() : lead.hold.tryMs());
     }
+  }
+
+  /** Who does not wait for a connection may wait for the answer on one that is there. */
+  private long patienceMs() {
+    boolean isConnected = server != null && server.isConnected();
+    return isConnected && join.connectTimeoutMs == Settings.NO_WAIT_MS
+        ? ANSWER_MS_MAX
+        : join.connectTimeoutMs;
   }
 
   private void onPatienceOver() {

@@ -72,6 +72,10 @@ final class Server {
     return away == Away.REFUSED;
   }
 
+  boolean isConnected() {
+    return current != null && current.isUp;
+  }
+
   boolean turnsAway() {
     return away == Away.TURNS_AWAY;
   }

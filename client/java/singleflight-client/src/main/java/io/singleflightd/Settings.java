@@ -18,7 +18,7 @@ record Settings(
     ChannelCredentials credentials) {
 
   /** How long a try takes that may not wait. A server that is there has answered by then. */
-  private static final long NO_WAIT_MS = 250;
+  static final long NO_WAIT_MS = 250;
 
   static long patienceMs(long connectTimeoutMs) {
     return connectTimeoutMs == 0 ? NO_WAIT_MS : connectTimeoutMs;
