@@ -312,6 +312,9 @@ static void close_loop(struct daemon *daemon)
     int error = uv_loop_close(&daemon->loop);
     assert(error == 0);
     (void)error;
+    // A second request to end must not turn a good end into a death by signal.
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
 }
 
 // --- the parts, from the bottom up ---

@@ -67,7 +67,7 @@ class Cron(Case):
         until(self.all_have_asked, "all nodes have asked")
         self.assertEqual(len(self.runs()), 1)
         until(self.mails, "there is a mail")
-        self.assertEqual(len(self.mails()), 1)
+        self.assertEqual(len(self.mails()), 1, self.mails())
         self.assertIn("a report", self.mails()[0])
 
     def test_a_failure_is_not_repeated_and_sends_one_mail(self):
@@ -75,7 +75,7 @@ class Cron(Case):
         until(self.all_have_asked, "all nodes have asked")
         self.assertEqual(len(self.runs()), 1)
         until(self.mails, "there is a mail")
-        self.assertEqual(len(self.mails()), 1)
+        self.assertEqual(len(self.mails()), 1, self.mails())
         self.assertIn("broken", self.mails()[0])
 
 

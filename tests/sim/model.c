@@ -63,9 +63,9 @@ static const char *reason_name(uint32_t reason)
 static const char *word_text(const struct word *word, char text[256])
 {
     if (word->told == TOLD_REFUSE)
-        snprintf(text, 256, "refuse %s a=%" PRIu64 " b=%" PRIu64 " loss=%u (%u ms) name=%u",
-                 reason_name(word->reason), word->a, word->b, word->loss, word->loss_ms,
-                 word->name);
+        snprintf(
+            text, 256, "refuse %s a=%" PRIu64 " b=%" PRIu64 " loss=%u (%" PRIu64 " ms) name=%u",
+            reason_name(word->reason), word->a, word->b, word->loss, word->loss_ms, word->name);
     else
         snprintf(text, 256,
                  "%s attempt=%u token=%" PRIu64 " bytes=%" PRIu64 " a=%" PRIu64 " b=%" PRIu64

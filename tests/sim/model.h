@@ -51,7 +51,6 @@ struct word {
     uint32_t callers;
     uint32_t reason;
     uint32_t loss;
-    uint32_t loss_ms;
     uint32_t kind;
     uint32_t name;  // of the leader: its number + 1; 0 = it has none
     uint64_t token; // renewed: the id
@@ -61,7 +60,10 @@ struct word {
     uint64_t age_ms;
     uint64_t retain_ms;
     uint64_t texts_bytes;
+    uint64_t loss_ms;
 };
+_Static_assert(sizeof(struct word) == 8 * sizeof(uint32_t) + 8 * sizeof(uint64_t),
+               "words are compared byte by byte, so nothing stands between the fields");
 
 // What a caller asks for when it joins.
 struct wish {

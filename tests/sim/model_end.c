@@ -66,7 +66,7 @@ bool model_may_go_on(const struct model_flight *flight)
            (flight->wish.max_attempts == 0 || flight->attempt < flight->wish.max_attempts);
 }
 
-static uint32_t loss_ms(const struct model *model, const struct model_flight *flight,
+static uint64_t loss_ms(const struct model *model, const struct model_flight *flight,
                         enum sfl_loss loss)
 {
     if (loss == SFL_LOSS_LEASE)
