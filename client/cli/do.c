@@ -144,9 +144,13 @@ static uint64_t window_ms(uint64_t every_ms)
 static void set_retention(const struct sfl_cli_run *run, struct singleflight_do_options *call)
 {
     const struct sfl_cli_options *options = run->options;
+    // An outcome from before the run that was lost is none for --fresh.
+    bool is_fresh_again = options->fresh && run->follows_again;
     call->retain_ms = options->retain_ms;
     call->retain_error_ms = options->retain_error_ms;
     call->max_age_ms = run->asks_for_stale ? options->stale_ms : options->max_age_ms;
+    if (is_fresh_again)
+        call->max_age_ms = uv_now(&run->loop) - run->begun_ms + 1;
     if (options->every_ms == 0)
         return;
     call->retain_from_lead = true;
@@ -165,8 +169,9 @@ static enum singleflight_status begin_call(struct sfl_cli_run *run)
     set_retention(run, &call);
     call.lease_ms = options->lease_ms;
     call.run_limit_ms = options->run_limit_ms;
-    call.on_leader_loss = options->hold ? SINGLEFLIGHT_LEADER_LOSS_HOLD
-                                        : (enum singleflight_leader_loss)options->on_leader_loss;
+    call.on_leader_loss = sfl_cli_holds(options)
+                              ? SINGLEFLIGHT_LEADER_LOSS_HOLD
+                              : (enum singleflight_leader_loss)options->on_leader_loss;
     call.fresh = options->fresh && !run->follows_again;
     call.max_attempts = (uint32_t)options->max_attempts;
     call.role = role_of(run);
@@ -181,6 +186,7 @@ static enum singleflight_status begin_call(struct sfl_cli_run *run)
     call.no_value = !options->buffer;
     run->lost = false;
     run->is_late = false;
+    run->follows = false;
     if (options->wait_ms != 0)
         uv_timer_start(&run->timer, on_late, options->wait_ms, 0);
     return singleflight_do_async(run->client, &call, &sfl_cli_mailbox_events, &run->mailbox,
@@ -202,7 +208,7 @@ static int explain(struct sfl_cli_run *run, const struct singleflight_result *re
         run->options->skip_if_running && !run->led && result->status == SINGLEFLIGHT_ABORTED;
     if (run->leaving_signal != 0)
         return SFL_CLI_EXIT_SIGNAL + run->leaving_signal;
-    if (run->is_late) {
+    if (run->is_late && run->leaving) {
         sfl_cli_run_say(run, "%s has led for longer than --wait",
                         run->leader_name == NULL ? "somebody else" : run->leader_name);
         return SFL_CLI_EXIT_TRY_LATER;
@@ -331,7 +337,10 @@ static void follow_again(struct sfl_cli_run *run)
 static void on_stale_answer(struct sfl_cli_run *run, struct singleflight_result *result)
 {
     run->asks_for_stale = false;
-    if (result->status == SINGLEFLIGHT_NOT_FOUND && !run->leaving) {
+    bool begins_again = result->status == SINGLEFLIGHT_NOT_FOUND ||
+                        result->status == SINGLEFLIGHT_ABORTED ||
+                        (result->status == SINGLEFLIGHT_UNAVAILABLE && run->options->fail_open);
+    if (begins_again && !run->leaving) {
         singleflight_call_release(run->call);
         run->call = NULL;
         begin_again(run);
@@ -496,30 +505,11 @@ static void listen_to_signals(struct sfl_cli_run *run)
 
 // ---- from the beginning to the end ----
 
-// Ends what runs. False: the exit code tells. That no server is there, the call itself will find.
-static bool replace(struct sfl_cli_run *run)
-{
-    const struct sfl_cli_options *options = run->options;
-    struct singleflight_forgotten forgotten = {0};
-    enum singleflight_status status =
-        singleflight_end(run->client, options->group, options->key, strlen(options->key),
-                         options->caller, options->connect_timeout_ms, &forgotten);
-    bool is_answered = status == SINGLEFLIGHT_OK;
-    if (!is_answered && status != SINGLEFLIGHT_UNAVAILABLE &&
-        status != SINGLEFLIGHT_DEADLINE_EXCEEDED) {
-        run->exit_code = sfl_cli_complain(options, status);
-        return false;
-    }
-    if (is_answered && forgotten.flight && !forgotten.ended)
-        sfl_cli_run_say(run, "the server is too old to end what runs: it goes on beside this");
-    return true;
-}
-
 // Begins the first call. False: the exit code tells.
 static bool begin(struct sfl_cli_run *run)
 {
-    if (run->options->replace && !replace(run))
-        return false;
+    uv_update_time(&run->loop);
+    run->begun_ms = uv_now(&run->loop);
     run->asks_for_stale = run->options->stale_ms != 0;
     enum singleflight_status status = begin_call(run);
     if (status != SINGLEFLIGHT_OK) {
@@ -529,10 +519,55 @@ static bool begin(struct sfl_cli_run *run)
     return true;
 }
 
+// Ends what runs: waits for the server's answer, on a thread of the pool.
+static void replace(uv_work_t *work)
+{
+    struct sfl_cli_run *run = work->data;
+    const struct sfl_cli_options *options = run->options;
+    struct singleflight_forgotten forgotten = {0};
+    run->replaced =
+        singleflight_end(run->client, options->group, options->key, strlen(options->key),
+                         options->caller, options->connect_timeout_ms, &forgotten);
+    run->is_beside = forgotten.flight && !forgotten.ended;
+    if (run->replaced != SINGLEFLIGHT_OK)
+        run->why_lost = sfl_cli_copy_text(singleflight_last_error());
+}
+
+// That no server is there, the call itself will find.
+static void on_replaced(uv_work_t *work, int status)
+{
+    (void)status; // the work is never cancelled
+    struct sfl_cli_run *run = work->data;
+    if (run->concluded)
+        return;
+    bool is_refused = run->replaced != SINGLEFLIGHT_OK &&
+                      run->replaced != SINGLEFLIGHT_UNAVAILABLE &&
+                      run->replaced != SINGLEFLIGHT_DEADLINE_EXCEEDED;
+    if (is_refused) {
+        run->exit_code = sfl_cli_exit_of_status(run->replaced);
+        sfl_cli_run_say(run, "%s", run->why_lost);
+        end_outputs(run);
+        return;
+    }
+    if (run->is_beside)
+        sfl_cli_run_say(run, "the server is too old to end what runs: it goes on beside this");
+    if (!begin(run))
+        end_outputs(run);
+}
+
+// The first step. False: there is nothing to wait for, and the exit code tells.
+static bool set_out(struct sfl_cli_run *run)
+{
+    if (!run->options->replace)
+        return begin(run);
+    run->work.data = run;
+    return uv_queue_work(&run->loop, &run->work, replace, on_replaced) == 0;
+}
+
 static void on_jitter_over(uv_timer_t *timer)
 {
     struct sfl_cli_run *run = timer->data;
-    if (!run->concluded && !begin(run))
+    if (!run->concluded && !set_out(run))
         end_outputs(run);
 }
 
@@ -580,7 +615,7 @@ static bool open_all(struct sfl_cli_run *run)
         return false;
     uint64_t jitter_ms = run->options->jitter_ms;
     if (jitter_ms == 0)
-        return begin(run);
+        return set_out(run);
     uv_timer_start(&run->timer, on_jitter_over, random_below(jitter_ms + 1), 0);
     return true;
 }

@@ -31,12 +31,12 @@ static void end_group(pid_t group, uint64_t kill_after_ms)
 // the fork of a process with threads only what may be called in a signal handler is called here.
 static void become_guard(int life, pid_t group, uint64_t kill_after_ms)
 {
-    setsid();
-    prctl(PR_SET_NAME, "singleflight-gd");
     for (int number = 1; number < NSIG; number++)
         signal(number, number == SIGCHLD ? SIG_DFL : SIG_IGN);
+    setsid();
+    prctl(PR_SET_NAME, "singleflight-gd");
     dup2(life, 0);
-    close_range(1, ~0U, 0);
+    closefrom(1);
     char word;
     ssize_t bytes;
     do {
@@ -53,9 +53,17 @@ void sfl_cli_guard_start(struct sfl_cli_guard *guard, pid_t group, uint64_t kill
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
         return;
+    // A signal must not find our handlers in the child: they write to pipes that are ours.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
     pid_t pid = _Fork();
-    if (pid == 0)
+    if (pid == 0) {
+        close(ends[1]);
         become_guard(ends[0], group, kill_after_ms);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     close(ends[0]);
     if (pid < 0) {
         close(ends[1]);

@@ -76,7 +76,8 @@ static void finish_failed(struct sfl_cli_run *run)
     // A command that dies of a signal that was meant for this tool has not failed: its leader was
     // killed, and that hands over. A shell may catch the signal and exit with its number.
     bool killed = run->passed_signal != 0 && code == SFL_CLI_EXIT_SIGNAL + run->passed_signal;
-    if (killed || is_not_started(code))
+    // What may not be tried twice is kept, however it ended.
+    if ((killed || is_not_started(code)) && !sfl_cli_holds(run->options))
         singleflight_leader_set_retain(run->leader, 0);
     if (killed || run->options->pass_on_error)
         singleflight_leader_pass_on(run->leader);
@@ -85,6 +86,9 @@ static void finish_failed(struct sfl_cli_run *run)
 
 static void give_up_lead(struct sfl_cli_run *run)
 {
+    if (run->unwanted)
+        set_error(run, 0, "", "nobody reads the output of the command any more");
+    singleflight_leader_set_retain(run->leader, 0);
     singleflight_leader_pass_on(run->leader);
     finish(run, SINGLEFLIGHT_OUTCOME_ABANDONED);
 }
@@ -105,7 +109,7 @@ static void on_command_over(void *context)
     if (run->command.is_left_open)
         sfl_cli_run_say(
             run, "the command has ended, and what it has left behind still holds its standard "
-                 "output, which is not read any more");
+                 "output or error, which are not read any more");
     if (!run->lost)
         sfl_cli_share_end(&run->share);
     if (run->lost || run->unwanted)
@@ -134,7 +138,10 @@ void sfl_cli_lead_throttle(struct sfl_cli_run *run)
 // here, too, unless there are followers, or later callers to retain the outcome for.
 void sfl_cli_lead_end_if_unwanted(struct sfl_cli_run *run)
 {
-    if (run->leader == NULL || run->output.error == 0 || run->options->retain_ms != 0)
+    const struct sfl_cli_options *options = run->options;
+    bool is_for_later = options->retain_ms != 0 || options->retain_error_ms != 0 ||
+                        options->every_ms != 0 || sfl_cli_holds(options);
+    if (run->leader == NULL || run->output.error == 0 || is_for_later)
         return;
     struct singleflight_audience audience = {0};
     if (singleflight_leader_audience(run->leader, &audience) && audience.followers != 0)

@@ -103,7 +103,8 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      FIELD(hold),
      .help = "For what may not be tried twice: a leader that is lost is not replaced. All exit "
              "with code 75, and so does whoever comes within --retain-error, until singleflight "
-             "forget. The same as --on-leader-loss hold."},
+             "forget. How it ended is kept for --retain-error, too, whatever ended it. The same as "
+             "--on-leader-loss hold."},
     {.name = "pass-on-error",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_FLAG,
@@ -207,8 +208,10 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_FLAG,
      FIELD(buffer),
-     .help = "Print nothing before the outcome is known, so that no output of a leader that was "
-             "lost can ever be printed."},
+     .help =
+         "Print nothing before the outcome is known, so that no output of a leader that was "
+         "lost can ever be printed. Output beyond --result-limit is printed all the same: it is "
+         "not kept back without bound."},
     {.name = "kill-after",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_DURATION,
@@ -226,8 +229,9 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .fallback = "1s",
      .max = DAY,
      .help = "A command that has ended, and left something behind that holds its standard output "
-             "open, is over after so long. What it left behind is not ended, but nobody reads what "
-             "it writes."},
+             "or error open, is over after so long. What it left behind is not ended, but nobody "
+             "reads what it writes: if it does not ignore SIGPIPE, its next line there ends it. "
+             "Have it write to a file of its own."},
     {.name = "result-limit",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_SIZE,

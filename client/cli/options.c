@@ -4,6 +4,7 @@
 #include "base/duration.h"
 #include "base/version.h"
 #include "cli/exit_code.h"
+#include "cli/memory.h"
 #include "cli/option_table.h"
 
 #include <assert.h>
@@ -92,10 +93,11 @@ static const char *store_number(const struct sfl_cli_option *option, const char 
     return NULL;
 }
 
-// One address, or several with commas between them, as in the environment. Cuts the text.
-static const char *store_address(struct sfl_cli_options *options, char *text)
+// One address, or several with commas between them, as in the environment. The copies are kept for
+// as long as the process runs.
+static const char *store_address(struct sfl_cli_options *options, const char *text)
 {
-    for (char *next = text; next != NULL;) {
+    for (char *next = sfl_cli_copy_text(text); next != NULL;) {
         const char *address = strsep(&next, ",");
         if (address[0] == '\0')
             return "must not be empty";
@@ -119,7 +121,7 @@ static const char *store(struct sfl_cli_options *options, const struct sfl_cli_o
         *(const char **)field = text;
         return NULL;
     case SFL_CLI_OPTION_ADDRESS:
-        return store_address(options, (char *)text); // it is the program's own argument
+        return store_address(options, text);
     case SFL_CLI_OPTION_DURATION:
     case SFL_CLI_OPTION_SIZE:
     case SFL_CLI_OPTION_NUMBER:
@@ -218,22 +220,53 @@ static bool parse_options(struct parser *parser, int argc, char *argv[])
     }
 }
 
+// Pairs of options that cannot both be meant.
+static const char *find_contradiction(const struct sfl_cli_options *options)
+{
+    const struct {
+        bool is_given;
+        const char *names;
+    } pairs[] = {
+        {options->follow_only && options->skip_if_running, "--follow-only and --skip-if-running"},
+        {options->follow_only && options->fresh, "--follow-only and --fresh"},
+        {options->follow_only && options->replace, "--follow-only and --replace"},
+        {options->follow_only && options->prints == SFL_CLI_PRINTS_LEADER,
+         "--follow-only and --output leader"},
+        {options->skip_if_running && options->replace, "--skip-if-running and --replace"},
+        {options->every_ms != 0 && options->max_age_ms != 0, "--every and --max-age"},
+        {options->stale_ms != 0 && options->fresh, "--stale and --fresh"},
+        {options->stale_ms != 0 && options->replace, "--stale and --replace"},
+        {options->stale_ms != 0 && options->follow_only, "--stale and --follow-only"},
+        {options->stale_ms != 0 && options->skip_if_running, "--stale and --skip-if-running"},
+        {options->hold && options->on_leader_loss == SINGLEFLIGHT_LEADER_LOSS_FAIL,
+         "--hold and --on-leader-loss fail"},
+        {sfl_cli_holds(options) && options->pass_on_error, "--hold and --pass-on-error"},
+        {options->command == SFL_CLI_RUNS && options->key != NULL && options->prefix != NULL,
+         "a key and --prefix"},
+    };
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        if (pairs[i].is_given)
+            return pairs[i].names;
+    }
+    return NULL;
+}
+
 static bool check(struct parser *parser)
 {
     struct sfl_cli_options *options = parser->options;
     if (options->command == SFL_CLI_DO && options->argv == NULL && !options->follow_only)
         return complain(parser, "", "the command", "is missing (KEY -- COMMAND)");
-    if (options->follow_only && options->skip_if_running)
-        return complain(parser, "", "--follow-only and --skip-if-running", "contradict each other");
+    const char *contradiction = find_contradiction(options);
+    if (contradiction != NULL)
+        return complain(parser, "", contradiction, "contradict each other");
     if (options->every_ms != 0 && (options->retain_ms != 0 || options->retain_error_ms != 0))
         return complain(parser, "", "--every",
                         "keeps the outcome itself: it goes without --retain and --retain-error");
     if (options->stale_ms != 0 && options->max_age_ms == 0)
         return complain(parser, "", "--stale", "needs --max-age: what is older than that is stale");
-    if (options->stale_ms != 0 && (options->fresh || options->replace || options->follow_only))
-        return complain(parser, "", "--stale", "contradicts --fresh, --replace and --follow-only");
-    if (options->fresh && options->follow_only)
-        return complain(parser, "", "--fresh and --follow-only", "contradict each other");
+    if (options->fingerprint != NULL && options->fingerprint[0] == '\0')
+        return complain(parser, "", "--fingerprint",
+                        "must not be empty (none shares the key on purpose)");
     if (options->fingerprint != NULL && strlen(options->fingerprint) > SFL_CLI_FINGERPRINT_MAX)
         return complain(parser, "", "--fingerprint", "is longer than 64 bytes");
     return true;

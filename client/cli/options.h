@@ -87,6 +87,12 @@ struct sfl_cli_options {
     char *const *argv;  // of the command to run, ended by NULL; NULL when there is none
 };
 
+// Whether a leader that is lost may not be replaced.
+static inline bool sfl_cli_holds(const struct sfl_cli_options *options)
+{
+    return options->hold || options->on_leader_loss == SINGLEFLIGHT_LEADER_LOSS_HOLD;
+}
+
 // True: *options_out says what to do. False: there is nothing more to do; what there was to say was
 // written (help to `out`, errors to `err`), and *exit_code_out is the code to exit with. Changes
 // the order of `argv`. Not thread-safe (getopt_long).

@@ -34,10 +34,25 @@ static void add_key(struct json_object *object, const unsigned char *bytes, size
     free(text);
 }
 
+// The library escapes the control characters of ASCII; those of Unicode (C2 80 to C2 9F) and DEL
+// act on a terminal, too.
+static void print_text(FILE *out, const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
+        if (*at == 0x7f)
+            fputs("\\u007f", out);
+        else if (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
+            fprintf(out, "\\u%04x", *++at);
+        else
+            fputc(*at, out);
+    }
+}
+
 static void print_and_free(FILE *out, struct json_object *object)
 {
     int flags = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE;
-    fprintf(out, "%s\n", json_object_to_json_string_ext(object, flags));
+    print_text(out, json_object_to_json_string_ext(object, flags));
+    fputc('\n', out);
     json_object_put(object);
 }
 

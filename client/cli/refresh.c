@@ -42,6 +42,7 @@ void sfl_cli_refresh(struct sfl_cli_run *run)
 void sfl_cli_become_refresh(struct sfl_cli_options *options)
 {
     options->stale_ms = 0;
+    options->retain_error_ms = 0; // one that fails replaces nothing
     options->skip_if_running = true;
     options->quiet = true;
 }

@@ -48,7 +48,10 @@ struct sfl_cli_run {
     int own_code;        // what our command exited with by itself; -1: it did not, or not yet
     char place[SFL_CLI_PLACE_BYTES]; // where a command of ours runs, for the others
     char fingerprint[SFL_CLI_FINGERPRINT_MAX + 1];
-    char *leader_name; // of whom this call follows; NULL: not known
+    uv_work_t work;                    // --replace
+    enum singleflight_status replaced; // what came of it
+    bool is_beside;                    // what was to be ended goes on
+    char *leader_name;                 // of whom this call follows; NULL: not known
     char *why_lost;
     uint64_t begun_ms; // on the loop's clock
     int exit_code;

@@ -88,7 +88,11 @@ static void on_run(void *context, const struct singleflight_run *run)
     bool is_wanted =
         snapshot->key == NULL || (run->key_bytes == strlen(snapshot->key) &&
                                   memcmp(run->key, snapshot->key, run->key_bytes) == 0);
-    if (!is_wanted)
+    if (snapshot->server != run->address) {
+        snapshot->server = run->address;
+        snapshot->rows_of_server = 0;
+    }
+    if (!is_wanted || snapshot->rows_of_server++ >= snapshot->rows_max)
         return;
     snapshot->runs =
         grow(snapshot->runs, snapshot->run_count, &snapshot->run_room, sizeof(*snapshot->runs));
@@ -121,10 +125,15 @@ enum singleflight_status sfl_cli_snapshot_runs(struct sfl_cli_snapshot *snapshot
 {
     const char *prefix = options->key != NULL ? options->key : options->prefix;
     snapshot->key = options->key;
-    uint64_t since_unix_ms = options->since_ms == 0 ? 0 : unix_now_ms() - options->since_ms;
+    uint64_t now_ms = unix_now_ms();
+    bool is_bounded = options->since_ms != 0 && options->since_ms < now_ms;
+    uint64_t since_unix_ms = is_bounded ? now_ms - options->since_ms : 0;
+    snapshot->rows_max = options->limit == 0 ? ROWS_OF_LIST : options->limit;
+    // Other keys may begin as this one does, so all of them are looked at.
+    uint64_t limit = options->key == NULL ? snapshot->rows_max : ROWS_OF_TOP;
     enum singleflight_status status = singleflight_list_runs(
         client, options->group, prefix, prefix == NULL ? 0 : strlen(prefix), since_unix_ms,
-        (uint32_t)options->limit, options->connect_timeout_ms, on_run, snapshot);
+        (uint32_t)limit, options->connect_timeout_ms, on_run, snapshot);
     if (snapshot->run_count > 1)
         qsort(snapshot->runs, snapshot->run_count, sizeof(*snapshot->runs), compare_runs);
     return status;

@@ -48,7 +48,7 @@ int sfl_cli_forget(const struct sfl_cli_options *options)
                             options->if_unshared, options->connect_timeout_ms, &forgotten);
     if (status != SINGLEFLIGHT_OK)
         exit_code = complain(options, status);
-    else if (!options->quiet)
+    else if (!options->quiet || options->json)
         print_forgotten(options, &forgotten);
     singleflight_client_destroy(client);
     return close_output(exit_code);

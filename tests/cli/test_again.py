@@ -3,6 +3,7 @@
 --replace, stop and runs."""
 
 import json
+import os
 import time
 import unittest
 
@@ -33,6 +34,20 @@ class Every(Case):
                     self.assertEqual(tool.code, code)
         self.assertEqual(len(self.runs()), 2)
 
+    def test_whose_reader_goes_away_is_run_to_its_end(self):
+        read, write = os.pipe()
+        gate = self.gate()
+        tool = self.do("--every", "1h", "key", "--", "sh", "-c",
+                       f"{self.note()}; {gate.shell()}; seq 100000; exit 3", stdout=write)
+        os.close(write)
+        self.wait_for_runs(1)
+        os.close(read)
+        gate.open()
+        tool.wait()
+        late = self.run_do("--every", "1h", "key", "--", "true")
+        self.assertEqual(late.code, 3)
+        self.assertTrue(late.output().endswith(b"100000\n"))
+
     def test_it_goes_without_retain(self):
         tool = self.run_do("--every", "1h", "--retain", "1h", "key", "--", "true")
         self.assertEqual(tool.code, 64)
@@ -58,6 +73,12 @@ class Fresh(Case):
         for tool in [first, *fresh]:
             self.assert_ends(tool, 0)
         self.assertEqual(len(self.runs()), 2)
+
+
+    def test_an_outcome_from_before_the_lost_run_is_not_taken(self):
+        self.run_do("--retain", "1h", "key", "--", "echo", "old")
+        tool = self.run_do("--fresh", "--run-limit", "1s", "key", "--", "sleep", "60")
+        self.assertEqual((tool.code, tool.output()), (75, b""))
 
 
 class Stale(Case):
@@ -93,6 +114,44 @@ class Stale(Case):
             self.wait_for_runs(n + 1)
             until(lambda: self.stats()["flights_now"] == 0, "the failure is over")
 
+    def test_not_even_with_retain_error_does_a_failure_replace_it(self):
+        options = (*self.options, "--retain-error", "1h", "key", "--", "sh", "-c")
+        self.run_do(*options, "echo old")
+        self.age()
+        for n in range(2):
+            self.assertEqual(self.run_do(*options, f"{self.note()}; exit 1").output(), b"old\n")
+            self.wait_for_runs(n + 1)
+            until(lambda: self.stats()["flights_now"] == 0, "the failure is over")
+
+    def test_one_that_waits_runs_it_when_the_leader_is_lost(self):
+        leader = self.do("--lease", "1s", "key", "--", "sh", "-c", f"{self.note()}; sleep 60")
+        self.wait_for_runs(1)
+        follower = self.do(*self.options, "key", "--", "sh", "-c", f"{self.note()}; echo mine")
+        self.wait_for_callers(2)
+        leader.process.kill()
+        self.assert_ends(follower, 0, b"mine\n")
+
+    def test_with_fail_open_it_runs_without_a_server(self):
+        tool = self.run_do(*self.options, "--fail-open", "key", "--", "echo", "here",
+                           address=f"127.0.0.1:{free_port()}")
+        self.assertEqual((tool.code, tool.output()), (0, b"here\n"), tool.errors())
+
+    def test_the_refresh_asks_the_same_servers(self):
+        other = Daemon()
+        self.addCleanup(other.stop)
+        addresses = f"{self.address},{other.address}"
+        keys = [f"key{n}" for n in range(8)]
+        ask = ("do", "--fingerprint", "none", "-a", addresses, *self.options)
+        for key in keys:
+            self.run_tool(*ask, key, "--", "echo", "old", address=None)
+        self.age()
+        for key in keys:
+            self.run_tool(*ask, key, "--", "echo", "new", address=None)
+
+        def renewed(key):
+            return self.run_tool("do", "--follow-only", "-a", addresses, key, address=None).output() == b"new\n"
+        until(lambda: all(renewed(key) for key in keys), "all are renewed")
+
     def test_what_is_not_old_is_not_renewed(self):
         self.ask(f"{self.note()}; echo it")
         self.assertEqual(self.ask(f"{self.note()}; echo it").output(), b"it\n")
@@ -119,6 +178,16 @@ class Hold(Case):
         self.assertEqual(len(self.runs()), 1)
         self.assertEqual(self.run_tool("forget", "invoice").code, 0)
         self.assertEqual(self.run_do("invoice", "--", "true").code, 0)
+
+
+    def test_however_it_ended_it_is_kept(self):
+        options = ("--hold", "--retain", "1h", "--retain-error", "1h", "invoice", "--", "sh", "-c")
+        worker = self.do(*options, f"{self.note()}; sleep 60")
+        self.wait_for_runs(1)
+        worker.send(15)
+        self.assertEqual(worker.wait(), 143)
+        self.assertEqual(self.run_do(*options, self.note()).code, 143)
+        self.assertEqual(len(self.runs()), 1)
 
 
 class Stop(Case):
@@ -180,11 +249,15 @@ class Runs(Case):
         self.assertEqual([r["key"] for r in self.json("runs")], ["other", "key"])
         self.assertEqual(self.json("runs", "ke"), [])  # a key, no prefix
         self.assertEqual([r["key"] for r in self.json("runs", "--prefix", "ke")], ["key"])
+        self.assertEqual(self.run_tool("runs", "--prefix", "ke", "key").code, 64)
         self.assertEqual(self.json("runs", "--limit", "1")[0]["key"], "other")
-        self.assertEqual(len(self.json("runs", "--since", "1h")), 2)
+        self.run_do("key2", "--", "true")
+        self.assertEqual(self.json("runs", "--limit", "1", "key")[0]["key"], "key")
+        self.assertEqual(len(self.json("runs", "--since", "30000d")), 3)
+        self.assertEqual(len(self.json("runs", "--since", "1h")), 3)
         table = self.run_tool("runs").output().decode().splitlines()
         self.assertRegex(table[0], r"^ENDED +GROUP +KEY +OUTCOME +LEADER +TOOK")
-        self.assertRegex(table[2], r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +default +key +error 3 +node-1 +\d")
+        self.assertRegex(table[3], r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +default +key +error 3 +node-1 +\d")
 
     def test_they_are_there_the_morning_after(self):
         self.run_do("--caller", "node-1", "--retain", "1h", "key", "--", "true")

@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from support import BIN, Case, until
+from support import BIN, Case, free_port, until
 
 
 class Printed(Case):
@@ -134,6 +134,12 @@ class Wait(Case):
         self.assert_ends(follower, 3)
 
 
+    def test_it_is_no_reason_when_there_is_no_server(self):
+        tool = self.run_do("--wait", "100ms", "--connect-timeout", "1s", "key", "--", "true",
+                           address=f"127.0.0.1:{free_port()}")
+        self.assertEqual(tool.code, 69, tool.errors())
+
+
 class Jitter(Case):
     def test_it_begins_at_random_within_the_time(self):
         begun = time.monotonic()
@@ -143,6 +149,10 @@ class Jitter(Case):
         self.assertLess(time.monotonic() - begun, 60)
         starts = sorted(float(tool.output()) for tool in tools)
         self.assertGreater(starts[-1] - starts[0], 0.1)
+
+    def test_a_timeout_counts_from_its_end(self):
+        tool = self.run_do("--jitter", "1500ms", "--timeout", "30s", "key", "--", "true")
+        self.assertEqual(tool.code, 0, tool.errors())
 
     def test_a_signal_ends_it(self):
         tool = self.do("--jitter", "1h", "key", "--", "true")
