@@ -522,6 +522,8 @@ static void flush_store(struct daemon *daemon)
 // In the opposite order, but for what is said below; parts that were not made are NULL.
 static void destroy_parts(struct daemon *daemon)
 {
+    if (daemon->engine != NULL)
+        sfl_engine_shut(daemon->engine); // what was loaded stays on disk when the start failed
     // Answers that wait for the disk refer to streams.
     flush_store(daemon);
     if (daemon->server != NULL)

@@ -8,6 +8,7 @@ import gzip
 import pathlib
 import random
 import re
+import socket
 
 import grpc
 import pytest
@@ -48,11 +49,14 @@ class World:
         self.net.group = GROUP
         return self.net
 
-    def killed(self, *flags, **options):
-        """The next daemon, after the last one was killed."""
+    def kill(self):
         self.net.daemon.kill()
         self.net.daemon.stop = lambda: None  # its end was not orderly
         self.net.close()
+
+    def killed(self, *flags, **options):
+        """The next daemon, after the last one was killed."""
+        self.kill()
         return self.start(*flags, **options)
 
     def ended(self, *flags, **options):
@@ -94,6 +98,20 @@ def test_a_lead_outlives_the_daemon(world, again, kind):
     result = leader.delivery()
     assert result.led and result.callers == 2 and result.retain_ms == MINUTE
     assert net.join().delivery().retained
+
+
+def test_a_start_that_fails_leaves_the_leads_alone(world):
+    """A port that is taken is a clear error, whatever was led before, and changes nothing."""
+    first = world.start().lead(lease_ms=MINUTE)
+    world.net.retained(key=b"other", value=b"kept", retain_ms=MINUTE)
+    world.kill()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        ended = run_to_end("--listen", address, "--data-dir", str(world.directory))
+    assert ended.returncode == 1, (ended.returncode, ended.stderr)
+    net = world.start()
+    assert net.resume(first.token).leads().token == first.token
+    assert net.join(key=b"other").delivery().value == b"kept"
 
 
 def test_twenty_jobs_go_on_when_the_daemon_is_killed(world):
