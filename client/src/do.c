@@ -199,13 +199,22 @@ static void on_background_stale(void *context, struct singleflight_result *resul
     serve(context, result);
 }
 
+// Nothing has begun: the next caller may have a thread for it.
+static void decline(struct singleflight_leader *leader)
+{
+    (void)singleflight_leader_error(leader, SINGLEFLIGHT_RESOURCE_EXHAUSTED,
+                                    "there is no thread for the function");
+    singleflight_leader_pass_on(leader);
+    singleflight_leader_finish(leader, SINGLEFLIGHT_OUTCOME_ABANDONED);
+}
+
 static void on_background_lead(void *context, struct singleflight_leader *leader)
 {
     struct background *background = context;
     background->run.leader = leader;
     background->has_led = start_apart(&background->run);
     if (!background->has_led)
-        singleflight_leader_finish(leader, SINGLEFLIGHT_OUTCOME_ABANDONED);
+        decline(leader);
 }
 
 static void on_background_done(void *context, struct singleflight_result *result)

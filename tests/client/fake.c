@@ -28,10 +28,15 @@ static void finish(struct rpc *rpc, struct sfl_span message, int code)
 
 static void answer_again(struct rpc *rpc)
 {
-    if (rpc->is_answered_again || rpc->answer->second.size == 0)
+    const struct fake_answer *answer = rpc->answer;
+    if (rpc->is_answered_again || (answer->second.size == 0 && !answer->ends_second))
         return;
     rpc->is_answered_again = true;
-    const struct sfl_piece piece = {.bytes = rpc->answer->second};
+    if (answer->ends_second) {
+        finish(rpc, answer->second, answer->code);
+        return;
+    }
+    const struct sfl_piece piece = {.bytes = answer->second};
     (void)!sfl_stream_send(rpc->stream, &piece, 1);
 }
 

@@ -14,6 +14,7 @@ struct fake_answer {
     struct sfl_span message; // sent; none when it is empty
     struct sfl_span second;  // sent when a second message has come, unless it is empty
     bool ends;               // then the RPC ends with `code`, otherwise it stays open
+    bool ends_second;        // the same once a second message has come
     int code;
 };
 
