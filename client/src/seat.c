@@ -216,8 +216,8 @@ static void give_up(struct sfl_seat *seat, const struct sfl_server *tried)
 static uint64_t look_ms(const struct sfl_seat *seat, const struct sfl_server *server)
 {
     uint64_t look_ms = seat->join->options.connect_timeout_ms;
-    bool is_connected = server->current != NULL && server->current->up;
-    return look_ms == 0 && is_connected ? seat->client->settings.patience_ms : look_ms;
+    bool waits = look_ms == 0 && sfl_server_is_connected(server);
+    return waits ? seat->client->settings.patience_ms : look_ms;
 }
 
 static void enter(struct sfl_seat *seat, struct sfl_server *server)
@@ -226,9 +226,11 @@ static void enter(struct sfl_seat *seat, struct sfl_server *server)
     seat->answered = false;
     seat->wants_join = true;
     bool looks = seat->leader == NULL && !seat->look_is_over;
-    if (looks && !seat->look_timer.armed)
+    if (looks && !seat->look_timer.armed) {
+        seat->look_ms = look_ms(seat, server);
         sfl_timers_arm(&seat->client->timers, &seat->look_timer,
-                       sfl_clock_boot_ms() + look_ms(seat, server));
+                       sfl_clock_boot_ms() + seat->look_ms);
+    }
     sfl_server_seat(server, seat);
 }
 
@@ -283,7 +285,7 @@ static void on_look_timer(struct sfl_timer *timer)
     struct sfl_seat *seat = SFL_CONTAINER_OF(timer, struct sfl_seat, look_timer);
     struct sfl_server *server = seat->server;
     sfl_seat_leave_place(seat);
-    sfl_server_on_silence(server, seat->join->options.connect_timeout_ms);
+    sfl_server_on_silence(server, seat->look_ms);
     seat->rank++;
     if (seat->rank >= seat->client->server_count)
         seat->look_is_over = true;

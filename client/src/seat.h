@@ -71,6 +71,7 @@ struct sfl_seat {
     struct sfl_link ready_link;
     size_t rank;                 // place of its server in the key's order
     struct sfl_timer look_timer; // armed while it looks for a server
+    uint64_t look_ms;            // for how long there
     bool look_is_over;
     bool answered;      // the server has answered the join on this session
     uint64_t joined_ms; // when the join was written, by sfl_clock_boot_ms()

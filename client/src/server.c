@@ -136,8 +136,14 @@ static void on_down_timer(struct sfl_timer *timer)
         return;
     }
     server->failing = false; // nobody has asked long enough to know
-    if (current != NULL)
+    if (current != NULL && !sfl_server_is_connected(server))
         sfl_session_cut(current);
+}
+
+bool sfl_server_is_connected(const struct sfl_server *server)
+{
+    bool works = server->current != NULL && server->current->up;
+    return works || sfl_channel_is_connected(server->channel);
 }
 
 void sfl_server_on_silence(struct sfl_server *server, uint64_t waited_ms)
@@ -169,8 +175,14 @@ static void open_session(struct sfl_server *server)
 
 void sfl_server_seat(struct sfl_server *server, struct sfl_seat *seat)
 {
-    if (server->current != NULL) {
-        sfl_session_add(server->current, seat);
+    struct sfl_session *current = server->current;
+    if (current != NULL) {
+        bool is_first = !current->up && sfl_list_is_empty(&current->seats);
+        if (is_first) { // it could answer nobody so far
+            server->failing = false;
+            set_failing(server);
+        }
+        sfl_session_add(current, seat);
         return;
     }
     sfl_list_append(&server->waiting, &seat->wait_link);

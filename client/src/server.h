@@ -50,6 +50,9 @@ void sfl_server_order(const struct singleflight_client *client, struct sfl_span 
 // of it is told to the seat: sfl_seat_on_*().
 void sfl_server_seat(struct sfl_server *server, struct sfl_seat *seat);
 
+// Whether a connection is there, though the server may have answered nothing yet.
+bool sfl_server_is_connected(const struct sfl_server *server);
+
 // From a session: it works; it turned a join away with UNAVAILABLE; it is over, with that status.
 void sfl_server_on_session_up(struct sfl_server *server, struct sfl_session *session);
 void sfl_server_on_session_refuses(struct sfl_server *server, struct sfl_session *session,

@@ -106,6 +106,11 @@ bool sfl_channel_is_failing(struct sfl_channel *channel)
            GRPC_CHANNEL_TRANSIENT_FAILURE;
 }
 
+bool sfl_channel_is_connected(struct sfl_channel *channel)
+{
+    return grpc_channel_check_connectivity_state(channel->channel, 0) == GRPC_CHANNEL_READY;
+}
+
 static const struct sfl_stream_owner owner_calls = {.on_free = channel_unref};
 
 static struct sfl_stream *begin(struct sfl_channel *channel, const char *path, uint64_t deadline_ms,

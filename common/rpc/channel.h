@@ -35,6 +35,9 @@ void sfl_channel_reset_backoff(struct sfl_channel *channel);
 // since: what ended with UNAVAILABLE then never reached a server. The channel's pump thread.
 bool sfl_channel_is_failing(struct sfl_channel *channel);
 
+// Whether a connection is there. The channel's pump thread.
+bool sfl_channel_is_connected(struct sfl_channel *channel);
+
 // Opens an RPC. `path` has static storage. `deadline_ms` is of the monotonic clock, UINT64_MAX for
 // none. Without a connection it fails soon with UNAVAILABLE through on_closed (no wait-for-ready).
 // Returns the caller's reference; NULL when there is no memory. Any thread; on another than the

@@ -151,6 +151,52 @@ static void a_connect_timeout_of_zero_waits_for_nothing(void **state)
     close(nowhere.fd);
 }
 
+// Nobody stays long enough to see the connection come: a later call finds it all the same.
+static void a_connect_timeout_of_zero_finds_what_an_earlier_call_began(void **state)
+{
+    (void)state;
+    struct test_daemon daemon = daemon_start("127.0.0.1:0");
+    struct singleflight_client_options hasty = SINGLEFLIGHT_CLIENT_OPTIONS_INIT;
+    hasty.connect_timeout_ms = 0;
+    struct singleflight_client *client = client_with(daemon.address, hasty);
+    struct singleflight_do_options options = options_of("k");
+    unsigned runs = 0;
+    enum singleflight_status status = SINGLEFLIGHT_UNAVAILABLE;
+    uint64_t until_ms = sfl_clock_now_ms() + PATIENCE_MS;
+    while (status == SINGLEFLIGHT_UNAVAILABLE && sfl_clock_now_ms() < until_ms)
+        status = singleflight_do(client, &options, here, &runs, NULL);
+    assert_int_equal(status, SINGLEFLIGHT_OK);
+    assert_int_equal(runs, 1);
+    singleflight_client_destroy(client);
+    daemon_end(&daemon, SIGTERM);
+}
+
+// The wait of a call that takes only what is there counts as silence like any other.
+static void a_frozen_server_is_down_for_who_does_not_wait_too(void **state)
+{
+    (void)state;
+    struct test_daemon daemon = daemon_start("127.0.0.1:0");
+    struct singleflight_client *client = hasty_client(daemon.address, false);
+    struct singleflight_do_options options = options_of("k");
+    unsigned runs = 0;
+    assert_int_equal(singleflight_do(client, &options, here, &runs, NULL), SINGLEFLIGHT_OK);
+    int stopped = 0;
+    kill(daemon.pid, SIGSTOP);
+    assert_int_equal(waitpid(daemon.pid, &stopped, WUNTRACED), daemon.pid);
+    options.connect_timeout_ms = 0;
+    assert_int_equal(singleflight_do(client, &options, here, &runs, NULL),
+                     SINGLEFLIGHT_UNAVAILABLE);
+    assert_non_null(strstr(singleflight_last_error(), "does not answer"));
+    options.fail_open = true; // no server is left: at once
+    options.connect_timeout_ms = LONG_MS;
+    uint64_t begun_ms = sfl_clock_now_ms();
+    assert_int_equal(singleflight_do(client, &options, here, &runs, NULL), SINGLEFLIGHT_OK);
+    assert_in_range(sfl_clock_now_ms() - begun_ms, 0, LONG_MS / 4);
+    kill(daemon.pid, SIGCONT);
+    singleflight_client_destroy(client);
+    daemon_end(&daemon, SIGTERM);
+}
+
 #define THREADS 8
 
 static void calls_that_fail_open_are_still_merged(void **state)
@@ -452,6 +498,8 @@ int main(void)
         cmocka_unit_test(fail_open_runs_the_function_here),
         cmocka_unit_test(fail_open_does_not_wait_for_what_refuses),
         cmocka_unit_test(a_connect_timeout_of_zero_waits_for_nothing),
+        cmocka_unit_test(a_connect_timeout_of_zero_finds_what_an_earlier_call_began),
+        cmocka_unit_test(a_frozen_server_is_down_for_who_does_not_wait_too),
         cmocka_unit_test(calls_that_fail_open_are_still_merged),
         cmocka_unit_test(a_deadline_holds_also_without_a_server),
         cmocka_unit_test(a_call_waits_for_a_server_that_comes),
