@@ -200,6 +200,9 @@ struct singleflight_client_options {
 
     // How many bytes of one value may wait to be sent: see singleflight_leader_write(). 0: 1 MiB.
     size_t unsent_bytes_max;
+
+    // Not used. To programs built before it came, connect_timeout_ms 0 is not given.
+    uint64_t reserved;
 };
 
 #define SINGLEFLIGHT_CLIENT_OPTIONS_INIT                                                           \
@@ -517,13 +520,13 @@ struct singleflight_call_events {
     void (*on_lost)(void *context, struct singleflight_leader *leader,
                     enum singleflight_status status, const char *why);
 
-    // With stale_ms: an outcome that is older than max_age_ms. `result` is the program's now. The
-    // call goes on as the refresh: on_lead may come, and on_done tells what became of it.
-    void (*on_stale)(void *context, struct singleflight_result *result);
-
     // The end, exactly once, last. It waits for the finish of a leader, unless the call has left.
     // `result` is the program's now: singleflight_result_free().
     void (*on_done)(void *context, struct singleflight_result *result);
+
+    // With stale_ms: an outcome that is older than max_age_ms. `result` is the program's now. The
+    // call goes on as the refresh: on_lead may come, and on_done tells what became of it.
+    void (*on_stale)(void *context, struct singleflight_result *result);
 };
 
 #define SINGLEFLIGHT_CALL_EVENTS_INIT                                                              \
@@ -564,7 +567,7 @@ SINGLEFLIGHT_API void singleflight_leader_finish(struct singleflight_leader *lea
 struct singleflight_forgotten {
     bool flight;   // a flight was forgotten that new callers would have joined
     bool retained; // a retained outcome was dropped
-    bool ended;    // a flight that ran was ended
+    bool ended;    // a flight that ran was ended; set by singleflight_end() alone
 };
 
 // Makes the next caller of the key start anew. `forgotten_out` may be NULL.

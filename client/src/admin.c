@@ -155,6 +155,7 @@ static enum singleflight_status no_memory(void)
 // ---------------------------------------------------------------------------------------- forget
 
 static enum singleflight_status read_forgotten(const struct request *request,
+                                               const Singleflight__V1__ForgetRequest *wire,
                                                struct singleflight_forgotten *forgotten_out)
 {
     struct sfl_link *first = sfl_list_first(&request->answers);
@@ -165,9 +166,12 @@ static enum singleflight_status read_forgotten(const struct request *request,
             : singleflight__v1__forget_response__unpack(NULL, answer->size, answer->data);
     if (response == NULL)
         return sfl_error_set(SINGLEFLIGHT_INTERNAL, "the server's answer cannot be read");
-    if (forgotten_out != NULL)
-        *forgotten_out = (struct singleflight_forgotten){
-            .flight = response->flight, .retained = response->retained, .ended = response->ended};
+    if (forgotten_out != NULL) {
+        forgotten_out->flight = response->flight;
+        forgotten_out->retained = response->retained;
+        if (wire->end) // programs that know no such call have no such field
+            forgotten_out->ended = response->ended;
+    }
     singleflight__v1__forget_response__free_unpacked(response, NULL);
     return SINGLEFLIGHT_OK;
 }
@@ -193,7 +197,7 @@ static enum singleflight_status forget(struct singleflight_client *client,
     request.key = sfl_span_of(wire->key.data, wire->key.len);
     enum singleflight_status status = request_run(&request);
     if (status == SINGLEFLIGHT_OK)
-        status = read_forgotten(&request, forgotten_out);
+        status = read_forgotten(&request, wire, forgotten_out);
     request_deinit(&request);
     free(bytes);
     return status;

@@ -67,7 +67,19 @@ static const char *problem_of(const struct singleflight_do_options *options,
     return NULL;
 }
 
-// Takes over what the caller's version of the struct has; the rest is 0.
+// Of the first edition: a timeout of 0 was none, and where `fresh` is now was padding.
+static void read_first_edition(struct singleflight_do_options *options,
+                               const struct singleflight_do_options *given)
+{
+    size_t end = offsetof(struct singleflight_do_options, fresh);
+    memcpy(options, given, given->struct_bytes < end ? given->struct_bytes : end);
+    if (options->timeout_ms == 0)
+        options->timeout_ms = SINGLEFLIGHT_NOT_GIVEN;
+    if (options->connect_timeout_ms == 0)
+        options->connect_timeout_ms = SINGLEFLIGHT_NOT_GIVEN;
+}
+
+// Takes over what the caller's version of the struct has; the rest is as INIT says.
 static void read_options(struct singleflight_do_options *options,
                          const struct singleflight_do_options *given,
                          const struct sfl_join_defaults *defaults)
@@ -76,7 +88,10 @@ static void read_options(struct singleflight_do_options *options,
         *options = *given;
     } else {
         *options = (struct singleflight_do_options)SINGLEFLIGHT_DO_OPTIONS_INIT;
-        memcpy(options, given, given->struct_bytes);
+        if (given->struct_bytes <= offsetof(struct singleflight_do_options, stale_ms))
+            read_first_edition(options, given);
+        else
+            memcpy(options, given, given->struct_bytes);
     }
     options->struct_bytes = sizeof(*options);
     if (options->group == NULL)

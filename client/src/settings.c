@@ -129,6 +129,9 @@ enum sfl_status sfl_settings_init(struct sfl_settings *settings,
             given->struct_bytes < sizeof(options) ? given->struct_bytes : sizeof(options);
         memcpy(&options, given, known);
     }
+    size_t first_edition = offsetof(struct singleflight_client_options, reserved);
+    if (options.struct_bytes <= first_edition && options.connect_timeout_ms == 0)
+        options.connect_timeout_ms = SINGLEFLIGHT_NOT_GIVEN;
     settings->connect_timeout_ms = options.connect_timeout_ms;
     if (settings->connect_timeout_ms == SINGLEFLIGHT_NOT_GIVEN)
         settings->connect_timeout_ms = SFL_CONNECT_TIMEOUT_MS;
