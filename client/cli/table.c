@@ -4,6 +4,7 @@
 #include "cli/memory.h"
 #include "cli/text.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,7 @@ static void write_line(FILE *out, const size_t *widths, const char *const *texts
 
 void sfl_cli_table_print(const struct sfl_cli_table *table, FILE *out, size_t columns_max)
 {
+    assert(table->columns != 0);
     size_t *widths = sfl_cli_allocate(table->columns * sizeof(*widths));
     for (size_t i = 0; i < table->columns; i++)
         widths[i] = width_of(table->headings[i]);
