@@ -162,7 +162,7 @@ func (c *call) leave(why *StatusError) {
 // finish ends the call, once its function has ended if that runs.
 func (c *call) finish(end *ending) {
 	c.seat = nil
-	if c.options.staleMs > 0 && end.facts.Retained && c.takesAgain(end) {
+	if c.options.staleMs > 0 && end.facts.Retained && !end.facts.Led && c.takesAgain(end) {
 		return
 	}
 	switch {

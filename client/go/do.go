@@ -59,7 +59,7 @@ func Do[T any](ctx context.Context, target Target, key string,
 	run := func(ctx context.Context, _ *Leader) (any, error) { return fn(ctx) }
 	lead := leadInBackground(ctx, options.codec.Marshal, run)
 	result, err := do[T](ctx, client, &call{options: options, hasFunction: fn != nil, lead: lead})
-	if isUndecodable(err) && result.Retained {
+	if isUndecodable(err) && result.Retained && !result.Led {
 		options = options.withoutRetained()
 		letAge(ctx)
 		return do[T](ctx, client, &call{options: options, hasFunction: fn != nil, lead: lead})

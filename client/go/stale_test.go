@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/singleflightd/singleflightd/client/go"
+	pb "github.com/singleflightd/singleflightd/client/go/singleflightpb"
 )
 
 // old is an outcome that is older than WithMaxAge of these tests, and not than WithStale.
@@ -117,3 +118,55 @@ func TestWhatIsNotRetainedOrTooOldIsNotServedStale(t *testing.T) {
 		return err == nil && got.Led && got.Value == "new"
 	})
 }
+
+// The connection broke between the finish and its answer, so the leader that resumed is told its own
+// outcome as a retained one.
+func TestTheLeadersOwnOutcomeIsNeverStale(t *testing.T) {
+	own := result("", 0)
+	own.GetResult().Led, own.GetResult().Retained, own.GetResult().AgeMs = true, true, 50
+	fake := &fakeServer{
+		answer: func(int, *pb.CallRequest) ([]*pb.CallResponse, error) {
+			return []*pb.CallResponse{{Step: &pb.CallResponse_Lead{
+				Lead: &pb.Lead{Token: 5, Attempt: 1, LeaseMs: 60_000},
+			}}}, nil
+		},
+		answerStep: func(call *pb.CallRequest) []*pb.CallResponse {
+			if call.GetFinish() == nil {
+				return nil
+			}
+			return []*pb.CallResponse{own}
+		},
+	}
+	client := serveFake(t, fake)
+	for name, codec := range map[string]singleflight.Codec{
+		"stale": singleflight.JSON, "that it cannot decode": mute{},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := fake.joins.Load()
+			options := []singleflight.Option{
+				singleflight.WithLease(time.Minute), singleflight.WithRetain(time.Hour),
+				singleflight.WithStale(time.Hour), singleflight.WithCodec(codec),
+			}
+			got, err := singleflight.Do(patient(t), client, name, makes("mine"), options...)
+			var undecodable *singleflight.CodecError
+			if err != nil && !errors.As(err, &undecodable) {
+				t.Fatal(err)
+			}
+			if got.Stale || !got.Led || fake.joins.Load() != before+1 {
+				t.Errorf("%+v, %v, %d joins", got, err, fake.joins.Load()-before)
+			}
+			group := singleflight.Group{Client: client, Options: options}
+			_, err, _ = group.Do(name+" in a Group", func() (any, error) { return "mine", nil })
+			if fake.joins.Load() != before+2 {
+				t.Errorf("%v, %d joins", err, fake.joins.Load()-before)
+			}
+		})
+	}
+}
+
+// mute encodes, and decodes nothing.
+type mute struct{}
+
+func (mute) Marshal(value any) ([]byte, error) { return singleflight.JSON.Marshal(value) }
+
+func (mute) Unmarshal([]byte, any) error { return errors.New("it has another form") }

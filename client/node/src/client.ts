@@ -101,7 +101,7 @@ export class Client {
       return resultOf(settled, read);
     } catch (error) {
       if (!(error instanceof CodecError) || error.operation === 'encode') throw error;
-      if (!settled.retained) throw placed(error, asked.site);
+      if (!settled.retained || settled.led) throw placed(error, asked.site);
       // Of another version of the program, perhaps: as if it were not retained, once.
       const newer = await this.#settleNewer(asked, run, settled.age, performance.now() - begun);
       return resultOf(newer, (bytes) => placing(asked.site, () => read(bytes)));
@@ -194,7 +194,8 @@ export class Client {
     const maxAge = options.maxAge ?? 0;
     const oldest = { ...options, maxAge: Math.max(stale, maxAge) };
     const settled = await this.#begin({ ...asked, options: oldest }, work).settled;
-    if (!settled.retained || (maxAge > 0 && settled.age <= maxAge)) return settled;
+    const isOld = settled.retained && !settled.led && (maxAge === 0 || settled.age > maxAge);
+    if (!isOld) return settled;
     this.#refresh(asked, work, maxAge > 0 ? maxAge : youngerThan(settled.age));
     return { ...settled, stale: true };
   }

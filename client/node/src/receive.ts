@@ -131,7 +131,7 @@ function onResult(seat: Seat, result: WireResult): void {
     endAll(seat, own, result);
     return;
   }
-  if (seat.join.wire.fresh && result.retained) {
+  if (seat.join.wire.fresh && result.retained && !result.led) {
     seat.refuseOldServer('fresh');
     return;
   }

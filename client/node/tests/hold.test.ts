@@ -4,8 +4,15 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { Clock } from '../src/clock.js';
 import { Hold } from '../src/hold.js';
-import { AbandonedError, AbortedError, Client, FunctionError, StatusError } from '../src/index.js';
-import type { ClientOptions, Leader } from '../src/index.js';
+import {
+  AbandonedError,
+  AbortedError,
+  Client,
+  CodecError,
+  FunctionError,
+  StatusError,
+} from '../src/index.js';
+import type { ClientOptions, Codec, Leader } from '../src/index.js';
 import { OutcomeKind } from '../src/gen/singleflight/v1/singleflight.js';
 import { Fake } from './support/fake.js';
 import type { FakeCall } from './support/fake.js';
@@ -205,6 +212,41 @@ describe('held leads', { timeout: 180_000 }, () => {
     work.goOn.open('value');
     assert.equal((await call).value, 'value');
     assert.equal(asked.frames.at(-1)?.step?.$case, 'finish');
+  });
+
+  // What a leader hears that resumes when its outcome is retained already.
+  const OWN = { led: true, retained: true, ageMs: 50n };
+
+  it('end with their own outcome, which is never stale', async () => {
+    const server = await fake((call, step) => {
+      if (step.$case === 'join') call.lead({ leaseMs: 60_000n });
+      if (step.$case === 'finish') call.result({}, OWN);
+    });
+    const options = { lease: 60_000, retain: 60_000, stale: 60_000 };
+    const { value, led, stale } = await clientOf(server).do(freshKey(), () => 'mine', options);
+    assert.deepEqual([value, led, stale, server.calls.length], ['mine', true, false, 1]);
+    const mute: Codec<string> = {
+      encode: (text) => Buffer.from(text),
+      decode: () => {
+        throw new Error('it has another form');
+      },
+    };
+    const undecodable = clientOf(server).do(freshKey(), () => 'mine', {
+      lease: 60_000,
+      codec: mute,
+    });
+    await assert.rejects(undecodable, CodecError);
+    assert.equal(server.calls.length, 2);
+  });
+
+  it('end as the server says, fresh or not', async () => {
+    const server = await fake((call, step) => {
+      if (step.$case === 'join') call.lead({ leaseMs: 60_000n });
+      if (step.$case === 'finish')
+        call.result({ kind: OutcomeKind.OUTCOME_KIND_ABANDONED, message: 'held' }, OWN);
+    });
+    const call = clientOf(server).do(freshKey(), () => 'mine', { lease: 60_000, fresh: true });
+    await assert.rejects(call, AbandonedError);
   });
 
   it('are lost when the server says nothing, and the function is told', async () => {
