@@ -294,7 +294,7 @@ impl<C: Codec> Call<C> {
             Err(error) => return Err(error),
         };
         let value = match value.map(&decode) {
-            Ok(Err(error)) if !facts.retained => return Err(error.into()),
+            Ok(Err(error)) if !facts.retained || facts.led => return Err(error.into()),
             Ok(Err(_)) => {
                 // Of another version of the program: as if it were not retained.
                 self.outlive(MAX_AGE_LEAST).await;
@@ -304,7 +304,8 @@ impl<C: Codec> Call<C> {
             Ok(Ok(value)) => Ok(value),
             Err(error) => Err(error),
         };
-        if self.stale.is_some() && facts.retained && facts.age > Duration::from_millis(fresh_ms) {
+        let is_old = facts.retained && !facts.led && facts.age > Duration::from_millis(fresh_ms);
+        if self.stale.is_some() && is_old {
             facts.stale = true;
             self.refresh(function, fresh_ms, facts.age);
         }

@@ -5,11 +5,14 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::fake::{soon, Fake, Session};
 use crate::pb::singleflight as pb;
-use crate::{Client, Code, Error, Leader, LeaderLoss};
+use crate::{Client, Code, Codec, Error, Json, Leader, LeaderLoss};
 use pb::call_request::Step;
 use pb::call_response::Step as Answer;
 
@@ -409,4 +412,68 @@ async fn a_leader_that_is_to_resume_has_several_tries_before_its_lead_is_over() 
     drop(session);
     assert_eq!(fake.session().await.hears_join().await.1.resume_token, 7);
     assert!(!leader.is_lost());
+}
+
+/// What a leader hears that resumes when its outcome is retained already.
+fn own(value_bytes: u64) -> Answer {
+    Answer::Result(pb::Result {
+        outcome: Some(pb::Outcome { kind: pb::OutcomeKind::Ok.into(), ..Default::default() }),
+        led: true,
+        retained: true,
+        age_ms: 50,
+        callers: 1,
+        attempt: 1,
+        token: 7,
+        value_bytes,
+        ..Default::default()
+    })
+}
+
+#[tokio::test]
+async fn the_leaders_own_outcome_is_never_stale() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let hour = Duration::from_secs(3600);
+    let call = client.call("k").lease(hour / 60).retain(hour).stale(hour);
+    let call = tokio::spawn(call.run(|_| async { Ok::<_, Infallible>(1_u32) }));
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, lead(60_000, 0));
+    session.hears_finish().await;
+    session.says(id, own(1));
+    let flight = soon(call).await.unwrap().unwrap();
+    assert_eq!((flight.value, flight.led, flight.stale), (1, true, false));
+    assert!(tokio::time::timeout(Duration::from_millis(100), session.hears()).await.is_err());
+}
+
+/// Encodes, and decodes nothing.
+#[derive(Clone)]
+struct Mute;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Codec for Mute {
+    type Error = BoxError;
+
+    fn encode<T: Serialize>(&self, value: &T) -> Result<Bytes, BoxError> {
+        Json.encode(value)
+    }
+
+    fn decode<T: DeserializeOwned>(&self, _: &[u8]) -> Result<T, BoxError> {
+        Err("it has another form".into())
+    }
+}
+
+#[tokio::test]
+async fn a_leader_that_cannot_decode_its_own_outcome_runs_once() {
+    let mut fake = Fake::start().await;
+    let client = client(&fake);
+    let call = client.call("k").lease(Duration::from_secs(60)).retain(Duration::from_secs(60));
+    let call = tokio::spawn(call.codec(Mute).run(|_| async { Ok::<_, Infallible>(1_u32) }));
+    let mut session = fake.session().await;
+    let (id, _) = session.hears_join().await;
+    session.says(id, lead(60_000, 0));
+    session.hears_finish().await;
+    session.says(id, own(1));
+    assert!(matches!(soon(call).await.unwrap(), Err(Error::Codec(_))));
 }
