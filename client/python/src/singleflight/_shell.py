@@ -541,7 +541,8 @@ class AskedCall:
         A retained one is as if it were not retained, once: perhaps another version of the program
         made it.
         """
-        if not ended.retained or (self._began_again and ended.age_ms > _AGE_MS_MIN):
+        is_kept = ended.retained and not ended.led
+        if not is_kept or (self._began_again and ended.age_ms > _AGE_MS_MIN):
             return False
         self._began_again = True
         self.join = replace(self.join, max_age_ms=_AGE_MS_MIN)
@@ -549,7 +550,8 @@ class AskedCall:
 
     def is_stale(self, ended: Ended) -> bool:
         """Whether an outcome is older than wanted."""
-        return self._stale_ms > 0 and ended.retained and ended.age_ms > self._wanted_age_ms
+        is_kept = ended.retained and not ended.led
+        return self._stale_ms > 0 and is_kept and ended.age_ms > self._wanted_age_ms
 
     def is_too_old(self, ended: Ended) -> bool:
         """Whether the call begins again, because what is stale is not worth being served."""
