@@ -59,6 +59,15 @@ static inline void sfl_list_prepend(struct sfl_list *list, struct sfl_link *link
     list->head.next = link;
 }
 
+// Puts a link behind one that is in a list.
+static inline void sfl_link_insert_after(struct sfl_link *before, struct sfl_link *link)
+{
+    link->previous = before;
+    link->next = before->next;
+    before->next->previous = link;
+    before->next = link;
+}
+
 // Takes a link out of whichever list it is in; nothing happens when it is in none.
 static inline void sfl_link_remove(struct sfl_link *link)
 {
@@ -87,6 +96,13 @@ static inline struct sfl_link *sfl_list_next(const struct sfl_list *list,
                                              const struct sfl_link *link)
 {
     return link->next == &list->head ? NULL : link->next;
+}
+
+// The link before this one; NULL at the beginning.
+static inline struct sfl_link *sfl_list_previous(const struct sfl_list *list,
+                                                 const struct sfl_link *link)
+{
+    return link->previous == &list->head ? NULL : link->previous;
 }
 
 // Takes the first link out; NULL when the list is empty.

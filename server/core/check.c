@@ -81,13 +81,13 @@ static void check_overdue(const struct sfl_flight *flight, const char **broken)
     RULE(broken, flight->beside == NULL);
     RULE(broken, flight->place == SFL_PLACE_RUNNING);
     RULE(broken, sfl_flight_candidate(flight) == NULL);
-    RULE(broken, flight->due_ms == flight->led_since_ms + flight->run_limit_ms);
+    RULE(broken, flight->due_ms == sfl_flight_run_until_ms(flight));
 }
 
 // Of a flight that has a current attempt, whoever leads it.
 static void check_attempt(const struct sfl_flight *flight, const char **broken)
 {
-    uint64_t run_until_ms = flight->led_since_ms + flight->run_limit_ms;
+    uint64_t run_until_ms = sfl_flight_run_until_ms(flight);
     uint64_t lease_until_ms = flight->lease_until_ms;
     check_running(flight, broken);
     RULE(broken, flight->fenced == NULL);

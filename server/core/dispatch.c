@@ -207,7 +207,7 @@ void sfl_table_step(struct sfl_table *table, const struct sfl_event *event,
         shut(&step);
         break;
     case SFL_EVENT_MAKE_ROOM:
-        sfl_step_make_room(&step, event->room);
+        sfl_step_make_room(&step, event);
         break;
     }
 }

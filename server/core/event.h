@@ -20,7 +20,7 @@ enum sfl_event_type {
     SFL_EVENT_HOME_FOUND, // home: the answer to SFL_EFFECT_FIND_HOME
     SFL_EVENT_DRAIN,      // from now on, new callers are refused
     SFL_EVENT_SHUT,       // the drain time is over: what still runs ends
-    SFL_EVENT_MAKE_ROOM,  // room: the leader that is overdue for longest gives its room
+    SFL_EVENT_MAKE_ROOM,  // caller, room: the leader that is overdue for longest gives its room
 };
 
 struct sfl_chunk {
@@ -75,9 +75,9 @@ struct sfl_home {
 struct sfl_event {
     enum sfl_event_type type;
     uint64_t now_ms;
-    uint64_t hash;      // sfl_hash of group and key, for JOIN, FORGET and UNKEPT
-    uint8_t tries_left; // JOIN, CHUNK, FINISH: how often room may be made for it, see sfl_effects
-    struct sfl_caller *caller;
+    uint64_t hash;             // sfl_hash of group and key, for JOIN, FORGET and UNKEPT
+    bool may_ask_for_room;     // JOIN, CHUNK, FINISH: see sfl_effects
+    struct sfl_caller *caller; // MAKE_ROOM: who asks for it; its own flight gives none
     union {
         const struct sfl_join *join;
         struct sfl_chunk chunk;

@@ -229,6 +229,14 @@ static inline bool sfl_flight_has_ended(const struct sfl_flight *flight)
     return flight->state == SFL_FLIGHT_SETTLED || flight->state == SFL_FLIGHT_RETAINED;
 }
 
+// When the current attempt's run_limit is over. One that was led before the clock began to count
+// has a led_since_ms that is below 0.
+static inline uint64_t sfl_flight_run_until_ms(const struct sfl_flight *flight)
+{
+    uint64_t until_ms = flight->led_since_ms + flight->run_limit_ms;
+    return until_ms <= INT64_MAX ? until_ms : 0;
+}
+
 static inline struct sfl_span sfl_flight_group(const struct sfl_flight *flight)
 {
     if (flight->group != NULL)

@@ -22,6 +22,7 @@ void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *opt
     sfl_index_init(&table->groups, options->allocator);
     sfl_list_init(&table->next);
     sfl_list_init(&table->overdue);
+    sfl_list_init(&table->overdue_holders);
     sfl_list_init(&table->settled);
     sfl_list_init(&table->behind);
     sfl_list_init(&table->orphans);
@@ -46,6 +47,7 @@ void sfl_table_deinit(struct sfl_table *table)
     sfl_pages_deinit(&table->pages);
     sfl_index_deinit(&table->flights);
     sfl_table_free_groups(table);
+    sfl_table_forget_restored(table);
     sfl_shares_deinit(&table->shares);
 }
 

@@ -38,19 +38,28 @@ struct sfl_table_options {
     struct sfl_bytes *(*describe)(int32_t code, struct sfl_span message, struct sfl_span type);
 };
 
+// The greatest first.
+struct sfl_tokens {
+    uint64_t *items;
+    size_t count;
+    size_t capacity;
+};
+
 struct sfl_table {
     const struct sfl_allocator *allocator;
     const struct sfl_limits *limits;
     struct sfl_shares shares;
     struct sfl_index flights; // by group and key; all that run or are retained
     struct sfl_index groups;
-    struct sfl_group *last_group; // that was asked for; NULL at first
-    struct sfl_list next;         // flights that wait for the one before, the longest first
-    struct sfl_list overdue;      // flights that are, the longest first
-    struct sfl_list settled;      // flights whose followers wait to be taken
-    struct sfl_list behind;       // live followers (in_live) who are to be told what is new
-    struct sfl_list orphans;      // flights whose leader is gone, and whose lead is kept
+    struct sfl_group *last_group;    // that was asked for; NULL at first
+    struct sfl_list next;            // flights that wait for the one before, the longest first
+    struct sfl_list overdue;         // flights that are and hold no bytes, the longest first
+    struct sfl_list overdue_holders; // flights that are and hold bytes, the longest first
+    struct sfl_list settled;         // flights whose followers wait to be taken
+    struct sfl_list behind;          // live followers (in_live) who are to be told what is new
+    struct sfl_list orphans;         // flights whose leader is gone, and whose lead is kept
     struct sfl_list dead; // flights that the last step's effects may name; the next step frees them
+    struct sfl_tokens restored; // of the leads that an earlier process left behind
     struct sfl_pages pages;
     struct sfl_deadlines deadlines;
     struct sfl_stats stats;
@@ -93,9 +102,10 @@ void sfl_table_prefetch_key(const struct sfl_table *table, uint64_t hash, enum s
 void sfl_table_prefetch_caller(const struct sfl_table *table, const struct sfl_caller *caller,
                                enum sfl_ahead ahead);
 
-// Since when the leader is overdue that gives its room first; UINT64_MAX: none is. Of the longest
-// overdue, a bounded number is looked at for one that holds bytes.
-uint64_t sfl_table_overdue_since_ms(const struct sfl_table *table, enum sfl_room room);
+// Since when the leader is overdue that gives its room first; UINT64_MAX: none is. The one that
+// `asker` leads (may be NULL) does not count.
+uint64_t sfl_table_overdue_since_ms(const struct sfl_table *table, enum sfl_room room,
+                                    const struct sfl_caller *asker);
 
 // When the next TICK is due, in ms of the events' clock; it may be early. UINT64_MAX for never.
 uint64_t sfl_table_next_deadline_ms(const struct sfl_table *table);

@@ -109,7 +109,7 @@ static void refuse_nothing_to_follow(struct sfl_step *step, struct sfl_caller *c
 static bool asks_for_room(struct sfl_step *step, const struct sfl_event *event,
                           enum sfl_reason reason)
 {
-    if (reason != SFL_REASON_FLIGHTS_LIMIT || event->tries_left == 0)
+    if (reason != SFL_REASON_FLIGHTS_LIMIT || !event->may_ask_for_room)
         return false;
     step->effects->needs = SFL_ROOM_FLIGHT;
     return true;
@@ -229,7 +229,8 @@ static void refuse_fenced(struct sfl_step *step, const struct sfl_event *event)
         sfl_step_refuse(step, event->caller, &refusal);
         return;
     }
-    if (join->resume_token < step->table->first_token)
+    if (join->resume_token < step->table->first_token &&
+        !sfl_table_has_restored(step->table, join->resume_token))
         refusal = (struct sfl_refusal){.reason = SFL_REASON_FENCED_FOR, .loss = SFL_LOSS_RESTART};
     uint64_t newest = newest_token(step->table, event, &refusal);
     refusal.a = join->resume_token;

@@ -22,18 +22,13 @@ struct sfl_caller *sfl_flight_candidate(const struct sfl_flight *flight)
     return link == NULL ? NULL : caller_of(link);
 }
 
-static uint64_t run_until(const struct sfl_flight *flight)
-{
-    return flight->led_since_ms + flight->run_limit_ms;
-}
-
 void sfl_flight_extend_lease(struct sfl_step *step, struct sfl_flight *flight)
 {
     if (flight->lease_ms > 0)
         flight->lease_until_ms = step->now_ms + flight->lease_ms;
     if (flight->overdue)
         sfl_flight_end_overdue(step->table, flight);
-    uint64_t run_until_ms = run_until(flight);
+    uint64_t run_until_ms = sfl_flight_run_until_ms(flight);
     uint64_t at_ms = flight->lease_until_ms < run_until_ms ? flight->lease_until_ms : run_until_ms;
     sfl_flight_arm(&step->table->pages, flight, at_ms);
 }
@@ -93,16 +88,22 @@ static void hold(struct sfl_step *step, struct sfl_flight *flight)
 }
 
 // The flight has lost its leader, who has been detached or is flight->fenced.
-static void next_attempt(struct sfl_step *step, struct sfl_flight *flight, enum sfl_loss loss)
+static void end_attempt(struct sfl_step *step, struct sfl_flight *flight, enum sfl_loss loss)
 {
     assert(flight->leader == NULL);
     flight->loss = loss;
     flight->due_ms = UINT64_MAX;
     sfl_flight_end_overdue(step->table, flight);
-    sfl_flight_unlead(step, flight);
+    // A held loss takes the lead's place where it is kept, so it comes there first: see settle.
+    if (flight->on_leader_loss != SFL_LEADER_LOSS_HOLD)
+        sfl_flight_unlead(step, flight);
     if (loss != SFL_LOSS_PASSED_ON)
         SFL_COUNT(step->table, flight->group, leaders_lost, 1);
+}
 
+static void next_attempt(struct sfl_step *step, struct sfl_flight *flight, enum sfl_loss loss)
+{
+    end_attempt(step, flight, loss);
     if (flight->on_leader_loss == SFL_LEADER_LOSS_HOLD) {
         hold(step, flight);
     } else if (flight->on_leader_loss == SFL_LEADER_LOSS_FAIL) {
@@ -135,6 +136,19 @@ static void lose(struct sfl_step *step, struct sfl_flight *flight, enum sfl_loss
 {
     sfl_flight_fence(flight);
     next_attempt(step, flight, loss);
+}
+
+void sfl_flight_give_room(struct sfl_step *step, struct sfl_flight *flight)
+{
+    sfl_flight_fence(flight);
+    end_attempt(step, flight, SFL_LOSS_ROOM);
+    if (flight->on_leader_loss == SFL_LEADER_LOSS_HOLD) {
+        flight->voids_chunks = flight->value != NULL; // it is the room
+        sfl_flight_drop_value(step->table, flight);
+        hold(step, flight);
+    } else {
+        give_up(step, flight, SFL_REASON_LOST);
+    }
 }
 
 void sfl_flight_lose_lease(struct sfl_step *step, struct sfl_flight *flight)
@@ -295,7 +309,7 @@ static void end_over_limit(struct sfl_step *step, struct sfl_flight *flight, enu
 static bool asks_for_room(struct sfl_step *step, const struct sfl_event *event,
                           enum sfl_reason reason)
 {
-    if (reason != SFL_REASON_HELD_LIMIT || event->tries_left == 0)
+    if (reason != SFL_REASON_HELD_LIMIT || !event->may_ask_for_room)
         return false;
     step->effects->needs = SFL_ROOM_BYTES;
     return true;
@@ -311,6 +325,24 @@ static enum sfl_reason append(struct sfl_table *table, struct sfl_flight *flight
         return sfl_value_append(flight->value, table->limits, bytes);
     return sfl_value_create(table->allocator, &table->shares.held_bytes, table->limits, bytes,
                             &flight->value);
+}
+
+// Adds the last of the value. What has been added stays, so it is not when the texts do not fit.
+static enum sfl_reason append_last(struct sfl_table *table, struct sfl_flight *flight,
+                                   const struct sfl_finish *finish)
+{
+    const struct sfl_limits *limits = table->limits;
+    uint64_t value_bytes = flight->value == NULL ? 0 : flight->value->size;
+    uint64_t texts_bytes = finish->texts == NULL ? 0 : finish->texts->size;
+    if (value_bytes + finish->value.size > limits->value_bytes_max)
+        return SFL_REASON_VALUE_LIMIT;
+    if (texts_bytes > limits->texts_bytes_max)
+        return SFL_REASON_TEXTS_LIMIT;
+    if (!sfl_share_take(&table->shares.held_bytes, texts_bytes, limits->held_bytes_max))
+        return SFL_REASON_HELD_LIMIT;
+    enum sfl_reason reason = append(table, flight, finish->value);
+    sfl_share_give(&table->shares.held_bytes, texts_bytes);
+    return reason;
 }
 
 void sfl_step_chunk(struct sfl_step *step, const struct sfl_event *event)
@@ -331,10 +363,13 @@ void sfl_step_chunk(struct sfl_step *step, const struct sfl_event *event)
         end_over_limit(step, flight, reason, NULL);
         return;
     }
+    bool is_first = flight->held_bytes == 0;
     sfl_flight_account(step->table, flight);
     flight->next_sequence++;
     if (event->chunk.data.size > 0)
         sfl_flight_tell_live(step, flight, SFL_EFFECT_CHUNK);
+    if (flight->overdue && is_first && flight->held_bytes > 0)
+        sfl_flight_overdue_holds(step->table, flight);
 }
 
 static struct sfl_refusal check_finish(const struct sfl_limits *limits,
@@ -366,8 +401,6 @@ static enum sfl_reason create_outcome(struct sfl_table *table, struct sfl_flight
                                       const struct sfl_finish *finish,
                                       struct sfl_outcome **outcome_out)
 {
-    if (finish->texts != NULL && finish->texts->size > table->limits->texts_bytes_max)
-        return SFL_REASON_TEXTS_LIMIT;
     struct sfl_outcome *outcome = NULL;
     enum sfl_reason reason = SFL_REASON_NONE;
     reason = sfl_outcome_create(table->allocator, &table->shares.held_bytes, table->limits,
@@ -423,7 +456,7 @@ void sfl_step_finish(struct sfl_step *step, const struct sfl_event *event)
     }
     bool has_chunks = flight->value != NULL;
     struct sfl_outcome *outcome = NULL;
-    enum sfl_reason reason = append(step->table, flight, event->finish.value);
+    enum sfl_reason reason = append_last(step->table, flight, &event->finish);
     if (asks_for_room(step, event, reason))
         return;
     if (reason == SFL_REASON_NONE)
@@ -491,7 +524,7 @@ void sfl_step_half_close(struct sfl_step *step, const struct sfl_event *event)
 
 void sfl_flight_expire(struct sfl_step *step, struct sfl_flight *flight)
 {
-    if (step->now_ms >= run_until(flight)) {
+    if (step->now_ms >= sfl_flight_run_until_ms(flight)) {
         lose(step, flight, SFL_LOSS_RUN_LIMIT);
     } else if (sfl_flight_is_wanted(flight)) {
         lose(step, flight, SFL_LOSS_LEASE);

@@ -14,6 +14,7 @@ static uint64_t value_bytes(const struct sfl_flight *flight)
     return flight->value == NULL ? 0 : flight->value->size;
 }
 
+// What has been restored may be from before the clock began to count: the difference is right.
 static struct sfl_flight_view view_of(const struct sfl_flight *flight, uint64_t now_ms)
 {
     struct sfl_flight_view view = {
@@ -32,9 +33,9 @@ static struct sfl_flight_view view_of(const struct sfl_flight *flight, uint64_t 
         view.callers = flight->callers;
         view.expires_ms = until(flight->retained_until_ms, now_ms);
         view.outcome = flight->outcome;
-        view.ended_ms_ago = until(now_ms, flight->ended_at_ms);
+        view.ended_ms_ago = now_ms - flight->ended_at_ms;
     } else if (sfl_flight_has_attempt(flight)) {
-        view.running_ms = until(now_ms, flight->led_since_ms);
+        view.running_ms = now_ms - flight->led_since_ms;
         if (flight->lease_ms > 0)
             view.expires_ms = until(flight->lease_until_ms, now_ms);
     }
@@ -54,6 +55,8 @@ bool sfl_table_visit(const struct sfl_table *table, uint64_t now_ms,
                      bool (*visit)(void *context, const struct sfl_flight_view *view),
                      void *context)
 {
+    if (now_ms < table->now_ms) // read before the lock was held
+        now_ms = table->now_ms;
     while (cursor->slot < sfl_index_slots(&table->flights)) {
         if (slots-- == 0)
             return true;

@@ -3,7 +3,7 @@
 // lead, and a renewal or a resume restores the lease.
 #include "core/step_private.h"
 
-enum { ROOM_LOOKS = 64 }; // so that a step is short, however many are overdue
+enum { PLACE_LOOKS = 64 }; // so that a step is short, however many are overdue
 
 static struct sfl_flight *flight_of(const struct sfl_link *link)
 {
@@ -16,13 +16,41 @@ bool sfl_flight_is_wanted(const struct sfl_flight *flight)
            flight->place == SFL_PLACE_FORGOTTEN;
 }
 
+// The place of a flight that holds bytes is among those that are overdue for about as long; one
+// that begins to hold them late may have to look for it.
+static void append_holder(struct sfl_table *table, struct sfl_flight *flight)
+{
+    struct sfl_link *before = sfl_list_last(&table->overdue_holders);
+    for (unsigned i = 0; i < PLACE_LOOKS && before != NULL &&
+                         flight_of(before)->lease_until_ms > flight->lease_until_ms;
+         i++)
+        before = sfl_list_previous(&table->overdue_holders, before);
+    if (before == NULL)
+        sfl_list_prepend(&table->overdue_holders, &flight->in_list);
+    else
+        sfl_link_insert_after(before, &flight->in_list);
+}
+
+static void append_overdue(struct sfl_table *table, struct sfl_flight *flight)
+{
+    sfl_link_remove(&flight->in_list); // of orphans
+    if (flight->held_bytes > 0)
+        append_holder(table, flight);
+    else
+        sfl_list_append(&table->overdue, &flight->in_list);
+}
+
+void sfl_flight_overdue_holds(struct sfl_table *table, struct sfl_flight *flight)
+{
+    append_overdue(table, flight);
+}
+
 void sfl_flight_begin_overdue(struct sfl_table *table, struct sfl_flight *flight)
 {
     flight->overdue = true;
-    sfl_link_remove(&flight->in_list); // of orphans
-    sfl_list_append(&table->overdue, &flight->in_list);
+    append_overdue(table, flight);
     atomic_fetch_add_explicit(&table->usage->overdue, 1, memory_order_relaxed);
-    sfl_flight_arm(&table->pages, flight, flight->led_since_ms + flight->run_limit_ms);
+    sfl_flight_arm(&table->pages, flight, sfl_flight_run_until_ms(flight));
 }
 
 void sfl_flight_end_overdue(struct sfl_table *table, struct sfl_flight *flight)
@@ -34,48 +62,49 @@ void sfl_flight_end_overdue(struct sfl_table *table, struct sfl_flight *flight)
     atomic_fetch_sub_explicit(&table->usage->overdue, 1, memory_order_relaxed);
 }
 
-// The one that gives its room first; NULL: none.
-static struct sfl_flight *find_overdue(const struct sfl_table *table, enum sfl_room room)
+// The longest overdue in a list, but for the one that `asker` leads; NULL: none.
+static struct sfl_flight *first_of(const struct sfl_list *list, const struct sfl_caller *asker)
 {
-    const struct sfl_link *link = sfl_list_first(&table->overdue);
-    for (unsigned i = 0; link != NULL && i < ROOM_LOOKS; i++) {
-        if (room != SFL_ROOM_BYTES || flight_of(link)->held_bytes > 0)
-            return flight_of(link);
-        link = sfl_list_next(&table->overdue, link);
-    }
-    return NULL;
+    const struct sfl_link *link = sfl_list_first(list);
+    if (link != NULL && asker != NULL && flight_of(link)->leader == asker)
+        link = sfl_list_next(list, link);
+    return link == NULL ? NULL : flight_of(link);
 }
 
-uint64_t sfl_table_overdue_since_ms(const struct sfl_table *table, enum sfl_room room)
+// The one that gives its room first; NULL: none.
+static struct sfl_flight *find_overdue(const struct sfl_table *table, enum sfl_room room,
+                                       const struct sfl_caller *asker)
 {
-    const struct sfl_flight *flight = find_overdue(table, room);
+    struct sfl_flight *holder = first_of(&table->overdue_holders, asker);
+    if (room == SFL_ROOM_BYTES)
+        return holder;
+    struct sfl_flight *other = first_of(&table->overdue, asker);
+    if (holder == NULL || other == NULL)
+        return holder == NULL ? other : holder;
+    return holder->lease_until_ms < other->lease_until_ms ? holder : other;
+}
+
+uint64_t sfl_table_overdue_since_ms(const struct sfl_table *table, enum sfl_room room,
+                                    const struct sfl_caller *asker)
+{
+    const struct sfl_flight *flight = find_overdue(table, room, asker);
     return flight == NULL ? UINT64_MAX : flight->lease_until_ms;
 }
 
-// Its leader is fenced, and whoever waits for it gets ABORTED.
-static void end_for(struct sfl_step *step, struct sfl_flight *flight, enum sfl_loss loss)
+void sfl_step_make_room(struct sfl_step *step, const struct sfl_event *event)
 {
-    flight->loss = loss;
-    SFL_COUNT(step->table, flight->group, leaders_lost, 1);
-    struct sfl_refusal refusal = sfl_flight_loss(flight, SFL_REASON_LOST, loss);
-    sfl_flight_fence(flight);
-    sfl_flight_abort(step, flight, &refusal);
-}
-
-void sfl_step_make_room(struct sfl_step *step, enum sfl_room room)
-{
-    struct sfl_flight *flight = find_overdue(step->table, room);
+    struct sfl_flight *flight = find_overdue(step->table, event->room, event->caller);
     if (flight != NULL)
-        end_for(step, flight, SFL_LOSS_ROOM);
+        sfl_flight_give_room(step, flight);
 }
 
 // With a data directory it is still there after the next start.
 bool sfl_step_drain_overdue(struct sfl_step *step)
 {
-    struct sfl_link *link = sfl_list_first(&step->table->overdue);
-    if (link == NULL)
+    struct sfl_flight *flight = find_overdue(step->table, SFL_ROOM_FLIGHT, NULL);
+    if (flight == NULL)
         return false;
     struct sfl_refusal refusal = {.reason = SFL_REASON_DRAINING};
-    sfl_flight_abort(step, flight_of(link), &refusal);
+    sfl_flight_abort(step, flight, &refusal);
     return true;
 }

@@ -2,6 +2,8 @@
 // What outlives the process of a flight that runs, and how such a flight comes back.
 #include "core/step_private.h"
 
+static const uint64_t LONGEST_MS = UINT64_MAX / 2; // that a lead is taken to be old
+
 void sfl_step_unlead(struct sfl_step *step, struct sfl_flight *flight, uint64_t token)
 {
     struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_UNLEAD);
@@ -68,16 +70,59 @@ static struct sfl_flight *create(struct sfl_table *table, const struct sfl_left_
         return NULL;
     }
     flight->leader_name = name;
-    if (lead->error == NULL)
+    if (lead->error == NULL && lead->begun_for_ms == lead->led_for_ms)
         return flight;
     struct sfl_past *past = sfl_flight_make_past(table, flight);
-    if (past == NULL) {
+    if (past != NULL) {
+        past->kept = lead->error;
+    } else if (lead->error != NULL) {
         flight->state = SFL_FLIGHT_SETTLED;
         sfl_flight_bury_if_done(table, flight);
         return NULL;
     }
-    past->kept = lead->error;
     return flight;
+}
+
+// Without memory for it, whoever comes back for it later is told that it did not outlive the
+// restart.
+static void remember_restored(struct sfl_table *table, uint64_t token)
+{
+    struct sfl_tokens *tokens = &table->restored;
+    if (tokens->count == tokens->capacity) {
+        size_t capacity = tokens->capacity == 0 ? 16 : 2 * tokens->capacity;
+        uint64_t *items = sfl_alloc(table->allocator, capacity * sizeof(items[0]));
+        if (items == NULL)
+            return;
+        if (tokens->count > 0)
+            memcpy(items, tokens->items, tokens->count * sizeof(items[0]));
+        sfl_table_forget_restored(table);
+        tokens->items = items;
+        tokens->capacity = capacity;
+    }
+    tokens->items[tokens->count++] = token;
+}
+
+void sfl_table_forget_restored(struct sfl_table *table)
+{
+    struct sfl_tokens *tokens = &table->restored;
+    if (tokens->items != NULL)
+        sfl_free(table->allocator, tokens->items, tokens->capacity * sizeof(tokens->items[0]));
+    tokens->items = NULL;
+}
+
+bool sfl_table_has_restored(const struct sfl_table *table, uint64_t token)
+{
+    const struct sfl_tokens *tokens = &table->restored;
+    size_t low = 0;
+    size_t high = tokens->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (tokens->items[middle] > token)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < tokens->count && tokens->items[low] == token;
 }
 
 bool sfl_table_restore_lead(struct sfl_table *table, const struct sfl_left_lead *lead,
@@ -93,14 +138,12 @@ bool sfl_table_restore_lead(struct sfl_table *table, const struct sfl_left_lead 
         sfl_share_give(&table->shares.flights, 1);
         return false;
     }
+    remember_restored(table, lead->token);
     flight->token = lead->token;
     flight->attempt = lead->attempt;
     flight->next_sequence = 0;
-    // What is over already is due now. A clock that began after the lead makes no harm: the sum
-    // with the run_limit is what counts.
-    uint64_t run_limit_ms = flight->run_limit_ms;
-    flight->led_since_ms =
-        now_ms - (lead->led_for_ms < run_limit_ms ? lead->led_for_ms : run_limit_ms);
+    // A clock that began after the lead makes no harm: differences are what counts.
+    flight->led_since_ms = now_ms - (lead->led_for_ms < LONGEST_MS ? lead->led_for_ms : LONGEST_MS);
     if (flight->past != NULL) {
         flight->past->kept_led_ms = now_ms - lead->error_led_for_ms;
         flight->past->first_led_ms = now_ms - lead->begun_for_ms;

@@ -189,6 +189,9 @@ bool sfl_flight_may_go_on(const struct sfl_flight *flight);
 // An overdue leader loses the lead, since somebody wants the key.
 void sfl_flight_lose_lease(struct sfl_step *step, struct sfl_flight *flight);
 
+// An overdue leader loses the lead, and its flight ends, since its room is needed.
+void sfl_flight_give_room(struct sfl_step *step, struct sfl_flight *flight);
+
 // The lease or the run_limit of a flight that is led or orphaned ran out.
 void sfl_flight_expire(struct sfl_step *step, struct sfl_flight *flight);
 
@@ -209,10 +212,13 @@ bool sfl_flight_is_wanted(const struct sfl_flight *flight);
 
 void sfl_flight_begin_overdue(struct sfl_table *table, struct sfl_flight *flight);
 
+// An overdue flight that held no bytes holds some now.
+void sfl_flight_overdue_holds(struct sfl_table *table, struct sfl_flight *flight);
+
 // Nothing happens when it is not overdue.
 void sfl_flight_end_overdue(struct sfl_table *table, struct sfl_flight *flight);
 
-void sfl_step_make_room(struct sfl_step *step, enum sfl_room room);
+void sfl_step_make_room(struct sfl_step *step, const struct sfl_event *event);
 
 // Ends one overdue flight. False when there is none.
 bool sfl_step_drain_overdue(struct sfl_step *step);
@@ -272,6 +278,10 @@ void sfl_flight_drop(struct sfl_step *step, struct sfl_flight *flight);
 void sfl_flight_unkeep(struct sfl_step *step, struct sfl_flight *flight);
 
 // restore.c
+
+// Whether the lead with this token was restored, whatever came of it.
+bool sfl_table_has_restored(const struct sfl_table *table, uint64_t token);
+void sfl_table_forget_restored(struct sfl_table *table);
 
 // The lead of this flight, with its current token, is over: it need not be kept any more.
 void sfl_flight_unlead(struct sfl_step *step, struct sfl_flight *flight);

@@ -15,7 +15,6 @@ enum {
     // A tick comes at least so often, so that far deadlines, such as every flight's run_limit, need
     // not ask for one.
     TICK_MS_MAX = 10000,
-    ROOM_TRIES = 16, // overdue leaders that give their room for one event
 };
 
 static void on_answer(void *context, void *ticket, const struct sfl_home_answer *answer);
@@ -352,15 +351,14 @@ void sfl_engine_deliver(struct sfl_engine *engine, unsigned shard)
     deliver(&engine->shards[shard]);
 }
 
-static void run_again(struct sfl_shard *shard, const struct sfl_event *event, enum sfl_room needs);
-
-bool sfl_shard_run(struct sfl_shard *shard, const struct sfl_event *event,
-                   struct sfl_forgotten *forgotten_out)
+// As sfl_shard_run, but that the room that `needs_out` names is to be made before the event is run
+// again.
+static bool run(struct sfl_shard *shard, const struct sfl_event *event,
+                struct sfl_forgotten *forgotten_out, enum sfl_room *needs_out)
 {
     struct sfl_engine *engine = shard->engine;
-    enum sfl_room needs;
     pthread_mutex_lock(&shard->lock);
-    bool more = step(shard, event, forgotten_out, &needs);
+    bool more = step(shard, event, forgotten_out, needs_out);
     if (!sfl_list_is_empty(&shard->table.behind))
         tell_live(shard); // most audiences are small
     bool delivers = !shard->delivers && has_crowd(shard);
@@ -375,13 +373,12 @@ bool sfl_shard_run(struct sfl_shard *shard, const struct sfl_event *event,
         deliver(shard);
     if (earlier && event->type != SFL_EVENT_TICK)
         engine->on_earlier_tick(engine->tick_context);
-    if (needs != SFL_ROOM_NONE)
-        run_again(shard, event, needs);
     return more;
 }
 
-// The shard with the leader that is overdue for longest; NULL: there is none.
-static struct sfl_shard *find_overdue(struct sfl_engine *engine, enum sfl_room room)
+// The shard with the leader that is overdue for longest, but for `asker`; NULL: there is none.
+static struct sfl_shard *find_overdue(struct sfl_engine *engine, enum sfl_room room,
+                                      const struct sfl_caller *asker)
 {
     struct sfl_shard *found = NULL;
     uint64_t longest_ms = UINT64_MAX;
@@ -390,7 +387,7 @@ static struct sfl_shard *find_overdue(struct sfl_engine *engine, enum sfl_room r
     for (unsigned i = 0; i < engine->shard_count; i++) {
         struct sfl_shard *shard = &engine->shards[i];
         pthread_mutex_lock(&shard->lock);
-        uint64_t since_ms = sfl_table_overdue_since_ms(&shard->table, room);
+        uint64_t since_ms = sfl_table_overdue_since_ms(&shard->table, room, asker);
         pthread_mutex_unlock(&shard->lock);
         if (since_ms >= longest_ms)
             continue;
@@ -400,19 +397,34 @@ static struct sfl_shard *find_overdue(struct sfl_engine *engine, enum sfl_room r
     return found;
 }
 
-// Steps an event again for which there was no room, after an overdue leader has given its own. What
-// it gives may be too little, or taken by somebody else, so an event tries a few times.
-static void run_again(struct sfl_shard *shard, const struct sfl_event *event, enum sfl_room needs)
+// Runs an event again for which there was no room, for as long as overdue leaders give their own:
+// what one gives may be too little, or taken by somebody else.
+static void run_with_room(struct sfl_shard *shard, const struct sfl_event *event,
+                          enum sfl_room needs)
 {
     struct sfl_event again = *event;
-    struct sfl_shard *overdue = find_overdue(shard->engine, needs);
-    again.tries_left = overdue == NULL ? 0 : event->tries_left - 1;
-    if (overdue != NULL) {
-        const struct sfl_event make_room = {
-            .type = SFL_EVENT_MAKE_ROOM, .now_ms = event->now_ms, .room = needs};
-        (void)sfl_shard_run(overdue, &make_room, NULL);
+    while (needs != SFL_ROOM_NONE) {
+        struct sfl_shard *overdue = find_overdue(shard->engine, needs, event->caller);
+        if (overdue != NULL) {
+            const struct sfl_event make_room = {.type = SFL_EVENT_MAKE_ROOM,
+                                                .now_ms = event->now_ms,
+                                                .caller = event->caller,
+                                                .room = needs};
+            (void)run(overdue, &make_room, NULL, &needs);
+        }
+        again.may_ask_for_room = overdue != NULL;
+        (void)run(shard, &again, NULL, &needs);
     }
-    (void)sfl_shard_run(shard, &again, NULL);
+}
+
+bool sfl_shard_run(struct sfl_shard *shard, const struct sfl_event *event,
+                   struct sfl_forgotten *forgotten_out)
+{
+    enum sfl_room needs;
+    bool more = run(shard, event, forgotten_out, &needs);
+    if (needs != SFL_ROOM_NONE)
+        run_with_room(shard, event, needs);
+    return more;
 }
 
 static void on_answer(void *context, void *ticket, const struct sfl_home_answer *answer)
@@ -469,7 +481,7 @@ void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,
     event.type = SFL_EVENT_JOIN;
     event.now_ms = now_ms;
     event.hash = sfl_hash(&engine->secret, join->group, join->key);
-    event.tries_left = ROOM_TRIES;
+    event.may_ask_for_room = true;
     event.caller = &member->caller;
     event.join = join;
     member->shard = sfl_engine_shard_of(engine, event.hash);
@@ -479,7 +491,7 @@ void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,
 static void run_for_member(struct sfl_member *member, struct sfl_event *event, uint64_t now_ms)
 {
     event->now_ms = now_ms;
-    event->tries_left = ROOM_TRIES;
+    event->may_ask_for_room = true;
     event->caller = &member->caller;
     (void)sfl_shard_run(member->shard, event, NULL);
 }

@@ -304,6 +304,7 @@ bool model_has_attempt(const struct model_flight *flight);
 void model_abort_word(struct model *model, int f, const struct word *word);
 void model_settle(struct model *model, int f, const struct model_outcome *outcome, int leader);
 void model_abort(struct model *model, int f, enum sfl_reason reason);
+void model_hold(struct model *model, int f);
 void model_give_up(struct model *model, int f, enum sfl_reason reason);
 void model_free_if_done(struct model *model, int f);
 void model_drop(struct model *model, unsigned key);

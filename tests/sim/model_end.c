@@ -265,7 +265,7 @@ void model_give_up(struct model *model, int f, enum sfl_reason reason)
 }
 
 // The loss is the outcome.
-static void hold(struct model *model, int f)
+void model_hold(struct model *model, int f)
 {
     const struct model_flight *flight = &model->flight[f];
     struct model_outcome outcome = {
@@ -313,7 +313,7 @@ void model_lose(struct model *model, int f, enum sfl_loss loss)
     if (loss != SFL_LOSS_PASSED_ON)
         model_group_stats(model, flight->key)->leaders_lost++;
     if (flight->wish.on_leader_loss == SFL_LEADER_LOSS_HOLD) {
-        hold(model, f);
+        model_hold(model, f);
     } else if (flight->wish.on_leader_loss == SFL_LEADER_LOSS_FAIL) {
         model_give_up(model, f, SFL_REASON_LOSS_IS_FAIL);
     } else if (max_attempts > 0 && flight->attempt == max_attempts) {

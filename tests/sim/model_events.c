@@ -424,9 +424,14 @@ void model_make_room(struct model *model, int f, enum sfl_room room)
     flight->loss = SFL_LOSS_ROOM;
     flight->fenced = flight->leader;
     flight->leader = NOBODY;
-    model_abort_word(
-        model, f,
-        &(struct word){.told = TOLD_REFUSE, .reason = SFL_REASON_LOST, .loss = SFL_LOSS_ROOM});
+    if (flight->wish.on_leader_loss == SFL_LEADER_LOSS_HOLD) {
+        flight->void_at_end = flight->bytes > 0;
+        flight->void_name = flight->leader_name;
+        flight->bytes = 0;
+        model_hold(model, f);
+    } else {
+        model_give_up(model, f, SFL_REASON_LOST);
+    }
 }
 
 void model_shut_one(struct model *model, int f)

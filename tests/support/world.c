@@ -17,7 +17,7 @@ enum {
     VALUE_MAX = 1 << 20,
     EFFECT_TYPES = SFL_EFFECT_DROP + 1,
     LIST_MAX = 8 * WORLD_LINE_MAX,
-    ROOM_TRIES = 4,
+    KEPT_MAX = 8 * SFL_EFFECTS_MAX,
 };
 
 struct person {
@@ -46,6 +46,7 @@ struct world {
     bool settled_late;
     struct sfl_flight *homes[HOMES_MAX];
     unsigned homes_open;
+    char kept[KEPT_MAX]; // what the last step has said to a keeper
     unsigned counts[EFFECT_TYPES];
     struct sfl_forgotten forgotten;
     unsigned people_count;
@@ -214,21 +215,26 @@ static void check_table(const struct world *w)
 // What is said to nobody but a keeper is counted here.
 static void count_kept(struct world *w, const struct sfl_effects *effects)
 {
+    w->kept[0] = '\0';
     for (unsigned i = 0; i < effects->count; i++) {
         enum sfl_effect_type type = effects->items[i].type;
         if (type == SFL_EFFECT_KEEP_LEAD || type == SFL_EFFECT_UNLEAD)
             w->counts[type]++;
+        if (type == SFL_EFFECT_RETAIN)
+            strcat(w->kept, "retain ");
+        if (type == SFL_EFFECT_UNLEAD)
+            strcat(w->kept, "unlead ");
     }
 }
 
 // As the engine does, in this one table.
 static void make_room(struct world *w, struct sfl_event *event, enum sfl_room needs)
 {
-    event->tries_left--;
-    if (sfl_table_overdue_since_ms(&w->table, needs) == UINT64_MAX)
-        event->tries_left = 0;
+    if (sfl_table_overdue_since_ms(&w->table, needs, event->caller) == UINT64_MAX)
+        event->may_ask_for_room = false;
     else
-        step(w, &(struct sfl_event){.type = SFL_EVENT_MAKE_ROOM, .room = needs});
+        step(w, &(struct sfl_event){
+                    .type = SFL_EVENT_MAKE_ROOM, .caller = event->caller, .room = needs});
 }
 
 static void step(struct world *w, struct sfl_event *event)
@@ -237,7 +243,7 @@ static void step(struct world *w, struct sfl_event *event)
     bool is_change = event->type == SFL_EVENT_JOIN || event->type == SFL_EVENT_CHUNK ||
                      event->type == SFL_EVENT_FINISH;
     event->now_ms = w->now_ms;
-    event->tries_left = is_change ? ROOM_TRIES : 0;
+    event->may_ask_for_room = is_change;
     do {
         sfl_table_step(&w->table, event, &effects);
         check_table(w);
@@ -543,6 +549,11 @@ void world_pass_without_tick(struct world *w, uint64_t ms)
 uint64_t world_now(const struct world *w)
 {
     return w->now_ms;
+}
+
+const char *world_kept(const struct world *w)
+{
+    return w->kept;
 }
 
 void world_homes_late(struct world *w, bool late)

@@ -95,6 +95,9 @@ void world_pass(struct world *w, uint64_t ms);
 void world_pass_without_tick(struct world *w, uint64_t ms);
 uint64_t world_now(const struct world *w);
 
+// What the last step has said to a keeper, in order: "retain " and "unlead ".
+const char *world_kept(const struct world *w);
+
 // From now on the coordinator waits for world_home; `late` false: it answers at once again.
 void world_homes_late(struct world *w, bool late);
 // The coordinator answers the oldest open question.

@@ -2,6 +2,8 @@
 // on_leader_loss HOLD: the loss is the flight's outcome, and nobody tries again.
 #include "support/world.h"
 
+#include <string.h>
+
 #define HOLD .on_leader_loss = SFL_LEADER_LOSS_HOLD
 
 static void the_loss_is_the_outcome_for_every_follower(void **state)
@@ -114,6 +116,75 @@ static void a_step_error_is_a_loss(void **state)
     world_close(w);
 }
 
+static void where_it_is_kept_it_is_there_before_the_lead_is_gone(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    const struct sfl_join join = {.group = sfl_span_of_text("g"),
+                                  .key = sfl_span_of_text("k"),
+                                  .lease_ms = 1000,
+                                  .on_leader_loss = SFL_LEADER_LOSS_HOLD,
+                                  .retain_error_ms = 60000};
+    const struct sfl_left_lead lead = {.join = &join, .token = 7, .attempt = 1};
+    assert_true(sfl_table_restore_lead(world_table(w), &lead, world_hash("g", "k"), 0));
+    JOIN(w, "L", .resume_token = 7);
+    world_skip(w, "L");
+    world_fail(w, "L", SFL_REASON_CANCELLED);
+    assert_string_equal(world_kept(w), "retain unlead ");
+    world_skip(w, "L");
+    world_close(w);
+}
+
+static void a_fresh_caller_and_one_that_only_leads_get_it_from_an_overdue_leader_too(void **state)
+{
+    (void)state;
+    const struct sfl_join newcomers[] = {{.fresh = true}, {.role = SFL_ROLE_LEAD_ONLY}};
+    for (size_t i = 0; i < 2; i++) {
+        struct world *w = world_open();
+        JOIN(w, "A", HOLD, .lease_ms = 1000, .retain_error_ms = 60000);
+        world_skip(w, "A");
+        world_pass(w, 2000);
+        world_join(w, "B", "k", &newcomers[i]);
+        HEAR(w, "B", "follow attempt=1 leader=A running=2000");
+        HEAR(w, "B",
+             "result ABANDONED \"\" callers=2 attempt=1 token=1 shared retain=60000 texts=\"0 : "
+             "the leader was lost: its lease of 1 s ran out\"");
+        world_skip(w, "A");
+        JOIN(w, "C", .fresh = true); // it takes nothing that is retained, as ever
+        HEAR(w, "C", "lead token=2 attempt=1");
+        world_close(w);
+    }
+}
+
+static void an_overdue_leader_that_gives_its_room_leaves_it_without_the_value(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    world_limits(w)->held_bytes_max = 100;
+    JOIN(w, "A", HOLD, .lease_ms = 1000, .retain_error_ms = 60000);
+    world_chunk(w, "A", 0, "012345");
+    world_skip(w, "A");
+    world_pass(w, 2000);
+    JOIN(w, "F", .role = SFL_ROLE_FOLLOW_ONLY, .live = true);
+    HEAR(w, "F", "follow attempt=1 leader=A running=2000");
+    HEAR(w, "F", "chunk \"012345\"");
+    JOIN_KEY(w, "X", "other");
+    char value[98] = {0};
+    memset(value, 'x', sizeof(value) - 1);
+    world_chunk(w, "X", 0, value);
+    HEAR(w, "X", "lead token=2 attempt=1");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0 (its room was needed)");
+    HEAR(w, "F", "restart attempt=1 leader=A");
+    HEAR(w, "F",
+         "result ABANDONED \"\" callers=2 attempt=1 token=1 shared retain=60000 texts=\"0 : the "
+         "leader was lost: its room was needed\"");
+    JOIN(w, "B", HOLD);
+    HEAR(w, "B",
+         "result ABANDONED \"\" callers=2 attempt=1 token=1 shared retained age=0 retain=60000 "
+         "texts=\"0 : the leader was lost: its room was needed\"");
+    world_close(w);
+}
+
 static void without_memory_for_it_the_followers_end_with_aborted(void **state)
 {
     (void)state;
@@ -139,6 +210,9 @@ int main(void)
         cmocka_unit_test(pass_on_has_no_effect_with_it),
         cmocka_unit_test(who_meets_an_overdue_leader_gets_it_as_a_follower),
         cmocka_unit_test(a_step_error_is_a_loss),
+        cmocka_unit_test(where_it_is_kept_it_is_there_before_the_lead_is_gone),
+        cmocka_unit_test(a_fresh_caller_and_one_that_only_leads_get_it_from_an_overdue_leader_too),
+        cmocka_unit_test(an_overdue_leader_that_gives_its_room_leaves_it_without_the_value),
         cmocka_unit_test(without_memory_for_it_the_followers_end_with_aborted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

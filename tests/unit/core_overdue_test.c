@@ -2,6 +2,8 @@
 // A lease runs out when somebody wants the key; until then its leader is overdue.
 #include "support/world.h"
 
+#include <stdio.h>
+
 // A leads with a lease of a second, which is over, and nobody wants the key.
 static struct world *open_overdue(const struct sfl_join *join)
 {
@@ -286,6 +288,135 @@ static void for_want_of_bytes_the_longest_overdue_that_holds_some_gives_its_room
     world_close(w);
 }
 
+static void those_without_bytes_are_no_hindrance_however_many_are_overdue_longer(void **state)
+{
+    (void)state;
+    enum { EMPTY = 100 };
+    struct world *w = world_open();
+    world_limits(w)->held_bytes_max = 10;
+    for (unsigned i = 0; i < EMPTY; i++) {
+        char name[8];
+        char key[8];
+        (void)snprintf(name, sizeof(name), "E%u", i % 10);
+        (void)snprintf(key, sizeof(key), "e%u", i);
+        JOIN_KEY(w, name, key, .lease_ms = 1000);
+        world_leave(w, name);
+        world_skip(w, name);
+    }
+    JOIN_KEY(w, "B", "b", .lease_ms = 2000);
+    world_chunk(w, "B", 0, "0123456789");
+    world_skip(w, "B");
+    world_pass(w, 2000);
+    JOIN_KEY(w, "C", "c");
+    world_chunk(w, "C", 0, "01234567");
+    HEAR(w, "C", "lead token=102 attempt=1");
+    HEAR(w, "B", "ABORTED: fenced: token 101, now 0 (its room was needed)");
+    assert_int_equal(world_stats(w).leaders_lost, 1);
+    world_close(w);
+}
+
+static void bytes_that_came_late_are_given_by_the_longest_overdue_too(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    world_limits(w)->held_bytes_max = 10;
+    JOIN_KEY(w, "A", "a", .lease_ms = 1000);
+    JOIN_KEY(w, "B", "b", .lease_ms = 2000);
+    world_chunk(w, "B", 0, "01234");
+    world_pass(w, 2000);
+    world_chunk(w, "A", 0, "56");
+    world_chunk(w, "A", 1, "789");
+    world_skip(w, "A");
+    world_skip(w, "B");
+    JOIN_KEY(w, "C", "c");
+    world_chunk(w, "C", 0, "0");
+    HEAR(w, "C", "lead token=3 attempt=1");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0 (its room was needed)");
+    SILENCE(w, "B");
+    world_close(w);
+}
+
+static void one_event_gets_the_room_of_as_many_as_it_takes(void **state)
+{
+    (void)state;
+    enum { HOLDERS = 20 };
+    struct world *w = world_open();
+    world_limits(w)->held_bytes_max = HOLDERS;
+    for (unsigned i = 0; i < HOLDERS; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "h%u", i);
+        JOIN_KEY(w, name, name, .lease_ms = 1000);
+        world_chunk(w, name, 0, "x");
+        world_leave(w, name);
+        world_skip(w, name);
+    }
+    world_pass(w, 1000);
+    JOIN_KEY(w, "C", "c");
+    world_chunk(w, "C", 0, "01234567890123456789");
+    HEAR(w, "C", "lead token=21 attempt=1");
+    world_finish(w, "C", "OK");
+    HEAR(w, "C", "result OK \"\" callers=1 attempt=1 token=21 led");
+    world_close(w);
+}
+
+static void one_that_gives_its_room_leaves_an_error_that_was_passed_on(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    world_limits(w)->flights_max = 1;
+    JOIN(w, "A", .lease_ms = 1000);
+    JOIN(w, "B");
+    world_pass_on(w, "A", "ERROR no");
+    world_skip(w, "A");
+    world_skip(w, "B");
+    world_pass(w, 2000);
+    JOIN(w, "F", .role = SFL_ROLE_FOLLOW_ONLY);
+    world_skip(w, "F");
+    JOIN_KEY(w, "X", "other");
+    HEAR(w, "X", "lead token=3 attempt=1");
+    HEAR(w, "B", "ABORTED: fenced: token 2, now 0 (its room was needed)");
+    HEAR(w, "F", "result ERROR \"no\" callers=2 attempt=1 token=1 shared");
+    world_close(w);
+}
+
+// A result without room is the outcome, also for a leader that is overdue itself.
+static void an_overdue_leader_does_not_give_its_room_to_itself(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    world_limits(w)->held_bytes_max = 10;
+    JOIN(w, "A", .lease_ms = 1000);
+    world_chunk(w, "A", 0, "012345");
+    world_skip(w, "A");
+    world_pass(w, 2000);
+    world_finish(w, "A", "OK 0123456789");
+    HEAR(w, "A",
+         "result ERROR \"\" callers=1 attempt=1 token=1 led texts=\"8 singleflight.LimitExceeded: "
+         "bytes held for results: the limit of 10 is reached\"");
+    world_close(w);
+}
+
+static void texts_get_room_too(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    world_limits(w)->held_bytes_max = 12;
+    JOIN_KEY(w, "A", "a", .lease_ms = 1000);
+    world_chunk(w, "A", 0, "012345");
+    world_skip(w, "A");
+    world_pass(w, 2000);
+    JOIN_KEY(w, "B", "b");
+    world_skip(w, "B");
+    struct sfl_bytes *texts = sfl_bytes_copy(&sfl_heap, sfl_span_of_text("message"));
+    const struct sfl_finish finish = {
+        .kind = SFL_OUTCOME_ERROR, .value = sfl_span_of_text("01234"), .texts = texts};
+    world_finish_with(w, "B", &finish);
+    sfl_bytes_unref(texts);
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0 (its room was needed)");
+    HEAR(w, "B", "result ERROR \"\" callers=1 attempt=1 token=2 led texts=\"message\"");
+    world_close(w);
+}
+
 static void a_drain_ends_it_at_once(void **state)
 {
     (void)state;
@@ -357,6 +488,12 @@ int main(void)
         cmocka_unit_test(run_limit_ends_it_for_good),
         cmocka_unit_test(for_want_of_flights_the_longest_overdue_gives_its_room),
         cmocka_unit_test(for_want_of_bytes_the_longest_overdue_that_holds_some_gives_its_room),
+        cmocka_unit_test(those_without_bytes_are_no_hindrance_however_many_are_overdue_longer),
+        cmocka_unit_test(bytes_that_came_late_are_given_by_the_longest_overdue_too),
+        cmocka_unit_test(one_event_gets_the_room_of_as_many_as_it_takes),
+        cmocka_unit_test(one_that_gives_its_room_leaves_an_error_that_was_passed_on),
+        cmocka_unit_test(an_overdue_leader_does_not_give_its_room_to_itself),
+        cmocka_unit_test(texts_get_room_too),
         cmocka_unit_test(a_drain_ends_it_at_once),
         cmocka_unit_test(without_room_for_the_newcomer_the_overdue_leader_leads_on),
         cmocka_unit_test(

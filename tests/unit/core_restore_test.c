@@ -2,6 +2,7 @@
 // Leads that an earlier process left behind (section 10.3).
 #include "support/world.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,26 @@ static bool restore(struct world *w, uint64_t token, bool forgotten, uint64_t le
                                        .led_for_ms = led_for_ms,
                                        .error = error};
     return sfl_table_restore_lead(world_table(w), &lead, world_hash("g", "k"), world_now(w));
+}
+
+static struct sfl_outcome *outcome_of(struct world *w, uint64_t token)
+{
+    const struct sfl_outcome_parts parts = {.kind = SFL_OUTCOME_ERROR,
+                                            .attempt = 2,
+                                            .token = token,
+                                            .value = sfl_span_of_text("partial")};
+    struct sfl_outcome *outcome;
+    assert_int_equal(sfl_outcome_restore(&world_memory(w)->allocator,
+                                         &world_table(w)->shares.held_bytes, world_limits(w),
+                                         &parts, &outcome),
+                     SFL_REASON_NONE);
+    return outcome;
+}
+
+static bool keep_view(void *context, const struct sfl_flight_view *view)
+{
+    *(struct sfl_flight_view *)context = *view;
+    return true;
 }
 
 static void a_lead_comes_back_orphaned_with_a_whole_lease(void **state)
@@ -82,6 +103,126 @@ static void a_run_limit_that_is_over_ends_it_at_once(void **state)
     world_close(w);
 }
 
+// As the clock of a machine that came up after the lead.
+static void a_lead_of_before_the_clock_began_is_as_old_as_it_is(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    world_limits(w)->run_limit_ms_max = 86400000;
+    const struct sfl_join join = {.group = sfl_span_of_text("g"),
+                                  .key = sfl_span_of_text("k"),
+                                  .lease_ms = 5000,
+                                  .run_limit_ms = 7200000};
+    const struct sfl_left_lead lead = {
+        .join = &join, .token = 7, .attempt = 3, .led_for_ms = 3600000, .begun_for_ms = 3600000};
+    assert_true(sfl_table_restore_lead(world_table(w), &lead, world_hash("g", "k"), 0));
+    assert_string_equal(
+        world_list(w, "k"),
+        "ORPHANED attempt=3 token=7 leader= callers=0 running=3600000 value=0 expires=5000");
+    JOIN(w, "L", .resume_token = 7);
+    HEAR(w, "L", "lead token=7 attempt=3 lease=5000 run_limit=7200000");
+    for (unsigned i = 0; i < 1800; i++) { // and the run limit is over when it is
+        world_renew(w, "L");
+        world_pass(w, i < 1799 ? 2000 : 1999);
+    }
+    SILENCE(w, "L");
+    world_pass(w, 1);
+    HEAR(w, "L", "ABORTED: fenced: token 7, now 0 (its run limit of 7200 s ran out)");
+    world_close(w);
+}
+
+static void an_outcome_of_before_the_clock_began_is_as_old_as_it_is(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    const struct sfl_join join = {.group = sfl_span_of_text("g"), .key = sfl_span_of_text("k")};
+    assert_true(sfl_table_restore(world_table(w), &join, world_hash("g", "k"), outcome_of(w, 7), 1,
+                                  0 - UINT64_C(9000), 1000, 0));
+    struct sfl_flight_view seen = {0};
+    struct sfl_table_cursor cursor = {0};
+    (void)sfl_table_visit(world_table(w), 0, &cursor, UINT64_MAX, keep_view, &seen);
+    assert_int_equal(seen.ended_ms_ago, 9000);
+    world_close(w);
+}
+
+// What the run limit cut off is not cut off the window, which counts from the lead.
+static void a_window_from_the_lead_counts_from_the_true_one(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    const struct sfl_join join = {.group = sfl_span_of_text("g"),
+                                  .key = sfl_span_of_text("k"),
+                                  .lease_ms = 5000,
+                                  .run_limit_ms = 60000,
+                                  .retain_error_ms = 120000,
+                                  .retain_from_lead = true,
+                                  .on_leader_loss = SFL_LEADER_LOSS_HOLD};
+    const struct sfl_left_lead lead = {
+        .join = &join, .token = 7, .attempt = 3, .led_for_ms = 3600000, .begun_for_ms = 3600000};
+    assert_true(sfl_table_restore_lead(world_table(w), &lead, world_hash("g", "k"), world_now(w)));
+    world_pass(w, 1);
+    assert_string_equal(world_list(w, "k"), "");
+    world_close(w);
+}
+
+static void a_later_attempt_remembers_when_the_first_was_led(void **state)
+{
+    struct world *w = world_open();
+    (void)state;
+    const struct sfl_join join = {.group = sfl_span_of_text("g"),
+                                  .key = sfl_span_of_text("k"),
+                                  .lease_ms = 5000,
+                                  .run_limit_ms = 60000};
+    const struct sfl_left_lead lead = {
+        .join = &join, .token = 7, .attempt = 3, .led_for_ms = 100, .begun_for_ms = 30000};
+    world_table(w)->runs = SFL_RUNS_ALL;
+    world_pass(w, 100000);
+    assert_true(sfl_table_restore_lead(world_table(w), &lead, world_hash("g", "k"), world_now(w)));
+    const struct sfl_event end = {
+        .type = SFL_EVENT_FORGET,
+        .now_ms = world_now(w),
+        .hash = world_hash("g", "k"),
+        .forget = {.group = join.group, .key = join.key, .end = true},
+    };
+    struct sfl_effects effects;
+    sfl_table_step(world_table(w), &end, &effects);
+    unsigned found = 0;
+    for (unsigned i = 0; i < effects.count; i++) {
+        if (effects.items[i].type != SFL_EFFECT_ENDED)
+            continue;
+        found++;
+        assert_int_equal(effects.items[i].ended.begun_ms, 70000);
+        assert_int_equal(effects.items[i].ended.led_ms, 99900);
+    }
+    assert_int_equal(found, 1);
+    world_close(w);
+}
+
+static void a_lead_that_came_back_and_ended_later_is_not_lost_with_the_restart(void **state)
+{
+    struct world *w = world_open_from(100);
+    (void)state;
+    for (uint64_t token = 40; token > 0; token--)
+        assert_true(restore(w, token, token < 40, 0, NULL));
+    for (uint64_t token = 1; token <= 40; token++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "L%u", (unsigned)token);
+        JOIN(w, name, .resume_token = token);
+        world_finish(w, name, "OK");
+        world_skip(w, name);
+    }
+    assert_string_equal(world_forget(w, "k"), "retained");
+    for (uint64_t token = 1; token <= 40; token++) {
+        char line[64];
+        (void)snprintf(line, sizeof(line), "ABORTED: fenced: token %u, now 0", (unsigned)token);
+        JOIN(w, "L", .resume_token = token);
+        HEAR(w, "L", line);
+    }
+    JOIN(w, "M", .resume_token = 41); // this one did not come back
+    HEAR(w, "M", "ABORTED: fenced: token 41, now 0 (a token of before the restart)");
+    world_close(w);
+}
+
 static void a_forgotten_lead_is_found_by_a_resume_alone(void **state)
 {
     struct world *w = world_open();
@@ -104,20 +245,6 @@ static void of_two_leads_of_a_key_the_greater_token_counts(void **state)
     assert_false(restore(w, 7, false, 0, NULL));
     assert_true(restore(w, 5, true, 0, NULL));
     world_close(w);
-}
-
-static struct sfl_outcome *outcome_of(struct world *w, uint64_t token)
-{
-    const struct sfl_outcome_parts parts = {.kind = SFL_OUTCOME_ERROR,
-                                            .attempt = 2,
-                                            .token = token,
-                                            .value = sfl_span_of_text("partial")};
-    struct sfl_outcome *outcome;
-    assert_int_equal(sfl_outcome_restore(&world_memory(w)->allocator,
-                                         &world_table(w)->shares.held_bytes, world_limits(w),
-                                         &parts, &outcome),
-                     SFL_REASON_NONE);
-    return outcome;
 }
 
 static void a_lead_that_has_its_outcome_is_over(void **state)
@@ -216,6 +343,11 @@ int main(void)
         cmocka_unit_test(the_fingerprint_of_the_opener_holds),
         cmocka_unit_test(the_run_limit_counts_from_the_lead),
         cmocka_unit_test(a_run_limit_that_is_over_ends_it_at_once),
+        cmocka_unit_test(a_lead_of_before_the_clock_began_is_as_old_as_it_is),
+        cmocka_unit_test(an_outcome_of_before_the_clock_began_is_as_old_as_it_is),
+        cmocka_unit_test(a_window_from_the_lead_counts_from_the_true_one),
+        cmocka_unit_test(a_later_attempt_remembers_when_the_first_was_led),
+        cmocka_unit_test(a_lead_that_came_back_and_ended_later_is_not_lost_with_the_restart),
         cmocka_unit_test(a_forgotten_lead_is_found_by_a_resume_alone),
         cmocka_unit_test(of_two_leads_of_a_key_the_greater_token_counts),
         cmocka_unit_test(a_lead_that_has_its_outcome_is_over),

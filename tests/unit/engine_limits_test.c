@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The limits of the whole process hold to the last caller, over all shards and from many threads:
 // nobody is refused below them for what another shard holds in advance.
+#include "base/clock.h"
 #include "coordinator/coordinator.h"
 #include "engine/engine.h"
 
@@ -241,6 +242,30 @@ static void without_room_overdue_leaders_give_theirs_one_after_the_other(void **
     assert_int_equal(stage->refused_for, SFL_REASON_FLIGHTS_LIMIT);
 }
 
+static void without_bytes_as_many_overdue_leaders_give_theirs_as_it_takes(void **state)
+{
+    enum { FLIGHTS = 40 };
+    static const uint8_t bytes[FLIGHTS];
+    struct stage *stage = *state;
+    struct seat *seats = stage->seats[0];
+    struct seat *late = &stage->seats[1][0];
+    stage->limits.held_bytes_max = FLIGHTS;
+    stage->limits.lease_ms_min = 1;
+    open_engine(stage);
+    for (unsigned i = 0; i < FLIGHTS; i++) {
+        const struct sfl_chunk one = {.data = {bytes, 1}};
+        come_with(stage, &seats[i], 1);
+        sfl_engine_chunk(stage->engine, &seats[i].member, &one, sfl_clock_now_ms());
+    }
+    while (overdue_now(stage) < FLIGHTS)
+        (void)sfl_engine_tick(stage->engine); // a millisecond passes soon
+    come(stage, late);
+    const struct sfl_chunk all = {.data = {bytes, FLIGHTS}};
+    sfl_engine_chunk(stage->engine, &late->member, &all, sfl_clock_now_ms());
+    assert_true(late->leads);
+    assert_int_equal(overdue_now(stage), 0);
+}
+
 #define STORY(name) cmocka_unit_test_setup_teardown(name, open_stage, close_stage)
 
 int main(void)
@@ -249,6 +274,7 @@ int main(void)
         STORY(the_limit_of_callers_is_exact_over_all_shards),
         STORY(the_limit_of_flights_is_exact_over_all_shards),
         STORY(without_room_overdue_leaders_give_theirs_one_after_the_other),
+        STORY(without_bytes_as_many_overdue_leaders_give_theirs_as_it_takes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
