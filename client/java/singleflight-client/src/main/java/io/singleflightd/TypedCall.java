@@ -132,13 +132,13 @@ final class TypedCall<T> implements Call.Events {
     try {
       value = codec.decode(outcome.value());
     } catch (Exception thrown) {
-      if (facts.retained() && !isTriedAgain) {
+      if (facts.retained() && !facts.led() && !isTriedAgain) {
         tryAgain(facts);
         return null;
       }
       throw CodecException.decode(thrown);
     }
-    if (facts.retained() && attempt.join.isStale(facts.ageMs())) {
+    if (facts.retained() && !facts.led() && attempt.join.isStale(facts.ageMs())) {
       if (attempt.join.canRefresh()) {
         refresh();
       }

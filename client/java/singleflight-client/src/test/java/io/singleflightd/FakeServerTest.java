@@ -5,6 +5,8 @@ import static io.singleflightd.FakeServer.ok;
 import static io.singleflightd.FakeServer.send;
 import static io.singleflightd.FakeServer.session;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
@@ -124,6 +126,60 @@ class FakeServerTest {
         .setToken(77)
         .setAttempt(1)
         .setLeaseMs(600_000);
+  }
+
+  /** What a leader hears that resumes when its outcome is retained already. */
+  private AtomicInteger serveOwnOutcomes() throws IOException {
+    AtomicInteger joins = new AtomicInteger();
+    serve(
+        session(
+            (frame, out) -> {
+              CallResponse.Builder answer = CallResponse.newBuilder().setId(frame.getId());
+              if (frame.hasJoin()) {
+                joins.incrementAndGet();
+                send(out, answer.setLead(leaseOfTenMinutes()));
+              } else if (frame.hasFinish()) {
+                send(
+                    out,
+                    answer.setResult(ok("", 4).setLed(true).setRetained(true).setAgeMs(50)));
+              }
+            }));
+    return joins;
+  }
+
+  @Test
+  void theLeadersOwnOutcomeIsNeverStale() throws Exception {
+    AtomicInteger joins = serveOwnOutcomes();
+    DoOptions stale =
+        DoOptions.builder()
+            .lease(Duration.ofMinutes(10))
+            .retain(Duration.ofHours(1))
+            .stale(Duration.ofHours(1))
+            .build();
+    Result<String> result = client.call("key", stale, Codec.UTF_8, leader -> "mine");
+    assertTrue(result.led());
+    assertFalse(result.stale());
+    assertEquals(1, joins.get());
+  }
+
+  @Test
+  void aLeaderThatCannotDecodeItsOwnOutcomeRunsOnce() throws Exception {
+    AtomicInteger joins = serveOwnOutcomes();
+    DoOptions leased = DoOptions.builder().lease(Duration.ofMinutes(10)).build();
+    Codec<String> mute =
+        new Codec<>() {
+          @Override
+          public byte[] encode(String value) throws Exception {
+            return Codec.UTF_8.encode(value);
+          }
+
+          @Override
+          public String decode(byte[] bytes) {
+            throw new IllegalArgumentException("it has another form");
+          }
+        };
+    assertThrows(CodecException.class, () -> client.call("key", leased, mute, leader -> "mine"));
+    assertEquals(1, joins.get());
   }
 
   /** Grants a lead of ten minutes just before each `cancel` arrives. */
