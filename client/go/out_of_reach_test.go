@@ -293,3 +293,25 @@ func TestALeadIsResumedWhileTheServerDrains(t *testing.T) {
 	}
 	daemon.WaitForExit(t)
 }
+
+// A server that took a join and says no more is silent for a call that does not wait for a
+// connection, too.
+func TestASilentServerIsDownForACallThatDoesNotWait(t *testing.T) {
+	fake := &fakeServer{answer: func(join int, _ *pb.CallRequest) ([]*pb.CallResponse, error) {
+		if join == 1 {
+			return []*pb.CallResponse{result(`"there"`, 7)}, nil
+		}
+		return nil, nil
+	}}
+	client := newClient(t, singleflight.ClientOptions{
+		Addresses: []string{fake.listen(t)}, ConnectTimeout: 500 * time.Millisecond,
+	})
+	if _, err := singleflight.Do(patient(t), client, "k", never[string](t)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := singleflight.Do(patient(t), client, "k", never[string](t),
+		singleflight.WithConnectTimeout(0))
+	if err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("%v", err)
+	}
+}

@@ -280,12 +280,16 @@ func (s *seat) enter(server *server) {
 
 func (s *seat) armLook() {
 	if !s.lookAlarm.armed {
-		patience := s.options.connectTimeout
-		if patience == 0 { // it is connected
-			patience = s.client.settings.connectBound
-		}
-		s.lookAlarm.arm(s.client, patience, s.onLookAlarm)
+		s.lookAlarm.arm(s.client, s.patience(), s.onLookAlarm)
 	}
+}
+
+// patience with one server. A call that does not wait only enters what is connected.
+func (s *seat) patience() time.Duration {
+	if s.options.connectTimeout == 0 {
+		return s.client.settings.connectBound
+	}
+	return s.options.connectTimeout
 }
 
 // onLookAlarm: nobody has taken the join in time. The next server has a time of its own.
@@ -295,14 +299,14 @@ func (s *seat) onLookAlarm() {
 		s.unpark()
 		s.lookIsOver = true
 		for _, server := range s.client.servers {
-			server.onSilence(s.options.connectTimeout)
+			server.onSilence(s.patience())
 		}
 		s.giveUp(s.client.servers[order[0]])
 		return
 	}
 	server := s.server
 	s.leavePlace()
-	server.onSilence(s.options.connectTimeout)
+	server.onSilence(s.patience())
 	s.lookIsOver = true // unless one is left
 	for s.rank++; s.rank < len(order) && s.lookIsOver; {
 		if s.client.servers[order[s.rank]].isUsable() {
