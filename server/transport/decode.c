@@ -219,11 +219,19 @@ struct sfl_bytes *sfl_transport_describe(int32_t code, struct sfl_span message,
     return sfl_encode_texts(&outcome, &texts) ? texts : NULL;
 }
 
+// Texts were checked when they came; to look at them all again takes long, and this is asked under
+// a shard's lock.
+static const struct sfl_field read_fields[] = {
+    {3, SFL_FIELD_I32, offsetof(struct sfl_posted_outcome, code), .name = "code"},
+    {4, SFL_FIELD_BYTES, offsetof(struct sfl_posted_outcome, message), .name = "message"},
+};
+static const struct sfl_schema read_schema = {.name = "Outcome", SFL_SCHEMA_FIELDS(read_fields)};
+
 void sfl_read_texts(const struct sfl_bytes *texts, int32_t *code_out, struct sfl_span *message_out)
 {
     struct sfl_posted_outcome outcome = {.kind = 0};
     struct sfl_fault fault = {0};
-    (void)sfl_schema_read(&outcome_schema, sfl_bytes_span(texts), &outcome, &fault);
+    (void)sfl_schema_read(&read_schema, sfl_bytes_span(texts), &outcome, &fault);
     *code_out = outcome.code;
     *message_out = outcome.message;
 }

@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -476,6 +478,38 @@ static void no_texts_take_no_memory(void **state)
     assert_null(texts);
 }
 
+// Texts whose message is in memory that nobody may look at: it is long, and was checked before.
+static void what_texts_say_is_found_without_a_look_at_all_of_them(void **state)
+{
+    (void)state;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *pages =
+        mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(pages != MAP_FAILED);
+    uint8_t head[8] = {3 << 3, 7, 4 << 3 | 2};
+    size_t head_size = 3;
+    for (size_t left = page; left > 0; left >>= 7)
+        head[head_size++] = (uint8_t)((left & 0x7f) | (left > 0x7f ? 0x80 : 0));
+    size_t before = (sizeof(struct sfl_bytes) + head_size + 7) / 8 * 8 + 64;
+    uint8_t *from = pages + page - before;
+    size_t unknown = before - sizeof(struct sfl_bytes) - head_size - 2; // a field to fill the page
+    assert_in_range(unknown, 0, 127);
+    from -= (uintptr_t)from % 8;
+    struct sfl_bytes *texts = (struct sfl_bytes *)(void *)from;
+    texts->data[0] = 15 << 3 | 2;
+    texts->data[1] = (uint8_t)unknown;
+    memcpy(pages + page - head_size, head, head_size);
+    texts->size = (size_t)(pages + 2 * page - texts->data);
+    assert_int_equal(mprotect(pages + page, page, PROT_NONE), 0);
+    int32_t code = 0;
+    struct sfl_span message = {NULL, 0};
+    sfl_read_texts(texts, &code, &message);
+    assert_int_equal(code, 7);
+    assert_ptr_equal(message.data, pages + page);
+    assert_int_equal(message.size, page);
+    munmap(pages, 2 * page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +519,7 @@ int main(void)
         cmocka_unit_test(the_leads_of_a_join_that_comes_twice_are_those_of_both),
         cmocka_unit_test(a_renewal_may_have_an_id),
         cmocka_unit_test(every_field_of_finish_arrives),
+        cmocka_unit_test(what_texts_say_is_found_without_a_look_at_all_of_them),
         cmocka_unit_test(the_empty_group_is_the_group_default),
         cmocka_unit_test(unknown_fields_of_every_wire_type_are_skipped),
         cmocka_unit_test(a_known_field_of_another_wire_type_is_an_unknown_field),
