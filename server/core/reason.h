@@ -59,6 +59,8 @@
     X(HELD_LIMIT, RESOURCE_EXHAUSTED, "bytes held for results: the limit of %a is reached")        \
     X(RENEWALS_LIMIT, RESOURCE_EXHAUSTED,                                                          \
       "renewals: 1024 of this call wait until the caller reads their answers")                     \
+    X(STREAM_RENEWALS_LIMIT, RESOURCE_EXHAUSTED,                                                   \
+      "renewals: 65536 of this stream wait until the caller reads their answers")                  \
     X(NO_MEMORY, NO_MEMORY, "out of memory")
 
 enum sfl_reason {

@@ -60,7 +60,7 @@ static void clear(struct sfl_call *call)
     sfl_bytes_unref(call->follow.leader);
     sfl_bytes_unref(call->restart.leader);
     if (call->renewals != NULL)
-        sfl_renewals_destroy(call->renewals);
+        sfl_renewals_destroy(call->renewals, &call->outbox->renewals_room);
     call->renewals = NULL;
     if (call->pending & PENDING_RESULT)
         sfl_told_result_release(&call->result);
@@ -411,11 +411,7 @@ static void finish(struct sfl_call *call, struct sfl_engine *engine,
 static enum sfl_reason reserve_answer(struct sfl_call *call)
 {
     sfl_outbox_lock(call->outbox);
-    enum sfl_reason reason = SFL_REASON_NONE;
-    if (sfl_renewals_are_full(call->renewals))
-        reason = SFL_REASON_RENEWALS_LIMIT;
-    else if (!sfl_renewals_reserve(&call->renewals))
-        reason = SFL_REASON_NO_MEMORY;
+    enum sfl_reason reason = sfl_renewals_reserve(&call->renewals, &call->outbox->renewals_room);
     sfl_outbox_unlock(call->outbox);
     return reason;
 }

@@ -17,6 +17,7 @@ void sfl_outbox_init(struct sfl_outbox *outbox, const struct sfl_outbox_ops *ops
     *outbox = (struct sfl_outbox){.ops = ops, .transport = transport, .stream = stream};
     outbox->work.run = on_work;
     atomic_init(&outbox->references, 1);
+    atomic_init(&outbox->renewals_room, 0);
     pthread_mutex_init(&outbox->lock, NULL);
     sfl_list_init(&outbox->ready);
     sfl_link_init(&outbox->in_residents);

@@ -38,6 +38,7 @@ struct sfl_outbox {
     struct sfl_stream *stream;
     struct sfl_pump_work work;
     atomic_uint references;
+    atomic_uint renewals_room; // that its calls have, see renewals.h
     pthread_mutex_t lock;
     // Under the lock.
     struct sfl_list ready; // calls that have something to say (struct sfl_call)

@@ -219,6 +219,25 @@ static void a_leader_that_reads_no_answer_to_its_renewals_is_stopped(void **stat
     expect_end(story, 2 + MOST, 1, RESOURCE_EXHAUSTED, "renewals: 1024 of this call wait");
 }
 
+static void renewals_of_one_stream_are_bounded_together(void **state)
+{
+    enum { CALLS = 80, OF_EACH = 1024 };
+    struct story *story = *state;
+    begin(story);
+    for (uint64_t id = 1; id <= CALLS; id++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "key-%u", (unsigned)id);
+        join(story, id, key);
+    }
+    fake_freeze(&story->world, story->stream, true);
+    for (uint64_t id = 1; id <= CALLS; id++)
+        for (uint64_t n = 1; n <= OF_EACH; n++)
+            renew(story, id, n);
+    struct sfl_stats stats = sfl_engine_stats(story->world.engine, sfl_span_of_text(""));
+    assert_in_range(stats.callers_now, 60, 64); // others have ended, and these lead
+    fake_freeze(&story->world, story->stream, false);
+}
+
 static void an_id_that_does_not_grow_ends_with_invalid_argument(void **state)
 {
     struct story *story = *state;
@@ -614,6 +633,7 @@ int main(void)
         STORY(what_gathers_during_a_send_travels_in_one_message),
         STORY(every_renewal_is_answered_in_order_however_late_it_is_read),
         STORY(a_leader_that_reads_no_answer_to_its_renewals_is_stopped),
+        STORY(renewals_of_one_stream_are_bounded_together),
         STORY(an_id_that_does_not_grow_ends_with_invalid_argument),
         STORY(a_second_join_of_a_running_call_ends_it),
         STORY(a_step_for_an_id_that_never_joined_ends_that_id),
