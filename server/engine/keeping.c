@@ -55,14 +55,11 @@ bool sfl_shard_keep_lead(struct sfl_shard *shard, struct sfl_flight *flight,
     }
     *waiting = (struct waiting_lead){.shard = shard, .flight = flight, .token = answer->token};
     struct sfl_kept_lead lead = sfl_left_describe(flight, answer->token, shard->table.now_ms);
-    if (engine->keeper->lead(engine->keeper_context, &lead)) {
-        sfl_list_append(&shard->waiting_leads, &waiting->link);
-        if (engine->keeper->await(engine->keeper_context, answer->token, on_lead_kept, waiting))
-            return true;
-        sfl_link_remove(&waiting->link);
-        engine->keeper->unlead(engine->keeper_context, answer->token);
-        count_unkept(shard->engine);
-    }
+    // Before it may be answered, on another thread, which waits for the shard's lock.
+    sfl_list_append(&shard->waiting_leads, &waiting->link);
+    if (engine->keeper->lead(engine->keeper_context, &lead, on_lead_kept, waiting))
+        return true;
+    sfl_link_remove(&waiting->link);
     free(waiting);
     return false;
 }
@@ -92,7 +89,7 @@ void sfl_shard_keep_forgotten(struct sfl_shard *shard, const struct sfl_flight *
         next_token = waiting->token;
     }
     struct sfl_kept_lead lead = sfl_left_describe(flight, next_token, shard->table.now_ms);
-    bool is_taken = engine->keeper->lead(engine->keeper_context, &lead);
+    bool is_taken = engine->keeper->lead(engine->keeper_context, &lead, NULL, NULL);
     assert(is_taken); // it takes something back
     (void)is_taken;
 }

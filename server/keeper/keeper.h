@@ -29,19 +29,21 @@ struct sfl_keeper {
     // The following are called on any thread, also under a shard's lock: they queue and return.
     // Those that return a bool say false when it will not be kept, for want of room or memory.
 
-    // Keeps a lead, or replaces the record of the same token; a lead that is forgotten (which only
-    // replaces one) cannot be refused, and is tried again until it succeeds. NULL, with `unlead`:
-    // leads are not kept.
-    bool (*lead)(void *context, const struct sfl_kept_lead *lead);
+    // Keeps a lead, and has `on_kept` called once, as `await` does, when it is known whether a
+    // restart would show it. When false is returned, it is not called. Without `on_kept` it
+    // replaces the record of the same token, cannot be refused, and is tried again until it
+    // succeeds. NULL, with `unlead`: leads are not kept.
+    bool (*lead)(void *context, const struct sfl_kept_lead *lead,
+                 void (*on_kept)(void *argument, bool is_kept), void *argument);
     // The lead of this token is over. Like `drop` it cannot be refused.
     void (*unlead)(void *context, uint64_t token);
     // What turns out to be lost later is told through sfl_engine_unkeep.
     bool (*retain)(void *context, const struct sfl_kept *outcome);
     void (*drop)(void *context, uint64_t token); // the outcome of this token
     // Has `on_kept` called once, on any thread and without a lock, when it is known whether a
-    // restart would show what was queued so far: with a token, that it is kept as a lead or an
-    // outcome (or has been, and was removed since); with 0, that everything is gone that was
-    // removed or forgotten. False when too much waits: `on_kept` will not be called.
+    // restart would show what was queued so far: with a token, that its outcome is kept (or has
+    // been, and was removed since); with 0, that everything is gone that was removed or forgotten.
+    // False when too much waits: `on_kept` will not be called.
     bool (*await)(void *context, uint64_t token, void (*on_kept)(void *argument, bool is_kept),
                   void *argument);
     // Keeps a run under a number, and removes the one under another (0: none). A loss is no harm.

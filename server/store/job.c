@@ -17,6 +17,8 @@ struct sfl_job *sfl_job_create(enum sfl_job_type type, enum sfl_file_table table
     job->has_failed = false;
     job->bytes = sizeof(*job) + beginning;
     job->key = key;
+    job->on_written = NULL;
+    job->context = NULL;
     return job;
 }
 

@@ -17,18 +17,12 @@ struct sfl_job {
     bool has_failed; // PUT: it is not on disk; CALL: nor is what it waits for
     size_t bytes;    // of this job
     uint64_t key;
-    union {
-        struct {
-            struct sfl_outcome *outcome; // a reference, or NULL
-            size_t beginning_size;
-            uint16_t group_size; // an outcome's, for whoever is told that it is lost
-            uint16_t key_size;
-        };
-        struct {
-            void (*on_written)(void *context, bool is_written);
-            void *context;
-        };
-    };
+    void (*on_written)(void *context, bool is_written); // CALL, PUT of a lead; NULL: nobody waits
+    void *context;
+    struct sfl_outcome *outcome; // PUT: a reference, or NULL
+    size_t beginning_size;
+    uint16_t group_size; // an outcome's, for whoever is told that it is lost
+    uint16_t key_size;
     uint8_t beginning[]; // of the record
 };
 

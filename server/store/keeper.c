@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/keeper.h"
 
-static bool lead(void *context, const struct sfl_kept_lead *kept)
+static bool lead(void *context, const struct sfl_kept_lead *kept,
+                 void (*on_kept)(void *argument, bool is_kept), void *argument)
 {
-    return sfl_store_lead(context, kept);
+    return sfl_store_lead(context, kept, on_kept, argument);
 }
 
 static void unlead(void *context, uint64_t token)

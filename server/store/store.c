@@ -174,9 +174,10 @@ enum sfl_status sfl_store_load(struct sfl_store *store, const struct sfl_store_l
     return status;
 }
 
-bool sfl_store_lead(struct sfl_store *store, const struct sfl_kept_lead *lead)
+bool sfl_store_lead(struct sfl_store *store, const struct sfl_kept_lead *lead,
+                    void (*on_written)(void *context, bool is_written), void *context)
 {
-    return sfl_writer_lead(store->writer, lead);
+    return sfl_writer_lead(store->writer, lead, on_written, context);
 }
 
 void sfl_store_unlead(struct sfl_store *store, uint64_t token)

@@ -82,7 +82,8 @@ enum sfl_status sfl_store_load(struct sfl_store *store,
 // Queue, as a keeper does (keeper/keeper.h). Any thread, also under a shard's lock. What may be
 // refused is counted as lost then; what may not is queued whatever the queue's bound, for each
 // belongs to something that was queued before.
-bool sfl_store_lead(struct sfl_store *store, const struct sfl_kept_lead *lead) SFL_MUST_USE;
+bool sfl_store_lead(struct sfl_store *store, const struct sfl_kept_lead *lead,
+                    void (*on_written)(void *context, bool is_written), void *context) SFL_MUST_USE;
 void sfl_store_unlead(struct sfl_store *store, uint64_t token);
 bool sfl_store_retain(struct sfl_store *store, const struct sfl_kept *kept) SFL_MUST_USE;
 void sfl_store_drop(struct sfl_store *store, uint64_t token);
@@ -90,8 +91,8 @@ void sfl_store_run(struct sfl_store *store, uint64_t number, const struct sfl_ru
                    uint64_t removed);
 
 // Calls `on_written` on the store's thread once it is known whether what it waits for is on disk:
-// with a token, its lead or outcome (true also when that has been removed since); with 0, all that
-// was removed or forgotten so far. It must not block. False when there is no room or memory: it is
+// with a token, its outcome (true also when that has been removed since); with 0, all that was
+// removed or forgotten so far. It must not block. False when there is no room or memory: it is
 // not called.
 bool sfl_store_await(struct sfl_store *store, uint64_t token,
                      void (*on_written)(void *context, bool is_written),

@@ -129,16 +129,20 @@ bool sfl_writer_retain(struct sfl_writer *writer, const struct sfl_kept *kept)
     return queue_or_lose(writer, SFL_FILE_OUTCOMES, job);
 }
 
-bool sfl_writer_lead(struct sfl_writer *writer, const struct sfl_kept_lead *lead)
+// Who waits does so by the same job, for the thread may be done with it before another is queued.
+bool sfl_writer_lead(struct sfl_writer *writer, const struct sfl_kept_lead *lead,
+                     void (*on_written)(void *context, bool is_written), void *context)
 {
     const struct sfl_record_start start = sfl_record_start_lead(lead);
     struct sfl_job *job = sfl_job_create_put(SFL_FILE_LEADS, &start);
-    if (job != NULL)
+    if (job != NULL) {
         sfl_record_put_lead(job->beginning, lead);
-    if (!lead->forgotten)
+        job->is_must = on_written == NULL;
+        job->on_written = on_written;
+        job->context = context;
+    }
+    if (on_written != NULL)
         return queue_or_lose(writer, SFL_FILE_LEADS, job);
-    if (job != NULL)
-        job->is_must = true;
     queue_must(writer, job, lead->token);
     return true;
 }
@@ -360,7 +364,7 @@ static bool is_among(const uint64_t *tokens, unsigned count, uint64_t token)
     return false;
 }
 
-// Tells of what is lost. From then on nobody begins to wait for one, so that it
+// Tells of outcomes that are lost. From then on nobody begins to wait for one, so that it
 // suffices to let those know who wait already.
 static unsigned tell_lost(struct sfl_writer *writer, const struct sfl_list *batch,
                           uint64_t tokens_out[static BATCH_MAX])
@@ -369,10 +373,10 @@ static unsigned tell_lost(struct sfl_writer *writer, const struct sfl_list *batc
     const struct sfl_link *link = sfl_list_first(batch);
     for (; link != NULL; link = sfl_list_next(batch, link)) {
         const struct sfl_job *job = SFL_CONTAINER_OF(link, struct sfl_job, link);
-        if (job->type != SFL_JOB_PUT || !job->has_failed || job->table == SFL_FILE_RUNS)
+        if (job->type != SFL_JOB_PUT || !job->has_failed || job->table != SFL_FILE_OUTCOMES)
             continue;
         tokens_out[count++] = job->key;
-        if (writer->options.on_lost != NULL && job->table == SFL_FILE_OUTCOMES) {
+        if (writer->options.on_lost != NULL) {
             const uint8_t *names = job->beginning + sizeof(struct sfl_record_head);
             writer->options.on_lost(writer->options.context, sfl_span_of(names, job->group_size),
                                     sfl_span_of(names + job->group_size, job->key_size), job->key);
@@ -396,14 +400,21 @@ static void mark_waiting(struct sfl_writer *writer, const uint64_t *tokens, unsi
 static void answer(const struct sfl_writer *writer, const struct sfl_list *batch,
                    const uint64_t *lost, unsigned lost_count)
 {
-    bool are_dropped = sfl_list_is_empty(&writer->stuck) && !atomic_load(&writer->has_lost_musts);
+    bool is_stuck = !sfl_list_is_empty(&writer->stuck);
+    bool are_dropped = !is_stuck && !atomic_load(&writer->has_lost_musts);
     const struct sfl_link *link = sfl_list_first(batch);
     for (; link != NULL; link = sfl_list_next(batch, link)) {
         const struct sfl_job *job = SFL_CONTAINER_OF(link, struct sfl_job, link);
-        if (job->type != SFL_JOB_CALL)
+        if (job->on_written == NULL)
             continue;
-        bool is_kept = !job->has_failed && !is_among(lost, lost_count, job->key);
-        job->on_written(job->context, job->key == 0 ? are_dropped : is_kept);
+        bool is_kept = !job->has_failed;
+        if (job->type == SFL_JOB_PUT)
+            is_kept = is_kept && !(job->is_void && is_stuck); // what replaces it may be stuck
+        else if (job->key == 0)
+            is_kept = are_dropped;
+        else
+            is_kept = is_kept && !is_among(lost, lost_count, job->key);
+        job->on_written(job->context, is_kept);
     }
 }
 

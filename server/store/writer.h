@@ -25,7 +25,8 @@ bool sfl_writer_destroy(struct sfl_writer *writer, uint64_t wait_ms) SFL_MUST_US
 
 // As in store.h.
 bool sfl_writer_retain(struct sfl_writer *writer, const struct sfl_kept *kept);
-bool sfl_writer_lead(struct sfl_writer *writer, const struct sfl_kept_lead *lead);
+bool sfl_writer_lead(struct sfl_writer *writer, const struct sfl_kept_lead *lead,
+                     void (*on_written)(void *context, bool is_written), void *context);
 void sfl_writer_run(struct sfl_writer *writer, uint64_t number, const struct sfl_run *run);
 void sfl_writer_delete(struct sfl_writer *writer, enum sfl_file_table table, uint64_t key);
 bool sfl_writer_await(struct sfl_writer *writer, uint64_t token,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A lead with a lease, and a keeper that takes it, refuses it, or cannot be waited for.
+// A lead with a lease, and a keeper that takes it or refuses it.
 #include "base/clock.h"
 #include "engine/engine.h"
 
@@ -20,7 +20,6 @@ struct world {
     bool lead_was_kept;
 
     bool refuses_leads;
-    bool refuses_waits;
     void (*on_kept)(void *argument, bool is_kept); // who waits; NULL: nobody
     void *argument;
 };
@@ -31,14 +30,21 @@ static void hear(struct world *world, const char *word)
     snprintf(world->heard + used, sizeof(world->heard) - used, "%s%s", used == 0 ? "" : " ", word);
 }
 
-static bool keep_lead(void *context, const struct sfl_kept_lead *lead)
+static bool keep_lead(void *context, const struct sfl_kept_lead *lead,
+                      void (*on_kept)(void *argument, bool is_kept), void *argument)
 {
     struct world *world = context;
     assert_int_equal(lead->attempt, 1);
     assert_int_equal(lead->lease_ms, 5000);
     assert_true(sfl_span_equal(lead->leader, sfl_span_of_text("node 3")));
     hear(world, lead->forgotten ? "keep-forgotten" : "keep");
-    return !world->refuses_leads || lead->forgotten;
+    if (on_kept == NULL)
+        return true; // it replaces one
+    if (world->refuses_leads)
+        return false;
+    world->on_kept = on_kept;
+    world->argument = argument;
+    return true;
 }
 
 static void unlead(void *context, uint64_t token)
@@ -60,18 +66,6 @@ static void drop(void *context, uint64_t token)
     (void)token;
 }
 
-static bool await(void *context, uint64_t token, void (*on_kept)(void *argument, bool is_kept),
-                  void *argument)
-{
-    struct world *world = context;
-    (void)token;
-    if (world->refuses_waits)
-        return false;
-    world->on_kept = on_kept;
-    world->argument = argument;
-    return true;
-}
-
 static struct sfl_keeper_state state_of(void *context)
 {
     (void)context;
@@ -82,7 +76,6 @@ static const struct sfl_keeper keeper = {.lead = keep_lead,
                                          .unlead = unlead,
                                          .retain = retain,
                                          .drop = drop,
-                                         .await = await,
                                          .state = state_of};
 
 static void on_lead(void *context, struct sfl_member *member, const struct sfl_lead *lead)
@@ -216,16 +209,6 @@ static void a_lead_that_is_refused_is_told_at_once(void **state)
     assert_int_equal(sfl_engine_keeper_state(world->engine).lost_leads, 100);
 }
 
-static void a_lead_that_cannot_be_waited_for_is_taken_back_told_and_counted(void **state)
-{
-    struct world *world = *state;
-    world->refuses_waits = true;
-    join(world);
-    assert_string_equal(world->heard, "keep unlead lead");
-    finish(world);
-    assert_int_equal(sfl_engine_keeper_state(world->engine).lost_leads, 101);
-}
-
 static void who_leaves_while_it_is_kept_leaves_nothing_behind(void **state)
 {
     struct world *world = *state;
@@ -266,7 +249,6 @@ int main(void)
         STORY(a_lead_is_told_when_it_is_kept_and_over_before_the_result),
         STORY(a_lead_that_is_lost_on_the_way_is_told_all_the_same),
         STORY(a_lead_that_is_refused_is_told_at_once),
-        STORY(a_lead_that_cannot_be_waited_for_is_taken_back_told_and_counted),
         STORY(who_leaves_while_it_is_kept_leaves_nothing_behind),
         STORY(what_is_forgotten_on_the_way_is_kept_so),
         STORY(what_is_forgotten_on_the_way_and_lost_is_taken_back),

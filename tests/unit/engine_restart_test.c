@@ -122,11 +122,20 @@ static void append(struct world *world, struct record record)
         world->log[world->log_size++] = record;
 }
 
-static bool keep_lead(void *context, const struct sfl_kept_lead *lead)
+static void wait(struct world *world, void (*on_kept)(void *argument, bool is_kept), void *argument)
+{
+    CHECK(world->waiting_count < WAITING_MAX);
+    world->waiting[world->waiting_count++] = (struct waiting){world->log_size, on_kept, argument};
+}
+
+static bool keep_lead(void *context, const struct sfl_kept_lead *lead,
+                      void (*on_kept)(void *argument, bool is_kept), void *argument)
 {
     CHECK(lead->lease_ms == LEASE_MS && lead->leader.size == 0);
     append(context, (struct record){LEAD, key_number(lead->key), lead->token, lead->attempt,
                                     lead->forgotten, lead->error == NULL ? 0 : lead->error->token});
+    if (on_kept != NULL)
+        wait(context, on_kept, argument);
     return true;
 }
 
@@ -150,10 +159,8 @@ static void drop(void *context, uint64_t token)
 static bool await(void *context, uint64_t token, void (*on_kept)(void *argument, bool is_kept),
                   void *argument)
 {
-    struct world *world = context;
     (void)token;
-    CHECK(world->waiting_count < WAITING_MAX);
-    world->waiting[world->waiting_count++] = (struct waiting){world->log_size, on_kept, argument};
+    wait(context, on_kept, argument);
     return true;
 }
 

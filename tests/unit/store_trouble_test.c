@@ -264,6 +264,41 @@ static void a_lead_that_is_forgotten_is_tried_until_the_disk_takes_it(void **sta
     assert_true(found->lead_forgotten[0]);
 }
 
+// The flight was forgotten before this attempt: it has no record yet that this one replaces.
+static void who_waits_for_a_lead_that_is_lost_is_told_so(void **state)
+{
+    struct store_world *world = *state;
+    assert_true(store_new_lead_is_written(world, 1, false));
+    assert_true(store_new_lead_is_written(world, 2, true));
+    disk_fail(ENOSPC);
+    assert_false(store_new_lead_is_written(world, 3, false));
+    assert_false(store_new_lead_is_written(world, 4, true));
+    assert_int_equal(sfl_store_state(world->store).lost_leads, 2);
+    disk_mend();
+    assert_true(store_is_written(world, 0));
+    assert_int_equal(store_load(world)->lead_count, 2);
+}
+
+static void a_lead_whose_replacement_is_stuck_is_not_kept(void **state)
+{
+    struct store_world *world = *state;
+    struct answers answers = {0};
+    const struct sfl_kept_lead lead = {
+        .group = sfl_span_of_text("group"), .key = sfl_span_of_text("key"), .token = 1};
+    gather(world);
+    disk_fail(ENOSPC);
+    assert_true(sfl_store_lead(world->store, &lead, on_written, &answers));
+    assert_true(store_lead(world, "key", 1, true, NULL));
+    disk_go_on();
+    assert_true(sfl_store_flush(world->store, UINT64_MAX));
+    assert_int_equal(answers.count, 1);
+    assert_false(answers.is_written[0]);
+    sfl_store_unlead(world->store, 1); // as the engine does then
+    disk_mend();
+    assert_true(store_is_written(world, 0));
+    assert_false(store_has_lead(world, 1));
+}
+
 static void a_lead_that_is_over_in_the_same_batch_does_not_come_back(void **state)
 {
     struct store_world *world = *state;
@@ -334,6 +369,8 @@ int main(void)
         STORY(on_a_full_disk_it_does_not_start_and_says_why),
         STORY(a_lead_that_is_lost_is_counted),
         STORY(a_lead_that_is_forgotten_is_tried_until_the_disk_takes_it),
+        STORY(who_waits_for_a_lead_that_is_lost_is_told_so),
+        STORY(a_lead_whose_replacement_is_stuck_is_not_kept),
         STORY(a_lead_that_is_over_in_the_same_batch_does_not_come_back),
         STORY(what_was_said_to_be_lost_is_taken_back_when_the_disk_has_it),
         STORY(a_disk_that_hangs_is_not_waited_for_longer_than_asked),

@@ -152,13 +152,19 @@ static struct sfl_kept_lead lead_of(const char *key, uint64_t token)
     };
 }
 
+static void ignore(void *context, bool is_written)
+{
+    (void)context;
+    (void)is_written;
+}
+
 bool store_lead(struct store_world *world, const char *key, uint64_t token, bool forgotten,
                 struct sfl_outcome *error)
 {
     struct sfl_kept_lead lead = lead_of(key, token);
     lead.forgotten = forgotten;
     lead.error = error;
-    return sfl_store_lead(world->store, &lead);
+    return sfl_store_lead(world->store, &lead, forgotten ? NULL : ignore, NULL);
 }
 
 struct question {
@@ -178,15 +184,29 @@ static void on_written(void *context, bool is_written)
     pthread_mutex_unlock(&question->lock);
 }
 
+static bool wait_for_answer(struct question *question)
+{
+    pthread_mutex_lock(&question->lock);
+    while (!question->is_answered)
+        pthread_cond_wait(&question->changed, &question->lock);
+    pthread_mutex_unlock(&question->lock);
+    return question->is_written;
+}
+
 bool store_is_written(struct store_world *world, uint64_t token)
 {
     struct question question = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, false};
     assert_true(sfl_store_await(world->store, token, on_written, &question));
-    pthread_mutex_lock(&question.lock);
-    while (!question.is_answered)
-        pthread_cond_wait(&question.changed, &question.lock);
-    pthread_mutex_unlock(&question.lock);
-    return question.is_written;
+    return wait_for_answer(&question);
+}
+
+bool store_new_lead_is_written(struct store_world *world, uint64_t token, bool forgotten)
+{
+    struct question question = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, false};
+    struct sfl_kept_lead lead = lead_of("key", token);
+    lead.forgotten = forgotten;
+    assert_true(sfl_store_lead(world->store, &lead, on_written, &question));
+    return wait_for_answer(&question);
 }
 
 static bool on_stored(void *context, const struct sfl_stored *stored)

@@ -45,6 +45,9 @@ bool store_retain(struct store_world *world, const char *key, uint64_t token, st
 bool store_lead(struct store_world *world, const char *key, uint64_t token, bool forgotten,
                 struct sfl_outcome *error);
 
+// Queues one that has no record yet, and waits for the answer to "is it on disk?".
+bool store_new_lead_is_written(struct store_world *world, uint64_t token, bool forgotten);
+
 // Waits for the answer to "is it on disk?".
 bool store_is_written(struct store_world *world, uint64_t token);
 

@@ -228,10 +228,13 @@ static void on_earlier_tick(void *context)
 }
 
 // Nothing in these tests asks what becomes of leads.
-static bool on_keep_lead(void *context, const struct sfl_kept_lead *lead)
+static bool on_keep_lead(void *context, const struct sfl_kept_lead *lead,
+                         void (*on_kept)(void *argument, bool is_kept), void *argument)
 {
     (void)context;
     (void)lead;
+    (void)on_kept;
+    (void)argument;
     return false;
 }
 
