@@ -218,7 +218,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*run)(void *), void *argument)
 {
-    if (atomic_load(&has_no_threads))
+    if (atomic_load(&has_no_threads) && sfl_pump_is_current()) // gRPC gets its threads
         return EAGAIN;
     return __real_pthread_create(thread, attributes, run, argument);
 }
