@@ -351,13 +351,11 @@ void sfl_engine_deliver(struct sfl_engine *engine, unsigned shard)
     deliver(&engine->shards[shard]);
 }
 
-// As sfl_shard_run, but that the room that `needs_out` names is to be made before the event is run
-// again.
-static bool run(struct sfl_shard *shard, const struct sfl_event *event,
-                struct sfl_forgotten *forgotten_out, enum sfl_room *needs_out)
+// As sfl_shard_run_and_unlock, but that the room that `needs_out` names is to be made before the
+// event is run again.
+static bool run_and_unlock(struct sfl_shard *shard, const struct sfl_event *event,
+                           struct sfl_forgotten *forgotten_out, enum sfl_room *needs_out)
 {
-    struct sfl_engine *engine = shard->engine;
-    pthread_mutex_lock(&shard->lock);
     bool more = step(shard, event, forgotten_out, needs_out);
     if (!sfl_list_is_empty(&shard->table.behind))
         tell_live(shard); // most audiences are small
@@ -372,7 +370,7 @@ static bool run(struct sfl_shard *shard, const struct sfl_event *event,
     if (delivers)
         deliver(shard);
     if (earlier && event->type != SFL_EVENT_TICK)
-        engine->on_earlier_tick(engine->tick_context);
+        shard->engine->on_earlier_tick(shard->engine->tick_context);
     return more;
 }
 
@@ -410,18 +408,20 @@ static void run_with_room(struct sfl_shard *shard, const struct sfl_event *event
                                                 .now_ms = event->now_ms,
                                                 .caller = event->caller,
                                                 .room = needs};
-            (void)run(overdue, &make_room, NULL, &needs);
+            pthread_mutex_lock(&overdue->lock);
+            (void)run_and_unlock(overdue, &make_room, NULL, &needs);
         }
         again.may_ask_for_room = overdue != NULL;
-        (void)run(shard, &again, NULL, &needs);
+        pthread_mutex_lock(&shard->lock);
+        (void)run_and_unlock(shard, &again, NULL, &needs);
     }
 }
 
-bool sfl_shard_run(struct sfl_shard *shard, const struct sfl_event *event,
-                   struct sfl_forgotten *forgotten_out)
+bool sfl_shard_run_and_unlock(struct sfl_shard *shard, const struct sfl_event *event,
+                              struct sfl_forgotten *forgotten_out)
 {
     enum sfl_room needs;
-    bool more = run(shard, event, forgotten_out, &needs);
+    bool more = run_and_unlock(shard, event, forgotten_out, &needs);
     if (needs != SFL_ROOM_NONE)
         run_with_room(shard, event, needs);
     return more;

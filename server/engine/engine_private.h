@@ -47,10 +47,18 @@ static inline struct sfl_shard *sfl_engine_shard_of(struct sfl_engine *engine, u
 
 // --- engine.c ---
 
-// One event under the shard's lock, and what follows from it. Returns true when the same event is
-// to be stepped again.
-bool sfl_shard_run(struct sfl_shard *shard, const struct sfl_event *event,
-                   struct sfl_forgotten *forgotten_out);
+// One event, for who holds the shard's lock, which is released; and what follows from it. Returns
+// true when the same event is to be stepped again.
+bool sfl_shard_run_and_unlock(struct sfl_shard *shard, const struct sfl_event *event,
+                              struct sfl_forgotten *forgotten_out);
+
+// The same for everybody else.
+static inline bool sfl_shard_run(struct sfl_shard *shard, const struct sfl_event *event,
+                                 struct sfl_forgotten *forgotten_out)
+{
+    pthread_mutex_lock(&shard->lock);
+    return sfl_shard_run_and_unlock(shard, event, forgotten_out);
+}
 
 // The answer to FIND_HOME as an event.
 void sfl_shard_set_home_found(struct sfl_event *event_out, struct sfl_flight *flight,

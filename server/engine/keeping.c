@@ -27,13 +27,13 @@ static void on_lead_kept(void *argument, bool is_kept)
     const struct sfl_home_answer answer = {.found = true, .token = waiting->token};
     struct sfl_event event;
     sfl_shard_set_home_found(&event, waiting->flight, sfl_clock_now_ms(), &answer, is_kept);
+    // In one go, so that nobody meets a flight whose lead is neither on its way nor there.
     pthread_mutex_lock(&shard->lock);
     sfl_link_remove(&waiting->link);
     if (!is_kept && waiting->is_replaced)
         engine->keeper->unlead(engine->keeper_context, waiting->token);
-    pthread_mutex_unlock(&shard->lock);
+    (void)sfl_shard_run_and_unlock(shard, &event, NULL);
     free(waiting);
-    (void)sfl_shard_run(shard, &event, NULL);
 }
 
 static void count_unkept(struct sfl_engine *engine)

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "engine/engine.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -241,6 +242,33 @@ static void what_is_forgotten_on_the_way_and_lost_is_taken_back(void **state)
     finish(world);
 }
 
+// Another thread is quicker: it comes whenever the shard's lock is given back.
+static struct world *intruded;
+
+int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+    int code = __real_pthread_mutex_unlock(mutex);
+    struct world *world = intruded;
+    intruded = NULL;
+    if (world != NULL)
+        forget(world);
+    return code;
+}
+
+static void what_is_forgotten_while_it_is_told_is_kept_so(void **state)
+{
+    struct world *world = *state;
+    join(world);
+    intruded = world;
+    answer(world, true);
+    assert_null(intruded);
+    assert_string_equal(world->heard, "keep lead keep-forgotten");
+    finish(world);
+    assert_string_equal(world->heard, "keep lead keep-forgotten unlead result");
+}
+
 #define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -252,6 +280,7 @@ int main(void)
         STORY(who_leaves_while_it_is_kept_leaves_nothing_behind),
         STORY(what_is_forgotten_on_the_way_is_kept_so),
         STORY(what_is_forgotten_on_the_way_and_lost_is_taken_back),
+        STORY(what_is_forgotten_while_it_is_told_is_kept_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
