@@ -19,7 +19,7 @@ struct singleflight_client *sfl_cli_connect(const struct sfl_cli_options *option
         client_options.addresses = options->addresses;
         client_options.address_count = options->address_count;
     }
-    client_options.connect_timeout_ms = options->connect_timeout_ms;
+    client_options.connect_timeout_ms = sfl_cli_patience_ms(options);
     client_options.unsent_bytes_max = SFL_CLI_UNSENT_BYTES_MAX;
     client_options.result_bytes_max = options->result_bytes_max;
     struct singleflight_client *client = NULL;

@@ -15,6 +15,7 @@
 #include "cli/connect.h"
 #include "cli/exit_code.h"
 #include "cli/memory.h"
+#include "cli/reason.h"
 #include "cli/run.h"
 #include "cli/subcommands.h"
 #include "cli/text.h"
@@ -209,14 +210,14 @@ static int explain(struct sfl_cli_run *run, const struct singleflight_result *re
     if (run->leaving_signal != 0)
         return SFL_CLI_EXIT_SIGNAL + run->leaving_signal;
     if (run->is_late && run->leaving) {
-        sfl_cli_run_say(run, "%s has led for longer than --wait",
+        sfl_cli_run_say(run, "waited for as long as --wait says; %s still runs it",
                         run->leader_name == NULL ? "somebody else" : run->leader_name);
         return SFL_CLI_EXIT_TRY_LATER;
     }
     if (run->leaving)
         return SFL_CLI_EXIT_OUTPUT;
     if (run->follows_again && result->status == SINGLEFLIGHT_NOT_FOUND) {
-        sfl_cli_run_say(run, "the lead was lost (%s), and there is nobody to follow",
+        sfl_cli_run_say(run, "the lead was lost (%s), and nobody else runs it yet",
                         run->why_lost == NULL ? "" : run->why_lost);
         return SFL_CLI_EXIT_TRY_LATER;
     }
@@ -224,7 +225,9 @@ static int explain(struct sfl_cli_run *run, const struct singleflight_result *re
     if (result->status == SINGLEFLIGHT_FAILED_PRECONDITION)
         advice = ": another command line uses this key. Take another key, or share it on purpose "
                  "(--fingerprint none, or the same --fingerprint)";
-    sfl_cli_run_say(run, "%s%s%s", skipped ? "skipped: " : "", result->message, advice);
+    char *message = sfl_cli_plain_reason(result->message);
+    sfl_cli_run_say(run, "%s%s%s", skipped ? "skipped: " : "", message, advice);
+    free(message);
     if (skipped)
         return (int)run->options->skip_code;
     return sfl_cli_exit_of_status(result->status);
@@ -279,7 +282,12 @@ static void conclude_outcome(struct sfl_cli_run *run, const struct singleflight_
         return;
     if (run->options->buffer)
         sfl_cli_output_write(&run->output, result->value, result->value_bytes);
-    if (result->outcome != SINGLEFLIGHT_OUTCOME_OK) {
+    if (result->outcome == SINGLEFLIGHT_OUTCOME_ABANDONED && sfl_cli_holds(run->options)) {
+        sfl_cli_run_say(run,
+                        "%s. It may have been done, and is not tried again (--hold). To allow "
+                        "another try: singleflight forget",
+                        result->message);
+    } else if (result->outcome != SINGLEFLIGHT_OUTCOME_OK) {
         sfl_cli_run_say(run, "%s", result->message);
         tell_errors(run, result);
     }
@@ -391,7 +399,9 @@ static void on_letter(void *context, struct sfl_cli_letter *letter)
         break;
     case SFL_CLI_LETTER_FOLLOW:
         note_leader(run, letter->data);
-        if (run->options->verbose)
+        if (run->options->verbose && letter->attempt == 0)
+            sfl_cli_run_say(run, "waiting for the next run");
+        else if (run->options->verbose)
             sfl_cli_run_say(run,
                             "following %s: attempt %" PRIu32 ", which has run for %" PRIu64 " ms",
                             letter->data, letter->attempt, letter->running_ms);
@@ -527,7 +537,7 @@ static void replace(uv_work_t *work)
     struct singleflight_forgotten forgotten = {0};
     run->replaced =
         singleflight_end(run->client, options->group, options->key, strlen(options->key),
-                         options->caller, options->connect_timeout_ms, &forgotten);
+                         options->caller, sfl_cli_patience_ms(options), &forgotten);
     run->is_beside = forgotten.flight && !forgotten.ended;
     if (run->replaced != SINGLEFLIGHT_OK)
         run->why_lost = sfl_cli_copy_text(singleflight_last_error());

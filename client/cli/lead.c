@@ -3,6 +3,7 @@
 #include "cli/connect.h"
 #include "cli/exit_code.h"
 #include "cli/memory.h"
+#include "cli/reason.h"
 #include "cli/run.h"
 
 #include <inttypes.h>
@@ -219,6 +220,8 @@ void sfl_cli_lead_lost(struct sfl_cli_run *run, enum singleflight_status status,
         sfl_cli_lead_throttle(run);
         return;
     }
-    sfl_cli_run_say(run, "the lead is lost (%s); ending the command", why);
+    char *reason = sfl_cli_plain_reason(why);
+    sfl_cli_run_say(run, "the lead is lost: %s. Ending the command", reason);
+    free(reason);
     sfl_cli_command_end(&run->command, run->options->kill_after_ms);
 }

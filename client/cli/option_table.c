@@ -62,7 +62,9 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_FLAG,
      FIELD(replace),
-     .help = "End what runs for the key first, as singleflight stop does."},
+     .help =
+         "End what runs for the key first. The invocation that ran it follows this one, if their "
+         "command lines are the same; those that waited for it exit with code 75."},
     {.name = "lease",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_DURATION,
@@ -78,8 +80,10 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      FIELD(run_limit_ms),
      .argument = "TIME",
      .fallback = "0",
-     .help = "A leader whose command takes longer loses the lead, and its command is ended. "
-             "0: the server's limit."},
+     .help =
+         "A leader whose command takes longer loses the lead, and its command is ended. The "
+         "one that waits longest begins it anew, unless there is --hold. 0: the server's limit, "
+         "24h."},
     {.name = "max-attempts",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_NUMBER,
@@ -203,7 +207,8 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
          "When no server can be reached, run the command here, alone (SINGLEFLIGHT_TOKEN is "
          "0 then), instead of exiting with code 69. A command that runs already when the server "
          "is lost goes on to its end, and its exit code counts. Either is said on standard "
-         "error. Others may run the command at the same time."},
+         "error. Others may run the command at the same time. A server that shuts down is not \"no "
+         "server\": until it is gone the command is not run."},
     {.name = "buffer",
      .commands = SFL_CLI_DO,
      .type = SFL_CLI_OPTION_FLAG,
@@ -285,9 +290,8 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .argument = "NUMBER",
      .fallback = "0",
      .max = UINT32_MAX - 1,
-     .help = "At most so many rows from each server. 0: list and runs 1,000, and top 100,000 to "
-             "find those "
-             "with the most callers among."},
+     .help = "At most so many rows from each server. 0: 1,000 for list and runs; top looks at "
+             "100,000."},
     {.name = "interval",
      .commands = SFL_CLI_TOP,
      .type = SFL_CLI_OPTION_DURATION,
@@ -309,8 +313,9 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .commands = VIEWS | SFL_CLI_FORGET | SFL_CLI_STOP,
      .type = SFL_CLI_OPTION_FLAG,
      FIELD(json),
-     .help = "Print one line of JSON for each row. In JSON a key that is not UTF-8 has \"?\" for "
-             "the bytes that are none; key_hex is exact."},
+     .help =
+         "Print one line of JSON for each row. Bytes of a key that are not valid UTF-8 appear as "
+         "\"?\"; key_hex is exact."},
 
     {.name = "group",
      .letter = 'g',
@@ -335,10 +340,13 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .type = SFL_CLI_OPTION_DURATION,
      FIELD(connect_timeout_ms),
      .argument = "TIME",
-     .fallback = "5s",
+     .fallback = "",
      .min = 1,
      .max = DAY,
-     .help = "How long to look for a server, at first and after a connection broke."},
+     .help =
+         "How long to look for a server, at first and after a connection broke. Otherwise 5s, and "
+         "for do as long as --lease if that is longer: a job outlives a restart of the daemon "
+         "for so long."},
     {.name = "quiet",
      .letter = 'q',
      .commands = ALL,

@@ -281,7 +281,7 @@ static bool takes_key(const struct sfl_cli_subcommand *subcommand)
 static bool take_key(struct parser *parser, int count, char *const words[])
 {
     if (!takes_key(parser->subcommand)) {
-        return count == 0 || complain(parser, "", words[0], "is too much");
+        return count == 0 || complain(parser, "", words[0], "is one word too many");
     }
     if (count == 0 && parser->subcommand->bit == SFL_CLI_RUNS)
         return true;
@@ -290,8 +290,8 @@ static bool take_key(struct parser *parser, int count, char *const words[])
     if (count > 1)
         return complain(parser, "", words[1],
                         parser->subcommand->bit == SFL_CLI_DO
-                            ? "is too much: \"--\" goes before the command"
-                            : "is too much");
+                            ? "is one word too many: \"--\" goes before the command"
+                            : "is one word too many");
     parser->options->key = words[0];
     return true;
 }
@@ -354,6 +354,8 @@ static bool print_asked(const char *word, const char *argument, FILE *out)
         sfl_cli_write_bash_completion(out);
     else if (strcmp(word, "--print-completion") == 0 && strcmp(argument, "zsh") == 0)
         sfl_cli_write_zsh_completion(out);
+    else if (strcmp(word, "--print-completion") == 0)
+        fprintf(out, "--print-completion takes bash or zsh\n");
     else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
         sfl_cli_write_help(out);
     else

@@ -36,8 +36,8 @@ struct sfl_cli_options {
 
     const char *addresses[SFL_CLI_ADDRESSES_MAX];
     size_t address_count;
-    uint64_t connect_timeout_ms;
-    const char *group; // NULL: the default group (do, forget), all groups (the others)
+    uint64_t connect_timeout_ms; // 0: not given, see sfl_cli_patience_ms()
+    const char *group;           // NULL: the default group (do, forget), all groups (the others)
     bool quiet;
 
     // do
@@ -86,6 +86,15 @@ struct sfl_cli_options {
     const char *key;    // NULL: runs of all keys
     char *const *argv;  // of the command to run, ended by NULL; NULL when there is none
 };
+
+// How long to look for a server. Whoever waits for a job waits for the daemon as long as the job
+// does, which goes on for its lease.
+static inline uint64_t sfl_cli_patience_ms(const struct sfl_cli_options *options)
+{
+    uint64_t default_ms =
+        options->command == SFL_CLI_DO && options->lease_ms > 5000 ? options->lease_ms : 5000;
+    return options->connect_timeout_ms != 0 ? options->connect_timeout_ms : default_ms;
+}
 
 // Whether a leader that is lost may not be replaced.
 static inline bool sfl_cli_holds(const struct sfl_cli_options *options)

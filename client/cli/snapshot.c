@@ -70,7 +70,7 @@ enum singleflight_status sfl_cli_snapshot_flights(struct sfl_cli_snapshot *snaps
         snapshot->rows_max = options->command == SFL_CLI_TOP ? ROWS_OF_TOP : ROWS_OF_LIST;
     // One more than is shown, to know whether there are more.
     return singleflight_list_flights(client, options->group, options->prefix, prefix_bytes,
-                                     (uint32_t)snapshot->rows_max + 1, options->connect_timeout_ms,
+                                     (uint32_t)snapshot->rows_max + 1, sfl_cli_patience_ms(options),
                                      on_flight, snapshot);
 }
 
@@ -78,7 +78,7 @@ enum singleflight_status sfl_cli_snapshot_stats(struct sfl_cli_snapshot *snapsho
                                                 struct singleflight_client *client,
                                                 const struct sfl_cli_options *options)
 {
-    return singleflight_get_stats(client, options->group, options->connect_timeout_ms, on_stats,
+    return singleflight_get_stats(client, options->group, sfl_cli_patience_ms(options), on_stats,
                                   snapshot);
 }
 
@@ -133,7 +133,7 @@ enum singleflight_status sfl_cli_snapshot_runs(struct sfl_cli_snapshot *snapshot
     uint64_t limit = options->key == NULL ? snapshot->rows_max : ROWS_OF_TOP;
     enum singleflight_status status = singleflight_list_runs(
         client, options->group, prefix, prefix == NULL ? 0 : strlen(prefix), since_unix_ms,
-        (uint32_t)limit, options->connect_timeout_ms, on_run, snapshot);
+        (uint32_t)limit, sfl_cli_patience_ms(options), on_run, snapshot);
     if (snapshot->run_count > 1)
         qsort(snapshot->runs, snapshot->run_count, sizeof(*snapshot->runs), compare_runs);
     return status;

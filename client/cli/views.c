@@ -45,7 +45,7 @@ int sfl_cli_forget(const struct sfl_cli_options *options)
     struct singleflight_forgotten forgotten;
     enum singleflight_status status =
         singleflight_forget(client, options->group, options->key, strlen(options->key),
-                            options->if_unshared, options->connect_timeout_ms, &forgotten);
+                            options->if_unshared, sfl_cli_patience_ms(options), &forgotten);
     if (status != SINGLEFLIGHT_OK)
         exit_code = complain(options, status);
     else if (!options->quiet || options->json)
@@ -84,7 +84,7 @@ int sfl_cli_stop(const struct sfl_cli_options *options)
     struct singleflight_forgotten forgotten;
     enum singleflight_status status =
         singleflight_end(client, options->group, options->key, strlen(options->key),
-                         options->caller, options->connect_timeout_ms, &forgotten);
+                         options->caller, sfl_cli_patience_ms(options), &forgotten);
     exit_code =
         status == SINGLEFLIGHT_OK ? print_stopped(options, &forgotten) : complain(options, status);
     singleflight_client_destroy(client);

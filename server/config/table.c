@@ -168,7 +168,7 @@ const struct sfl_setting sfl_setting_table[] = {
      .fallback = "jobs",
      .choices = runs_kept,
      .help = "Which flights that have ended are remembered and logged: jobs, which are those that "
-             "had a lease or whose outcome was retained, all, or none."},
+             "had a lease or whose outcome was retained; all; or off: none of them."},
     {.name = "coordinator",
      .group = RUNNING,
      .type = SFL_SETTING_CHOICE,

@@ -20,7 +20,7 @@ class Systemd(Case):
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def test_the_units_are_right(self):
-        service = take("service").replace("/usr/bin/singleflight", str(BIN / "singleflight"))
+        service = take("service").replace("/usr/local/bin/singleflight", str(BIN / "singleflight"))
         (self.folder / "nightly.service").write_text(service)
         (self.folder / "nightly.timer").write_text(take("timer"))
         done = self.analyze("verify", "--man=no", str(self.folder / "nightly.service"),
