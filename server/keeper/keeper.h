@@ -23,6 +23,7 @@ struct sfl_keeper_state {
     uint64_t waiting_bytes; // of what is not written yet
     uint64_t lost;          // outcomes that were to be retained and could not be kept, ever
     uint64_t lost_leads;    // leads with a lease that could not be kept, ever
+    uint64_t stuck;         // removals that have failed, and are tried until they succeed
 };
 
 struct sfl_keeper {

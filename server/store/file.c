@@ -530,6 +530,19 @@ const char *sfl_file_reason(struct sfl_file *file, int code)
 
 // --- reading ---
 
+bool sfl_file_lacks(struct sfl_file *file, enum sfl_file_table table, uint64_t key)
+{
+    MDB_txn *txn;
+    MDB_val data;
+    MDB_val key_val = {sizeof(key), &key};
+    // When LMDB could not write its head, it begins nothing, and nobody knows which head is there.
+    if (file->environment == NULL || mdb_txn_begin(file->environment, NULL, MDB_RDONLY, &txn) != 0)
+        return false;
+    int code = mdb_get(txn, file->tables[table], &key_val, &data);
+    mdb_txn_abort(txn);
+    return code == MDB_NOTFOUND;
+}
+
 static int read_all(MDB_cursor *cursor,
                     const char *(*visit)(void *context, uint64_t key, struct sfl_span bytes),
                     void *context)

@@ -47,6 +47,9 @@ int sfl_file_put_tokens(struct sfl_file *file, uint64_t tokens) SFL_MUST_USE;
 // Why a write failed. LMDB calls it an input/output error when a disk took a part of it.
 const char *sfl_file_reason(struct sfl_file *file, int code);
 
+// True when the file has no such record for certain. Not inside a transaction.
+bool sfl_file_lacks(struct sfl_file *file, enum sfl_file_table table, uint64_t key);
+
 // Calls `visit` for every record of a table, from the greatest key to the smallest; it returns what
 // is wrong with the record, NULL: nothing. Bytes are borrowed. Not inside a transaction, and nobody
 // writes meanwhile.

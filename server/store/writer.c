@@ -41,6 +41,7 @@ struct sfl_writer {
     atomic_bool has_lost_musts; // for want of memory
     _Atomic uint64_t lost;
     _Atomic uint64_t lost_leads;
+    _Atomic uint64_t stuck_count;
 
     // The thread's alone.
     struct sfl_list stuck; // musts that failed, in order; they are tried until they succeed
@@ -215,6 +216,7 @@ struct sfl_keeper_state sfl_writer_state(struct sfl_writer *writer)
         .waiting_bytes = waiting_bytes,
         .lost = atomic_load(&writer->lost),
         .lost_leads = atomic_load(&writer->lost_leads),
+        .stuck = atomic_load(&writer->stuck_count),
     };
 }
 
@@ -236,6 +238,15 @@ void sfl_writer_resume(struct sfl_writer *writer)
 }
 
 // --- writing, on the writer's thread ---
+
+static unsigned count_of(const struct sfl_list *list)
+{
+    unsigned count = 0;
+    const struct sfl_link *link = sfl_list_first(list);
+    for (; link != NULL; link = sfl_list_next(list, link))
+        count++;
+    return count;
+}
 
 struct whole {
     struct sfl_list *stuck;
@@ -264,21 +275,55 @@ static void take_out_musts(struct sfl_writer *writer, struct sfl_list *batch)
     }
 }
 
+// What a removal would take away may also be stuck itself, before it.
+static bool is_put_stuck(const struct sfl_writer *writer, const struct sfl_job *removal)
+{
+    const struct sfl_link *link = sfl_list_first(&writer->stuck);
+    for (; link != &removal->link; link = sfl_list_next(&writer->stuck, link)) {
+        const struct sfl_job *job = SFL_CONTAINER_OF(link, struct sfl_job, link);
+        if (job->type == SFL_JOB_PUT && job->table == removal->table && job->key == removal->key)
+            return true;
+    }
+    return false;
+}
+
+// So that what is stuck has a bound: what the disk has.
+static void free_needless_removals(struct sfl_writer *writer)
+{
+    unsigned puts = 0;
+    struct sfl_link *link = sfl_list_first(&writer->stuck);
+    while (link != NULL) {
+        struct sfl_job *job = SFL_CONTAINER_OF(link, struct sfl_job, link);
+        link = sfl_list_next(&writer->stuck, link);
+        if (job->type == SFL_JOB_PUT) {
+            puts++;
+        } else if (sfl_file_lacks(writer->file, job->table, job->key) &&
+                   (puts == 0 || !is_put_stuck(writer, job))) {
+            sfl_link_remove(&job->link);
+            sfl_job_free(job);
+        }
+    }
+}
+
 static void write_stuck(struct sfl_writer *writer, struct round *round)
 {
     if (sfl_list_is_empty(&writer->stuck))
         return;
     int code = sfl_file_write(writer->file, sfl_jobs_apply, &writer->stuck);
-    if (code == 0)
+    if (code == 0) {
         sfl_jobs_free(&writer->stuck);
-    else
-        round->code = code;
+        return;
+    }
+    round->code = code;
+    free_needless_removals(writer);
 }
 
 // A record that could not be written may be on disk all the same, when it was the file's head that
 // failed last: whoever was told that it is lost must not meet it after a restart.
 static void take_back(struct sfl_writer *writer, const struct sfl_job *failed)
 {
+    if (sfl_file_lacks(writer->file, failed->table, failed->key))
+        return;
     struct sfl_job *job = sfl_job_create(SFL_JOB_DELETE, failed->table, failed->key, 0);
     if (job != NULL)
         sfl_list_append(&writer->stuck, &job->link);
@@ -292,14 +337,13 @@ static void write_singly(struct sfl_writer *writer, struct sfl_list *batch, stru
 {
     take_out_musts(writer, batch);
     write_stuck(writer, round);
+    unsigned stuck_before = count_of(&writer->stuck);
     const struct sfl_link *link = sfl_list_first(batch);
     for (; link != NULL; link = sfl_list_next(batch, link)) {
         struct sfl_job *job = SFL_CONTAINER_OF(link, struct sfl_job, link);
         if (job->type != SFL_JOB_PUT || job->is_void)
             continue;
         // A lead that is on disk before the one that it follows is off it would make two of one.
-        if (job->table == SFL_FILE_LEADS)
-            write_stuck(writer, round);
         bool may_be_written = job->table != SFL_FILE_LEADS || sfl_list_is_empty(&writer->stuck);
         int code = round->code;
         if (may_be_written)
@@ -312,7 +356,8 @@ static void write_singly(struct sfl_writer *writer, struct sfl_list *batch, stru
         count_lost(writer, job->table);
         take_back(writer, job);
     }
-    write_stuck(writer, round);
+    if (count_of(&writer->stuck) > stuck_before)
+        write_stuck(writer, round);
 }
 
 static bool has_writes(const struct sfl_list *batch)
@@ -429,24 +474,16 @@ static void tell(struct sfl_writer *writer, const struct sfl_list *batch, const 
     answer(writer, batch, lost, lost_count);
 }
 
-static unsigned count_of(const struct sfl_list *list)
-{
-    unsigned count = 0;
-    const struct sfl_link *link = sfl_list_first(list);
-    for (; link != NULL; link = sfl_list_next(list, link))
-        count++;
-    return count;
-}
-
 static void set_state(struct sfl_writer *writer, const struct round *round)
 {
     if (!round->has_written)
         return;
     bool is_failing = round->code != 0;
+    atomic_store(&writer->stuck_count, count_of(&writer->stuck));
     if (is_failing) {
         sfl_log(SFL_LOG_ERROR, "data_not_written",
                 SFL_STR("error", sfl_file_reason(writer->file, round->code)),
-                SFL_U64("lost", round->lost), SFL_U64("waiting", count_of(&writer->stuck)));
+                SFL_U64("lost", round->lost), SFL_U64("waiting", atomic_load(&writer->stuck_count)));
         writer->retry_at = time_after(RETRY_MS);
     }
     if (atomic_exchange(&writer->is_failing, is_failing) == is_failing)

@@ -264,6 +264,28 @@ static void a_lead_that_is_forgotten_is_tried_until_the_disk_takes_it(void **sta
     assert_true(found->lead_forgotten[0]);
 }
 
+// What is tried again is what the disk has, not what it never took.
+static void what_the_disk_never_took_is_not_taken_back_for_ever(void **state)
+{
+    struct store_world *world = *state;
+    assert_true(store_lead(world, "key", 1, false, NULL));
+    assert_true(store_is_written(world, 1));
+    disk_fail(ENOSPC);
+    sfl_store_unlead(world->store, 1);
+    for (uint64_t token = 2; token <= 1000; token++) {
+        assert_true(store_lead(world, "key", token, false, NULL));
+        retain(world, 10000 + token, 1);
+        sfl_store_drop(world->store, 10000 + token); // as the engine does when it is lost
+    }
+    assert_false(store_is_written(world, 0));
+    assert_int_equal(sfl_store_state(world->store).stuck, 1);
+    disk_mend();
+    assert_true(store_is_written(world, 0));
+    assert_int_equal(sfl_store_state(world->store).stuck, 0);
+    assert_int_equal(store_load(world)->lead_count, 0);
+    assert_int_equal(store_load(world)->count, 0);
+}
+
 // The flight was forgotten before this attempt: it has no record yet that this one replaces.
 static void who_waits_for_a_lead_that_is_lost_is_told_so(void **state)
 {
@@ -369,6 +391,7 @@ int main(void)
         STORY(on_a_full_disk_it_does_not_start_and_says_why),
         STORY(a_lead_that_is_lost_is_counted),
         STORY(a_lead_that_is_forgotten_is_tried_until_the_disk_takes_it),
+        STORY(what_the_disk_never_took_is_not_taken_back_for_ever),
         STORY(who_waits_for_a_lead_that_is_lost_is_told_so),
         STORY(a_lead_whose_replacement_is_stuck_is_not_kept),
         STORY(a_lead_that_is_over_in_the_same_batch_does_not_come_back),
