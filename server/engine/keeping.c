@@ -175,9 +175,10 @@ bool sfl_engine_restore_lead(struct sfl_engine *engine, const struct sfl_kept_le
     uint64_t hash = sfl_hash(&engine->secret, lead->group, lead->key);
     struct sfl_shard *shard = sfl_engine_shard_of(engine, hash);
     struct sfl_outcome *passed_on = NULL;
+    // An error that finds no room is no reason to fence who leads.
     if (error != NULL && sfl_outcome_restore(&sfl_local_heap, &shard->table.shares.held_bytes,
                                              engine->limits, error, &passed_on) != SFL_REASON_NONE)
-        return false;
+        passed_on = NULL;
     if (passed_on != NULL)
         passed_on->retain_ms = error_retain_ms;
     const struct sfl_join join = sfl_left_join(lead);

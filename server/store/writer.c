@@ -479,11 +479,12 @@ static void set_state(struct sfl_writer *writer, const struct round *round)
     if (!round->has_written)
         return;
     bool is_failing = round->code != 0;
-    atomic_store(&writer->stuck_count, count_of(&writer->stuck));
+    unsigned stuck = count_of(&writer->stuck);
+    atomic_store(&writer->stuck_count, stuck);
     if (is_failing) {
         sfl_log(SFL_LOG_ERROR, "data_not_written",
                 SFL_STR("error", sfl_file_reason(writer->file, round->code)),
-                SFL_U64("lost", round->lost), SFL_U64("waiting", atomic_load(&writer->stuck_count)));
+                SFL_U64("lost", round->lost), SFL_U64("waiting", stuck));
         writer->retry_at = time_after(RETRY_MS);
     }
     if (atomic_exchange(&writer->is_failing, is_failing) == is_failing)

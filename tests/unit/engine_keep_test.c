@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 struct world {
+    struct sfl_limits limits;
     struct sfl_coordinator *coordinator;
     struct sfl_engine *engine;
     struct sfl_member member;
@@ -122,10 +123,11 @@ static void on_earlier_tick(void *context)
 static int set_up(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
+    world->limits = sfl_limits_default;
     const struct sfl_standalone_options standalone = {.lanes = 1, .first_token = 100};
     assert_int_equal(sfl_standalone_create(&standalone, &world->coordinator), SFL_OK);
     const struct sfl_engine_options options = {.shards = 1,
-                                               .limits = &sfl_limits_default,
+                                               .limits = &world->limits,
                                                .coordinator = world->coordinator,
                                                .sink = &sink,
                                                .sink_context = world,
@@ -269,6 +271,35 @@ static void what_is_forgotten_while_it_is_told_is_kept_so(void **state)
     assert_string_equal(world->heard, "keep lead keep-forgotten unlead result");
 }
 
+static void a_lead_comes_back_though_its_error_finds_no_room(void **state)
+{
+    struct world *world = *state;
+    const struct sfl_kept_lead lead = {.group = sfl_span_of_text("g"),
+                                       .key = sfl_span_of_text("k"),
+                                       .leader = sfl_span_of_text("node 3"),
+                                       .token = 50,
+                                       .attempt = 2,
+                                       .lease_ms = 5000,
+                                       .run_limit_ms = 60000,
+                                       .led_unix_ms = sfl_clock_wall_us() / 1000};
+    const struct sfl_outcome_parts error = {.kind = SFL_OUTCOME_ERROR,
+                                            .attempt = 1,
+                                            .token = 40,
+                                            .value = sfl_span_of_text("more than a little"),
+                                            .texts = sfl_span_of_text("texts")};
+    world->limits.held_bytes_max = 10;
+    assert_true(sfl_engine_restore_lead(world->engine, &lead, &error, 0));
+    const struct sfl_join resume = {.group = lead.group,
+                                    .key = lead.key,
+                                    .resume_token = lead.token,
+                                    .lease_ms = 5000,
+                                    .deadline_ms = UINT64_MAX};
+    sfl_caller_init(&world->member.caller);
+    sfl_engine_join(world->engine, &world->member, &resume, sfl_clock_now_ms());
+    assert_string_equal(world->heard, "lead");
+    assert_int_equal(world->token, 50);
+}
+
 #define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -281,6 +312,7 @@ int main(void)
         STORY(what_is_forgotten_on_the_way_is_kept_so),
         STORY(what_is_forgotten_on_the_way_and_lost_is_taken_back),
         STORY(what_is_forgotten_while_it_is_told_is_kept_so),
+        STORY(a_lead_comes_back_though_its_error_finds_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
