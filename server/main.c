@@ -519,6 +519,17 @@ static void flush_store(struct daemon *daemon)
         leave_the_disk(daemon);
 }
 
+static uint64_t hits_of(void *context, const struct sfl_run *run)
+{
+    return sfl_engine_hits(context, run->group, run->key, run->token);
+}
+
+static void count_hits(struct daemon *daemon)
+{
+    if (daemon->runs != NULL && daemon->engine != NULL)
+        sfl_runs_add_hits(daemon->runs, hits_of, daemon->engine);
+}
+
 // In the opposite order, but for what is said below; parts that were not made are NULL.
 static void destroy_parts(struct daemon *daemon)
 {
@@ -532,6 +543,7 @@ static void destroy_parts(struct daemon *daemon)
     // last ones left behind; joined, they touch no other part any more.
     if (daemon->pumps != NULL)
         sfl_pumps_destroy(daemon->pumps);
+    count_hits(daemon);
     if (daemon->transport != NULL)
         sfl_transport_destroy(daemon->transport);
     if (daemon->coordinator != NULL)
@@ -628,7 +640,10 @@ static bool stop(struct daemon *daemon)
 static void leave_at_once(struct daemon *daemon)
 {
     sfl_log(SFL_LOG_WARN, "streams_left_open");
-    flush_store(daemon); // not closed: the pumps still run
+    // Not closed: the pumps still run. Who waited for the disk may leave something to be written.
+    flush_store(daemon);
+    count_hits(daemon);
+    flush_store(daemon);
     sfl_log_flush(true);
     _exit(EXIT_SUCCESS);
 }

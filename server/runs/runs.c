@@ -140,6 +140,26 @@ void sfl_runs_set_hits(struct sfl_runs *runs, uint64_t number, uint64_t hits)
     pthread_mutex_unlock(&runs->lock);
 }
 
+void sfl_runs_add_hits(struct sfl_runs *runs,
+                       uint64_t (*hits_of)(void *context, const struct sfl_run *run), void *context)
+{
+    pthread_mutex_lock(&runs->lock);
+    for (uint64_t number = runs->newest; number >= oldest_locked(runs) && number > 0; number--) {
+        struct entry *entry = find_locked(runs, number);
+        if (entry == NULL)
+            continue;
+        entry->references++;
+        pthread_mutex_unlock(&runs->lock);
+        uint64_t hits = hits_of(context, &entry->run);
+        pthread_mutex_lock(&runs->lock);
+        entry->run.retained_hits += hits;
+        if (hits > 0 && find_locked(runs, number) == entry)
+            keep_locked(runs, entry, 0);
+        drop_locked(entry);
+    }
+    pthread_mutex_unlock(&runs->lock);
+}
+
 bool sfl_runs_restore(struct sfl_runs *runs, uint64_t number, const struct sfl_run *run)
 {
     bool is_taken = false;

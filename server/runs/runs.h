@@ -34,6 +34,12 @@ uint64_t sfl_runs_add(struct sfl_runs *runs, const struct sfl_run *run);
 // made room meanwhile.
 void sfl_runs_set_hits(struct sfl_runs *runs, uint64_t number, uint64_t hits);
 
+// Adds to every run the hits that nobody has set yet, at the end of the process: so many callers
+// have got its outcome, which is still retained. `hits_of` is called without a lock.
+void sfl_runs_add_hits(struct sfl_runs *runs,
+                       uint64_t (*hits_of)(void *context, const struct sfl_run *run),
+                       void *context);
+
 // Puts in one that an earlier process added, before the first is added; from the newest to the
 // oldest. False when it is too old.
 bool sfl_runs_restore(struct sfl_runs *runs, uint64_t number, const struct sfl_run *run);

@@ -460,6 +460,20 @@ def test_runs_that_are_not_wanted_any_more_are_deleted(world):
     assert runs(net) == []
 
 
+def test_hits_of_a_retained_outcome_are_counted_over_an_orderly_end(world):
+    net = world.start(kind="session")
+    net.retained(key=b"k", value=b"v", retain_ms=MINUTE)
+    for _ in range(3):
+        net.join(key=b"k").delivery()
+    net = world.ended(kind="session")
+    assert [run.retained_hits for run in runs(net)] == [3]
+    for _ in range(2):
+        net.join(key=b"k").delivery()
+    assert [run.retained_hits for run in runs(net)] == [5]
+    net = world.ended(kind="session")
+    assert [run.retained_hits for run in runs(net)] == [5]
+
+
 # --- disks ---
 
 
