@@ -400,13 +400,17 @@ static void reserve_tokens(struct sfl_writer *writer, struct round *round)
 
 // --- telling ---
 
+static int by_token(const void *a, const void *b)
+{
+    uint64_t first = *(const uint64_t *)a;
+    uint64_t second = *(const uint64_t *)b;
+    return (first > second) - (first < second);
+}
+
+// Of tokens in order.
 static bool is_among(const uint64_t *tokens, unsigned count, uint64_t token)
 {
-    for (unsigned i = 0; i < count; i++) {
-        if (tokens[i] == token)
-            return true;
-    }
-    return false;
+    return bsearch(&token, tokens, count, sizeof(token), by_token) != NULL;
 }
 
 // Tells of outcomes that are lost. From then on nobody begins to wait for one, so that it
@@ -469,8 +473,10 @@ static void tell(struct sfl_writer *writer, const struct sfl_list *batch, const 
     unsigned lost_count = 0;
     if (round->lost > 0) {
         lost_count = tell_lost(writer, batch, lost);
-        mark_waiting(writer, lost, lost_count);
+        qsort(lost, lost_count, sizeof(lost[0]), by_token); // pumps wait for what comes now
     }
+    if (lost_count > 0)
+        mark_waiting(writer, lost, lost_count);
     answer(writer, batch, lost, lost_count);
 }
 

@@ -90,6 +90,27 @@ static void who_waits_for_what_is_lost_is_told_so(void **state)
     assert_false(answers.is_written[1]);
 }
 
+static void all_who_wait_for_what_is_lost_are_told_so_in_whatever_order(void **state)
+{
+    static const uint64_t tokens[] = {5, 3, 8, 1, 7, 2, 6, 4};
+    struct store_world *world = *state;
+    struct answers answers = {0};
+    gather(world);
+    disk_fail(ENOSPC);
+    for (unsigned i = 0; i < 8; i++)
+        retain(world, tokens[i], 10);
+    for (unsigned i = 0; i < 600; i++)
+        sfl_store_drop(world->store, 5000 + i);
+    for (unsigned i = 0; i < 8; i++)
+        assert_true(sfl_store_await(world->store, tokens[i], on_written, &answers));
+    disk_go_on();
+    assert_true(sfl_store_flush(world->store, UINT64_MAX));
+    disk_mend();
+    assert_int_equal(answers.count, 8);
+    for (unsigned i = 0; i < 8; i++)
+        assert_false(answers.is_written[i]);
+}
+
 static void a_drop_that_fails_is_said_so_and_tried_again(void **state)
 {
     struct store_world *world = *state;
@@ -381,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(what_cannot_be_written_takes_nothing_else_with_it),
         STORY(who_waits_for_what_is_lost_is_told_so),
+        STORY(all_who_wait_for_what_is_lost_are_told_so_in_whatever_order),
         STORY(a_drop_that_fails_is_said_so_and_tried_again),
         STORY(it_finds_out_by_itself_that_the_disk_works_again),
         STORY(an_outcome_that_is_dropped_in_the_same_batch_does_not_come_back),
