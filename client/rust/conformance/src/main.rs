@@ -185,7 +185,10 @@ async fn act(scene: &Scene, leader: &Leader, actions: Vec<Value>) -> Result<(), 
                     leader.audience_changed().await;
                 }
             }
-            "block_ms" => std::thread::sleep(Duration::from_millis(what.as_u64().unwrap_or(0))),
+            // Six scenarios at a time block more threads than the runtime has.
+            "block_ms" => tokio::task::block_in_place(|| {
+                std::thread::sleep(Duration::from_millis(what.as_u64().unwrap_or(0)));
+            }),
             "ask_lost" => print(&asked(&scene.call, leader)),
             "do_inside" => {
                 run_inside(scene.client.clone(), what.clone(), scene.signals.clone()).await;
