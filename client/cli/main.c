@@ -43,7 +43,7 @@ int main(int argc, char *argv[])
     bool refreshes = argc > 1 && strcmp(argv[1], SFL_CLI_REFRESH_WORD) == 0;
     if (refreshes)
         argv++, argc--;
-    struct sfl_cli_options options;
+    struct sfl_cli_options options = {0};
     int exit_code;
     if (sfl_cli_parse(argc, argv, stdout, stderr, &options, &exit_code)) {
         options.words = words;
@@ -51,6 +51,7 @@ int main(int argc, char *argv[])
             sfl_cli_become_refresh(&options);
         exit_code = run(&options);
     }
+    sfl_cli_options_deinit(&options);
     free(words);
     return exit_code;
 }

@@ -93,19 +93,22 @@ static const char *store_number(const struct sfl_cli_option *option, const char 
     return NULL;
 }
 
-// One address, or several with commas between them, as in the environment. The copies are kept for
-// as long as the process runs.
+// One address, or several with commas between them, as in the environment.
 static const char *store_address(struct sfl_cli_options *options, const char *text)
 {
-    for (char *next = sfl_cli_copy_text(text); next != NULL;) {
-        const char *address = strsep(&next, ",");
-        if (address[0] == '\0')
+    for (;;) {
+        size_t length = strcspn(text, ",");
+        if (length == 0)
             return "must not be empty";
         if (options->address_count == SFL_CLI_ADDRESSES_MAX)
             return "is given too often";
+        char *address = sfl_cli_allocate(length + 1);
+        memcpy(address, text, length);
         options->addresses[options->address_count++] = address;
+        if (text[length] == '\0')
+            return NULL;
+        text += length + 1;
     }
-    return NULL;
 }
 
 // `text` is NULL for a flag. Returns the problem, or NULL.
@@ -384,4 +387,11 @@ bool sfl_cli_parse(int argc, char *argv[], FILE *out, FILE *err,
         return true;
     *exit_code_out = parser.exit_code;
     return false;
+}
+
+void sfl_cli_options_deinit(struct sfl_cli_options *options)
+{
+    for (size_t i = 0; i < options->address_count; i++)
+        free((char *)options->addresses[i]);
+    options->address_count = 0;
 }

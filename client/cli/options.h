@@ -30,7 +30,7 @@ enum sfl_cli_prints { SFL_CLI_PRINTS_ALL, SFL_CLI_PRINTS_LEADER };
 // Whose the command's standard error is, in the order of the words of --errors.
 enum sfl_cli_errors { SFL_CLI_ERRORS_SHARE, SFL_CLI_ERRORS_OWN };
 
-// What the command line asks for. The texts are borrowed from argv.
+// What the command line asks for. The addresses are copies, the other texts are borrowed from argv.
 struct sfl_cli_options {
     enum sfl_cli_command_bit command;
 
@@ -104,10 +104,13 @@ static inline bool sfl_cli_holds(const struct sfl_cli_options *options)
 
 // True: *options_out says what to do. False: there is nothing more to do; what there was to say was
 // written (help to `out`, errors to `err`), and *exit_code_out is the code to exit with. Changes
-// the order of `argv`. Not thread-safe (getopt_long).
+// the order of `argv`. Not thread-safe (getopt_long). `options_out` begins as {0}, and is to be
+// released by sfl_cli_options_deinit() in any case.
 __attribute__((warn_unused_result)) bool sfl_cli_parse(int argc, char *argv[], FILE *out, FILE *err,
                                                        struct sfl_cli_options *options_out,
                                                        int *exit_code_out);
+
+void sfl_cli_options_deinit(struct sfl_cli_options *options);
 
 // The manual page, in troff with the man macros.
 void sfl_cli_write_man_page(FILE *out);
