@@ -40,8 +40,8 @@ static void end_all(struct sfl_seat *seat, struct sfl_outcome *outcome,
     struct singleflight_call *call;
     while ((call = sfl_seat_first_call(seat)) != NULL) {
         facts.led = call == leading;
-        facts.stale = result->retained && !result->led &&
-                      sfl_call_takes_for_stale(call, result->age_ms);
+        facts.stale =
+            result->retained && !result->led && sfl_call_takes_for_stale(call, result->age_ms);
         if (facts.stale)
             sfl_call_serve_stale(call, sfl_result_of_outcome(outcome, &facts));
         else

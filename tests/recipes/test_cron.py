@@ -44,6 +44,7 @@ class Cron(Case):
         (folder / "crontab").write_text(
             f"PATH={tools}:/usr/bin:/bin\nSINGLEFLIGHT_ADDRESS={self.address}\nMAILTO=root\n"
             "ASAN_OPTIONS=detect_leaks=0\n"  # what it says in a namespace of processes is in the mail
+            f"TSAN_OPTIONS={os.environ.get('TSAN_OPTIONS', '')}\n"
             f"{crontab}")
         shutil.copy("/usr/sbin/cron", folder / "cron")
         write_program(folder / "sendmail", f"#!/bin/sh\nexec cat >{folder}/mail.$$\n")

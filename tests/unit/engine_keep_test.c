@@ -74,11 +74,8 @@ static struct sfl_keeper_state state_of(void *context)
     return (struct sfl_keeper_state){.lost_leads = 100};
 }
 
-static const struct sfl_keeper keeper = {.lead = keep_lead,
-                                         .unlead = unlead,
-                                         .retain = retain,
-                                         .drop = drop,
-                                         .state = state_of};
+static const struct sfl_keeper keeper = {
+    .lead = keep_lead, .unlead = unlead, .retain = retain, .drop = drop, .state = state_of};
 
 static void on_lead(void *context, struct sfl_member *member, const struct sfl_lead *lead)
 {
