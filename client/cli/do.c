@@ -16,6 +16,7 @@
 #include "cli/exit_code.h"
 #include "cli/memory.h"
 #include "cli/reason.h"
+#include "cli/refresh.h"
 #include "cli/run.h"
 #include "cli/subcommands.h"
 #include "cli/text.h"
@@ -535,12 +536,12 @@ static void replace(uv_work_t *work)
     struct sfl_cli_run *run = work->data;
     const struct sfl_cli_options *options = run->options;
     struct singleflight_forgotten forgotten = {0};
-    run->replaced =
+    run->replacing.status =
         singleflight_end(run->client, options->group, options->key, strlen(options->key),
                          options->caller, sfl_cli_patience_ms(options), &forgotten);
-    run->is_beside = forgotten.flight && !forgotten.ended;
-    if (run->replaced != SINGLEFLIGHT_OK)
-        run->why_lost = sfl_cli_copy_text(singleflight_last_error());
+    run->replacing.is_beside = forgotten.flight && !forgotten.ended;
+    if (run->replacing.status != SINGLEFLIGHT_OK)
+        run->replacing.error = sfl_cli_copy_text(singleflight_last_error());
 }
 
 // That no server is there, the call itself will find.
@@ -550,16 +551,16 @@ static void on_replaced(uv_work_t *work, int status)
     struct sfl_cli_run *run = work->data;
     if (run->concluded)
         return;
-    bool is_refused = run->replaced != SINGLEFLIGHT_OK &&
-                      run->replaced != SINGLEFLIGHT_UNAVAILABLE &&
-                      run->replaced != SINGLEFLIGHT_DEADLINE_EXCEEDED;
+    bool is_refused = run->replacing.status != SINGLEFLIGHT_OK &&
+                      run->replacing.status != SINGLEFLIGHT_UNAVAILABLE &&
+                      run->replacing.status != SINGLEFLIGHT_DEADLINE_EXCEEDED;
     if (is_refused) {
-        run->exit_code = sfl_cli_exit_of_status(run->replaced);
-        sfl_cli_run_say(run, "%s", run->why_lost);
+        run->exit_code = sfl_cli_exit_of_status(run->replacing.status);
+        sfl_cli_run_say(run, "%s", run->replacing.error);
         end_outputs(run);
         return;
     }
-    if (run->is_beside)
+    if (run->replacing.is_beside)
         sfl_cli_run_say(run, "the server is too old to end what runs: it goes on beside this");
     if (!begin(run))
         end_outputs(run);
@@ -570,8 +571,8 @@ static bool set_out(struct sfl_cli_run *run)
 {
     if (!run->options->replace)
         return begin(run);
-    run->work.data = run;
-    return uv_queue_work(&run->loop, &run->work, replace, on_replaced) == 0;
+    run->replacing.work.data = run;
+    return uv_queue_work(&run->loop, &run->replacing.work, replace, on_replaced) == 0;
 }
 
 static void on_jitter_over(uv_timer_t *timer)
@@ -601,7 +602,6 @@ static void open_loop(struct sfl_cli_run *run)
 {
     int error = uv_loop_init(&run->loop);
     assert(error == 0);
-    run->begun_ms = uv_now(&run->loop);
     error = sfl_cli_mailbox_open(&run->mailbox, &run->loop, on_letter, run);
     assert(error == 0);
     (void)error;
@@ -646,6 +646,7 @@ static void close_all(struct sfl_cli_run *run)
     (void)error;
     free(run->leader_name);
     free(run->why_lost);
+    free(run->replacing.error);
 }
 
 int sfl_cli_do(const struct sfl_cli_options *options)

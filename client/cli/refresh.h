@@ -10,8 +10,13 @@
 // people: singleflight SFL_CLI_REFRESH_WORD do ...
 #define SFL_CLI_REFRESH_WORD "--refresh"
 
-// Has an ordinary call made instead of one that may be served what is stale. Somebody else who
-// renews it already is enough.
+struct sfl_cli_run;
+
+// Starts the process that renews the retained outcome.
+void sfl_cli_refresh(struct sfl_cli_run *run);
+
+// In that process: has an ordinary call made instead of one that may be served what is stale.
+// Somebody else who renews it already is enough.
 void sfl_cli_become_refresh(struct sfl_cli_options *options);
 
 #endif

@@ -48,10 +48,13 @@ struct sfl_cli_run {
     int own_code;        // what our command exited with by itself; -1: it did not, or not yet
     char place[SFL_CLI_PLACE_BYTES]; // where a command of ours runs, for the others
     char fingerprint[SFL_CLI_FINGERPRINT_MAX + 1];
-    uv_work_t work;                    // --replace
-    enum singleflight_status replaced; // what came of it
-    bool is_beside;                    // what was to be ended goes on
-    char *leader_name;                 // of whom this call follows; NULL: not known
+    struct {
+        uv_work_t work;
+        enum singleflight_status status;
+        bool is_beside; // what was to be ended goes on
+        char *error;    // NULL: none
+    } replacing;
+    char *leader_name; // of whom this call follows; NULL: not known
     char *why_lost;
     uint64_t begun_ms; // on the loop's clock
     int exit_code;
@@ -72,9 +75,6 @@ void sfl_cli_lead_throttle(struct sfl_cli_run *run);
 
 // Ends a command whose output nobody takes any more.
 void sfl_cli_lead_end_if_unwanted(struct sfl_cli_run *run);
-
-// Starts an invocation in the background that renews the retained outcome.
-void sfl_cli_refresh(struct sfl_cli_run *run);
 
 extern const struct sfl_cli_command_events sfl_cli_lead_command_events;
 

@@ -28,17 +28,26 @@ static void *copy_bytes(const void *bytes, size_t count)
     return copy;
 }
 
+// Counts one more row of that server. False when there are as many as are wanted.
+static bool takes_row(struct sfl_cli_snapshot *snapshot, const char *address)
+{
+    if (snapshot->server != address) {
+        snapshot->server = address;
+        snapshot->rows_of_server = 0;
+    }
+    if (snapshot->rows_of_server == snapshot->rows_max) {
+        snapshot->is_cut = true;
+        return false;
+    }
+    snapshot->rows_of_server++;
+    return true;
+}
+
 static void on_flight(void *context, const struct singleflight_flight *flight)
 {
     struct sfl_cli_snapshot *snapshot = context;
-    if (snapshot->server != flight->address) {
-        snapshot->server = flight->address;
-        snapshot->rows_of_server = 0;
-    }
-    if (snapshot->rows_of_server++ == snapshot->rows_max) {
-        snapshot->is_cut = true;
+    if (!takes_row(snapshot, flight->address))
         return;
-    }
     snapshot->flights = grow(snapshot->flights, snapshot->flight_count, &snapshot->flight_room,
                              sizeof(*snapshot->flights));
     struct singleflight_flight *copy = &snapshot->flights[snapshot->flight_count++];
@@ -88,11 +97,7 @@ static void on_run(void *context, const struct singleflight_run *run)
     bool is_wanted =
         snapshot->key == NULL || (run->key_bytes == strlen(snapshot->key) &&
                                   memcmp(run->key, snapshot->key, run->key_bytes) == 0);
-    if (snapshot->server != run->address) {
-        snapshot->server = run->address;
-        snapshot->rows_of_server = 0;
-    }
-    if (!is_wanted || snapshot->rows_of_server++ >= snapshot->rows_max)
+    if (!is_wanted || !takes_row(snapshot, run->address))
         return;
     snapshot->runs =
         grow(snapshot->runs, snapshot->run_count, &snapshot->run_room, sizeof(*snapshot->runs));

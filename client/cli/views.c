@@ -9,17 +9,29 @@
 #include <stdint.h>
 #include <string.h>
 
-static int complain(const struct sfl_cli_options *options, enum singleflight_status status)
-{
-    (void)sfl_cli_complain(options, status);
-    return sfl_cli_exit_of_silence(status);
-}
+// Asks the servers and prints what they say. Returns the exit code.
+typedef int view_function(struct singleflight_client *client,
+                          const struct sfl_cli_options *options);
 
-static int close_output(int exit_code)
+static int run(const struct sfl_cli_options *options, view_function *view)
 {
+    int exit_code = SFL_CLI_EXIT_OK;
+    struct singleflight_client *client = sfl_cli_connect(options, &exit_code);
+    if (client == NULL)
+        return exit_code;
+    exit_code = view(client, options);
+    singleflight_client_destroy(client);
     if (fflush(stdout) == 0)
         return exit_code;
     return exit_code == SFL_CLI_EXIT_OK ? SFL_CLI_EXIT_OUTPUT : exit_code;
+}
+
+// The exit code of an answer with that status; says what went wrong.
+static int conclude(const struct sfl_cli_options *options, enum singleflight_status status)
+{
+    if (status != SINGLEFLIGHT_OK)
+        (void)sfl_cli_complain(options, status);
+    return sfl_cli_exit_of_silence(status);
 }
 
 static void print_forgotten(const struct sfl_cli_options *options,
@@ -36,22 +48,15 @@ static void print_forgotten(const struct sfl_cli_options *options,
         printf("nothing forgotten\n");
 }
 
-int sfl_cli_forget(const struct sfl_cli_options *options)
+static int forget(struct singleflight_client *client, const struct sfl_cli_options *options)
 {
-    int exit_code = SFL_CLI_EXIT_OK;
-    struct singleflight_client *client = sfl_cli_connect(options, &exit_code);
-    if (client == NULL)
-        return exit_code;
     struct singleflight_forgotten forgotten;
     enum singleflight_status status =
         singleflight_forget(client, options->group, options->key, strlen(options->key),
                             options->if_unshared, sfl_cli_patience_ms(options), &forgotten);
-    if (status != SINGLEFLIGHT_OK)
-        exit_code = complain(options, status);
-    else if (!options->quiet || options->json)
+    if (status == SINGLEFLIGHT_OK && (!options->quiet || options->json))
         print_forgotten(options, &forgotten);
-    singleflight_client_destroy(client);
-    return close_output(exit_code);
+    return conclude(options, status);
 }
 
 static int print_stopped(const struct sfl_cli_options *options,
@@ -75,51 +80,34 @@ static int print_stopped(const struct sfl_cli_options *options,
     return SFL_CLI_EXIT_NOTHING_TO_FOLLOW;
 }
 
-int sfl_cli_stop(const struct sfl_cli_options *options)
+static int stop(struct singleflight_client *client, const struct sfl_cli_options *options)
 {
-    int exit_code = SFL_CLI_EXIT_OK;
-    struct singleflight_client *client = sfl_cli_connect(options, &exit_code);
-    if (client == NULL)
-        return exit_code;
     struct singleflight_forgotten forgotten;
     enum singleflight_status status =
         singleflight_end(client, options->group, options->key, strlen(options->key),
                          options->caller, sfl_cli_patience_ms(options), &forgotten);
-    exit_code =
-        status == SINGLEFLIGHT_OK ? print_stopped(options, &forgotten) : complain(options, status);
-    singleflight_client_destroy(client);
-    return close_output(exit_code);
+    return status == SINGLEFLIGHT_OK ? print_stopped(options, &forgotten)
+                                     : conclude(options, status);
 }
 
-int sfl_cli_runs(const struct sfl_cli_options *options)
+static int runs(struct singleflight_client *client, const struct sfl_cli_options *options)
 {
-    int exit_code = SFL_CLI_EXIT_OK;
-    struct singleflight_client *client = sfl_cli_connect(options, &exit_code);
-    if (client == NULL)
-        return exit_code;
     struct sfl_cli_snapshot snapshot = {0};
     enum singleflight_status status = sfl_cli_snapshot_runs(&snapshot, client, options);
-    if (status != SINGLEFLIGHT_OK)
-        exit_code = complain(options, status);
+    int exit_code = conclude(options, status);
     if (options->json)
         sfl_cli_print_runs_json(stdout, &snapshot);
     else if (status == SINGLEFLIGHT_OK || snapshot.run_count != 0)
         sfl_cli_print_runs(stdout, &snapshot);
     sfl_cli_snapshot_deinit(&snapshot);
-    singleflight_client_destroy(client);
-    return close_output(exit_code);
+    return exit_code;
 }
 
-int sfl_cli_list(const struct sfl_cli_options *options)
+static int list(struct singleflight_client *client, const struct sfl_cli_options *options)
 {
-    int exit_code = SFL_CLI_EXIT_OK;
-    struct singleflight_client *client = sfl_cli_connect(options, &exit_code);
-    if (client == NULL)
-        return exit_code;
     struct sfl_cli_snapshot snapshot = {0};
     enum singleflight_status status = sfl_cli_snapshot_flights(&snapshot, client, options);
-    if (status != SINGLEFLIGHT_OK)
-        exit_code = complain(options, status);
+    int exit_code = conclude(options, status);
     if (snapshot.is_cut && !options->quiet)
         sfl_cli_say("there are more rows: --limit and --prefix say which to show");
     if (options->json)
@@ -127,25 +115,42 @@ int sfl_cli_list(const struct sfl_cli_options *options)
     else if (status == SINGLEFLIGHT_OK || snapshot.flight_count != 0)
         sfl_cli_print_flights(stdout, &snapshot, SIZE_MAX, SIZE_MAX);
     sfl_cli_snapshot_deinit(&snapshot);
-    singleflight_client_destroy(client);
-    return close_output(exit_code);
+    return exit_code;
 }
 
-int sfl_cli_stats(const struct sfl_cli_options *options)
+static int stats(struct singleflight_client *client, const struct sfl_cli_options *options)
 {
-    int exit_code = SFL_CLI_EXIT_OK;
-    struct singleflight_client *client = sfl_cli_connect(options, &exit_code);
-    if (client == NULL)
-        return exit_code;
     struct sfl_cli_snapshot snapshot = {0};
-    enum singleflight_status status = sfl_cli_snapshot_stats(&snapshot, client, options);
-    if (status != SINGLEFLIGHT_OK)
-        exit_code = complain(options, status);
+    int exit_code = conclude(options, sfl_cli_snapshot_stats(&snapshot, client, options));
     if (options->json)
         sfl_cli_print_stats_json(stdout, &snapshot);
     else
         sfl_cli_print_stats(stdout, &snapshot);
     sfl_cli_snapshot_deinit(&snapshot);
-    singleflight_client_destroy(client);
-    return close_output(exit_code);
+    return exit_code;
+}
+
+int sfl_cli_forget(const struct sfl_cli_options *options)
+{
+    return run(options, forget);
+}
+
+int sfl_cli_stop(const struct sfl_cli_options *options)
+{
+    return run(options, stop);
+}
+
+int sfl_cli_runs(const struct sfl_cli_options *options)
+{
+    return run(options, runs);
+}
+
+int sfl_cli_list(const struct sfl_cli_options *options)
+{
+    return run(options, list);
+}
+
+int sfl_cli_stats(const struct sfl_cli_options *options)
+{
+    return run(options, stats);
 }

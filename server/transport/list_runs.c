@@ -1,73 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// Admin.ListRuns: one message for each flight that has ended, the newest first, made in pieces as
-// the client reads.
-#include "base/status.h"
+// Admin.ListRuns: one message for each flight that has ended, the newest first.
 #include "rpc/wire_writer.h"
-#include "transport/transport.h"
+#include "transport/listing.h"
 
 #include <stdlib.h>
 
-enum {
-    LIMIT_DEFAULT = 1000,
-    KEY_PREFIX_MAX = 1024,
-    NUMBERS_BYTES_MAX = 160, // of a Run, beside its spans
-};
+enum { NUMBERS_BYTES_MAX = 160 }; // of a Run, beside its spans
 
-struct request {
-    struct sfl_span group;
-    struct sfl_span key_prefix;
-    uint32_t limit;
-    uint64_t since_unix_ms;
-};
-
-#define REQUEST(member) offsetof(struct request, member)
 static const struct sfl_field fields[] = {
-    {1, SFL_FIELD_TEXT, REQUEST(group), .name = "group"},
-    {2, SFL_FIELD_BYTES, REQUEST(key_prefix), .name = "key_prefix"},
-    {3, SFL_FIELD_U32, REQUEST(limit), .name = "limit"},
-    {4, SFL_FIELD_U64, REQUEST(since_unix_ms), .name = "since_unix_ms"},
+    {1, SFL_FIELD_TEXT, SFL_LISTING_REQUEST(group), .name = "group"},
+    {2, SFL_FIELD_BYTES, SFL_LISTING_REQUEST(key_prefix), .name = "key_prefix"},
+    {3, SFL_FIELD_U32, SFL_LISTING_REQUEST(limit), .name = "limit"},
+    {4, SFL_FIELD_U64, SFL_LISTING_REQUEST(since_unix_ms), .name = "since_unix_ms"},
 };
 static const struct sfl_schema schema = {.name = "ListRunsRequest", SFL_SCHEMA_FIELDS(fields)};
 
-// One run that waits to be sent. Its message begins with group and key.
-struct row {
-    struct sfl_link link;
-    struct sfl_span group; // of the message
+// Its message begins with group and key.
+struct run_row {
+    struct sfl_listing_row row; // first
+    struct sfl_span group;      // of the message
     struct sfl_span key;
     uint64_t token;
     uint64_t hits; // until the retained outcome was gone
-    size_t size;
-    uint8_t message[];
+    uint8_t bytes[];
 };
 
-struct listing {
-    struct sfl_outbox outbox;
-    bool has_request;
-    struct sfl_bytes *group; // of the request, and so is the prefix
-    struct sfl_bytes *key_prefix;
-    uint64_t since_unix_ms;
-    uint32_t left; // how many runs may still be sent
-    struct sfl_runs_cursor cursor;
-    bool is_at_end;
-    bool has_no_memory;
-    struct sfl_list rows;
-};
-
-static struct listing *listing_of(struct sfl_outbox *outbox)
-{
-    return SFL_CONTAINER_OF(outbox, struct listing, outbox);
-}
-
-// --- out ---
-
-static struct row *create_row(const struct sfl_run *run)
+static struct sfl_listing_row *create_row(const struct sfl_run *run)
 {
     uint64_t spans = sfl_wire_bytes_size(run->group.size) + sfl_wire_bytes_size(run->key.size) +
                      sfl_wire_bytes_size(run->leader.size) + sfl_wire_bytes_size(run->message.size);
-    struct row *row = malloc(sizeof(*row) + NUMBERS_BYTES_MAX + spans);
+    struct run_row *row = malloc(sizeof(*row) + NUMBERS_BYTES_MAX + spans);
     if (row == NULL)
         return NULL;
-    uint8_t *at = sfl_wire_put_bytes(row->message, 1, run->group);
+    row->row.message = row->bytes;
+    uint8_t *at = sfl_wire_put_bytes(row->bytes, 1, run->group);
     row->group = sfl_span_of(at - run->group.size, run->group.size);
     at = sfl_wire_put_bytes(at, 2, run->key);
     row->key = sfl_span_of(at - run->key.size, run->key.size);
@@ -82,181 +48,41 @@ static struct row *create_row(const struct sfl_run *run)
     at = sfl_wire_put_bytes(at, 11, run->message);
     at = sfl_wire_put_number(at, 12, run->callers);
     at = sfl_wire_put_number(at, 13, run->value_bytes);
-    row->size = (size_t)(at - row->message);
+    row->row.size = (size_t)(at - row->bytes);
     row->token = run->token;
     row->hits = run->retained_hits;
-    return row;
-}
-
-static bool is_wanted(const struct listing *listing, const struct sfl_run *run)
-{
-    struct sfl_span group = sfl_bytes_span(listing->group);
-    return run->ended_unix_ms > listing->since_unix_ms &&
-           (group.size == 0 || sfl_span_equal(group, run->group)) &&
-           sfl_span_starts_with(run->key, sfl_bytes_span(listing->key_prefix));
+    return &row->row;
 }
 
 // Under the lock of the runs.
 static bool visit(void *context, const struct sfl_run *run)
 {
-    struct listing *listing = context;
-    if (!is_wanted(listing, run))
-        return true;
-    struct row *row = create_row(run);
-    if (row == NULL) {
-        listing->has_no_memory = true;
-        return false;
-    }
-    sfl_list_append(&listing->rows, &row->link);
-    return --listing->left > 0;
+    struct sfl_listing *listing = context;
+    bool is_wanted = run->ended_unix_ms > listing->since_unix_ms &&
+                     sfl_listing_wants(listing, run->group, run->key);
+    return !is_wanted || sfl_listing_add(listing, create_row(run));
 }
 
-// While the outcome is still retained, its flight counts.
-static void add_hits(const struct listing *listing, struct row *row)
+static bool look(struct sfl_listing *listing)
 {
-    struct sfl_engine *engine = listing->outbox.transport->engine;
-    uint64_t hits = row->hits + sfl_engine_hits(engine, row->group, row->key, row->token);
+    struct sfl_runs *runs = listing->outbox.transport->runs;
+    return runs != NULL && sfl_runs_visit(runs, &listing->cursor.runs, visit, listing);
+}
+
+// While the outcome is still retained, its flight counts the hits.
+static void add_hits(const struct sfl_listing *listing, struct sfl_listing_row *row)
+{
+    const struct run_row *of_run = SFL_CONTAINER_OF(row, struct run_row, row);
+    uint64_t hits = of_run->hits + sfl_engine_hits(listing->outbox.transport->engine, of_run->group,
+                                                   of_run->key, of_run->token);
     uint8_t *at = sfl_wire_put_number(row->message + row->size, 14, hits);
     row->size = (size_t)(at - row->message);
 }
 
-// Looks for more runs, a piece at a time, until there is one to send. False when the turn is over
-// before.
-static bool look(struct listing *listing)
-{
-    struct sfl_runs *runs = listing->outbox.transport->runs;
-    listing->is_at_end = listing->is_at_end || runs == NULL;
-    while (sfl_list_is_empty(&listing->rows) && !listing->is_at_end) {
-        bool has_more = sfl_runs_visit(runs, &listing->cursor, visit, listing);
-        listing->is_at_end = !has_more || listing->left == 0 || listing->has_no_memory;
-        if (sfl_pump_should_yield())
-            break;
-    }
-    return !sfl_list_is_empty(&listing->rows) || listing->is_at_end;
-}
-
-static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message)
-{
-    struct listing *listing = listing_of(outbox);
-    sfl_outbox_lock(outbox);
-    bool has_request = listing->has_request;
-    sfl_outbox_unlock(outbox);
-    if (!has_request)
-        return SFL_FILL_NOTHING;
-    if (!look(listing))
-        return SFL_FILL_LATER;
-    struct sfl_link *link = sfl_list_pop(&listing->rows);
-    if (link == NULL) {
-        if (listing->has_no_memory)
-            sfl_message_set_status(message, sfl_status_code(SFL_NO_MEMORY),
-                                   sfl_status_text(SFL_NO_MEMORY));
-        return SFL_FILL_FINISH;
-    }
-    struct row *row = SFL_CONTAINER_OF(link, struct row, link);
-    add_hits(listing, row);
-    sfl_message_refer(message, sfl_span_of(row->message, row->size), free, row);
-    return SFL_FILL_SEND;
-}
-
-static void free_listing(struct sfl_outbox *outbox)
-{
-    struct listing *listing = listing_of(outbox);
-    struct sfl_link *link = NULL;
-    while ((link = sfl_list_pop(&listing->rows)) != NULL)
-        free(SFL_CONTAINER_OF(link, struct row, link));
-    sfl_bytes_unref(listing->group);
-    sfl_bytes_unref(listing->key_prefix);
-    free(listing);
-}
-
-static const struct sfl_outbox_ops outbox_ops = {.fill = fill, .free = free_listing};
-
-// --- in ---
-
-static void refuse(struct listing *listing, enum sfl_status status, const struct sfl_fault *fault)
-{
-    sfl_outbox_end(&listing->outbox, sfl_status_code(status), fault, true);
-}
-
-static bool check(const struct listing *listing, const struct request *request,
-                  struct sfl_fault *fault)
-{
-    struct sfl_refusal refusal = sfl_limits_check_key(listing->outbox.transport->limits,
-                                                      request->group, sfl_span_of_text("any"));
-    if (refusal.reason != SFL_REASON_NONE)
-        *fault = (struct sfl_fault){"group", "is no name that a group can have"};
-    else if (request->key_prefix.size > KEY_PREFIX_MAX)
-        *fault = (struct sfl_fault){"key_prefix", "is longer than 1024 bytes"};
-    return fault->what == NULL;
-}
-
-static void on_message(void *context, struct sfl_span message)
-{
-    struct listing *listing = context;
-    struct request request = {.limit = 0};
-    struct sfl_fault fault = {0};
-    if (listing->has_request)
-        return;
-    if (!sfl_schema_read(&schema, message, &request, &fault) || fault.what != NULL ||
-        !check(listing, &request, &fault)) {
-        refuse(listing, SFL_INVALID_ARGUMENT, &fault);
-        return;
-    }
-    listing->group = sfl_bytes_copy(&sfl_heap, request.group);
-    listing->key_prefix = sfl_bytes_copy(&sfl_heap, request.key_prefix);
-    if (listing->group == NULL || listing->key_prefix == NULL) {
-        fault = (struct sfl_fault){NULL, sfl_status_text(SFL_NO_MEMORY)};
-        refuse(listing, SFL_NO_MEMORY, &fault);
-        return;
-    }
-    listing->since_unix_ms = request.since_unix_ms;
-    listing->left = request.limit == 0 ? LIMIT_DEFAULT : request.limit;
-    sfl_outbox_lock(&listing->outbox);
-    listing->has_request = true;
-    sfl_outbox_wake_locked(&listing->outbox);
-    sfl_outbox_unlock(&listing->outbox);
-}
-
-static void on_half_close(void *context)
-{
-    static const struct sfl_fault no_request = {NULL, "the request is missing"};
-    struct listing *listing = context;
-    if (!listing->has_request)
-        refuse(listing, SFL_INVALID_ARGUMENT, &no_request);
-}
-
-static void on_sent(void *context)
-{
-    struct listing *listing = context;
-    sfl_outbox_on_sent(&listing->outbox);
-}
-
-static void on_closed(void *context, int code, const char *text)
-{
-    struct listing *listing = context;
-    (void)code;
-    (void)text;
-    sfl_outbox_on_closed(&listing->outbox);
-    sfl_outbox_unref(&listing->outbox);
-}
-
-static const struct sfl_stream_events events = {
-    .on_message = on_message,
-    .on_half_close = on_half_close,
-    .on_sent = on_sent,
-    .on_closed = on_closed,
-};
+static const struct sfl_listing_ops ops = {.schema = &schema, .look = look, .complete = add_hits};
 
 void sfl_list_runs_on_call(void *context, struct sfl_stream *stream,
                            const struct sfl_stream_events **events_out, void **stream_context_out)
 {
-    struct listing *listing = calloc(1, sizeof(*listing));
-    if (listing == NULL) {
-        sfl_transport_refuse_stream(stream, events_out, stream_context_out);
-        return;
-    }
-    sfl_outbox_init(&listing->outbox, &outbox_ops, context, stream);
-    sfl_list_init(&listing->rows);
-    *events_out = &events;
-    *stream_context_out = listing;
+    sfl_listing_on_call(&ops, context, stream, events_out, stream_context_out);
 }

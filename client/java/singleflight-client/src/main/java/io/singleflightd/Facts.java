@@ -41,22 +41,15 @@ record Facts(
 
   /** Of a function that ran here, or went on here, because no server could be reached. */
   static Facts alone(int seated, Leader.Terms terms) {
-    return new Facts(
-        false,
-        seated > 1,
-        seated,
-        terms.attempt(),
-        terms.token(),
-        false,
-        0,
-        0,
-        false,
-        true,
-        false);
+    return withoutServer(seated, terms, true);
   }
 
   /** Of a flight whose loss is its outcome, told without the server. */
   static Facts held(int seated, Leader.Terms terms) {
+    return withoutServer(seated, terms, false);
+  }
+
+  private static Facts withoutServer(int seated, Leader.Terms terms, boolean failedOpen) {
     return new Facts(
         false,
         seated > 1,
@@ -67,7 +60,7 @@ record Facts(
         0,
         0,
         false,
-        false,
+        failedOpen,
         false);
   }
 
