@@ -260,6 +260,22 @@ class Case(unittest.TestCase):
             self.assertEqual(tool.output(), output)
 
 
+class RestartCase(Case):
+    """A daemon with a data directory, which can be started again at the same address."""
+
+    has_daemon = False
+
+    def setUp(self):
+        super().setUp()
+        self._fixed = f"127.0.0.1:{free_port()}"
+        self.start_daemon()
+
+    def start_daemon(self):
+        self.daemon = Daemon(self._fixed, flags=("--data-dir", self.folder / "data"))
+        self.addCleanup(self.daemon.stop)
+        self.address = self.daemon.address
+
+
 def free_port():
     """A port that was free just now: for a daemon that comes back to the same one."""
     with socket.socket() as probe:

@@ -7,7 +7,7 @@ import os
 import time
 import unittest
 
-from support import Case, Daemon, free_port, until
+from support import Case, Daemon, RestartCase, free_port, until
 
 
 class Every(Case):
@@ -223,19 +223,7 @@ class Stop(Case):
         self.assert_command_is_gone()
 
 
-class Runs(Case):
-    has_daemon = False
-
-    def setUp(self):
-        super().setUp()
-        self.fixed = f"127.0.0.1:{free_port()}"
-        self.start_daemon()
-
-    def start_daemon(self):
-        self.daemon = Daemon(self.fixed, flags=("--data-dir", self.folder / "data"))
-        self.addCleanup(self.daemon.stop)
-        self.address = self.daemon.address
-
+class Runs(RestartCase):
     def test_who_ran_it_when_how_long_and_how_it_ended(self):
         self.run_do("--caller", "node-1", "key", "--", "sh", "-c", "echo out; exit 3")
         self.run_do("--caller", "node-2", "other", "--", "true")

@@ -19,10 +19,9 @@ class CutOff(Case):
     """Leaders on one side of the cut, and followers on the other; one pair for each lease."""
 
     def command(self, name):
-        """Notes when it begins, and when it gets its signal."""
-        return (f"date +%s.%N >{self.folder}/begin.{name}; "
-                f"trap 'date +%s.%N >{self.folder}/end.{name}; exit' TERM; "
-                "while :; do sleep 0.05; done")
+        """Notes when it begins and when it gets its signal, without starting another program."""
+        return (f"trap 'echo $EPOCHREALTIME >{self.folder}/end.{name}; exit' TERM; "
+                f"echo $EPOCHREALTIME >{self.folder}/begin.{name}; sleep 1000 & wait")
 
     def time_of(self, what, name):
         try:
@@ -32,7 +31,7 @@ class CutOff(Case):
 
     def start_on(self, side, lease):
         return self.start_tool(side, "do", "--fingerprint", "none", "--lease", f"{lease}s",
-                               f"key{lease}", "--", "sh", "-c", self.command(f"{side}{lease}"))
+                               f"key{lease}", "--", "bash", "-c", self.command(f"{side}{lease}"))
 
     def cut_and_compare(self, cut):
         leaders = [self.start_on("a", lease) for lease in LEASES]

@@ -7,7 +7,7 @@ import signal
 import threading
 import unittest
 
-from support import BIN, PYTHON, Case, Daemon, free_port, is_alive, until
+from support import BIN, PYTHON, Case, Daemon, RestartCase, free_port, is_alive, until
 
 
 def until_it_stands_still(path):
@@ -97,20 +97,8 @@ class ServerGone(Case):
         self.assertEqual(self.log.read_bytes(), b"first\n")
 
 
-class Restarted(Case):
-    """The daemon has a data directory, and is back within the lease."""
-
-    has_daemon = False
-
-    def setUp(self):
-        super().setUp()
-        self.fixed = f"127.0.0.1:{free_port()}"
-        self.start_daemon()
-
-    def start_daemon(self):
-        self.daemon = Daemon(self.fixed, flags=("--data-dir", self.folder / "data"))
-        self.addCleanup(self.daemon.stop)
-        self.address = self.daemon.address
+class Restarted(RestartCase):
+    """The daemon is back within the lease."""
 
     def test_no_job_is_ended_or_run_twice(self):
         go_on = self.gate()

@@ -41,11 +41,16 @@ class Cron(Case):
         folder = self.folder / name
         folder.mkdir()
         tools = make_bin(folder / "bin", make_report=self.report)
+        variables = {
+            "PATH": f"{tools}:/usr/bin:/bin",
+            "SINGLEFLIGHT_ADDRESS": self.address,
+            "MAILTO": "root",
+            # What a sanitizer says is in the mail, and of leaks it knows nothing in a namespace.
+            "ASAN_OPTIONS": "detect_leaks=0",
+            "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS") or "exitcode=66",
+        }
         (folder / "crontab").write_text(
-            f"PATH={tools}:/usr/bin:/bin\nSINGLEFLIGHT_ADDRESS={self.address}\nMAILTO=root\n"
-            "ASAN_OPTIONS=detect_leaks=0\n"  # what it says in a namespace of processes is in the mail
-            f"TSAN_OPTIONS={os.environ.get('TSAN_OPTIONS', '')}\n"
-            f"{crontab}")
+            "".join(f"{name}={value}\n" for name, value in variables.items()) + crontab)
         shutil.copy("/usr/sbin/cron", folder / "cron")
         write_program(folder / "sendmail", f"#!/bin/sh\nexec cat >{folder}/mail.$$\n")
         process = subprocess.Popen(["unshare", "-m", "-p", "-f", "--kill-child", "sh", "-c", NODE, "node", folder, clock])
