@@ -29,3 +29,8 @@ def until(condition, what, bound=BOUND, every=0.01):
 def milliseconds():
     """Monotonic time in milliseconds."""
     return time.monotonic() * 1000.0
+
+
+def wall_milliseconds():
+    """Of the wall clock, since 1970."""
+    return time.time() * 1000.0
