@@ -54,6 +54,7 @@ static const struct sfl_field join_fields[] = {
     // They stand beside the union that the join is in.
     {19, SFL_FIELD_LIST, REQUEST(within) - REQUEST(join), .name = "join.within",
      .list = &within_list},
+    {20, SFL_FIELD_TEXT, REQUEST(traceparent) - REQUEST(join), .name = "join.traceparent"},
 };
 static const struct sfl_schema join_schema = {.name = "Join", SFL_SCHEMA_FIELDS(join_fields)};
 
@@ -164,6 +165,7 @@ static void clear(struct sfl_request *request)
     request->timeout_ms = 0;
     request->type = SFL_REQUEST_NONE;
     request->fault = (struct sfl_fault){NULL, NULL};
+    request->traceparent = (struct sfl_span){NULL, 0};
 }
 
 bool sfl_decode_do(struct sfl_span message, struct sfl_request *request_out)

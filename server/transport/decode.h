@@ -45,6 +45,7 @@ struct sfl_request {
         struct sfl_posted_finish finish;
         struct sfl_renew renew;
     };
+    struct sfl_span traceparent;                // of a join, as it came
     struct sfl_lead_ref within[SFL_WITHIN_MAX]; // what join.within points to
 };
 

@@ -28,13 +28,15 @@ static void check_within(struct sfl_span message, struct sfl_span part)
         touched += part.data[i];
 }
 
-static void check_join(struct sfl_span message, const struct sfl_join *join)
+static void check_join(struct sfl_span message, const struct sfl_request *request)
 {
+    const struct sfl_join *join = &request->join;
     if (join->group.size != strlen("default") || memcmp(join->group.data, "default", 7) != 0)
         check_within(message, join->group);
     check_within(message, join->key);
     check_within(message, join->fingerprint);
     check_within(message, join->name);
+    check_within(message, request->traceparent);
     CHECK(join->within_count <= SFL_WITHIN_MAX);
     for (uint32_t i = 0; i < join->within_count; i++) {
         check_within(message, join->within[i].key);
@@ -74,7 +76,7 @@ static void check_request(struct sfl_span message, const struct sfl_request *req
         CHECK(request->fault.what != NULL);
         break;
     case SFL_REQUEST_JOIN:
-        check_join(message, &request->join);
+        check_join(message, request);
         break;
     case SFL_REQUEST_CHUNK:
         check_within(message, request->chunk.data);
@@ -101,8 +103,10 @@ static void same_text(struct sfl_span ours, const char *theirs)
     CHECK(sfl_span_equal(ours, sfl_span_of_text(theirs)));
 }
 
-static void same_join(const struct sfl_join *ours, const Singleflight__V1__Join *theirs)
+static void same_join(const struct sfl_request *request, const Singleflight__V1__Join *theirs)
 {
+    const struct sfl_join *ours = &request->join;
+    same_text(request->traceparent, theirs->traceparent);
     same_text(ours->group, theirs->group[0] == '\0' ? "default" : theirs->group);
     same_bytes(ours->key, &theirs->key);
     same_bytes(ours->fingerprint, &theirs->fingerprint);
@@ -156,7 +160,7 @@ static void same_do(const struct sfl_request *ours, const Singleflight__V1__DoRe
     switch ((int)theirs->step_case) { // protobuf-c has enumerators beside the real ones
     case SINGLEFLIGHT__V1__DO_REQUEST__STEP_JOIN:
         CHECK(ours->type == SFL_REQUEST_JOIN);
-        same_join(&ours->join, theirs->join);
+        same_join(ours, theirs->join);
         break;
     case SINGLEFLIGHT__V1__DO_REQUEST__STEP_CHUNK:
         CHECK(ours->type == SFL_REQUEST_CHUNK);
@@ -183,7 +187,7 @@ static void same_call(const struct sfl_request *ours, const Singleflight__V1__Ca
     switch ((int)theirs->step_case) { // protobuf-c has enumerators beside the real ones
     case SINGLEFLIGHT__V1__CALL_REQUEST__STEP_JOIN:
         CHECK(ours->type == SFL_REQUEST_JOIN);
-        same_join(&ours->join, theirs->join);
+        same_join(ours, theirs->join);
         break;
     case SINGLEFLIGHT__V1__CALL_REQUEST__STEP_CHUNK:
         CHECK(ours->type == SFL_REQUEST_CHUNK);

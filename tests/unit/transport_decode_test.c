@@ -128,6 +128,7 @@ static void every_field_of_join_arrives(void **state)
     join.detach = 1;
     join.retain_from_lead = 1;
     join.fresh = 1;
+    join.traceparent = (char[]){"00-trace"};
     Singleflight__V1__LeadRef inner = SINGLEFLIGHT__V1__LEAD_REF__INIT;
     inner.group = (char[]){"nightly"};
     inner.key = binary("report");
@@ -170,7 +171,21 @@ static void every_field_of_join_arrives(void **state)
     assert_true(span_is(request.join.within[1].group, "default"));
     assert_true(span_is(request.join.within[1].key, "all"));
     assert_int_equal(request.join.within[1].token, 0);
+    assert_true(span_is(request.traceparent, "00-trace"));
     sfl_bytes_unref(bytes);
+}
+
+// It stands beside the union that a step clears.
+static void the_trace_context_of_one_join_is_not_that_of_the_next(void **state)
+{
+    (void)state;
+    const uint8_t traced[] = {0x0a, 0x06, 0xa2, 0x01, 0x01, 't', 0x12, 0x00};
+    const uint8_t untraced[] = {0x0a, 0x03, 0x12, 0x01, 'k'};
+    struct sfl_request request;
+    assert_true(sfl_decode_do(sfl_span_of(traced, sizeof(traced)), &request));
+    assert_true(span_is(request.traceparent, "t"));
+    assert_true(sfl_decode_do(sfl_span_of(untraced, sizeof(untraced)), &request));
+    assert_int_equal(request.traceparent.size, 0);
 }
 
 // A join inside so many leads; what is wrong with it, or NULL.
@@ -515,6 +530,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_tables_say_what_the_proto_file_says),
         cmocka_unit_test(every_field_of_join_arrives),
+        cmocka_unit_test(the_trace_context_of_one_join_is_not_that_of_the_next),
         cmocka_unit_test(a_join_is_made_inside_32_leads_at_most),
         cmocka_unit_test(the_leads_of_a_join_that_comes_twice_are_those_of_both),
         cmocka_unit_test(a_renewal_may_have_an_id),

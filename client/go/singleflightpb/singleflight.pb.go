@@ -1084,7 +1084,11 @@ type Join struct {
 	Fresh bool `protobuf:"varint,18,opt,name=fresh,proto3" json:"fresh,omitempty"`
 	// The leads inside which this call is made: at most 32. A join that would wait for one of them is
 	// refused with FAILED_PRECONDITION, because it would wait for itself.
-	Within        []*LeadRef `protobuf:"bytes,19,rep,name=within,proto3" json:"within,omitempty"`
+	Within []*LeadRef `protobuf:"bytes,19,rep,name=within,proto3" json:"within,omitempty"`
+	// The W3C trace context that this call belongs to, as in the header of this name. One that cannot
+	// be read is ignored, as that specification says. On a Do stream the metadata of this name counts
+	// when the field is empty. Default "".
+	Traceparent   string `protobuf:"bytes,20,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1250,6 +1254,13 @@ func (x *Join) GetWithin() []*LeadRef {
 		return x.Within
 	}
 	return nil
+}
+
+func (x *Join) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
 }
 
 // A lead that somebody holds.
@@ -3102,7 +3113,7 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"\x06result\x18\a \x01(\v2\x17.singleflight.v1.ResultH\x00R\x06result\x12(\n" +
 	"\x03end\x18\b \x01(\v2\x14.singleflight.v1.EndH\x00R\x03end\x124\n" +
 	"\arenewed\x18\t \x01(\v2\x18.singleflight.v1.RenewedH\x00R\arenewedB\x06\n" +
-	"\x04step\"\xf6\x04\n" +
+	"\x04step\"\x98\x05\n" +
 	"\x04Join\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12)\n" +
@@ -3125,7 +3136,8 @@ const file_singleflight_v1_singleflight_proto_rawDesc = "" +
 	"\x06detach\x18\x10 \x01(\bR\x06detach\x12(\n" +
 	"\x10retain_from_lead\x18\x11 \x01(\bR\x0eretainFromLead\x12\x14\n" +
 	"\x05fresh\x18\x12 \x01(\bR\x05fresh\x120\n" +
-	"\x06within\x18\x13 \x03(\v2\x18.singleflight.v1.LeadRefR\x06within\"G\n" +
+	"\x06within\x18\x13 \x03(\v2\x18.singleflight.v1.LeadRefR\x06within\x12 \n" +
+	"\vtraceparent\x18\x14 \x01(\tR\vtraceparent\"G\n" +
 	"\aLeadRef\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12\x14\n" +

@@ -293,6 +293,7 @@ function readWire(
     retainFromLead: readFlag('retainFromLead', options.retainFromLead, false),
     fresh: readFlag('fresh', options.fresh, false),
     within: leadRefs(asking.nest),
+    traceparent: '',
   };
 }
 

@@ -545,5 +545,6 @@ pub(super) fn wire_join(join: &Join, token: Option<u64>) -> pb::Join {
         retain_from_lead: join.retain_from_lead,
         fresh: join.fresh,
         within: Vec::new(),
+        traceparent: String::new(),
     }
 }

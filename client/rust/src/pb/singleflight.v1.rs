@@ -247,6 +247,11 @@ pub struct Join {
     /// refused with FAILED_PRECONDITION, because it would wait for itself.
     #[prost(message, repeated, tag = "19")]
     pub within: ::prost::alloc::vec::Vec<LeadRef>,
+    /// The W3C trace context that this call belongs to, as in the header of this name. One that cannot
+    /// be read is ignored, as that specification says. On a Do stream the metadata of this name counts
+    /// when the field is empty. Default "".
+    #[prost(string, tag = "20")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 /// A lead that somebody holds.
 #[allow(clippy::all)]

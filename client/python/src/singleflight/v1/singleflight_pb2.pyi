@@ -495,6 +495,7 @@ class Join(_message.Message):
     RETAIN_FROM_LEAD_FIELD_NUMBER: _builtins.int
     FRESH_FIELD_NUMBER: _builtins.int
     WITHIN_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     group: _builtins.str
     """The namespace of the key: at most 128 bytes of [A-Za-z0-9._-]. "" is the group "default"."""
     key: _builtins.bytes
@@ -566,6 +567,11 @@ class Join(_message.Message):
     running one has ended; `follow` with attempt 0 comes at once. All callers that ask for `fresh`
     meanwhile share that flight. For whoever has just written. Default false.
     """
+    traceparent: _builtins.str
+    """The W3C trace context that this call belongs to, as in the header of this name. One that cannot
+    be read is ignored, as that specification says. On a Do stream the metadata of this name counts
+    when the field is empty. Default "".
+    """
     @_builtins.property
     def within(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeadRef]:
         """The leads inside which this call is made: at most 32. A join that would wait for one of them is
@@ -594,10 +600,11 @@ class Join(_message.Message):
         retain_from_lead: _builtins.bool = ...,
         fresh: _builtins.bool = ...,
         within: _abc.Iterable[Global___LeadRef] | None = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "caller", b"caller", "detach", b"detach", "fingerprint", b"fingerprint", "fresh", b"fresh", "group", b"group", "key", b"key", "lease_ms", b"lease_ms", "live", b"live", "max_age_ms", b"max_age_ms", "max_attempts", b"max_attempts", "on_leader_loss", b"on_leader_loss", "resume_token", b"resume_token", "retain_error_ms", b"retain_error_ms", "retain_from_lead", b"retain_from_lead", "retain_ms", b"retain_ms", "role", b"role", "run_limit_ms", b"run_limit_ms", "within", b"within"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "caller", b"caller", "detach", b"detach", "fingerprint", b"fingerprint", "fresh", b"fresh", "group", b"group", "key", b"key", "lease_ms", b"lease_ms", "live", b"live", "max_age_ms", b"max_age_ms", "max_attempts", b"max_attempts", "on_leader_loss", b"on_leader_loss", "resume_token", b"resume_token", "retain_error_ms", b"retain_error_ms", "retain_from_lead", b"retain_from_lead", "retain_ms", b"retain_ms", "role", b"role", "run_limit_ms", b"run_limit_ms", "traceparent", b"traceparent", "within", b"within"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -116,6 +116,7 @@ export interface Join {
   retainFromLead: boolean;
   fresh: boolean;
   within: LeadRef[];
+  traceparent: string;
 }
 
 export interface LeadRef {
@@ -876,6 +877,7 @@ function createBaseJoin(): Join {
     retainFromLead: false,
     fresh: false,
     within: [],
+    traceparent: "",
   };
 }
 
@@ -955,6 +957,9 @@ export const Join: MessageFns<Join> = {
     }
     for (const v of message.within) {
       LeadRef.encode(v!, writer.uint32(154).fork()).join();
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(162).string(message.traceparent);
     }
     return writer;
   },
@@ -1122,6 +1127,14 @@ export const Join: MessageFns<Join> = {
             }
 
             message.within.push(LeadRef.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.traceparent = reader.string();
             continue;
           }
         }
