@@ -26,6 +26,8 @@ struct sfl_channel {
     grpc_channel *channel;
     struct sfl_pump *pump;
     uint64_t message_bytes_max;
+    grpc_metadata *metadata; // that every RPC brings
+    size_t metadata_count;
 };
 
 static grpc_channel *create_grpc_channel(const char *target,
@@ -61,12 +63,53 @@ static grpc_channel *create_grpc_channel(const char *target,
     return channel;
 }
 
+static bool is_legal(const grpc_metadata *entry)
+{
+    return grpc_header_key_is_legal(entry->key) &&
+           (grpc_is_binary_header(entry->key) || grpc_header_nonbin_value_is_legal(entry->value));
+}
+
+static enum sfl_status copy_metadata(struct sfl_channel *channel,
+                                     const struct sfl_channel_options *options)
+{
+    if (options->metadata_count == 0)
+        return SFL_OK;
+    channel->metadata = calloc(options->metadata_count, sizeof(channel->metadata[0]));
+    if (channel->metadata == NULL)
+        return SFL_NO_MEMORY;
+    for (size_t i = 0; i < options->metadata_count; i++) {
+        const struct sfl_metadata *from = &options->metadata[i];
+        grpc_metadata *entry = &channel->metadata[channel->metadata_count++];
+        entry->key = grpc_slice_from_copied_string(from->key);
+        entry->value =
+            grpc_slice_from_copied_buffer((const char *)from->value.data, from->value.size);
+        if (!is_legal(entry))
+            return SFL_INVALID_ARGUMENT;
+    }
+    return SFL_OK;
+}
+
+static void free_channel(struct sfl_channel *channel)
+{
+    for (size_t i = 0; i < channel->metadata_count; i++) {
+        grpc_slice_unref(channel->metadata[i].key);
+        grpc_slice_unref(channel->metadata[i].value);
+    }
+    free(channel->metadata);
+    free(channel);
+}
+
 enum sfl_status sfl_channel_create(const char *target, const struct sfl_channel_options *options,
                                    struct sfl_channel **channel_out)
 {
-    struct sfl_channel *channel = malloc(sizeof(*channel));
+    struct sfl_channel *channel = calloc(1, sizeof(*channel));
     if (channel == NULL)
         return SFL_NO_MEMORY;
+    enum sfl_status status = copy_metadata(channel, options);
+    if (status != SFL_OK) {
+        free_channel(channel);
+        return status;
+    }
     atomic_init(&channel->references, 1);
     channel->pump = options->pump;
     channel->message_bytes_max = options->message_bytes_max;
@@ -87,7 +130,7 @@ static void channel_unref(void *owner)
     if (atomic_fetch_sub_explicit(&channel->references, 1, memory_order_acq_rel) > 1)
         return;
     grpc_channel_destroy(channel->channel);
-    free(channel);
+    free_channel(channel);
 }
 
 void sfl_channel_destroy(struct sfl_channel *channel)
@@ -114,9 +157,11 @@ bool sfl_channel_is_connected(struct sfl_channel *channel)
 static const struct sfl_stream_owner owner_calls = {.on_free = channel_unref};
 
 static struct sfl_stream *begin(struct sfl_channel *channel, const char *path, uint64_t deadline_ms,
-                                const struct sfl_stream_opening *opening,
+                                struct sfl_stream_opening *opening,
                                 const struct sfl_stream_events *events, void *context)
 {
+    opening->metadata = channel->metadata;
+    opening->metadata_count = channel->metadata_count;
     grpc_call *call = grpc_channel_create_call(
         channel->channel, NULL, GRPC_PROPAGATE_DEFAULTS, sfl_pump_queue(channel->pump),
         grpc_slice_from_static_string(path), NULL, sfl_operation_deadline(deadline_ms), NULL);

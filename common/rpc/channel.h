@@ -13,15 +13,18 @@
 struct sfl_channel;
 
 struct sfl_channel_options {
-    struct sfl_pump *pump;         // where the events of its streams are called
-    uint64_t message_bytes_max;    // larger incoming messages end their RPC; 0 = no limit
-    uint64_t keepalive_time_ms;    // silence before it pings the server; 0 = no pings
-    uint64_t keepalive_timeout_ms; // how long a ping may stay unanswered
-    bool own_connection;           // do not share a connection with an equal channel
+    struct sfl_pump *pump;               // where the events of its streams are called
+    uint64_t message_bytes_max;          // larger incoming messages end their RPC; 0 = no limit
+    uint64_t keepalive_time_ms;          // silence before it pings the server; 0 = no pings
+    uint64_t keepalive_timeout_ms;       // how long a ping may stay unanswered
+    bool own_connection;                 // do not share a connection with an equal channel
+    const struct sfl_metadata *metadata; // that every RPC brings; copied
+    size_t metadata_count;
 };
 
 // Makes a channel to `target` ("host:port", "unix:/path", any gRPC target name). Connects when the
-// first stream asks for it. SFL_INVALID_ARGUMENT for a target that gRPC cannot read.
+// first stream asks for it. SFL_INVALID_ARGUMENT for a target that gRPC cannot read, and for
+// metadata that HTTP does not carry.
 enum sfl_status sfl_channel_create(const char *target, const struct sfl_channel_options *options,
                                    struct sfl_channel **channel_out) SFL_MUST_USE;
 

@@ -153,7 +153,7 @@ static void leave(struct request *request)
 }
 
 static void serve(struct sfl_rpc_server *server, const struct method_row *row, grpc_call *call,
-                  gpr_timespec deadline, grpc_slice method)
+                  gpr_timespec deadline, grpc_slice method, const grpc_metadata_array *metadata)
 {
     struct sfl_stream *stream =
         sfl_stream_accept(call, deadline, server->message_bytes_max, &owner_calls, server);
@@ -170,7 +170,9 @@ static void serve(struct sfl_rpc_server *server, const struct method_row *row, g
     }
     const struct sfl_stream_events *events = NULL;
     void *context = NULL;
+    stream->asked = metadata;
     row->method.on_call(row->method.context, stream, &events, &context);
+    stream->asked = NULL;
     assert(events != NULL);
     sfl_silence_opened(&server->silence, stream, row->method.is_crowded);
     sfl_stream_serve(stream, events, context);
@@ -189,13 +191,14 @@ static void on_request(struct sfl_operation *operation, bool ok)
     grpc_call *call = request->call;
     gpr_timespec deadline = is_known(request) ? request->deadline : request->details.deadline;
     grpc_slice method = grpc_empty_slice();
-    grpc_metadata_array_destroy(&request->metadata);
+    grpc_metadata_array metadata = request->metadata; // its slices are the call's
     if (!is_known(request)) {
         method = grpc_slice_ref(request->details.method);
         grpc_call_details_destroy(&request->details);
     }
     take_up(request);
-    serve(server, row, call, deadline, method);
+    serve(server, row, call, deadline, method, &metadata);
+    grpc_metadata_array_destroy(&metadata);
     grpc_slice_unref(method);
 }
 

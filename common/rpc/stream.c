@@ -485,10 +485,17 @@ void sfl_stream_serve(struct sfl_stream *stream, const struct sfl_stream_events 
     read_on(stream);
 }
 
+static grpc_op send_metadata_op(const struct sfl_stream_opening *opening)
+{
+    return (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA,
+                     .data.send_initial_metadata = {.metadata = opening->metadata,
+                                                    .count = opening->metadata_count}};
+}
+
 // The batch with which a client's RPC begins, when its first message goes with it.
 static void start_opening(struct sfl_stream *stream, const struct sfl_stream_opening *opening)
 {
-    grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}};
+    grpc_op ops[3] = {send_metadata_op(opening)};
     size_t count = add_message(stream, ops, 1);
     if (opening->is_last)
         ops[count++] = (grpc_op){.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
@@ -497,12 +504,12 @@ static void start_opening(struct sfl_stream *stream, const struct sfl_stream_ope
 
 // What a client receives, in batches that do not wait for what it sends: the socket may not take
 // it. The status needs the initial metadata to be asked for.
-static void start_receiving(struct sfl_stream *stream, bool sends_metadata)
+static void start_receiving(struct sfl_stream *stream, const struct sfl_stream_opening *opening)
 {
     grpc_op begin[] = {
         {.op = GRPC_OP_RECV_INITIAL_METADATA,
          .data.recv_initial_metadata.recv_initial_metadata = &stream->initial_metadata},
-        {.op = GRPC_OP_SEND_INITIAL_METADATA},
+        send_metadata_op(opening),
     };
     grpc_op close = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
                      .data.recv_status_on_client = {.trailing_metadata = &stream->trailing_metadata,
@@ -510,7 +517,7 @@ static void start_receiving(struct sfl_stream *stream, bool sends_metadata)
                                                     .status_details = &stream->text}};
     grpc_op read = {.op = GRPC_OP_RECV_MESSAGE,
                     .data.recv_message.recv_message = &stream->incoming};
-    start_batch(stream, begin, sends_metadata ? 2 : 1, &stream->begin);
+    start_batch(stream, begin, opening->has_message ? 1 : 2, &stream->begin);
     start_batch(stream, &close, 1, &stream->close);
     start_batch(stream, &read, 1, &stream->read);
 }
@@ -540,13 +547,24 @@ struct sfl_stream *sfl_stream_begin(grpc_call *call, uint64_t deadline_ms,
         stream->outgoing = sfl_message_create(opening->pieces, opening->count);
         start_opening(stream, opening);
     }
-    start_receiving(stream, !opening->has_message);
+    start_receiving(stream, opening);
     return stream;
 }
 
 uint64_t sfl_stream_deadline_ms(const struct sfl_stream *stream)
 {
     return stream->deadline_ms;
+}
+
+struct sfl_span sfl_stream_metadata(const struct sfl_stream *stream, const char *key)
+{
+    assert(stream->asked != NULL);
+    for (size_t i = 0; i < stream->asked->count; i++) {
+        const grpc_metadata *entry = &stream->asked->metadata[i];
+        if (grpc_slice_str_cmp(entry->key, key) == 0)
+            return sfl_span_of(GRPC_SLICE_START_PTR(entry->value), GRPC_SLICE_LENGTH(entry->value));
+    }
+    return sfl_span_of(NULL, 0);
 }
 
 char *sfl_stream_peer(struct sfl_stream *stream)

@@ -81,6 +81,16 @@ void sfl_stream_cancel(struct sfl_stream *stream, int code, const char *text);
 // Milliseconds of the monotonic clock at which the RPC's deadline passes; UINT64_MAX without one.
 uint64_t sfl_stream_deadline_ms(const struct sfl_stream *stream);
 
+// One entry of an RPC's initial metadata. Keys are lower case.
+struct sfl_metadata {
+    const char *key;
+    struct sfl_span value;
+};
+
+// Server only, while on_call runs: the value that the client sent with this key, the first one when
+// there are several; borrowed until on_call returns. `data` is NULL when there is none.
+struct sfl_span sfl_stream_metadata(const struct sfl_stream *stream, const char *key);
+
 // The peer's address as gRPC writes it, such as "ipv4:127.0.0.1:5000" or "unix:"; to be freed with
 // free(). NULL when there is no memory.
 char *sfl_stream_peer(struct sfl_stream *stream);

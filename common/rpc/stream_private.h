@@ -52,7 +52,8 @@ struct sfl_stream {
     bool holds_read; // and `read` is not under way for that, but counted
     bool has_ended;  // `close` is done, or a `write` that stands for it
     bool write_awaits_close;
-    struct sfl_silence_part silence; // server
+    struct sfl_silence_part silence;  // server
+    const grpc_metadata_array *asked; // server, while on_call runs: what came with the RPC
 
     const struct sfl_stream_owner *owner_calls;
     void *owner;
@@ -93,7 +94,9 @@ struct sfl_stream_opening {
     const struct sfl_piece *pieces; // the first message; its owners are taken
     size_t count;
     bool has_message;
-    bool is_last; // no message comes after it
+    bool is_last;            // no message comes after it
+    grpc_metadata *metadata; // which lives as long as the stream
+    size_t metadata_count;
 };
 
 // A stream for an RPC that a client begins. Takes `call`, also when there is no memory (NULL).

@@ -367,6 +367,8 @@ static void hold_on_call(void *context, struct sfl_stream *stream,
 {
     struct harness *harness = context;
     struct peer *peer = peer_create();
+    struct sfl_span tag = sfl_stream_metadata(stream, "x-tag");
+    snprintf(peer->tag, sizeof(peer->tag), "%.*s", (int)tag.size, (const char *)tag.data);
     peer->stream = stream;
     *events_out = &peer_events;
     *stream_context_out = peer;
@@ -469,9 +471,12 @@ struct sfl_channel *harness_channel(struct harness *harness)
     return harness_channel_to(harness, harness->address);
 }
 
-struct sfl_channel *harness_channel_to(struct harness *harness, const char *target)
+static struct sfl_channel *channel_to(struct harness *harness, const char *target,
+                                      const struct sfl_metadata *metadata, size_t count)
 {
     struct sfl_channel_options options = {
+        .metadata = metadata,
+        .metadata_count = count,
         .pump = sfl_pumps_get(harness->pumps, 0),
         .keepalive_time_ms = 30000,
         .keepalive_timeout_ms = 10000,
@@ -480,4 +485,15 @@ struct sfl_channel *harness_channel_to(struct harness *harness, const char *targ
     struct sfl_channel *channel;
     assert_int_equal(sfl_channel_create(target, &options, &channel), SFL_OK);
     return channel;
+}
+
+struct sfl_channel *harness_channel_to(struct harness *harness, const char *target)
+{
+    return channel_to(harness, target, NULL, 0);
+}
+
+struct sfl_channel *harness_channel_with_tag(struct harness *harness, const char *tag)
+{
+    struct sfl_metadata metadata = {.key = "x-tag", .value = sfl_span_of_text(tag)};
+    return channel_to(harness, harness->address, &metadata, 1);
 }

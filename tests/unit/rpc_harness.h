@@ -40,6 +40,7 @@ struct peer {
     unsigned late; // events after on_closed
     int code;
     char text[256];
+    char tag[32]; // of a server's end: the client's metadata "x-tag"
     struct peer *next;
 };
 
@@ -68,6 +69,8 @@ void harness_destroy(struct harness *harness);
 // A channel with a connection of its own, to the server or to another target.
 struct sfl_channel *harness_channel(struct harness *harness);
 struct sfl_channel *harness_channel_to(struct harness *harness, const char *target);
+// Every RPC of which brings the metadata "x-tag".
+struct sfl_channel *harness_channel_with_tag(struct harness *harness, const char *tag);
 
 // Shuts the server down and destroys it, before harness_destroy does.
 void harness_stop(struct harness *harness, uint64_t grace_ms);

@@ -354,6 +354,60 @@ static void a_stream_without_deadline_has_none_on_the_server(void **state)
     sfl_channel_destroy(channel);
 }
 
+// Both ways to begin: with a first message, and without.
+static void metadata_of_the_channel_comes_with_every_stream(void **state)
+{
+    struct harness *harness = *state;
+    struct sfl_channel *channel = harness_channel_with_tag(harness, "for you");
+    struct sfl_piece piece = {.bytes = sfl_span_of("hello", 5)};
+    struct peer *clients[] = {peer_open(channel, HOLD_PATH, UINT64_MAX),
+                              peer_open_with(channel, HOLD_PATH, &piece, 1, true)};
+    for (size_t i = 0; i < 2; i++) {
+        struct peer *server = harness_take(harness);
+        assert_string_equal(server->tag, "for you");
+        sfl_stream_finish(server->stream, NULL, 0, 0, "");
+        peer_wait_closed(server);
+        peer_destroy(server);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(peer_wait_closed(clients[i]), 0);
+        peer_destroy(clients[i]);
+    }
+    sfl_channel_destroy(channel);
+}
+
+static void metadata_that_nobody_sent_is_none(void **state)
+{
+    struct harness *harness = *state;
+    struct sfl_channel *channel = harness_channel(harness);
+    struct peer *client = peer_open(channel, HOLD_PATH, UINT64_MAX);
+    struct peer *server = harness_take(harness);
+    assert_string_equal(server->tag, "");
+    sfl_stream_finish(server->stream, NULL, 0, 0, "");
+    assert_int_equal(peer_wait_closed(client), 0);
+    peer_wait_closed(server);
+    peer_destroy(client);
+    peer_destroy(server);
+    sfl_channel_destroy(channel);
+}
+
+static void metadata_that_http_does_not_carry_is_refused(void **state)
+{
+    struct harness *harness = *state;
+    static const struct {
+        const char *key;
+        const char *value;
+    } bad[] = {{"X-Tag", "a"}, {"", "a"}, {"x tag", "a"}, {"x-tag", "a\nb"}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        const struct sfl_metadata metadata = {bad[i].key, sfl_span_of_text(bad[i].value)};
+        const struct sfl_channel_options options = {
+            .pump = sfl_pumps_get(harness->pumps, 0), .metadata = &metadata, .metadata_count = 1};
+        struct sfl_channel *channel;
+        assert_int_equal(sfl_channel_create(harness->address, &options, &channel),
+                         SFL_INVALID_ARGUMENT);
+    }
+}
+
 static int set_up(void **state)
 {
     *state = harness_create(NULL);
@@ -387,6 +441,9 @@ int main(void)
         ON_SERVER(a_server_that_cancels_is_seen_with_code_and_text),
         ON_SERVER(a_deadline_ends_both_sides),
         ON_SERVER(a_stream_without_deadline_has_none_on_the_server),
+        ON_SERVER(metadata_of_the_channel_comes_with_every_stream),
+        ON_SERVER(metadata_that_nobody_sent_is_none),
+        ON_SERVER(metadata_that_http_does_not_carry_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
