@@ -82,6 +82,13 @@ static void advance(struct sfl_share *share, uint64_t max)
 
 // --- the outside ---
 
+void sfl_budget_recall(struct sfl_budget *budget)
+{
+    pthread_mutex_lock(&budget->lock);
+    close_all(budget);
+    pthread_mutex_unlock(&budget->lock);
+}
+
 uint64_t sfl_budget_used(struct sfl_budget *budget)
 {
     pthread_mutex_lock(&budget->lock);

@@ -40,6 +40,10 @@ void sfl_budget_init(struct sfl_budget *budget, uint64_t advance_max);
 // Every share must have ended before.
 void sfl_budget_deinit(struct sfl_budget *budget);
 
+// Has every share give back what it holds in advance: from now on a smaller limit is exact, too.
+// Any thread.
+void sfl_budget_recall(struct sfl_budget *budget);
+
 // What is used, by all shares together. Other threads may change it meanwhile. Any thread.
 uint64_t sfl_budget_used(struct sfl_budget *budget);
 

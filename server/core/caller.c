@@ -32,12 +32,22 @@ static void free_belongings(struct sfl_table *table, struct sfl_caller *caller)
     caller->audience = NULL;
 }
 
+static void give_place(struct sfl_table *table, const struct sfl_flight *flight)
+{
+    sfl_share_give(&table->shares.callers, 1);
+    sfl_quota_give_caller(sfl_flight_quota(flight));
+}
+
 enum sfl_reason sfl_caller_attach(struct sfl_step *step, struct sfl_caller *caller,
                                   struct sfl_flight *flight, const struct sfl_join *join)
 {
     struct sfl_table *table = step->table;
-    if (!sfl_share_take(&table->shares.callers, 1, table->limits->callers_max))
+    if (!sfl_quota_take_caller(sfl_flight_quota(flight)))
+        return SFL_REASON_CALLERS_QUOTA;
+    if (!sfl_share_take(&table->shares.callers, 1, table->limits->callers_max)) {
+        sfl_quota_give_caller(sfl_flight_quota(flight));
         return SFL_REASON_CALLERS_LIMIT;
+    }
     if (join->name.size > 0)
         caller->name = sfl_bytes_copy(table->allocator, join->name);
     if (join->audience)
@@ -45,7 +55,7 @@ enum sfl_reason sfl_caller_attach(struct sfl_step *step, struct sfl_caller *call
     if ((join->name.size > 0 && caller->name == NULL) ||
         (join->audience && caller->audience == NULL)) {
         free_belongings(table, caller);
-        sfl_share_give(&table->shares.callers, 1);
+        give_place(table, flight);
         return SFL_REASON_NO_MEMORY;
     }
     caller->flight = flight;
@@ -78,7 +88,7 @@ void sfl_caller_detach(struct sfl_table *table, struct sfl_caller *caller)
     sfl_deadline_disarm(&table->deadlines, &caller->deadline);
     free_belongings(table, caller);
     caller->flight = NULL;
-    sfl_share_give(&table->shares.callers, 1);
+    give_place(table, flight);
     SFL_COUNT(table, flight->group, callers_now, -1);
 }
 

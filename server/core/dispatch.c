@@ -174,6 +174,7 @@ void sfl_table_step(struct sfl_table *table, const struct sfl_event *event,
     effects->count = 0;
     effects->more = false;
     effects->needs = SFL_ROOM_NONE;
+    effects->needs_of = NULL;
     if (!sfl_list_is_empty(&table->dead))
         sfl_table_collect(table);
     switch (event->type) {

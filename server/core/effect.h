@@ -95,6 +95,9 @@ struct sfl_effects {
     // What the event asks for has not happened for want of this: room is to be made
     // (SFL_EVENT_MAKE_ROOM, in any table), and then the same event is stepped again.
     enum sfl_room needs;
+    // With `needs`: it is the quota of this group that is used up, and only its flights can give
+    // room. NULL: any may. Lives as long as the table.
+    const struct sfl_group *needs_of;
     struct sfl_effect items[SFL_EFFECTS_MAX];
 };
 

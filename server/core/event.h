@@ -77,7 +77,9 @@ struct sfl_event {
     uint64_t now_ms;
     uint64_t hash;             // sfl_hash of group and key, for JOIN, FORGET and UNKEPT
     bool may_ask_for_room;     // JOIN, CHUNK, FINISH: see sfl_effects
+    bool is_again;             // JOIN: it is stepped again, now that there is room
     struct sfl_caller *caller; // MAKE_ROOM: who asks for it; its own flight gives none
+    struct sfl_span group;     // MAKE_ROOM: whose flights may give it; empty: all
     union {
         const struct sfl_join *join;
         struct sfl_chunk chunk;

@@ -105,6 +105,8 @@ struct sfl_stats {
 // lives as long as its table.
 struct sfl_group {
     struct sfl_stats stats;
+    struct sfl_quota_shares *quota; // NULL without quotas
+    struct sfl_held held;           // what its values are charged to
     uint64_t hash;
     uint16_t name_size;
     uint8_t name[];

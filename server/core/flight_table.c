@@ -18,6 +18,9 @@ void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *opt
         .first_token = options->first_token,
     };
     sfl_shares_init(&table->shares, options->usage);
+    table->held.all = &table->shares.held_bytes;
+    table->quota_of = options->quota_of;
+    table->quota_context = options->quota_context;
     sfl_index_init(&table->flights, options->allocator);
     sfl_index_init(&table->groups, options->allocator);
     sfl_list_init(&table->next);
@@ -38,8 +41,7 @@ void sfl_table_deinit(struct sfl_table *table)
         struct sfl_flight *flight = sfl_index_at(&table->flights, i);
         if (flight == NULL)
             continue;
-        sfl_share_give(&table->shares.retained, 1);
-        sfl_share_give(&table->shares.retained_bytes, sfl_outcome_held_bytes(flight->outcome));
+        sfl_flight_give_retained(table, flight);
         sfl_list_append(&table->dead, &flight->in_list);
     }
     while (!sfl_list_is_empty(&table->dead))

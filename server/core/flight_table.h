@@ -36,6 +36,10 @@ struct sfl_table_options {
     // Encodes what the core says itself, as the texts of an outcome: code, message, type. NULL when
     // there is no memory. May be NULL: then such outcomes have no texts.
     struct sfl_bytes *(*describe)(int32_t code, struct sfl_span message, struct sfl_span type);
+    // The quota of a group, which lives as long as the table; NULL when there is no memory. Called
+    // once for each group, and may block only for a moment. NULL: groups have no quotas.
+    struct sfl_quota *(*quota_of)(void *context, struct sfl_span group);
+    void *quota_context;
 };
 
 // The greatest first.
@@ -49,6 +53,9 @@ struct sfl_table {
     const struct sfl_allocator *allocator;
     const struct sfl_limits *limits;
     struct sfl_shares shares;
+    struct sfl_held held; // what values are charged to whose group has no quota
+    struct sfl_quota *(*quota_of)(void *context, struct sfl_span group);
+    void *quota_context;
     struct sfl_index flights; // by group and key; all that run or are retained
     struct sfl_index groups;
     struct sfl_group *last_group;    // that was asked for; NULL at first
@@ -103,9 +110,9 @@ void sfl_table_prefetch_caller(const struct sfl_table *table, const struct sfl_c
                                enum sfl_ahead ahead);
 
 // Since when the leader is overdue that gives its room first; UINT64_MAX: none is. The one that
-// `asker` leads (may be NULL) does not count.
+// `asker` leads (may be NULL) does not count, and with a `group` no other group's.
 uint64_t sfl_table_overdue_since_ms(const struct sfl_table *table, enum sfl_room room,
-                                    const struct sfl_caller *asker);
+                                    struct sfl_span group, const struct sfl_caller *asker);
 
 // When the next TICK is due, in ms of the events' clock; it may be early. UINT64_MAX for never.
 uint64_t sfl_table_next_deadline_ms(const struct sfl_table *table);
@@ -175,6 +182,9 @@ bool sfl_table_restore_lead(struct sfl_table *table, const struct sfl_left_lead 
 // True when nothing runs but what outlives the process as it is: orphaned flights whose lead is
 // kept. `callers_out` is how many follow those.
 bool sfl_table_is_at_rest(const struct sfl_table *table, uint64_t *callers_out);
+
+// What an outcome of this group is charged to that sfl_table_restore or _restore_lead is to get.
+struct sfl_held *sfl_table_held(struct sfl_table *table, struct sfl_span group);
 
 // How often the retained outcome of this token has been served; 0 when it is not retained any more.
 uint64_t sfl_table_hits(const struct sfl_table *table, uint64_t hash, struct sfl_span group,

@@ -40,10 +40,9 @@ void sfl_flight_prepend_follower(struct sfl_flight *flight, struct sfl_caller *c
 void sfl_step_refuse_limit(struct sfl_step *step, struct sfl_caller *caller,
                            const struct sfl_join *join, enum sfl_reason reason)
 {
-    const struct sfl_limits *limits = step->table->limits;
-    struct sfl_refusal refusal = {.reason = reason};
-    refusal.a = reason == SFL_REASON_FLIGHTS_LIMIT ? limits->flights_max : limits->callers_max;
-    sfl_step_count_refusal(step, sfl_table_group(step->table, join->group), reason);
+    struct sfl_group *group = sfl_table_group(step->table, join->group);
+    struct sfl_refusal refusal = {.reason = reason, .a = sfl_limit_of(step->table, group, reason)};
+    sfl_step_count_refusal(step, group, reason);
     sfl_step_refuse(step, caller, &refusal);
 }
 

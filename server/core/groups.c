@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The counters of groups, found by name.
+// The counters of groups and their quotas, found by name.
 #include "core/step_private.h"
 
 static bool has_name(const struct sfl_group *group, struct sfl_span name)
@@ -19,6 +19,33 @@ struct sfl_group *sfl_table_find_group(const struct sfl_table *table, struct sfl
     return NULL;
 }
 
+// The table's shares of the group's quota. False when there is no memory.
+static bool open_quota(struct sfl_table *table, struct sfl_group *group)
+{
+    struct sfl_span name = sfl_span_of(group->name, group->name_size);
+    if (table->quota_of == NULL)
+        return true;
+    struct sfl_quota *quota = table->quota_of(table->quota_context, name);
+    if (quota == NULL)
+        return false;
+    struct sfl_quota_shares *shares = sfl_alloc(table->allocator, sizeof(*shares));
+    if (shares == NULL)
+        return false;
+    sfl_quota_shares_init(shares, quota);
+    group->quota = shares;
+    group->held.quota = shares;
+    return true;
+}
+
+static void free_group(struct sfl_table *table, struct sfl_group *group)
+{
+    if (group->quota != NULL) {
+        sfl_quota_shares_deinit(group->quota);
+        sfl_free(table->allocator, group->quota, sizeof(*group->quota));
+    }
+    sfl_free(table->allocator, group, sizeof(*group) + group->name_size);
+}
+
 static struct sfl_group *create_group(struct sfl_table *table, struct sfl_span name)
 {
     if (table->groups.count >= SFL_GROUPS_MAX || !sfl_index_reserve(&table->groups))
@@ -29,8 +56,13 @@ static struct sfl_group *create_group(struct sfl_table *table, struct sfl_span n
     *group = (struct sfl_group){
         .hash = sfl_hash_stable(name, table->hash_seed),
         .name_size = (uint16_t)name.size,
+        .held.all = &table->shares.held_bytes,
     };
     memcpy(group->name, name.data, name.size);
+    if (!open_quota(table, group)) {
+        free_group(table, group);
+        return NULL;
+    }
     sfl_index_insert(&table->groups, group->hash, group);
     return group;
 }
@@ -48,9 +80,39 @@ struct sfl_group *sfl_table_group(struct sfl_table *table, struct sfl_span name)
     return group;
 }
 
-static void free_group(struct sfl_table *table, struct sfl_group *group)
+uint64_t sfl_limit_of(const struct sfl_table *table, const struct sfl_group *group,
+                      enum sfl_reason reason)
 {
-    sfl_free(table->allocator, group, sizeof(*group) + group->name_size);
+    const struct sfl_limits *limits = table->limits;
+    struct sfl_quota_limits quota = {0};
+    if (group != NULL && group->quota != NULL)
+        quota = sfl_quota_get(group->quota->quota);
+    const struct {
+        enum sfl_reason reason;
+        uint64_t value;
+    } rows[] = {
+        {SFL_REASON_FLIGHTS_LIMIT, limits->flights_max},
+        {SFL_REASON_CALLERS_LIMIT, limits->callers_max},
+        {SFL_REASON_VALUE_LIMIT, limits->value_bytes_max},
+        {SFL_REASON_HELD_LIMIT, limits->held_bytes_max},
+        {SFL_REASON_TEXTS_LIMIT, limits->texts_bytes_max},
+        {SFL_REASON_GROUPS_LIMIT, SFL_GROUPS_MAX},
+        {SFL_REASON_FLIGHTS_QUOTA, quota.flights_max},
+        {SFL_REASON_CALLERS_QUOTA, quota.callers_max},
+        {SFL_REASON_HELD_QUOTA, quota.held_bytes_max},
+        {SFL_REASON_JOINS_QUOTA, quota.joins_per_second},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].reason == reason)
+            return rows[i].value;
+    }
+    return 0;
+}
+
+struct sfl_held *sfl_table_held(struct sfl_table *table, struct sfl_span name)
+{
+    struct sfl_group *group = sfl_table_group(table, name);
+    return group == NULL ? &table->held : &group->held;
 }
 
 void sfl_table_free_groups(struct sfl_table *table)

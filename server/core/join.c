@@ -66,6 +66,29 @@ static void promote(struct sfl_step *step, struct sfl_flight *flight, struct sfl
     sfl_flight_lose_lease(step, flight);
 }
 
+// What there is for a new caller: a retained outcome that is young enough, or else the flight that
+// runs. NULL when there is neither.
+static struct sfl_flight *find_to_join(const struct sfl_step *step, const struct sfl_event *event)
+{
+    const struct sfl_join *join = event->join;
+    struct sfl_flight *running = NULL;
+    struct sfl_flight *flight;
+    struct sfl_index_walk walk = {0};
+    while ((flight = sfl_table_next(step->table, event->hash, join->group, join->key, &walk)) !=
+           NULL) {
+        if (flight->place == SFL_PLACE_RETAINED && !join->fresh &&
+            is_young_enough(step, flight, join))
+            return flight;
+        if (flight->place == SFL_PLACE_RUNNING)
+            running = flight;
+    }
+    return running;
+}
+
+// A caller joins what find_to_join has found for it.
+static void join_found(struct sfl_step *step, const struct sfl_event *event,
+                       struct sfl_flight *found);
+
 // The leader is overdue, and here is somebody who may lead.
 static void take_lead(struct sfl_step *step, struct sfl_flight *flight,
                       const struct sfl_event *event)
@@ -78,7 +101,7 @@ static void take_lead(struct sfl_step *step, struct sfl_flight *flight,
         promote(step, flight, event->caller, event->join);
     } else {
         sfl_flight_lose_lease(step, flight); // which ends it
-        sfl_step_join(step, event);
+        join_found(step, event, find_to_join(step, event));
     }
 }
 
@@ -109,7 +132,11 @@ static void refuse_nothing_to_follow(struct sfl_step *step, struct sfl_caller *c
 static bool asks_for_room(struct sfl_step *step, const struct sfl_event *event,
                           enum sfl_reason reason)
 {
-    if (reason != SFL_REASON_FLIGHTS_LIMIT || !event->may_ask_for_room)
+    if (!event->may_ask_for_room)
+        return false;
+    if (reason == SFL_REASON_FLIGHTS_QUOTA)
+        step->effects->needs_of = sfl_table_group(step->table, event->join->group);
+    else if (reason != SFL_REASON_FLIGHTS_LIMIT)
         return false;
     step->effects->needs = SFL_ROOM_FLIGHT;
     return true;
@@ -121,9 +148,11 @@ static enum sfl_reason open_flight(struct sfl_step *step, struct sfl_caller *cal
                                    struct sfl_flight **flight_out)
 {
     struct sfl_table *table = step->table;
-    if (!sfl_share_take(&table->shares.flights, 1, table->limits->flights_max))
-        return SFL_REASON_FLIGHTS_LIMIT;
-    enum sfl_reason reason = SFL_REASON_NO_MEMORY;
+    const struct sfl_group *group = sfl_table_group(table, join->group);
+    enum sfl_reason reason = sfl_group_take_flight(table, group);
+    if (reason != SFL_REASON_NONE)
+        return reason;
+    reason = SFL_REASON_NO_MEMORY;
     struct sfl_flight *flight = NULL;
     if (sfl_index_reserve(&table->flights))
         flight = sfl_flight_create(table, join, hash);
@@ -134,7 +163,7 @@ static enum sfl_reason open_flight(struct sfl_step *step, struct sfl_caller *cal
             flight->state = SFL_FLIGHT_SETTLED;
             sfl_flight_bury_if_done(table, flight);
         }
-        sfl_share_give(&table->shares.flights, 1);
+        sfl_group_give_flight(table, group);
         return reason;
     }
     *flight_out = flight;
@@ -303,23 +332,37 @@ static void join_retained(struct sfl_step *step, struct sfl_flight *retained,
     sfl_flight_serve(step, retained, caller, false);
 }
 
-// What there is for a new caller: a retained outcome that is young enough, or else the flight that
-// runs. NULL when there is neither.
-static struct sfl_flight *find_to_join(const struct sfl_step *step, const struct sfl_event *event)
+static void join_found(struct sfl_step *step, const struct sfl_event *event,
+                       struct sfl_flight *found)
 {
     const struct sfl_join *join = event->join;
-    struct sfl_flight *running = NULL;
-    struct sfl_flight *flight;
-    struct sfl_index_walk walk = {0};
-    while ((flight = sfl_table_next(step->table, event->hash, join->group, join->key, &walk)) !=
-           NULL) {
-        if (flight->place == SFL_PLACE_RETAINED && !join->fresh &&
-            is_young_enough(step, flight, join))
-            return flight;
-        if (flight->place == SFL_PLACE_RUNNING)
-            running = flight;
+    if (found != NULL && found->place == SFL_PLACE_RETAINED) {
+        join_retained(step, found, event->caller, join);
+    } else if (step->table->draining) {
+        struct sfl_refusal refusal = {.reason = SFL_REASON_DRAINING};
+        sfl_step_refuse(step, event->caller, &refusal);
+    } else if (found != NULL && must_wait(found, join)) {
+        join_next(step, found, event);
+    } else if (found != NULL) {
+        join_running(step, found, event);
+    } else {
+        open_or_refuse(step, event);
     }
-    return running;
+}
+
+// True when the caller is refused: its group joins too often, or there are too many groups to have
+// a quota each. Whoever leads already may always come back.
+static bool refuses_by_quota(struct sfl_step *step, struct sfl_caller *caller,
+                             const struct sfl_join *join)
+{
+    const struct sfl_group *group = sfl_table_group(step->table, join->group);
+    if (group == NULL)
+        sfl_step_refuse_limit(step, caller, join, SFL_REASON_GROUPS_LIMIT);
+    else if (join->resume_token > 0 || sfl_quota_take_join(group->quota->quota, step->now_ms))
+        return false;
+    else
+        sfl_step_refuse_limit(step, caller, join, SFL_REASON_JOINS_QUOTA);
+    return true;
 }
 
 void sfl_step_join(struct sfl_step *step, const struct sfl_event *event)
@@ -332,20 +375,11 @@ void sfl_step_join(struct sfl_step *step, const struct sfl_event *event)
         sfl_step_refuse(step, event->caller, &refusal);
         return;
     }
-    if (join->resume_token > 0) {
-        resume(step, event);
+    if (step->table->quota_of != NULL && !event->is_again &&
+        refuses_by_quota(step, event->caller, join))
         return;
-    }
-    if (found != NULL && found->place == SFL_PLACE_RETAINED) {
-        join_retained(step, found, event->caller, join);
-    } else if (step->table->draining) {
-        refusal.reason = SFL_REASON_DRAINING;
-        sfl_step_refuse(step, event->caller, &refusal);
-    } else if (found != NULL && must_wait(found, join)) {
-        join_next(step, found, event);
-    } else if (found != NULL) {
-        join_running(step, found, event);
-    } else {
-        open_or_refuse(step, event);
-    }
+    if (join->resume_token > 0)
+        resume(step, event);
+    else
+        join_found(step, event, found);
 }

@@ -265,26 +265,14 @@ void sfl_step_renew(struct sfl_step *step, const struct sfl_event *event)
     effect->renewed_id = event->renew.id;
 }
 
-// The reason why a limit stops the leader, with the limit's value.
-static struct sfl_refusal limit_refusal(const struct sfl_limits *limits, enum sfl_reason reason)
-{
-    struct sfl_refusal refusal = {.reason = reason};
-    if (reason == SFL_REASON_VALUE_LIMIT)
-        refusal.a = limits->value_bytes_max;
-    else if (reason == SFL_REASON_HELD_LIMIT)
-        refusal.a = limits->held_bytes_max;
-    else if (reason == SFL_REASON_TEXTS_LIMIT)
-        refusal.a = limits->texts_bytes_max;
-    return refusal;
-}
-
 // A value that meets a limit ends the flight with an outcome: whoever tried again would meet it,
 // too.
 static void end_over_limit(struct sfl_step *step, struct sfl_flight *flight, enum sfl_reason reason,
                            const struct sfl_finish *finish)
 {
     struct sfl_caller *leader = flight->leader;
-    struct sfl_refusal refusal = limit_refusal(step->table->limits, reason);
+    struct sfl_refusal refusal = {.reason = reason,
+                                  .a = sfl_limit_of(step->table, flight->group, reason)};
     if (reason == SFL_REASON_NO_MEMORY) {
         fail_leader(step, flight, &refusal);
         return;
@@ -309,7 +297,11 @@ static void end_over_limit(struct sfl_step *step, struct sfl_flight *flight, enu
 static bool asks_for_room(struct sfl_step *step, const struct sfl_event *event,
                           enum sfl_reason reason)
 {
-    if (reason != SFL_REASON_HELD_LIMIT || !event->may_ask_for_room)
+    if (!event->may_ask_for_room)
+        return false;
+    if (reason == SFL_REASON_HELD_QUOTA)
+        step->effects->needs_of = event->caller->flight->group;
+    else if (reason != SFL_REASON_HELD_LIMIT)
         return false;
     step->effects->needs = SFL_ROOM_BYTES;
     return true;
@@ -323,7 +315,7 @@ static enum sfl_reason append(struct sfl_table *table, struct sfl_flight *flight
         return SFL_REASON_NONE;
     if (flight->value != NULL)
         return sfl_value_append(flight->value, table->limits, bytes);
-    return sfl_value_create(table->allocator, &table->shares.held_bytes, table->limits, bytes,
+    return sfl_value_create(table->allocator, sfl_flight_held(table, flight), table->limits, bytes,
                             &flight->value);
 }
 
@@ -338,10 +330,12 @@ static enum sfl_reason append_last(struct sfl_table *table, struct sfl_flight *f
         return SFL_REASON_VALUE_LIMIT;
     if (texts_bytes > limits->texts_bytes_max)
         return SFL_REASON_TEXTS_LIMIT;
-    if (!sfl_share_take(&table->shares.held_bytes, texts_bytes, limits->held_bytes_max))
-        return SFL_REASON_HELD_LIMIT;
-    enum sfl_reason reason = append(table, flight, finish->value);
-    sfl_share_give(&table->shares.held_bytes, texts_bytes);
+    struct sfl_held *held = sfl_flight_held(table, flight);
+    enum sfl_reason reason = sfl_held_take(held, limits, texts_bytes);
+    if (reason != SFL_REASON_NONE)
+        return reason;
+    reason = append(table, flight, finish->value);
+    sfl_held_give(held, texts_bytes);
     return reason;
 }
 
@@ -403,7 +397,7 @@ static enum sfl_reason create_outcome(struct sfl_table *table, struct sfl_flight
 {
     struct sfl_outcome *outcome = NULL;
     enum sfl_reason reason = SFL_REASON_NONE;
-    reason = sfl_outcome_create(table->allocator, &table->shares.held_bytes, table->limits,
+    reason = sfl_outcome_create(table->allocator, sfl_flight_held(table, flight), table->limits,
                                 flight->value, finish->texts, &outcome);
     if (reason != SFL_REASON_NONE)
         return reason;

@@ -3,7 +3,8 @@
 // lead, and a renewal or a resume restores the lease.
 #include "core/step_private.h"
 
-enum { PLACE_LOOKS = 64 }; // so that a step is short, however many are overdue
+// So that a step is short, however many are overdue.
+enum { PLACE_LOOKS = 64, GROUP_LOOKS = 1024 };
 
 static struct sfl_flight *flight_of(const struct sfl_link *link)
 {
@@ -62,38 +63,49 @@ void sfl_flight_end_overdue(struct sfl_table *table, struct sfl_flight *flight)
     atomic_fetch_sub_explicit(&table->usage->overdue, 1, memory_order_relaxed);
 }
 
-// The longest overdue in a list, but for the one that `asker` leads; NULL: none.
-static struct sfl_flight *first_of(const struct sfl_list *list, const struct sfl_caller *asker)
+static bool may_give(const struct sfl_flight *flight, struct sfl_span group,
+                     const struct sfl_caller *asker)
+{
+    return (asker == NULL || flight->leader != asker) &&
+           (group.size == 0 || sfl_span_equal(sfl_flight_group(flight), group));
+}
+
+// The longest overdue in a list that may give its room; NULL: none among those that are looked at.
+static struct sfl_flight *first_of(const struct sfl_list *list, struct sfl_span group,
+                                   const struct sfl_caller *asker)
 {
     const struct sfl_link *link = sfl_list_first(list);
-    if (link != NULL && asker != NULL && flight_of(link)->leader == asker)
+    for (unsigned i = 0; i < GROUP_LOOKS && link != NULL; i++) {
+        if (may_give(flight_of(link), group, asker))
+            return flight_of(link);
         link = sfl_list_next(list, link);
-    return link == NULL ? NULL : flight_of(link);
+    }
+    return NULL;
 }
 
 // The one that gives its room first; NULL: none.
 static struct sfl_flight *find_overdue(const struct sfl_table *table, enum sfl_room room,
-                                       const struct sfl_caller *asker)
+                                       struct sfl_span group, const struct sfl_caller *asker)
 {
-    struct sfl_flight *holder = first_of(&table->overdue_holders, asker);
+    struct sfl_flight *holder = first_of(&table->overdue_holders, group, asker);
     if (room == SFL_ROOM_BYTES)
         return holder;
-    struct sfl_flight *other = first_of(&table->overdue, asker);
+    struct sfl_flight *other = first_of(&table->overdue, group, asker);
     if (holder == NULL || other == NULL)
         return holder == NULL ? other : holder;
     return holder->lease_until_ms < other->lease_until_ms ? holder : other;
 }
 
 uint64_t sfl_table_overdue_since_ms(const struct sfl_table *table, enum sfl_room room,
-                                    const struct sfl_caller *asker)
+                                    struct sfl_span group, const struct sfl_caller *asker)
 {
-    const struct sfl_flight *flight = find_overdue(table, room, asker);
+    const struct sfl_flight *flight = find_overdue(table, room, group, asker);
     return flight == NULL ? UINT64_MAX : flight->lease_until_ms;
 }
 
 void sfl_step_make_room(struct sfl_step *step, const struct sfl_event *event)
 {
-    struct sfl_flight *flight = find_overdue(step->table, event->room, event->caller);
+    struct sfl_flight *flight = find_overdue(step->table, event->room, event->group, event->caller);
     if (flight != NULL)
         sfl_flight_give_room(step, flight);
 }
@@ -101,7 +113,8 @@ void sfl_step_make_room(struct sfl_step *step, const struct sfl_event *event)
 // With a data directory it is still there after the next start.
 bool sfl_step_drain_overdue(struct sfl_step *step)
 {
-    struct sfl_flight *flight = find_overdue(step->table, SFL_ROOM_FLIGHT, NULL);
+    struct sfl_flight *flight =
+        find_overdue(step->table, SFL_ROOM_FLIGHT, sfl_span_of(NULL, 0), NULL);
     if (flight == NULL)
         return false;
     struct sfl_refusal refusal = {.reason = SFL_REASON_DRAINING};

@@ -57,6 +57,12 @@
     X(TEXTS_LIMIT, RESOURCE_EXHAUSTED,                                                             \
       "outcome: message, type, stack and details are larger than the limit of %a bytes")           \
     X(HELD_LIMIT, RESOURCE_EXHAUSTED, "bytes held for results: the limit of %a is reached")        \
+    X(FLIGHTS_QUOTA, RESOURCE_EXHAUSTED, "flights of this group: its quota of %a is reached")      \
+    X(CALLERS_QUOTA, RESOURCE_EXHAUSTED, "callers of this group: its quota of %a is reached")      \
+    X(JOINS_QUOTA, RESOURCE_EXHAUSTED, "joins of this group: its quota of %a a second is reached") \
+    X(HELD_QUOTA, RESOURCE_EXHAUSTED,                                                              \
+      "bytes held for results of this group: its quota of %a is reached")                          \
+    X(GROUPS_LIMIT, RESOURCE_EXHAUSTED, "groups: the limit of %a is reached")                      \
     X(RENEWALS_LIMIT, RESOURCE_EXHAUSTED,                                                          \
       "renewals: 1024 of this call wait until the caller reads their answers")                     \
     X(STREAM_RENEWALS_LIMIT, RESOURCE_EXHAUSTED,                                                   \

@@ -138,6 +138,8 @@ bool sfl_table_restore_lead(struct sfl_table *table, const struct sfl_left_lead 
         sfl_share_give(&table->shares.flights, 1);
         return false;
     }
+    // Whoever leads it has begun; a quota is for those who have not.
+    sfl_quota_add_flight(sfl_flight_quota(flight));
     remember_restored(table, lead->token);
     flight->token = lead->token;
     flight->attempt = lead->attempt;

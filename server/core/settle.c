@@ -37,7 +37,7 @@ static struct sfl_flight *stop_running(struct sfl_step *step, struct sfl_flight 
     }
     flight->due_ms = UINT64_MAX;
     sfl_link_remove(&flight->in_list); // of orphans
-    sfl_share_give(&table->shares.flights, 1);
+    sfl_group_give_flight(table, flight->group);
     SFL_COUNT(table, flight->group, flights_now, -1);
 
     struct sfl_caller *fenced = flight->fenced;
@@ -61,22 +61,30 @@ static void queue_followers(struct sfl_step *step, struct sfl_flight *flight)
 }
 
 // Takes what a retained outcome needs. False when there is no room for it.
-static bool take_room(struct sfl_table *table, const struct sfl_outcome *outcome)
+static bool take_room(struct sfl_table *table, const struct sfl_flight *flight,
+                      const struct sfl_outcome *outcome)
 {
     struct sfl_shares *shares = &table->shares;
     uint64_t bytes = sfl_outcome_held_bytes(outcome);
-    if (!sfl_share_take(&shares->retained, 1, table->limits->flights_max))
+    if (!sfl_quota_take_retained(sfl_flight_quota(flight), bytes))
         return false;
+    if (!sfl_share_take(&shares->retained, 1, table->limits->flights_max)) {
+        sfl_quota_give_retained(sfl_flight_quota(flight), bytes);
+        return false;
+    }
     if (sfl_share_take(&shares->retained_bytes, bytes, table->limits->retained_bytes_max))
         return true;
     sfl_share_give(&shares->retained, 1);
+    sfl_quota_give_retained(sfl_flight_quota(flight), bytes);
     return false;
 }
 
-static void give_room(struct sfl_table *table, const struct sfl_outcome *outcome)
+void sfl_flight_give_retained(struct sfl_table *table, const struct sfl_flight *flight)
 {
+    uint64_t bytes = sfl_outcome_held_bytes(flight->outcome);
     sfl_share_give(&table->shares.retained, 1);
-    sfl_share_give(&table->shares.retained_bytes, sfl_outcome_held_bytes(outcome));
+    sfl_share_give(&table->shares.retained_bytes, bytes);
+    sfl_quota_give_retained(sfl_flight_quota(flight), bytes);
 }
 
 // Makes a flight of the index, whose outcome is set, a retained one. The room has been taken.
@@ -112,7 +120,7 @@ static void retain_if_asked(struct sfl_step *step, struct sfl_flight *flight)
     struct sfl_flight *older = find_older(step->table, flight);
     if (older != NULL)
         sfl_flight_drop(step, older);
-    if (!take_room(step->table, outcome)) {
+    if (!take_room(step->table, flight, outcome)) {
         flight->retain_refused = true;
         SFL_COUNT(step->table, flight->group, retain_refused, 1);
         return;
@@ -265,6 +273,7 @@ struct sfl_outcome *sfl_flight_describe(struct sfl_table *table, const struct sf
 {
     // It is short, and what it takes the place of may be all that there was room for.
     static const struct sfl_limits unlimited = {.held_bytes_max = UINT64_MAX};
+    struct sfl_held *held = &table->held; // no quota either
     bool is_limit = sfl_reason_is_limit(refusal->reason);
     char text[SFL_REFUSAL_TEXT_MAX];
     struct sfl_bytes *texts = NULL;
@@ -273,8 +282,8 @@ struct sfl_outcome *sfl_flight_describe(struct sfl_table *table, const struct sf
         texts = table->describe(is_limit ? SFL_LIMIT_CODE : 0, sfl_span_of_text(text),
                                 sfl_span_of_text(is_limit ? SFL_LIMIT_TYPE : ""));
     struct sfl_outcome *outcome = NULL;
-    enum sfl_reason reason = sfl_outcome_create(table->allocator, &table->shares.held_bytes,
-                                                &unlimited, value, texts, &outcome);
+    enum sfl_reason reason =
+        sfl_outcome_create(table->allocator, held, &unlimited, value, texts, &outcome);
     sfl_bytes_unref(texts);
     if (reason != SFL_REASON_NONE)
         return NULL;
@@ -302,7 +311,7 @@ static void let_go(struct sfl_table *table, struct sfl_flight *flight)
 {
     sfl_flight_unplace(table, flight);
     flight->due_ms = UINT64_MAX;
-    give_room(table, flight->outcome);
+    sfl_flight_give_retained(table, flight);
     SFL_COUNT(table, flight->group, retained_now, -1);
     flight->state = SFL_FLIGHT_SETTLED;
     sfl_flight_account(table, flight);
@@ -385,7 +394,7 @@ bool sfl_table_restore(struct sfl_table *table, const struct sfl_join *join, uin
     struct sfl_flight *flight = sfl_flight_create(table, join, hash);
     if (flight == NULL)
         return false;
-    if (!take_room(table, outcome)) {
+    if (!take_room(table, flight, outcome)) {
         flight->state = SFL_FLIGHT_SETTLED;
         sfl_flight_bury_if_done(table, flight);
         return false;

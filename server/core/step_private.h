@@ -14,7 +14,7 @@
 //   past.c          what a flight remembers of earlier attempts
 //   flight.c        a flight as an object
 //   caller.c        a caller as a participant
-//   groups.c        the counters of groups
+//   groups.c        the counters of groups, and their quotas
 //   flight_table.c  the table's beginning and end, and who is looked up in it
 //
 // Each calls only those below it, but that the end of a flight (settle.c) begins the next one, and
@@ -74,6 +74,11 @@ struct sfl_flight *sfl_table_find(const struct sfl_table *table, enum sfl_flight
 
 // flight.c
 
+// What an open flight takes beside its memory. SFL_REASON_NONE, or FLIGHTS_LIMIT, FLIGHTS_QUOTA:
+// then nothing is taken.
+enum sfl_reason sfl_group_take_flight(struct sfl_table *table, const struct sfl_group *group);
+void sfl_group_give_flight(struct sfl_table *table, const struct sfl_group *group);
+
 // Makes a flight object that stands nowhere; NULL when there is no memory.
 struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_join *join,
                                      uint64_t hash);
@@ -99,7 +104,7 @@ void sfl_table_collect(struct sfl_table *table);
 // caller.c
 
 // Makes a caller a participant of the flight, neither leader nor follower yet. SFL_REASON_NONE, or
-// CALLERS_LIMIT, NO_MEMORY: then nothing has changed.
+// CALLERS_LIMIT, CALLERS_QUOTA, NO_MEMORY: then nothing has changed.
 enum sfl_reason sfl_caller_attach(struct sfl_step *step, struct sfl_caller *caller,
                                   struct sfl_flight *flight, const struct sfl_join *join);
 
@@ -138,6 +143,22 @@ struct sfl_refusal sfl_flight_loss(const struct sfl_flight *flight, enum sfl_rea
 // The counters of a group, made if need be; NULL when there are too many groups or no memory.
 struct sfl_group *sfl_table_group(struct sfl_table *table, struct sfl_span name);
 struct sfl_group *sfl_table_find_group(const struct sfl_table *table, struct sfl_span name);
+
+// The value of a limit or quota, for the text of a refusal. `group` may be NULL.
+uint64_t sfl_limit_of(const struct sfl_table *table, const struct sfl_group *group,
+                      enum sfl_reason reason);
+
+// Their quotas; NULL: none.
+static inline struct sfl_quota_shares *sfl_flight_quota(const struct sfl_flight *flight)
+{
+    return flight->group == NULL ? NULL : flight->group->quota;
+}
+
+static inline struct sfl_held *sfl_flight_held(struct sfl_table *table,
+                                               const struct sfl_flight *flight)
+{
+    return flight->group == NULL ? &table->held : &flight->group->held;
+}
 
 // Only when the table ends.
 void sfl_table_free_groups(struct sfl_table *table);
@@ -266,6 +287,9 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
 // Ends a flight without an outcome: everybody in it gets `refusal`.
 void sfl_flight_abort(struct sfl_step *step, struct sfl_flight *flight,
                       const struct sfl_refusal *refusal);
+
+// Gives back what a retained flight has taken beside its bytes.
+void sfl_flight_give_retained(struct sfl_table *table, const struct sfl_flight *flight);
 
 // Tells one caller a retained outcome.
 void sfl_flight_serve(struct sfl_step *step, const struct sfl_flight *flight,

@@ -8,18 +8,33 @@
 // Small chunks are gathered in blocks that grow with the value, up to this size.
 enum { BLOCK_MAX = 64 * 1024 };
 
+enum sfl_reason sfl_held_take(struct sfl_held *held, const struct sfl_limits *limits,
+                              uint64_t bytes)
+{
+    if (!sfl_quota_take_held(held->quota, bytes))
+        return SFL_REASON_HELD_QUOTA;
+    if (sfl_share_take(held->all, bytes, limits->held_bytes_max))
+        return SFL_REASON_NONE;
+    sfl_quota_give_held(held->quota, bytes);
+    return SFL_REASON_HELD_LIMIT;
+}
+
+void sfl_held_give(struct sfl_held *held, uint64_t bytes)
+{
+    sfl_quota_give_held(held->quota, bytes);
+    sfl_share_give(held->all, bytes);
+}
+
 // Charges what a value of `size` bytes is to grow by.
-static enum sfl_reason take_room(struct sfl_share *held, const struct sfl_limits *limits,
+static enum sfl_reason take_room(struct sfl_held *held, const struct sfl_limits *limits,
                                  uint64_t size, uint64_t more)
 {
     if (more > limits->value_bytes_max || size > limits->value_bytes_max - more)
         return SFL_REASON_VALUE_LIMIT;
-    if (!sfl_share_take(held, more, limits->held_bytes_max))
-        return SFL_REASON_HELD_LIMIT;
-    return SFL_REASON_NONE;
+    return sfl_held_take(held, limits, more);
 }
 
-enum sfl_reason sfl_value_create(const struct sfl_allocator *allocator, struct sfl_share *held,
+enum sfl_reason sfl_value_create(const struct sfl_allocator *allocator, struct sfl_held *held,
                                  const struct sfl_limits *limits, struct sfl_span bytes,
                                  struct sfl_value **value_out)
 {
@@ -29,7 +44,7 @@ enum sfl_reason sfl_value_create(const struct sfl_allocator *allocator, struct s
         return reason;
     struct sfl_value *value = sfl_alloc(allocator, sizeof(*value) + bytes.size);
     if (value == NULL) {
-        sfl_share_give(held, bytes.size);
+        sfl_held_give(held, bytes.size);
         return SFL_REASON_NO_MEMORY;
     }
     value->allocator = allocator;
@@ -64,7 +79,7 @@ void sfl_value_unref(struct sfl_value *value)
         sfl_free(value->allocator, block, sizeof(*block) + block->capacity);
         block = next;
     }
-    sfl_share_give(value->held, value->size);
+    sfl_held_give(value->held, value->size);
     sfl_free(value->allocator, value, sizeof(*value) + value->first.capacity);
 }
 
@@ -97,7 +112,7 @@ enum sfl_reason sfl_value_append(struct sfl_value *value, const struct sfl_limit
     if (head < bytes.size) {
         block = create_block(value, bytes.size - head);
         if (block == NULL) {
-            sfl_share_give(value->held, bytes.size);
+            sfl_held_give(value->held, bytes.size);
             return SFL_REASON_NO_MEMORY;
         }
     }
@@ -134,17 +149,18 @@ struct sfl_span sfl_value_read(const struct sfl_value *value, uint64_t size,
     return bytes;
 }
 
-enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct sfl_share *held,
+enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct sfl_held *held,
                                    const struct sfl_limits *limits, struct sfl_value *value,
                                    struct sfl_bytes *texts, struct sfl_outcome **outcome_out)
 {
     uint64_t texts_bytes = texts == NULL ? 0 : texts->size;
-    if (!sfl_share_take(held, texts_bytes, limits->held_bytes_max))
-        return SFL_REASON_HELD_LIMIT;
+    enum sfl_reason reason = sfl_held_take(held, limits, texts_bytes);
+    if (reason != SFL_REASON_NONE)
+        return reason;
     struct sfl_outcome *outcome =
         value != NULL ? &value->outcome : sfl_alloc(allocator, sizeof(*outcome));
     if (outcome == NULL) {
-        sfl_share_give(held, texts_bytes);
+        sfl_held_give(held, texts_bytes);
         return SFL_REASON_NO_MEMORY;
     }
     *outcome = (struct sfl_outcome){
@@ -160,7 +176,7 @@ enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct
 }
 
 // The value of `bytes`, NULL for none.
-static enum sfl_reason restore_value(const struct sfl_allocator *allocator, struct sfl_share *held,
+static enum sfl_reason restore_value(const struct sfl_allocator *allocator, struct sfl_held *held,
                                      const struct sfl_limits *limits, struct sfl_span bytes,
                                      struct sfl_value **value_out)
 {
@@ -170,7 +186,7 @@ static enum sfl_reason restore_value(const struct sfl_allocator *allocator, stru
     return sfl_value_create(allocator, held, limits, bytes, value_out);
 }
 
-enum sfl_reason sfl_outcome_restore(const struct sfl_allocator *allocator, struct sfl_share *held,
+enum sfl_reason sfl_outcome_restore(const struct sfl_allocator *allocator, struct sfl_held *held,
                                     const struct sfl_limits *limits,
                                     const struct sfl_outcome_parts *parts,
                                     struct sfl_outcome **outcome_out)
@@ -217,7 +233,7 @@ void sfl_outcome_unref(struct sfl_outcome *outcome)
         return;
     if (!sfl_references_drop(&outcome->references))
         return;
-    sfl_share_give(outcome->held, texts_size(outcome));
+    sfl_held_give(outcome->held, texts_size(outcome));
     sfl_bytes_unref(outcome->texts);
     if (outcome->value != NULL)
         sfl_value_unref(outcome->value);

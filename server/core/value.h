@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "core/limits.h"
+#include "core/quota.h"
 #include "core/reason.h"
 
 enum sfl_outcome_kind {
@@ -20,12 +21,18 @@ enum { SFL_LIMIT_CODE = 8 };
 
 struct sfl_value;
 
+// What values and texts are charged to. It stays until the last of them is freed.
+struct sfl_held {
+    struct sfl_share *all;          // of held_bytes
+    struct sfl_quota_shares *quota; // of the group; NULL without one
+};
+
 // How an attempt ended. Never changed once made; shared by all that receive it, from any thread. It
 // stands in the memory of its value, if it has one, so that both are made and found together.
 struct sfl_outcome {
     atomic_uint references;
     const struct sfl_allocator *allocator;
-    struct sfl_share *held; // of held_bytes: charged with the texts
+    struct sfl_held *held; // charged with the texts
     enum sfl_outcome_kind kind;
     uint32_t attempt;
     uint64_t token;
@@ -50,15 +57,20 @@ struct sfl_value {
     struct sfl_outcome outcome; // of the attempt, once there is one
     atomic_uint references;     // the outcome has one
     const struct sfl_allocator *allocator;
-    struct sfl_share *held; // of held_bytes: charged with every byte until the value is freed
+    struct sfl_held *held; // charged with every byte until the value is freed
     uint64_t size;
     struct sfl_block *last;
     struct sfl_block first;
 };
 
+// Charges bytes. SFL_REASON_NONE, or HELD_LIMIT, HELD_QUOTA: then nothing is charged. Any thread.
+enum sfl_reason sfl_held_take(struct sfl_held *held, const struct sfl_limits *limits,
+                              uint64_t bytes);
+void sfl_held_give(struct sfl_held *held, uint64_t bytes);
+
 // A value of `bytes`, which are not empty, with one reference. SFL_REASON_NONE, or VALUE_LIMIT,
-// HELD_LIMIT, NO_MEMORY.
-enum sfl_reason sfl_value_create(const struct sfl_allocator *allocator, struct sfl_share *held,
+// HELD_LIMIT, HELD_QUOTA, NO_MEMORY.
+enum sfl_reason sfl_value_create(const struct sfl_allocator *allocator, struct sfl_held *held,
                                  const struct sfl_limits *limits, struct sfl_span bytes,
                                  struct sfl_value **value_out);
 
@@ -68,8 +80,8 @@ struct sfl_value *sfl_value_ref(struct sfl_value *value);
 // Drops a reference. Any thread. NULL is fine.
 void sfl_value_unref(struct sfl_value *value);
 
-// Copies `bytes` to the end. SFL_REASON_NONE, or VALUE_LIMIT, HELD_LIMIT, NO_MEMORY: then the value
-// is as before.
+// Copies `bytes` to the end. SFL_REASON_NONE, or VALUE_LIMIT, HELD_LIMIT, HELD_QUOTA, NO_MEMORY:
+// then the value is as before.
 enum sfl_reason sfl_value_append(struct sfl_value *value, const struct sfl_limits *limits,
                                  struct sfl_span bytes);
 
@@ -85,7 +97,7 @@ struct sfl_span sfl_value_read(const struct sfl_value *value, uint64_t size,
                                struct sfl_value_cursor *cursor, size_t max);
 
 // An outcome that was kept elsewhere, with one reference. SFL_REASON_NONE, or HELD_LIMIT,
-// VALUE_LIMIT, NO_MEMORY.
+// HELD_QUOTA, VALUE_LIMIT, NO_MEMORY.
 struct sfl_outcome_parts {
     enum sfl_outcome_kind kind;
     uint32_t attempt;
@@ -93,7 +105,7 @@ struct sfl_outcome_parts {
     struct sfl_span value;
     struct sfl_span texts;
 };
-enum sfl_reason sfl_outcome_restore(const struct sfl_allocator *allocator, struct sfl_share *held,
+enum sfl_reason sfl_outcome_restore(const struct sfl_allocator *allocator, struct sfl_held *held,
                                     const struct sfl_limits *limits,
                                     const struct sfl_outcome_parts *parts,
                                     struct sfl_outcome **outcome_out);
@@ -103,8 +115,8 @@ void sfl_outcome_unref(struct sfl_outcome *outcome);
 
 // Makes the outcome of an attempt with one reference; takes over the reference to `value` (which
 // has no outcome yet, and may be NULL) and one more to `texts` on success. SFL_REASON_NONE, or
-// HELD_LIMIT, NO_MEMORY.
-enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct sfl_share *held,
+// HELD_LIMIT, HELD_QUOTA, NO_MEMORY.
+enum sfl_reason sfl_outcome_create(const struct sfl_allocator *allocator, struct sfl_held *held,
                                    const struct sfl_limits *limits, struct sfl_value *value,
                                    struct sfl_bytes *texts, struct sfl_outcome **outcome_out);
 

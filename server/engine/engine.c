@@ -67,6 +67,8 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
             .describe = options->describe,
             .first_token = options->first_token,
             .keeps = options->keeper != NULL,
+            .quota_of = options->quotas == NULL ? NULL : sfl_quotas_find,
+            .quota_context = options->quotas,
         };
         init_lock(&shard->lock);
         shard->engine = engine;
@@ -285,16 +287,16 @@ static void carry_out_all(struct sfl_shard *shard, struct sfl_effects *effects,
 // Steps the table and tells the sink, under the shard's lock. `needs_out`: the room that is to be
 // made before the event is stepped again. True when it is to be stepped again in any case.
 static bool step(struct sfl_shard *shard, const struct sfl_event *event,
-                 struct sfl_forgotten *forgotten_out, enum sfl_room *needs_out)
+                 struct sfl_forgotten *forgotten_out, struct sfl_needs *needs_out)
 {
     struct sfl_effects effects;
     struct answers answers;
     bool more = false;
-    *needs_out = SFL_ROOM_NONE;
+    *needs_out = (struct sfl_needs){SFL_ROOM_NONE, NULL};
     for (;;) {
         sfl_table_step(&shard->table, event, &effects);
         if (effects.needs != SFL_ROOM_NONE)
-            *needs_out = effects.needs;
+            *needs_out = (struct sfl_needs){effects.needs, effects.needs_of};
         more = more || effects.more;
         carry_out_all(shard, &effects, forgotten_out, &answers);
         if (answers.count == 0)
@@ -351,10 +353,8 @@ void sfl_engine_deliver(struct sfl_engine *engine, unsigned shard)
     deliver(&engine->shards[shard]);
 }
 
-// As sfl_shard_run_and_unlock, but that the room that `needs_out` names is to be made before the
-// event is run again.
-static bool run_and_unlock(struct sfl_shard *shard, const struct sfl_event *event,
-                           struct sfl_forgotten *forgotten_out, enum sfl_room *needs_out)
+bool sfl_shard_run_once_and_unlock(struct sfl_shard *shard, const struct sfl_event *event,
+                                   struct sfl_forgotten *forgotten_out, struct sfl_needs *needs_out)
 {
     bool more = step(shard, event, forgotten_out, needs_out);
     if (!sfl_list_is_empty(&shard->table.behind))
@@ -374,56 +374,13 @@ static bool run_and_unlock(struct sfl_shard *shard, const struct sfl_event *even
     return more;
 }
 
-// The shard with the leader that is overdue for longest, but for `asker`; NULL: there is none.
-static struct sfl_shard *find_overdue(struct sfl_engine *engine, enum sfl_room room,
-                                      const struct sfl_caller *asker)
-{
-    struct sfl_shard *found = NULL;
-    uint64_t longest_ms = UINT64_MAX;
-    if (atomic_load_explicit(&engine->usage.overdue, memory_order_relaxed) == 0)
-        return NULL;
-    for (unsigned i = 0; i < engine->shard_count; i++) {
-        struct sfl_shard *shard = &engine->shards[i];
-        pthread_mutex_lock(&shard->lock);
-        uint64_t since_ms = sfl_table_overdue_since_ms(&shard->table, room, asker);
-        pthread_mutex_unlock(&shard->lock);
-        if (since_ms >= longest_ms)
-            continue;
-        longest_ms = since_ms;
-        found = shard;
-    }
-    return found;
-}
-
-// Runs an event again for which there was no room, for as long as overdue leaders give their own:
-// what one gives may be too little, or taken by somebody else.
-static void run_with_room(struct sfl_shard *shard, const struct sfl_event *event,
-                          enum sfl_room needs)
-{
-    struct sfl_event again = *event;
-    while (needs != SFL_ROOM_NONE) {
-        struct sfl_shard *overdue = find_overdue(shard->engine, needs, event->caller);
-        if (overdue != NULL) {
-            const struct sfl_event make_room = {.type = SFL_EVENT_MAKE_ROOM,
-                                                .now_ms = event->now_ms,
-                                                .caller = event->caller,
-                                                .room = needs};
-            pthread_mutex_lock(&overdue->lock);
-            (void)run_and_unlock(overdue, &make_room, NULL, &needs);
-        }
-        again.may_ask_for_room = overdue != NULL;
-        pthread_mutex_lock(&shard->lock);
-        (void)run_and_unlock(shard, &again, NULL, &needs);
-    }
-}
-
 bool sfl_shard_run_and_unlock(struct sfl_shard *shard, const struct sfl_event *event,
                               struct sfl_forgotten *forgotten_out)
 {
-    enum sfl_room needs;
-    bool more = run_and_unlock(shard, event, forgotten_out, &needs);
-    if (needs != SFL_ROOM_NONE)
-        run_with_room(shard, event, needs);
+    struct sfl_needs needs;
+    bool more = sfl_shard_run_once_and_unlock(shard, event, forgotten_out, &needs);
+    if (needs.room != SFL_ROOM_NONE)
+        sfl_shard_run_with_room(shard, event, needs);
     return more;
 }
 

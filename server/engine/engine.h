@@ -10,6 +10,7 @@
 
 #include "coordinator/coordinator.h"
 #include "core/flight_table.h"
+#include "engine/quotas.h"
 #include "keeper/keeper.h"
 
 struct sfl_engine;
@@ -70,6 +71,8 @@ struct sfl_engine_options {
     // As in struct sfl_table_options.
     struct sfl_bytes *(*describe)(int32_t code, struct sfl_span message, struct sfl_span type);
     uint64_t first_token;
+    // What each group may use; borrowed. NULL: groups have no quotas.
+    struct sfl_quotas *quotas;
     // An earlier tick is wanted than sfl_engine_tick last said. Any thread, under a shard's lock.
     void (*on_earlier_tick)(void *context);
     void *tick_context;

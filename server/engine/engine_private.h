@@ -2,6 +2,7 @@
 // What the files of the engine share. Not for anybody outside of it.
 //
 //   engine.c   shards and their locks; events in, effects out
+//   room.c     what an event does that finds none
 //   keeping.c  what outlives the process: what is handed to the keeper, and what comes back
 //   left.c     a flight as a keeper's record
 #ifndef SFL_ENGINE_ENGINE_PRIVATE_H
@@ -60,9 +61,27 @@ static inline bool sfl_shard_run(struct sfl_shard *shard, const struct sfl_event
     return sfl_shard_run_and_unlock(shard, event, forgotten_out);
 }
 
+// The room that an event wants made.
+struct sfl_needs {
+    enum sfl_room room;
+    const struct sfl_group *group; // whose flights alone can give it; NULL: any
+};
+
+// As sfl_shard_run_and_unlock, but that the room that `needs_out` names is to be made before the
+// event is run again.
+bool sfl_shard_run_once_and_unlock(struct sfl_shard *shard, const struct sfl_event *event,
+                                   struct sfl_forgotten *forgotten_out,
+                                   struct sfl_needs *needs_out);
+
 // The answer to FIND_HOME as an event.
 void sfl_shard_set_home_found(struct sfl_event *event_out, struct sfl_flight *flight,
                               uint64_t now_ms, const struct sfl_home_answer *answer, bool is_kept);
+
+// --- room.c ---
+
+// Runs an event again for which there was no room, for as long as overdue leaders give their own.
+void sfl_shard_run_with_room(struct sfl_shard *shard, const struct sfl_event *event,
+                             struct sfl_needs needs);
 
 // --- keeping.c; all under the shard's lock ---
 

@@ -143,6 +143,16 @@ struct sfl_keeper_state sfl_engine_keeper_state(const struct sfl_engine *engine)
 
 // --- what comes back ---
 
+static enum sfl_reason restore_outcome(struct sfl_shard *shard, struct sfl_span group,
+                                       const struct sfl_outcome_parts *parts,
+                                       struct sfl_outcome **outcome_out)
+{
+    pthread_mutex_lock(&shard->lock);
+    struct sfl_held *held = sfl_table_held(&shard->table, group);
+    pthread_mutex_unlock(&shard->lock);
+    return sfl_outcome_restore(&sfl_local_heap, held, shard->engine->limits, parts, outcome_out);
+}
+
 bool sfl_engine_restore(struct sfl_engine *engine, const struct sfl_join *join,
                         const struct sfl_outcome_parts *parts, uint32_t callers, uint64_t age_ms,
                         uint64_t left_ms)
@@ -152,8 +162,7 @@ bool sfl_engine_restore(struct sfl_engine *engine, const struct sfl_join *join,
         return false;
     uint64_t hash = sfl_hash(&engine->secret, join->group, join->key);
     struct sfl_shard *shard = sfl_engine_shard_of(engine, hash);
-    if (sfl_outcome_restore(&sfl_local_heap, &shard->table.shares.held_bytes, engine->limits, parts,
-                            &outcome) != SFL_REASON_NONE)
+    if (restore_outcome(shard, join->group, parts, &outcome) != SFL_REASON_NONE)
         return false;
     outcome->retain_ms = left_ms;
     uint64_t now_ms = sfl_clock_now_ms();
@@ -176,8 +185,7 @@ bool sfl_engine_restore_lead(struct sfl_engine *engine, const struct sfl_kept_le
     struct sfl_shard *shard = sfl_engine_shard_of(engine, hash);
     struct sfl_outcome *passed_on = NULL;
     // An error that finds no room is no reason to fence who leads.
-    if (error != NULL && sfl_outcome_restore(&sfl_local_heap, &shard->table.shares.held_bytes,
-                                             engine->limits, error, &passed_on) != SFL_REASON_NONE)
+    if (error != NULL && restore_outcome(shard, lead->group, error, &passed_on) != SFL_REASON_NONE)
         passed_on = NULL;
     if (passed_on != NULL)
         passed_on->retain_ms = error_retain_ms;

@@ -16,7 +16,6 @@ enum {
     HOMES_MAX = 32,
     VALUE_MAX = 1 << 20,
     EFFECT_TYPES = SFL_EFFECT_DROP + 1,
-    LIST_MAX = 8 * WORLD_LINE_MAX,
     KEPT_MAX = 8 * SFL_EFFECTS_MAX,
 };
 
@@ -37,6 +36,9 @@ struct world {
     struct memory memory;
     struct sfl_limits limits;
     struct sfl_usage usage;
+    struct sfl_quota quota;    // of the group "g", in a world with quotas
+    struct sfl_quota no_quota; // and of every other
+    bool has_quotas;
     struct sfl_table table;
     struct carry_sink sink;
     uint64_t now_ms;
@@ -51,7 +53,6 @@ struct world {
     struct sfl_forgotten forgotten;
     unsigned people_count;
     struct person *people[CALLERS_MAX];
-    char list[LIST_MAX];
 };
 
 static struct person *person_of_name(struct world *w, const char *name)
@@ -228,13 +229,19 @@ static void count_kept(struct world *w, const struct sfl_effects *effects)
 }
 
 // As the engine does, in this one table.
-static void make_room(struct world *w, struct sfl_event *event, enum sfl_room needs)
+static void make_room(struct world *w, struct sfl_event *event, const struct sfl_effects *effects)
 {
-    if (sfl_table_overdue_since_ms(&w->table, needs, event->caller) == UINT64_MAX)
+    const struct sfl_group *of = effects->needs_of;
+    struct sfl_span group =
+        of == NULL ? sfl_span_of(NULL, 0) : sfl_span_of(of->name, of->name_size);
+    event->is_again = true;
+    if (sfl_table_overdue_since_ms(&w->table, effects->needs, group, event->caller) == UINT64_MAX)
         event->may_ask_for_room = false;
     else
-        step(w, &(struct sfl_event){
-                    .type = SFL_EVENT_MAKE_ROOM, .caller = event->caller, .room = needs});
+        step(w, &(struct sfl_event){.type = SFL_EVENT_MAKE_ROOM,
+                                    .caller = event->caller,
+                                    .group = group,
+                                    .room = effects->needs});
 }
 
 static void step(struct world *w, struct sfl_event *event)
@@ -256,16 +263,17 @@ static void step(struct world *w, struct sfl_event *event)
         while (!w->homes_late && w->homes_open > 0)
             world_home(w, true);
         if (effects.needs != SFL_ROOM_NONE)
-            make_room(w, event, effects.needs);
+            make_room(w, event, &effects);
     } while (effects.more || effects.needs != SFL_ROOM_NONE);
 }
 
-struct world *world_open(void)
+static struct sfl_quota *quota_of(void *context, struct sfl_span group)
 {
-    return world_open_from(0);
+    struct world *w = context;
+    return sfl_span_equal(group, sfl_span_of_text("g")) ? &w->quota : &w->no_quota;
 }
 
-struct world *world_open_from(uint64_t first_token)
+static struct world *open_world(uint64_t first_token, const struct sfl_quota_limits *quota)
 {
     struct world *w = calloc(1, sizeof(*w));
     assert_non_null(w);
@@ -276,12 +284,40 @@ struct world *world_open_from(uint64_t first_token)
                             on_renewed, on_result, on_refuse, on_forgotten, on_flight};
     w->last_token = first_token;
     sfl_usage_init(&w->usage);
-    sfl_table_init(&w->table, &(struct sfl_table_options){.allocator = &w->memory.allocator,
-                                                          .limits = &w->limits,
-                                                          .usage = &w->usage,
-                                                          .first_token = first_token,
-                                                          .describe = describe});
+    if (quota != NULL) {
+        w->has_quotas = true;
+        sfl_quota_init(&w->quota, quota);
+        sfl_quota_init(&w->no_quota, &sfl_quota_unlimited);
+    }
+    sfl_table_init(&w->table,
+                   &(struct sfl_table_options){.allocator = &w->memory.allocator,
+                                               .limits = &w->limits,
+                                               .usage = &w->usage,
+                                               .first_token = first_token,
+                                               .describe = describe,
+                                               .quota_of = w->has_quotas ? quota_of : NULL,
+                                               .quota_context = w});
     return w;
+}
+
+struct world *world_open(void)
+{
+    return world_open_from(0);
+}
+
+struct world *world_open_from(uint64_t first_token)
+{
+    return open_world(first_token, NULL);
+}
+
+struct world *world_open_with_quota(const struct sfl_quota_limits *quota)
+{
+    return open_world(0, quota);
+}
+
+struct sfl_quota *world_quota(struct world *w)
+{
+    return &w->quota;
 }
 
 static void check_all_heard(struct world *w)
@@ -322,6 +358,10 @@ void world_close(struct world *w)
     sfl_table_deinit(&w->table);
     check_nothing_left(w);
     sfl_usage_deinit(&w->usage);
+    if (w->has_quotas) { // which finds out what is still in use
+        sfl_quota_deinit(&w->quota);
+        sfl_quota_deinit(&w->no_quota);
+    }
     free(w);
 }
 
@@ -644,47 +684,6 @@ bool world_is_joined(struct world *w, const char *name)
 const char *world_value(struct world *w, const char *name)
 {
     return person_of_name(w, name)->value;
-}
-
-struct listing {
-    struct world *w;
-    const char *key;
-    uint64_t above;    // flights with a token up to here are listed already
-    uint64_t smallest; // of the tokens above
-    bool found;
-    char line[WORLD_LINE_MAX];
-};
-
-static bool see(void *context, const struct sfl_flight_view *view)
-{
-    struct listing *listing = context;
-    bool later = view->token + 1 > listing->above; // counted from 1: a first home has no token yet
-    if (!sfl_span_equal(view->key, sfl_span_of_text(listing->key)) || !later)
-        return true;
-    if (listing->found && view->token >= listing->smallest)
-        return true;
-    listing->found = true;
-    listing->smallest = view->token;
-    words_of_view(view, listing->line);
-    return true;
-}
-
-const char *world_list(struct world *w, const char *key)
-{
-    struct listing listing = {.w = w, .key = key};
-    w->list[0] = '\0';
-    do {
-        struct sfl_table_cursor cursor = {0};
-        listing.found = false;
-        while (sfl_table_visit(&w->table, w->now_ms, &cursor, 3, see, &listing))
-            continue;
-        if (listing.found) {
-            size_t used = strlen(w->list);
-            snprintf(w->list + used, LIST_MAX - used, "%s%s", used > 0 ? "; " : "", listing.line);
-            listing.above = listing.smallest + 1;
-        }
-    } while (listing.found);
-    return w->list;
 }
 
 struct sfl_stats world_stats(const struct world *w)

@@ -41,6 +41,10 @@ struct world *world_open(void);
 // The same, whose tokens are greater than this one.
 struct world *world_open_from(uint64_t first_token);
 
+// The same, with a quota for the group "g" and none for others. It may be changed at any time.
+struct world *world_open_with_quota(const struct sfl_quota_limits *quota);
+struct sfl_quota *world_quota(struct world *w);
+
 // Lets everybody who is left leave, then checks that nothing is left and nothing was left unheard.
 void world_close(struct world *w);
 

@@ -98,7 +98,7 @@ static void retain_many(struct world *w, const char *prefix)
         snprintf(key, sizeof(key), "%s%u", prefix, i);
         struct sfl_join join = {.group = sfl_span_of_text("g"), .key = sfl_span_of_text(key)};
         assert_int_equal(sfl_outcome_create(&world_memory(w)->allocator,
-                                            &world_table(w)->shares.held_bytes, world_limits(w),
+                                            &world_table(w)->held, world_limits(w),
                                             NULL, NULL, &outcome),
                          SFL_REASON_NONE);
         assert_true(

@@ -12,7 +12,8 @@ struct fixture {
     struct memory memory;
     struct sfl_limits limits;
     struct sfl_budget held_bytes;
-    struct sfl_share held;
+    struct sfl_share share;
+    struct sfl_held held;
     struct sfl_value *value; // NULL until something is posted
     uint8_t posted[BYTES_MAX];
     size_t posted_size;
@@ -26,7 +27,8 @@ static int open_fixture(void **state)
     f->limits = sfl_limits_default;
     f->limits.value_bytes_max = BYTES_MAX;
     sfl_budget_init(&f->held_bytes, 64);
-    sfl_share_init(&f->held, &f->held_bytes);
+    sfl_share_init(&f->share, &f->held_bytes);
+    f->held = (struct sfl_held){.all = &f->share};
     *state = f;
     return 0;
 }
@@ -36,7 +38,7 @@ static int close_fixture(void **state)
     struct fixture *f = *state;
     sfl_value_unref(f->value);
     assert_int_equal(f->memory.blocks, 0);
-    sfl_share_deinit(&f->held);
+    sfl_share_deinit(&f->share);
     sfl_budget_deinit(&f->held_bytes);
     free(f);
     return 0;

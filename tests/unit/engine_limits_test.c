@@ -23,6 +23,8 @@ struct seat {
 
 struct stage {
     struct sfl_limits limits;
+    struct sfl_quota_limits quota; // of every group
+    struct sfl_quotas *quotas;     // NULL: none
     struct sfl_coordinator *coordinator;
     struct sfl_engine *engine;
     struct seat seats[THREADS][SEATS];
@@ -82,6 +84,7 @@ static void open_engine(struct stage *stage)
                                                .coordinator = stage->coordinator,
                                                .sink = &sink,
                                                .sink_context = stage,
+                                               .quotas = stage->quotas,
                                                .on_earlier_tick = on_earlier_tick};
     assert_int_equal(sfl_engine_create(&options, &stage->engine), SFL_OK);
 }
@@ -120,6 +123,7 @@ static int close_stage(void **state)
                 go(stage, &stage->seats[t][i]);
     assert_true(sfl_engine_is_idle(stage->engine));
     sfl_engine_destroy(stage->engine);
+    sfl_quotas_destroy(stage->quotas); // which finds out what is still in use
     stage->coordinator->ops->destroy(stage->coordinator);
     free(stage);
     return 0;
@@ -202,6 +206,59 @@ static void the_limit_of_flights_is_exact_over_all_shards(void **state)
     check_edge(stage, SFL_REASON_FLIGHTS_LIMIT);
 }
 
+static struct sfl_quota_limits quota_of(void *context, struct sfl_span group)
+{
+    const struct stage *stage = context;
+    assert_true(sfl_span_equal(group, sfl_span_of_text("g")));
+    return stage->quota;
+}
+
+static void open_with_quotas(struct stage *stage)
+{
+    const struct sfl_quotas_options options = {.limits_of = quota_of, .context = stage};
+    assert_int_equal(sfl_quotas_create(&options, &stage->quotas), SFL_OK);
+    open_engine(stage);
+}
+
+static void a_groups_quota_of_callers_is_exact_over_all_shards(void **state)
+{
+    struct stage *stage = *state;
+    stage->quota = sfl_quota_unlimited;
+    stage->quota.callers_max = LIMIT;
+    open_with_quotas(stage);
+    check_edge(stage, SFL_REASON_CALLERS_QUOTA);
+}
+
+static void a_groups_quota_of_flights_is_exact_over_all_shards(void **state)
+{
+    struct stage *stage = *state;
+    stage->quota = sfl_quota_unlimited;
+    stage->quota.flights_max = LIMIT;
+    open_with_quotas(stage);
+    check_edge(stage, SFL_REASON_FLIGHTS_QUOTA);
+}
+
+static void a_quota_that_is_reloaded_holds_for_groups_that_are_known(void **state)
+{
+    struct stage *stage = *state;
+    struct seat *seats = stage->seats[0];
+    stage->quota = sfl_quota_unlimited;
+    open_with_quotas(stage);
+    for (unsigned i = 0; i < SEATS; i++) {
+        come(stage, &seats[i]);
+        assert_true(seats[i].leads);
+    }
+    stage->quota.flights_max = SEATS;
+    sfl_quotas_reload(stage->quotas);
+    struct seat *late = &stage->seats[1][0];
+    come(stage, late);
+    assert_true(late->is_refused);
+    assert_int_equal(stage->refused_for, SFL_REASON_FLIGHTS_QUOTA);
+    go(stage, &seats[7]);
+    come(stage, late);
+    assert_true(late->leads);
+}
+
 static bool count_overdue(void *context, const struct sfl_flight_view *view)
 {
     *(unsigned *)context += view->overdue;
@@ -242,6 +299,30 @@ static void without_room_overdue_leaders_give_theirs_one_after_the_other(void **
     assert_int_equal(stage->refused_for, SFL_REASON_FLIGHTS_LIMIT);
 }
 
+static void without_room_in_its_quota_a_groups_overdue_leaders_give_theirs(void **state)
+{
+    enum { FLIGHTS = 40 };
+    struct stage *stage = *state;
+    struct seat *seats = stage->seats[0];
+    struct seat *late = stage->seats[1];
+    stage->quota = sfl_quota_unlimited;
+    stage->quota.flights_max = FLIGHTS;
+    stage->limits.lease_ms_min = 1;
+    open_with_quotas(stage);
+    for (unsigned i = 0; i < FLIGHTS; i++)
+        come_with(stage, &seats[i], 1);
+    while (overdue_now(stage) < FLIGHTS)
+        (void)sfl_engine_tick(stage->engine); // a millisecond passes soon
+    for (unsigned i = 0; i < FLIGHTS; i++) {
+        come(stage, &late[i]);
+        assert_true(late[i].leads);
+        assert_int_equal(overdue_now(stage), FLIGHTS - 1 - i);
+    }
+    come(stage, &late[FLIGHTS]);
+    assert_true(late[FLIGHTS].is_refused);
+    assert_int_equal(stage->refused_for, SFL_REASON_FLIGHTS_QUOTA);
+}
+
 static void without_bytes_as_many_overdue_leaders_give_theirs_as_it_takes(void **state)
 {
     enum { FLIGHTS = 40 };
@@ -273,6 +354,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(the_limit_of_callers_is_exact_over_all_shards),
         STORY(the_limit_of_flights_is_exact_over_all_shards),
+        STORY(a_groups_quota_of_callers_is_exact_over_all_shards),
+        STORY(a_groups_quota_of_flights_is_exact_over_all_shards),
+        STORY(a_quota_that_is_reloaded_holds_for_groups_that_are_known),
+        STORY(without_room_in_its_quota_a_groups_overdue_leaders_give_theirs),
         STORY(without_room_overdue_leaders_give_theirs_one_after_the_other),
         STORY(without_bytes_as_many_overdue_leaders_give_theirs_as_it_takes),
     };

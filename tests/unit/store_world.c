@@ -73,7 +73,8 @@ int store_world_set_up(void **state)
         .context = world,
     };
     sfl_budget_init(&world->held_bytes, 64);
-    sfl_share_init(&world->held, &world->held_bytes);
+    sfl_share_init(&world->share, &world->held_bytes);
+    world->held = (struct sfl_held){.all = &world->share};
     store_world_open(world);
     *state = world;
     return 0;
@@ -89,7 +90,7 @@ int store_world_tear_down(void **state)
     snprintf(path, sizeof(path), "%s/lock.mdb", world->directory);
     unlink(path);
     rmdir(world->directory);
-    sfl_share_deinit(&world->held);
+    sfl_share_deinit(&world->share);
     uint64_t held_bytes = sfl_budget_used(&world->held_bytes);
     sfl_budget_deinit(&world->held_bytes);
     free(world);

@@ -16,7 +16,8 @@ struct store_world {
     struct sfl_store_options options;
     struct sfl_store *store; // NULL while it is closed
     struct sfl_budget held_bytes;
-    struct sfl_share held; // what outcomes are charged to
+    struct sfl_share share;
+    struct sfl_held held; // what outcomes are charged to
     uint64_t lost[STORE_LOST_MAX];
     atomic_uint lost_count;
     atomic_uint changes;

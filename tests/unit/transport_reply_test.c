@@ -26,7 +26,8 @@ void *__wrap_malloc(size_t size)
 
 struct world {
     struct sfl_budget budget;
-    struct sfl_share held;
+    struct sfl_share share;
+    struct sfl_held held;
     struct sfl_value *value;
     unsigned blocks;
 };
@@ -67,7 +68,8 @@ static void a_value_in_most_blocks_is_referred_to_when_it_cannot_be_copied(void 
     struct world world = {.blocks = 0};
     static struct sfl_message message;
     sfl_budget_init(&world.budget, 64);
-    sfl_share_init(&world.held, &world.budget);
+    sfl_share_init(&world.share, &world.budget);
+    world.held = (struct sfl_held){.all = &world.share};
     make_value_of_most_blocks(&world);
     assert_in_range(world.blocks, 20, 31);
     struct sfl_bytes *texts = sfl_bytes_create(&sfl_heap, 1000);
@@ -103,7 +105,7 @@ static void a_value_in_most_blocks_is_referred_to_when_it_cannot_be_copied(void 
             piece->release(piece->owner);
     }
     assert_non_null(memmem(whole, size, value, sizeof(value)));
-    sfl_share_deinit(&world.held);
+    sfl_share_deinit(&world.share);
     assert_int_equal(sfl_budget_used(&world.budget), 0);
     sfl_budget_deinit(&world.budget);
 }
