@@ -1,0 +1,3 @@
+sfl_add_unit_test(security_files_test sfl_security)
+sfl_is_pure(security_files_test)
+sfl_add_unit_test(security_rights_test sfl_security Threads::Threads)
