@@ -28,6 +28,19 @@ def is_refusal(text: str) -> bool:
     return _REFUSED.search(text) is not None
 
 
+# What a server says that is there, but has no health checks, or does not tell this caller.
+_THERE = (
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+)
+
+
+def serves_health(code: grpc.StatusCode) -> bool:
+    """Whether a health check that failed so was answered by a server that calls may go to."""
+    return code in _THERE
+
+
 class Tries:
     """A request that is sent again while its servers cannot be reached, for a bounded time."""
 

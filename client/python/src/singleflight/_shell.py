@@ -8,11 +8,9 @@ import contextlib
 import contextvars
 import inspect
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Generic, TypeVar, Union
-
-import grpc
 
 from singleflight.v1 import singleflight_pb2 as pb
 
@@ -35,7 +33,7 @@ from ._core.model import (
 from ._environment import environment_of_lead, lead_of_environment
 from ._fork import ForkGuard
 from ._rings import Place, runner, running, waiting
-from .codec import JSON, Codec
+from .codec import Codec
 from .errors import (
     FUNCTION_ERRORS,
     DecodeError,
@@ -51,11 +49,8 @@ from .errors import (
 from .options import (
     CallOptions,
     Duration,
-    channel_options,
-    default_caller,
     milliseconds,
     read_join,
-    read_settings,
     read_timeout,
 )
 from .results import Audience, Result
@@ -403,67 +398,6 @@ def leading(lead: LeadBase) -> Iterator[None]:
             yield
     finally:
         lead_variable.reset(reset)
-
-
-class ClientBase:
-    """Merges equal work of all processes that ask the same servers.
-
-    One client per process is the usual number. It connects when the first call needs it, and anew
-    in a child of the process.
-
-    Args:
-        addresses: servers, ``"host:port"`` or ``"unix:/path"``, in a list or separated by commas.
-            Default: the environment variable ``SINGLEFLIGHT_ADDRESS``, or ``127.0.0.1:7433``. With
-            several, each key has one home among them, so all programs must write them alike.
-        caller: the name in listings, at most 128 bytes. Default: ``<program>@<host>:<process id>``.
-        fail_open: when no server can be reached, run the function here, and say so in the result.
-        connect_timeout: how long a call looks for a server before it gives up, or fails open. 0: it
-            does not wait for a connection that is not there. Default: 5 s.
-        backoff_min: the first bound of the random wait between two tries to connect.
-        backoff_max: the last bound; it doubles in between.
-        keepalive_time: a ping goes out after so much silence.
-        keepalive_timeout: the connection is given up when nothing answers it for so long.
-        result_limit: the largest value in bytes that this client makes or takes.
-        credentials: gRPC's channel credentials. Default: none, plain text.
-        codec: how values become bytes. Default: JSON.
-
-    Raises:
-        InvalidArgumentError: an address or an option cannot be read.
-    """
-
-    def __init__(
-        self,
-        addresses: str | Sequence[str] | None = None,
-        *,
-        caller: str | None = None,
-        fail_open: bool = False,
-        connect_timeout: Duration = None,
-        backoff_min: Duration = None,
-        backoff_max: Duration = None,
-        keepalive_time: Duration = None,
-        keepalive_timeout: Duration = None,
-        result_limit: int = 0,
-        credentials: grpc.ChannelCredentials | None = None,
-        codec: Codec = JSON,
-    ) -> None:
-        self._settings = read_settings(
-            addresses, caller, fail_open, connect_timeout, backoff_min, backoff_max, result_limit
-        )
-        self._names_itself = caller is None
-        self._options = channel_options(keepalive_time, keepalive_timeout)
-        self._credentials = credentials
-        self._codec = codec
-
-    @property
-    def codec(self) -> Codec:
-        """The codec of calls that are given none."""
-        return self._codec
-
-    def _settings_now(self) -> Settings:
-        # Perhaps in a child of the process that made it.
-        if not self._names_itself:
-            return self._settings
-        return replace(self._settings, caller=default_caller())
 
 
 def check_function(function: object, role: int, awaits: bool) -> None:

@@ -24,7 +24,8 @@ from ._core.lead import Lead
 from ._core.model import Code, Join, Settings
 from ._core.server import Server
 from ._core.session import Session
-from ._network import Tries, is_refusal
+from ._network import Tries, is_refusal, serves_health
+from ._security import Security
 from ._shell import abandoned
 from .errors import CallCancelledError
 from .results import Forgotten
@@ -51,13 +52,14 @@ class Engine:
         self,
         settings: Settings,
         options: list[tuple[str, Any]],
-        credentials: grpc.ChannelCredentials | None,
+        security: Security,
     ) -> None:
         self.settings = settings
         self.core = Core(settings)
         self.loop = asyncio.get_running_loop()
-        self._options = options
-        self._credentials = credentials
+        self._options = [*options, *security.channel_options]
+        self.security = security
+        self._token = security.token  # that of the sessions
         self._timer: asyncio.TimerHandle | None = None
         self._streams: dict[_Stream, None] = {}
         self._probes: dict[Server, asyncio.Task[None]] = {}
@@ -75,8 +77,15 @@ class Engine:
     def begin(self, join: Join, timeout: float | None, shell: CallShell) -> Call:
         """Has a call begin."""
         call = Call(join, timeout, shell)
-        self.step(partial(self.core.begin, call))
+        self.step(partial(self._begin, call))
         return call
+
+    def _begin(self, call: Call) -> None:
+        token = self.security.token
+        if token != self._token:  # the old one may soon be refused
+            self._token = token
+            self.core.renew_sessions()
+        self.core.begin(call)
 
     def run_function(self, lead: Lead, function: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs what finishes ``lead``; does it, should the task never begin."""
@@ -187,20 +196,24 @@ class Engine:
 
     def channel(self, address: str) -> grpc.aio.Channel:
         """A channel of its own for each stream: the backoff between tries is the core's."""
-        if self._credentials is None:
+        credentials = self.security.credentials(address)
+        if credentials is None:
             return grpc.aio.insecure_channel(address, options=self._options)
-        return grpc.aio.secure_channel(address, self._credentials, options=self._options)
+        return grpc.aio.secure_channel(address, credentials, options=self._options)
 
     async def _probe(self, server: Server, timeout: float) -> None:
         serves, text = False, ""
         try:
             async with self.channel(server.address) as channel:
                 stub: Any = health_pb2_grpc.HealthStub(channel)
-                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout)
+                answer = await stub.Check(
+                    health_pb2.HealthCheckRequest(),
+                    timeout=timeout,
+                    metadata=self.security.metadata,
+                )
                 serves = answer.status == health_pb2.HealthCheckResponse.SERVING
         except grpc.aio.AioRpcError as error:
-            # A server without health checks that says so is there.
-            serves = error.code() is grpc.StatusCode.UNIMPLEMENTED
+            serves = serves_health(error.code())
             text = error.details() or str(error)
         finally:
             del self._probes[server]
@@ -233,7 +246,9 @@ class Engine:
     ) -> pb.ForgetResponse:
         async with self.channel(server.address) as channel:
             stub: Any = pb_grpc.SingleFlightStub(channel)
-            answer: pb.ForgetResponse = await stub.Forget(request, timeout=timeout)
+            answer: pb.ForgetResponse = await stub.Forget(
+                request, timeout=timeout, metadata=self.security.metadata
+            )
             return answer
 
     # ---- the end
@@ -275,7 +290,7 @@ class _Stream:
         self._engine = engine
         self._channel = channel
         stub: Any = pb_grpc.SingleFlightStub(self._channel)
-        self._call = stub.Session()
+        self._call = stub.Session(metadata=engine.security.metadata)
         self._writer = engine.spawn(self._write())
         engine.spawn(self._read())
 

@@ -32,7 +32,8 @@ from ._core.model import Code, Join, Outcome, Settings
 from ._core.server import Server
 from ._core.session import Session
 from ._fork import ForkGuard
-from ._network import Tries, is_refusal
+from ._network import Tries, is_refusal, serves_health
+from ._security import Security
 from ._shell import abandoned
 from .errors import CallCancelledError
 from .results import Forgotten
@@ -57,12 +58,13 @@ class Engine:
         self,
         settings: Settings,
         options: list[tuple[str, Any]],
-        credentials: grpc.ChannelCredentials | None,
+        security: Security,
     ) -> None:
         self.settings = settings
         self.guard = ForkGuard()
-        self._options = options
-        self._credentials = credentials
+        self._options = [*options, *security.channel_options]
+        self.security = security
+        self._token = security.token  # that of the sessions
         self.core = Core(settings)
         self._lock = threading.Lock()
         self._gate = threading.Lock()  # before _steps, so that none is put there after the last
@@ -83,8 +85,15 @@ class Engine:
     def begin(self, join: Join, timeout: float | None, shell: CallShell) -> Call:
         """Has a call begin."""
         call = Call(join, timeout, shell)
-        self.post(partial(self.core.begin, call))
+        self.post(partial(self._begin, call))
         return call
+
+    def _begin(self, call: Call) -> None:
+        token = self.security.token
+        if token != self._token:  # the old one may soon be refused
+            self._token = token
+            self.core.renew_sessions()
+        self.core.begin(call)
 
     def cancel(self, call: Call) -> None:
         """Has a call end."""
@@ -248,9 +257,10 @@ class Engine:
 
     def channel(self, address: str) -> grpc.Channel:
         """A channel of its own for each stream: the backoff between tries is the core's."""
-        if self._credentials is None:
+        credentials = self.security.credentials(address)
+        if credentials is None:
             return grpc.insecure_channel(address, options=self._options)
-        return grpc.secure_channel(address, self._credentials, options=self._options)
+        return grpc.secure_channel(address, credentials, options=self._options)
 
     # ---- forget
 
@@ -277,13 +287,17 @@ class Engine:
     def _forget_once(
         self, server: Server, request: pb.ForgetRequest, timeout: float
     ) -> pb.ForgetResponse:
+        def _forget(channel: grpc.Channel) -> pb.ForgetResponse:
+            stub = pb_grpc.SingleFlightStub(channel)
+            return stub.Forget(request, timeout=timeout, metadata=self.security.metadata)
+
         session = server.current
         stream = session.shell if session is not None and session.up else None
         if isinstance(stream, _Stream):
             with contextlib.suppress(ValueError):  # it has been closed meanwhile
-                return pb_grpc.SingleFlightStub(stream.channel).Forget(request, timeout=timeout)
+                return _forget(stream.channel)
         with self.channel(server.address) as channel:
-            return pb_grpc.SingleFlightStub(channel).Forget(request, timeout=timeout)
+            return _forget(channel)
 
     # ---- the end
 
@@ -344,7 +358,9 @@ class _Stream:
 
     def start(self) -> None:
         """Opens the stream."""
-        self._call = pb_grpc.SingleFlightStub(self.channel).Session(self._requests())
+        self._call = pb_grpc.SingleFlightStub(self.channel).Session(
+            self._requests(), metadata=self._engine.security.metadata
+        )
         self.thread.start()
 
     def wake(self) -> None:
@@ -401,15 +417,15 @@ class _Probe:
         with self._engine.channel(self.server.address) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
             request = health_pb2.HealthCheckRequest()
-            self._future = stub.Check.future(request, timeout=self._timeout)
+            metadata = self._engine.security.metadata
+            self._future = stub.Check.future(request, timeout=self._timeout, metadata=metadata)
             if self._stopped:
                 self._future.cancel()
             try:
                 status = self._future.result().status
                 serves = status == health_pb2.HealthCheckResponse.SERVING
             except grpc.RpcError as error:
-                # A server without health checks that says so is there.
-                serves = self._future.code() is grpc.StatusCode.UNIMPLEMENTED
+                serves = serves_health(self._future.code())
                 text = self._future.details() or str(error)
             except grpc.FutureCancelledError:
                 pass

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
+from ._client_base import ClientBase
 from ._core import effects
 from ._core.lead import Lead as CoreLead
 from ._core.model import Ended
 from ._fork import leave_behind, tell_of_forks
 from ._shell import (
     AskedCall,
-    ClientBase,
     LeadBase,
     StreamBase,
     ask,
@@ -282,7 +282,7 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         if self._closed:
             raise CallCancelledError("the client is closed")
         if self._engine is None:
-            self._engine = Engine(self._settings_now(), self._options, self._credentials)
+            self._engine = Engine(self._settings_now(), self._options, self._security)
             tell_of_forks(self)
         self._engine.check()
         return self._engine

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
+from ._client_base import ClientBase
 from ._clock import clock
 from ._core import effects
 from ._core.lead import Lead as CoreLead
@@ -18,7 +19,6 @@ from ._fork import ForkGuard, leave_behind, tell_of_forks
 from ._shell import (
     LEAVING,
     AskedCall,
-    ClientBase,
     LeadBase,
     StreamBase,
     ask,
@@ -313,7 +313,7 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
                 if self._closed:
                     raise CallCancelledError("the client is closed")
                 if self._engine is None:
-                    self._engine = Engine(self._settings_now(), self._options, self._credentials)
+                    self._engine = Engine(self._settings_now(), self._options, self._security)
                     tell_of_forks(self)
                 engine = self._engine
         return engine

@@ -210,6 +210,18 @@ class UnavailableError(StatusError):
     code = grpc.StatusCode.UNAVAILABLE
 
 
+class UnauthenticatedError(StatusError):
+    """The server wants to know who calls, and was not told, or not by a token that is good."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+
+
+class PermissionDeniedError(StatusError):
+    """The server knows who calls, and does not allow it."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+
+
 _STATUS_ERRORS: dict[grpc.StatusCode, type[StatusError]] = {
     cls.code: cls
     for cls in (
@@ -221,6 +233,8 @@ _STATUS_ERRORS: dict[grpc.StatusCode, type[StatusError]] = {
         FailedPreconditionError,
         AbortedError,
         UnavailableError,
+        UnauthenticatedError,
+        PermissionDeniedError,
     )
 }
 

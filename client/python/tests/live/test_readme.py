@@ -11,6 +11,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from secure import Server, make_certificates
 from support import PATIENCE, ROOT, Daemon
 
 PACKAGE = ROOT / "client" / "python"
@@ -21,24 +22,40 @@ def blocks(kind: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL)
 
 
-EXPECTED = ["User(id=123, name='Ann')", "b'first '\nb'second'\n", "{'tea': 3}"]
+EXPECTED = ["User(id=123, name='Ann')", "b'first '\nb'second'\n", "{'tea': 3}", "over TLS"]
+SECURE = 3
 
 
-@pytest.mark.parametrize("number", range(len(EXPECTED)))
-def test_the_programs_run(shared_daemon: Daemon, tmp_path: Path, number: int) -> None:
-    assert len(blocks("python")) == len(EXPECTED), "each has its test"
-    program = blocks("python")[number].replace("127.0.0.1:7433", shared_daemon.address)
-    (tmp_path / "program.py").write_text(program)
+def run(program: str, folder: Path) -> str:
+    """What it prints."""
+    (folder / "program.py").write_text(program)
     done = subprocess.run(
         [sys.executable, "program.py"],
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(PACKAGE / "src")},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
     )
     assert done.stderr == ""
-    assert EXPECTED[number] in done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("number", [n for n in range(len(EXPECTED)) if n != SECURE])
+def test_the_programs_run(shared_daemon: Daemon, tmp_path: Path, number: int) -> None:
+    assert len(blocks("python")) == len(EXPECTED), "each has its test"
+    program = blocks("python")[number].replace("127.0.0.1:7433", shared_daemon.address)
+    assert EXPECTED[number] in run(program, tmp_path)
+
+
+def test_the_secure_one_runs(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    (tmp_path / "token").write_text("secret\n")
+    server = Server(tmp_path, wants_client=True)
+    program = blocks("python")[SECURE].replace("localhost:7433", f"localhost:{server.port}")
+    assert EXPECTED[SECURE] in run(program, tmp_path)
+    assert server.tokens == ["Bearer secret"]
+    server.stop()
 
 
 def test_it_is_installed_as_it_says(tmp_path: Path) -> None:

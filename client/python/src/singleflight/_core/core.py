@@ -185,6 +185,12 @@ class Core:
 
     # ---- the network
 
+    def renew_sessions(self) -> None:
+        """Calls that come from now on go to new sessions; the others stay where they are."""
+        for server in self.servers:
+            if server.current is not None:
+                server.current.retire()
+
     def received(self, session: Session, response: pb.SessionResponse) -> None:
         """A message has come."""
         if not session.over:

@@ -44,6 +44,9 @@ ANSWER_TIMEOUT = 5.0
 LIMIT_EXCEEDED = "singleflight.LimitExceeded"
 ENCODE_ERROR = "singleflight.EncodeError"
 
+# The server is there, and does not take this caller.
+REFUSALS = frozenset((Code.UNAUTHENTICATED, Code.PERMISSION_DENIED))
+
 # The server's last word for an id is one of these.
 LAST_STEPS = frozenset(("result", "end"))
 

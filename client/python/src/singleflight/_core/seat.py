@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from . import effects, seat_frames, seat_lead
 from .lead import Granted
-from .model import ANSWER_TIMEOUT, ONE_TRY, Code, Ended, Join
+from .model import ANSWER_TIMEOUT, ONE_TRY, REFUSALS, Code, Ended, Join
 from .timers import Timer
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ WIRE_SLACK_MIN = 1.0
 WIRE_SLACK_DIVISOR = 4
 
 # Statuses of a stream that no second try mends.
-FINAL_CODES = frozenset((Code.PERMISSION_DENIED, Code.UNAUTHENTICATED, Code.UNIMPLEMENTED))
+FINAL_CODES = REFUSALS | {Code.UNIMPLEMENTED}
 
 
 class State(enum.Enum):

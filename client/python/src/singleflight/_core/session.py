@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Callable
 from singleflight.v1 import singleflight_pb2 as pb
 
 from . import effects
-from .model import LAST_STEPS, Code
+from .model import LAST_STEPS, REFUSALS, Code
 from .seat import Seat
 
 if TYPE_CHECKING:
@@ -171,6 +171,8 @@ class Session:
 
     def on_closed(self, code: int, text: str, refused: bool) -> None:
         """The stream is over. ``refused``: nobody listens at the address."""
+        if code in REFUSALS:  # the server is there: that is no reason to fail open
+            self.server.on_session_up(self)
         self.over = True
         self.retired = True
         self._left.clear()
