@@ -145,16 +145,20 @@ void sfl_pump_wake(struct sfl_pump *pump)
     (void)error;
 }
 
-void sfl_pumps_post(struct sfl_pumps *pumps, struct sfl_pump_work *work)
+void sfl_pump_post(struct sfl_pump *pump, struct sfl_pump_work *work)
 {
     if (atomic_exchange(&work->is_queued, true))
         return;
-    unsigned turn = atomic_fetch_add_explicit(&pumps->next_posted, 1, memory_order_relaxed);
-    struct sfl_pump *pump = &pumps->pumps[turn % pumps->count];
     pthread_mutex_lock(&pump->posted_lock);
     sfl_list_append(&pump->posted, &work->link);
     pthread_mutex_unlock(&pump->posted_lock);
     sfl_pump_wake(pump);
+}
+
+void sfl_pumps_post(struct sfl_pumps *pumps, struct sfl_pump_work *work)
+{
+    unsigned turn = atomic_fetch_add_explicit(&pumps->next_posted, 1, memory_order_relaxed);
+    sfl_pump_post(&pumps->pumps[turn % pumps->count], work);
 }
 
 bool sfl_pump_is_current(void)

@@ -74,6 +74,9 @@ void sfl_pump_defer_crowd(struct sfl_pump_work *work);
 // not once sfl_pumps_destroy has begun. A work that is queued already stays queued once.
 void sfl_pumps_post(struct sfl_pumps *pumps, struct sfl_pump_work *work);
 
+// The same, on this one.
+void sfl_pump_post(struct sfl_pump *pump, struct sfl_pump_work *work);
+
 // The same as sfl_pump_defer for what nobody waits for, such as giving memory back: it runs when no
 // crowd is left, but does not wait for that much longer than 200 ms. On any other thread: runs it
 // now. `work` is not queued anywhere, and is queued once only.

@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SingleFlight.Session: one stream is many callers, each with an id.
 #include "base/clock.h"
-#include "base/local_heap.h"
 #include "base/status.h"
-#include "transport/call.h"
 #include "transport/decode.h"
-#include "transport/losses.h"
-#include "transport/session_ids.h"
-#include "transport/stray.h"
-#include "transport/transport.h"
+#include "transport/session_private.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -21,239 +16,9 @@ enum {
     REQUESTS_A_TURN = 4096,           // then others go first
 };
 
-struct session {
-    struct sfl_outbox outbox;
-    struct sfl_connection *connection;
-    // The stream's thread alone.
-    struct sfl_ids ids;
-    struct sfl_index index;  // its calls, by id, until they are put away
-    struct sfl_list calls;   // the same, in the order of their joins
-    struct sfl_list unaware; // those of them that are still to learn of the half-close
-    struct sfl_list leaders; // those of them whose turn comes last
-    uint64_t joined_count;
-    uint64_t counted;          // of its calls, by the transport
-    unsigned part;             // in which they are counted, see under_way.h
-    struct sfl_bytes *held;    // a message whose rest waits; reading is paused meanwhile
-    size_t held_from;          // where the rest begins
-    bool is_over;              // a message could not be read
-    bool is_leaving;           // all calls leave
-    bool is_closed;            // nothing comes of the stream any more
-    enum sfl_reason reason;    // why they leave
-    bool broken;               // and whether leases outlive it
-    bool has_turn;             // `turn` is on its way
-    bool waits_for_others;     // its leaders do, see losses.h
-    struct sfl_pump_work turn; // in which calls leave, or learn of the half-close
-    struct sfl_lost loss;
-    // Under the outbox's lock.
-    struct sfl_list ended;    // calls whose last word has been taken, to be put away
-    uint64_t ended_count;     // of all calls ever
-    struct sfl_strays strays; // answers to ids without a call
-    bool is_half_closed;      // joined_count grows no more
-};
-
-static struct session *session_of(struct sfl_outbox *outbox)
+static struct sfl_session *session_of(struct sfl_outbox *outbox)
 {
-    return SFL_CONTAINER_OF(outbox, struct session, outbox);
-}
-
-// Ids are the client's choice, so they are hashed with a secret: both halves of a product.
-static uint64_t hash_id(const struct session *session, uint64_t id)
-{
-    __extension__ typedef unsigned __int128 wide;
-    uint64_t secret = session->outbox.transport->hash_seed;
-    wide product = (wide)(id ^ secret) * (secret | 1);
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static void free_call(struct sfl_call *call)
-{
-    sfl_free(&sfl_local_heap, call, sizeof(*call));
-}
-
-// --- the table of calls, on the stream's thread ---
-
-// The call with this id; NULL when it has none or has been put away.
-static struct sfl_call *find_call(const struct session *session, uint64_t id)
-{
-    struct sfl_index_walk walk = {0};
-    uint64_t hash = hash_id(session, id);
-    struct sfl_call *call = NULL;
-    while ((call = sfl_index_next(&session->index, hash, &walk)) != NULL) {
-        if (call->id == id)
-            return call;
-    }
-    return NULL;
-}
-
-// A new call in the table; NULL when there is no memory.
-static struct sfl_call *add_call(struct session *session, uint64_t id)
-{
-    if (!sfl_index_reserve(&session->index))
-        return NULL;
-    struct sfl_call *call = sfl_alloc(&sfl_local_heap, sizeof(*call));
-    if (call == NULL)
-        return NULL;
-    sfl_call_init(call, &session->outbox, id, free_call);
-    sfl_index_insert(&session->index, hash_id(session, id), call);
-    sfl_list_append(&session->calls, &call->in_stream);
-    session->joined_count++;
-    return call;
-}
-
-// Takes a call that has been detached out of the table. That there is one less, the connection and
-// the transport are told for many at once.
-static void put_away(struct session *session, struct sfl_call *call)
-{
-    sfl_index_remove(&session->index, hash_id(session, call->id), call);
-    sfl_link_remove(&call->in_stream);
-    if (sfl_call_let_go(call))
-        free_call(call);
-}
-
-// Tells the transport that so many are this session's calls now.
-static void count_calls(struct session *session, uint64_t count)
-{
-    // When they are fewer than before, the sum wraps around as it should.
-    uint64_t more = count - session->counted;
-    session->counted = count;
-    sfl_under_way_add(&session->outbox.transport->calls, session->part, more);
-}
-
-// A message that is held counts as a call, until its calls do.
-static uint64_t calls_now(const struct session *session)
-{
-    return session->index.count + (session->held != NULL);
-}
-
-// Puts the calls away that have had their last word.
-static void put_ended_away(struct session *session)
-{
-    struct sfl_list ended;
-    struct sfl_link *link = NULL;
-    sfl_list_init(&ended);
-    sfl_outbox_lock(&session->outbox);
-    sfl_list_append_all(&ended, &session->ended);
-    sfl_outbox_unlock(&session->outbox);
-    uint64_t before = session->index.count;
-    while ((link = sfl_list_pop(&ended)) != NULL)
-        put_away(session, SFL_CONTAINER_OF(link, struct sfl_call, in_ready));
-    sfl_connection_give(session->connection, before - session->index.count);
-    count_calls(session, calls_now(session));
-}
-
-// What is to be done for every call goes on in another turn of this pump thread.
-static void defer_turn(struct session *session)
-{
-    if (session->has_turn)
-        return;
-    session->has_turn = true;
-    sfl_outbox_ref(&session->outbox);
-    sfl_pump_defer_crowd(&session->turn);
-}
-
-static void move(struct sfl_call *call, struct sfl_list *to)
-{
-    sfl_link_remove(&call->in_stream);
-    sfl_list_append(to, &call->in_stream);
-}
-
-static bool leads(struct session *session, const struct sfl_call *call)
-{
-    return sfl_engine_leads(session->outbox.transport->engine, &call->member);
-}
-
-static void leave(struct session *session, struct sfl_call *call)
-{
-    sfl_engine_leave(session->outbox.transport->engine, &call->member, session->reason,
-                     session->broken, sfl_clock_now_ms());
-    put_away(session, call);
-}
-
-// Takes calls of a list until the turn is over. False then; true when the list is empty.
-static bool take_calls(struct session *session, struct sfl_list *calls,
-                       void (*take)(struct session *session, struct sfl_call *call))
-{
-    uint64_t before = session->index.count;
-    struct sfl_link *link = NULL;
-    bool is_turn_over = false;
-    while (!is_turn_over && (link = sfl_list_first(calls)) != NULL) {
-        take(session, SFL_CONTAINER_OF(link, struct sfl_call, in_stream));
-        is_turn_over = sfl_pump_should_yield();
-    }
-    sfl_connection_give(session->connection, before - session->index.count);
-    count_calls(session, calls_now(session));
-    return link == NULL;
-}
-
-// A call that leads waits until the others have left: it must not hand over to one of them.
-static void leave_or_wait(struct session *session, struct sfl_call *call)
-{
-    sfl_outbox_lock(&session->outbox);
-    sfl_call_detach_locked(call);
-    sfl_outbox_unlock(&session->outbox);
-    if (leads(session, call))
-        move(call, &session->leaders);
-    else
-        leave(session, call);
-}
-
-// Those that lead leave, and when nothing is left of the session, it goes.
-static void leave_last(struct session *session)
-{
-    if (!take_calls(session, &session->leaders, leave)) {
-        defer_turn(session);
-        return;
-    }
-    session->is_leaving = false;
-    if (!session->is_closed)
-        return;
-    sfl_transport_remove_resident(session->outbox.transport, &session->outbox);
-    sfl_outbox_unref(&session->outbox);
-}
-
-static void on_loss(struct sfl_lost *loss)
-{
-    leave_last(SFL_CONTAINER_OF(loss, struct session, loss));
-}
-
-// Every call leaves, the leaders last. Those that have had their last word take no notice.
-static void go_on_leaving(struct session *session)
-{
-    // A turn that was on its way when the stream broke; on_loss goes on.
-    if (sfl_link_is_linked(&session->loss.link))
-        return;
-    if (!take_calls(session, &session->calls, leave_or_wait)) {
-        defer_turn(session);
-    } else if (session->broken && !session->waits_for_others &&
-               !sfl_list_is_empty(&session->leaders)) {
-        session->waits_for_others = true;
-        sfl_losses_add(session->outbox.transport, &session->loss);
-    } else {
-        leave_last(session);
-    }
-}
-
-// Gives up what is left of a message.
-static void drop_held(struct session *session)
-{
-    if (session->held == NULL)
-        return;
-    sfl_connection_release(session->connection, session->held->size);
-    sfl_bytes_unref(session->held);
-    session->held = NULL;
-}
-
-static void leave_all(struct session *session, enum sfl_reason reason, bool broken)
-{
-    if (session->is_leaving)
-        return;
-    drop_held(session);
-    session->is_leaving = true;
-    session->reason = reason;
-    session->broken = broken;
-    sfl_list_append_all(&session->calls, &session->unaware);
-    sfl_list_append_all(&session->calls, &session->leaders);
-    go_on_leaving(session);
+    return SFL_CONTAINER_OF(outbox, struct sfl_session, outbox);
 }
 
 // --- out ---
@@ -268,7 +33,7 @@ struct round {
     struct sfl_reply replies[ROUND_MAX];
 };
 
-static void take_strays_locked(struct session *session, struct round *round)
+static void take_strays_locked(struct sfl_session *session, struct round *round)
 {
     while (round->count < ROUND_MAX && round->bytes < SFL_MESSAGE_ROUND_BYTES &&
            sfl_strays_take(&session->strays, &round->replies[round->count])) {
@@ -278,7 +43,8 @@ static void take_strays_locked(struct session *session, struct round *round)
 }
 
 // Takes one reply of the call that is first in line, which then goes to the end of the line.
-static void take_reply_locked(struct session *session, struct sfl_call *call, struct round *round)
+static void take_reply_locked(struct sfl_session *session, struct sfl_call *call,
+                              struct round *round)
 {
     struct sfl_reply *reply = &round->replies[round->count++];
     sfl_call_take_locked(call, CHUNK_BYTES_MAX, reply);
@@ -293,7 +59,8 @@ static void take_reply_locked(struct session *session, struct sfl_call *call, st
         sfl_list_append(&session->outbox.ready, &call->in_ready);
 }
 
-static void take_replies_locked(struct session *session, size_t message_bytes, struct round *round)
+static void take_replies_locked(struct sfl_session *session, size_t message_bytes,
+                                struct round *round)
 {
     while (round->count < ROUND_MAX && round->bytes < SFL_MESSAGE_ROUND_BYTES) {
         struct sfl_link *link = sfl_list_first(&session->outbox.ready);
@@ -318,7 +85,7 @@ static void take_replies_locked(struct session *session, size_t message_bytes, s
     }
 }
 
-static void take_round(struct session *session, size_t message_bytes, struct round *round)
+static void take_round(struct sfl_session *session, size_t message_bytes, struct round *round)
 {
     round->count = 0;
     round->bytes = 0;
@@ -334,7 +101,7 @@ static void take_round(struct session *session, size_t message_bytes, struct rou
 
 static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message)
 {
-    struct session *session = session_of(outbox);
+    struct sfl_session *session = session_of(outbox);
     struct round round;
     do {
         take_round(session, message->bytes, &round);
@@ -350,7 +117,7 @@ static enum sfl_fill fill(struct sfl_outbox *outbox, struct sfl_message *message
 
 static void free_session(struct sfl_outbox *outbox)
 {
-    struct session *session = session_of(outbox);
+    struct sfl_session *session = session_of(outbox);
     assert(session->index.count == 0);
     sfl_index_deinit(&session->index);
     sfl_strays_deinit(&session->strays);
@@ -363,16 +130,16 @@ static const struct sfl_outbox_ops outbox_ops = {.fill = fill, .free = free_sess
 // --- in ---
 
 // The stream ends, and with it all its calls.
-static void fail_stream(struct session *session, enum sfl_status status,
+static void fail_stream(struct sfl_session *session, enum sfl_status status,
                         const struct sfl_fault *fault)
 {
     session->is_over = true;
     sfl_outbox_end(&session->outbox, sfl_status_code(status), fault, true);
-    leave_all(session, SFL_REASON_MALFORMED, false);
+    sfl_session_leave_all(session, SFL_REASON_MALFORMED, false);
 }
 
 // Ends an id that has no call.
-static void answer(struct session *session, uint64_t id, const struct sfl_reply_end *end)
+static void answer(struct sfl_session *session, uint64_t id, const struct sfl_reply_end *end)
 {
     static const struct sfl_fault no_memory = {NULL, "no memory for an answer"};
     sfl_outbox_lock(&session->outbox);
@@ -383,13 +150,13 @@ static void answer(struct session *session, uint64_t id, const struct sfl_reply_
         fail_stream(session, SFL_RESOURCE_EXHAUSTED, &no_memory);
 }
 
-static void answer_fault(struct session *session, uint64_t id, const struct sfl_fault *fault)
+static void answer_fault(struct sfl_session *session, uint64_t id, const struct sfl_fault *fault)
 {
     struct sfl_reply_end end = {.refusal = {.reason = SFL_REASON_NONE}, .fault = *fault};
     answer(session, id, &end);
 }
 
-static void answer_refusal(struct session *session, uint64_t id, enum sfl_reason reason,
+static void answer_refusal(struct sfl_session *session, uint64_t id, enum sfl_reason reason,
                            uint64_t limit)
 {
     struct sfl_reply_end end = {.refusal = {.reason = reason, .a = limit}};
@@ -405,7 +172,7 @@ static uint64_t deadline_of(uint64_t timeout_ms, uint64_t now_ms)
 }
 
 // A join whose id may be one.
-static void join(struct session *session, struct sfl_request *request, uint64_t now_ms)
+static void join(struct sfl_session *session, struct sfl_request *request, uint64_t now_ms)
 {
     uint64_t max = session->outbox.transport->connection_callers_max;
     sfl_ids_join(&session->ids, request->id);
@@ -417,7 +184,7 @@ static void join(struct session *session, struct sfl_request *request, uint64_t 
         answer_refusal(session, request->id, SFL_REASON_CONNECTION_LIMIT, max);
         return;
     }
-    struct sfl_call *call = add_call(session, request->id);
+    struct sfl_call *call = sfl_session_add(session, request->id);
     if (call == NULL) {
         sfl_connection_give(session->connection, 1);
         answer_refusal(session, request->id, SFL_REASON_NO_MEMORY, 0);
@@ -429,7 +196,7 @@ static void join(struct session *session, struct sfl_request *request, uint64_t 
 }
 
 // A step for an id that has no call.
-static void handle_stray(struct session *session, const struct sfl_request *request)
+static void handle_stray(struct sfl_session *session, const struct sfl_request *request)
 {
     static const struct sfl_fault not_growing = {
         "id", "must be greater than that of every join before it on this stream"};
@@ -441,14 +208,14 @@ static void handle_stray(struct session *session, const struct sfl_request *requ
                      request->fault.what != NULL ? &request->fault : &never_joined);
 }
 
-static void handle(struct session *session, struct sfl_request *request, uint64_t now_ms)
+static void handle(struct sfl_session *session, struct sfl_request *request, uint64_t now_ms)
 {
     struct sfl_engine *engine = session->outbox.transport->engine;
     if (request->type == SFL_REQUEST_JOIN && sfl_ids_may_join(&session->ids, request->id)) {
         join(session, request, now_ms);
         return;
     }
-    struct sfl_call *call = find_call(session, request->id);
+    struct sfl_call *call = sfl_session_find(session, request->id);
     if (call == NULL)
         handle_stray(session, request);
     else if (request->fault.what != NULL)
@@ -458,7 +225,7 @@ static void handle(struct session *session, struct sfl_request *request, uint64_
 }
 
 // Tells the engine what the next requests will touch.
-static void announce(const struct session *session, const struct sfl_request *requests,
+static void announce(const struct sfl_session *session, const struct sfl_request *requests,
                      unsigned count)
 {
     struct sfl_announced steps[SFL_ANNOUNCED_MAX];
@@ -470,7 +237,7 @@ static void announce(const struct session *session, const struct sfl_request *re
                 (struct sfl_announced){.group = request->join.group, .key = request->join.key};
             continue;
         }
-        struct sfl_call *call = find_call(session, request->id);
+        struct sfl_call *call = sfl_session_find(session, request->id);
         if (call != NULL)
             steps[known++] = (struct sfl_announced){.member = &call->member};
     }
@@ -487,7 +254,7 @@ static unsigned read_some(struct sfl_span *message, struct sfl_request *requests
     return count;
 }
 
-static bool has_many_strays(struct session *session)
+static bool has_many_strays(struct sfl_session *session)
 {
     sfl_outbox_lock(&session->outbox);
     bool are_many = sfl_strays_are_many(&session->strays);
@@ -497,7 +264,7 @@ static bool has_many_strays(struct session *session)
 
 // Handles requests until the message is at its end, the turn is over, or too many answers wait to
 // be read. What is left of the message is empty after the first.
-static void handle_some(struct session *session, struct sfl_span *message)
+static void handle_some(struct sfl_session *session, struct sfl_span *message)
 {
     struct sfl_request requests[SFL_ANNOUNCED_MAX];
     uint64_t now_ms = sfl_clock_now_ms();
@@ -522,7 +289,7 @@ static void handle_some(struct session *session, struct sfl_span *message)
 }
 
 // Keeps the rest of a message for another turn, and reads no other one until then.
-static void hold(struct session *session, struct sfl_span rest)
+static void hold(struct sfl_session *session, struct sfl_span rest)
 {
     // For their turn, or until answers to earlier ones have been read.
     static const struct sfl_fault too_many = {
@@ -541,11 +308,11 @@ static void hold(struct session *session, struct sfl_span rest)
     }
     sfl_stream_pause(session->outbox.stream);
     if (!has_many_strays(session)) // otherwise on_sent goes on
-        defer_turn(session);
+        sfl_session_defer_turn(session);
 }
 
 // Goes on with the message that is held.
-static void go_on_reading(struct session *session)
+static void go_on_reading(struct sfl_session *session)
 {
     if (session->held == NULL || has_many_strays(session))
         return;
@@ -557,94 +324,72 @@ static void go_on_reading(struct session *session)
     session->held_from = whole.size - rest.size;
     if (rest.size > 0) {
         if (!has_many_strays(session))
-            defer_turn(session);
+            sfl_session_defer_turn(session);
         return;
     }
-    drop_held(session);
-    count_calls(session, calls_now(session));
+    sfl_session_drop_held(session);
+    sfl_session_count(session, sfl_session_calls_now(session));
     sfl_stream_resume(session->outbox.stream);
 }
 
 static void on_message(void *context, struct sfl_span message)
 {
-    struct session *session = context;
+    struct sfl_session *session = context;
     if (session->is_over)
         return;
-    put_ended_away(session);
+    sfl_session_put_ended_away(session);
     // The message counts as a call, until its calls do.
-    count_calls(session, session->index.count + 1);
+    sfl_session_count(session, session->index.count + 1);
     handle_some(session, &message);
     if (message.size > 0 && !session->is_over)
         hold(session, message);
-    count_calls(session, calls_now(session));
-}
-
-static void half_close(struct session *session, struct sfl_call *call)
-{
-    move(call, &session->calls);
-    sfl_engine_half_close(session->outbox.transport->engine, &call->member, sfl_clock_now_ms());
-}
-
-// A leader that half-closes leaves, and must not hand over to one who is about to learn of it.
-static void half_close_or_wait(struct session *session, struct sfl_call *call)
-{
-    if (leads(session, call))
-        move(call, &session->leaders);
-    else
-        half_close(session, call);
-}
-
-static void go_on_half_closing(struct session *session)
-{
-    if (!take_calls(session, &session->unaware, half_close_or_wait) ||
-        !take_calls(session, &session->leaders, half_close))
-        defer_turn(session);
+    sfl_session_count(session, sfl_session_calls_now(session));
 }
 
 static void on_turn(struct sfl_pump_work *work)
 {
-    struct session *session = SFL_CONTAINER_OF(work, struct session, turn);
+    struct sfl_session *session = SFL_CONTAINER_OF(work, struct sfl_session, turn);
     session->has_turn = false;
     if (session->is_leaving) {
-        go_on_leaving(session);
+        sfl_session_go_on_leaving(session);
     } else {
         go_on_reading(session);
         if (!session->is_leaving) // what cannot be read ends it
-            go_on_half_closing(session);
+            sfl_session_go_on_half_closing(session);
     }
     sfl_outbox_unref(&session->outbox);
 }
 
 static void on_half_close(void *context)
 {
-    struct session *session = context;
+    struct sfl_session *session = context;
     if (session->is_over)
         return;
     sfl_outbox_lock(&session->outbox);
     session->is_half_closed = true;
     sfl_outbox_unlock(&session->outbox);
     sfl_list_append_all(&session->unaware, &session->calls);
-    go_on_half_closing(session);
+    sfl_session_go_on_half_closing(session);
     sfl_outbox_wake(&session->outbox);
 }
 
 static void on_sent(void *context)
 {
-    struct session *session = context;
-    put_ended_away(session);
+    struct sfl_session *session = context;
+    sfl_session_put_ended_away(session);
     sfl_outbox_on_sent(&session->outbox);
     go_on_reading(session);
 }
 
 static void on_closed(void *context, int code, const char *text)
 {
-    struct session *session = context;
+    struct sfl_session *session = context;
     (void)text;
     sfl_outbox_on_closed(&session->outbox);
     if (code == sfl_status_code(SFL_CANCELLED))
         sfl_losses_note_break(session->outbox.transport);
     session->is_closed = true;
-    leave_all(session, SFL_REASON_BROKEN, sfl_transport_is_broken(code));
+    sfl_session_leave_all(session, SFL_REASON_BROKEN, sfl_transport_is_broken(code));
 }
 
 static const struct sfl_stream_events events = {
@@ -669,7 +414,7 @@ void sfl_session_on_call(void *context, struct sfl_stream *stream,
                          const struct sfl_stream_events **events_out, void **stream_context_out)
 {
     struct sfl_transport *transport = context;
-    struct session *session = calloc(1, sizeof(*session));
+    struct sfl_session *session = calloc(1, sizeof(*session));
     struct sfl_connection *connection = session == NULL ? NULL : open_connection(transport, stream);
     if (connection == NULL) {
         free(session);
@@ -683,7 +428,7 @@ void sfl_session_on_call(void *context, struct sfl_stream *stream,
     sfl_list_init(&session->unaware);
     sfl_list_init(&session->leaders);
     session->turn.run = on_turn;
-    session->loss.lose = on_loss;
+    session->loss.lose = sfl_session_on_loss;
     sfl_list_init(&session->ended);
     sfl_strays_init(&session->strays, connection);
     sfl_outbox_init(&session->outbox, &outbox_ops, transport, stream);
