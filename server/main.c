@@ -3,6 +3,7 @@
 //
 // The main thread is the loop thread: it ticks the engine when a deadline passes, and carries out
 // the drain when a signal asks for it. The pumps do all the rest.
+#include "admin_wiring.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/standard_files.h"
@@ -58,6 +59,7 @@ struct daemon {
     struct sfl_engine *engine;
     struct sfl_transport *transport;
     struct sfl_rpc_server *server;
+    struct sfl_admin_wiring admin;
 
     uv_loop_t loop;
     bool has_loop;
@@ -421,14 +423,7 @@ static bool open_guard(const struct sfl_settings *settings)
 static void count_network(void *context, struct sfl_network_counts *counts_out)
 {
     const struct daemon *daemon = context;
-    struct sfl_guard_counts guard = sfl_guard_counts();
-    struct sfl_rpc_server_counts streams = sfl_rpc_server_counts(daemon->server);
-    *counts_out = (struct sfl_network_counts){
-        .connections_now = guard.connections_now,
-        .connections_refused = guard.refused,
-        .streams_silent_now = streams.silent_now,
-        .streams_ended = streams.ended,
-    };
+    sfl_count_network(daemon->server, counts_out);
 }
 
 static enum sfl_runs_wanted runs_of(const struct sfl_settings *settings)
@@ -533,6 +528,7 @@ static void count_hits(struct daemon *daemon)
 // In the opposite order, but for what is said below; parts that were not made are NULL.
 static void destroy_parts(struct daemon *daemon)
 {
+    sfl_admin_wiring_close(&daemon->admin);
     if (daemon->engine != NULL)
         sfl_engine_shut(daemon->engine); // what was loaded stays on disk when the start failed
     // Answers that wait for the disk refer to streams.
@@ -607,6 +603,13 @@ static void announce(address_text *bound, size_t count)
     fflush(stdout);
 }
 
+static bool start_admin(struct daemon *daemon)
+{
+    const struct sfl_admin_parts parts = {&daemon->settings, &daemon->limits, daemon->engine,
+                                          daemon->transport, daemon->server,  daemon->started_us};
+    return sfl_admin_wiring_open(&daemon->admin, &daemon->loop, &parts);
+}
+
 static bool start(struct daemon *daemon)
 {
     address_text *bound = calloc(daemon->settings.listen.count + 1, sizeof(*bound));
@@ -616,6 +619,7 @@ static bool start(struct daemon *daemon)
     sfl_guard_listeners(true);
     bool is_started = take_addresses(daemon, bound, &count);
     sfl_guard_listeners(false);
+    is_started = is_started && start_admin(daemon);
     if (is_started) {
         sfl_rpc_server_start(daemon->server);
         announce(bound, count);

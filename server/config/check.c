@@ -17,6 +17,9 @@
 // own (about 20), and some to spare.
 #define OTHER_FILES 40
 
+// And those of the admin listener: three of its own, and its connections.
+#define ADMIN_FILES 35
+
 // Streams of one connection beside those of its callers: Forget, Admin, health.
 #define OTHER_STREAMS 1000
 
@@ -28,6 +31,12 @@ static uint32_t next_power_of_two(uint32_t number)
     return power;
 }
 
+static size_t other_files(const struct sfl_settings *settings)
+{
+    size_t admin_files = settings->admin_listen == NULL ? 0 : ADMIN_FILES;
+    return OTHER_FILES + admin_files + settings->listen.count;
+}
+
 // How many connections the files that this process may open leave room for; 0: too few. main.c
 // raises the soft limit to the hard one.
 static uint64_t connections_possible(const struct sfl_settings *settings)
@@ -35,7 +44,7 @@ static uint64_t connections_possible(const struct sfl_settings *settings)
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_max == RLIM_INFINITY)
         return AUTOMATIC_CONNECTIONS_MAX;
-    uint64_t others = OTHER_FILES + settings->listen.count;
+    uint64_t others = other_files(settings);
     uint64_t possible = files.rlim_max > others ? files.rlim_max - others : 0;
     return possible < AUTOMATIC_CONNECTIONS_MAX ? possible : AUTOMATIC_CONNECTIONS_MAX;
 }
@@ -143,7 +152,7 @@ static enum sfl_status check_connections(const struct sfl_settings *settings,
     if (possible == 0)
         snprintf(problem_out, SFL_PROBLEM_MAX,
                  "the hard limit on open files leaves none for connections; raise it above %zu",
-                 OTHER_FILES + settings->listen.count);
+                 other_files(settings));
     else if (settings->connections_max > possible)
         snprintf(problem_out, SFL_PROBLEM_MAX,
                  "connections-limit %u is more than the %" PRIu64 " that the hard limit on open "
@@ -157,6 +166,22 @@ static enum sfl_status check_connections(const struct sfl_settings *settings,
     else
         return SFL_OK;
     return SFL_INVALID_ARGUMENT;
+}
+
+// Two series of one name and the same labels would be none.
+static enum sfl_status check_metrics_groups(const struct sfl_string_list *groups,
+                                            char problem_out[SFL_PROBLEM_MAX])
+{
+    for (size_t i = 1; i < groups->count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(groups->items[i], groups->items[j]) != 0)
+                continue;
+            snprintf(problem_out, SFL_PROBLEM_MAX, "metrics-groups names %s twice",
+                     groups->items[i]);
+            return SFL_INVALID_ARGUMENT;
+        }
+    }
+    return SFL_OK;
 }
 
 enum sfl_status sfl_settings_complete(struct sfl_settings *settings,
@@ -177,6 +202,8 @@ enum sfl_status sfl_settings_complete(struct sfl_settings *settings,
                              settings->connection_bytes_max, problem_out);
     if (status == SFL_OK)
         status = check_leases(settings, problem_out);
+    if (status == SFL_OK)
+        status = check_metrics_groups(&settings->metrics_groups, problem_out);
     if (status == SFL_OK)
         status = check_connections(settings, problem_out);
     return status;

@@ -70,6 +70,25 @@ static const char *check_socket_path(const char *text)
     return strlen(text) > 107 ? "is longer than the 107 bytes of a socket's path" : NULL;
 }
 
+// They are values of a label, beside "other".
+static const char *check_metrics_group(const char *text)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                  "0123456789._-";
+    if (text[0] == '\0' || text[strspn(text, letters)] != '\0')
+        return "is no group: it may hold only A-Z a-z 0-9 . _ -";
+    return strcmp(text, "other") == 0 ? "is what all groups that are not named are called" : NULL;
+}
+
+// HOST:PORT or [IPV6]:PORT.
+static const char *check_admin_address(const char *text)
+{
+    struct sfl_address address;
+    if (sfl_address_split(text, &address))
+        return NULL;
+    return "must be HOST:PORT, such as 127.0.0.1:9090, with a port from 0 to 65535";
+}
+
 #define FIELD(name) .offset = offsetof(struct sfl_settings, name)
 
 // The bounds keep the promises of the contract: a message always holds an inline result of 64 KiB
@@ -121,6 +140,23 @@ const struct sfl_setting sfl_setting_table[] = {
      .max = HOUR,
      .help = "End a stream that was opened and on which no whole message has come after so long. "
              "0: never."},
+    {.name = "admin-listen",
+     .group = LISTENING,
+     .type = SFL_SETTING_TEXT,
+     FIELD(admin_listen),
+     .argument = "HOST:PORT",
+     .fallback = "",
+     .check = check_admin_address,
+     .help = "Serve /livez, /readyz and /metrics on this address, in plain HTTP and to everybody "
+             "who reaches it."},
+    {.name = "metrics-groups",
+     .group = LISTENING,
+     .type = SFL_SETTING_TEXT_LIST,
+     FIELD(metrics_groups),
+     .argument = "GROUP",
+     .fallback = "",
+     .check = check_metrics_group,
+     .help = "Show the metrics of these groups by themselves; all others are \"other\"."},
 
     {.name = "drain-time",
      .group = RUNNING,

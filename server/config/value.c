@@ -145,6 +145,8 @@ static enum sfl_status give_text(struct sfl_setting_value *value, const struct s
 static enum sfl_status give_list(struct sfl_setting_value *value, const struct sfl_setting *setting,
                                  const char *text, char problem_out[SFL_PROBLEM_MAX])
 {
+    if (text[0] == '\0' && setting->fallback[0] == '\0')
+        return SFL_OK; // none
     for (const char *at = text;; at++) {
         at += strspn(at, " \t");
         size_t length = strcspn(at, ",");

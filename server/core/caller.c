@@ -65,6 +65,7 @@ enum sfl_reason sfl_caller_attach(struct sfl_step *step, struct sfl_caller *call
     caller->half_closed = false;
     caller->admitted = false;
     caller->count_id = 0;
+    caller->joined_ms = (uint32_t)step->now_ms;
     caller->deadline.at_ms = join->deadline_ms;
     if (join->ends_at_deadline && join->deadline_ms != UINT64_MAX)
         sfl_deadline_arm(&table->deadlines, &caller->deadline, join->deadline_ms);
@@ -103,6 +104,8 @@ void sfl_step_refuse(struct sfl_step *step, struct sfl_caller *caller,
 
 void sfl_step_count_refusal(struct sfl_step *step, struct sfl_group *group, enum sfl_reason reason)
 {
-    if (sfl_reason_is_limit(reason))
-        SFL_COUNT(step->table, group, refused, 1);
+    if (!sfl_reason_is_limit(reason))
+        return;
+    SFL_COUNT(step->table, group, refused, 1);
+    step->table->tally.refused[reason]++;
 }

@@ -89,6 +89,7 @@ struct sfl_caller {
     // Whose chunks a live follower reads; 0: it waits in a next flight, and is to be told who leads
     // that one.
     uint32_t told_attempt;
+    uint32_t joined_ms; // the low bits of when
     struct sfl_link in_followers;
     struct sfl_link in_live; // of its flight, or of the table's who are behind
 };

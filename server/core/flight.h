@@ -64,6 +64,7 @@
 
 #include "core/caller.h"
 #include "core/reason.h"
+#include "core/stats.h"
 #include "core/value.h"
 
 enum sfl_flight_state {
@@ -82,23 +83,6 @@ enum sfl_flight_place {
     SFL_PLACE_FORGOTTEN, // its own callers go on; only a resume finds it
     SFL_PLACE_RETAINED,  // new callers get its outcome
     SFL_PLACE_NOWHERE,   // it is not in the table's index
-};
-
-// Counters of a group, for statistics.
-struct sfl_stats {
-    uint64_t calls;
-    uint64_t executions;
-    uint64_t executions_saved;
-    uint64_t retained_hits;
-    uint64_t leaders_lost;
-    uint64_t fenced;
-    uint64_t forgets;
-    uint64_t refused;
-    uint64_t retain_refused;
-    uint64_t flights_now;
-    uint64_t callers_now;
-    uint64_t retained_now;
-    uint64_t bytes_now;
 };
 
 // Counters of one group; `stats` comes first so that a flight can reach them in one load. A group

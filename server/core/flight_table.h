@@ -70,6 +70,7 @@ struct sfl_table {
     struct sfl_pages pages;
     struct sfl_deadlines deadlines;
     struct sfl_stats stats;
+    struct sfl_tally tally;
     struct sfl_usage *usage;
     struct sfl_bytes *(*describe)(int32_t code, struct sfl_span message, struct sfl_span type);
     uint64_t hash_seed;

@@ -57,6 +57,7 @@ bool sfl_flight_follow(struct sfl_step *step, struct sfl_flight *flight, struct 
     sfl_flight_append_follower(flight, caller);
     caller->admitted = true;
     SFL_COUNT(step->table, flight->group, calls, 1);
+    SFL_COUNT(step->table, flight->group, calls_followed, 1);
     push_follow(step, flight, caller);
     return true;
 }
@@ -89,5 +90,6 @@ void sfl_flight_admit_opener(struct sfl_step *step, struct sfl_flight *flight)
     opener->admitted = true;
     opener->told_attempt = flight->attempt;
     SFL_COUNT(step->table, flight->group, calls, 1);
+    SFL_COUNT(step->table, flight->group, calls_followed, 1);
     push_follow(step, flight, opener);
 }

@@ -97,8 +97,10 @@ static void end_attempt(struct sfl_step *step, struct sfl_flight *flight, enum s
     // A held loss takes the lead's place where it is kept, so it comes there first: see settle.
     if (flight->on_leader_loss != SFL_LEADER_LOSS_HOLD)
         sfl_flight_unlead(step, flight);
-    if (loss != SFL_LOSS_PASSED_ON)
-        SFL_COUNT(step->table, flight->group, leaders_lost, 1);
+    if (loss == SFL_LOSS_PASSED_ON)
+        return;
+    SFL_COUNT(step->table, flight->group, leaders_lost, 1);
+    step->table->tally.losses[loss]++;
 }
 
 static void next_attempt(struct sfl_step *step, struct sfl_flight *flight, enum sfl_loss loss)
@@ -190,8 +192,10 @@ static void begin_attempt(struct sfl_step *step, struct sfl_flight *flight,
     flight->leader = leader;
     sfl_bytes_unref(flight->leader_name);
     flight->leader_name = sfl_bytes_ref(leader->name);
-    if (!leader->admitted)
+    if (!leader->admitted) {
         SFL_COUNT(table, flight->group, calls, 1);
+        SFL_COUNT(table, flight->group, calls_led, 1);
+    }
     leader->admitted = true;
     SFL_COUNT(table, flight->group, executions, 1);
 

@@ -28,6 +28,7 @@ void sfl_flight_append_waiting(struct sfl_step *step, struct sfl_flight *flight,
     caller->admitted = true;
     flight->follower_count++;
     SFL_COUNT(step->table, flight->group, calls, 1);
+    SFL_COUNT(step->table, flight->group, calls_followed, 1);
     struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_FOLLOW);
     effect->caller = caller;
     effect->follow = (struct sfl_follow){.attempt = 0};

@@ -94,6 +94,7 @@ enum sfl_loss {
 #define SFL_LOSS_ENUM(name, text) SFL_LOSS_##name,
     SFL_LOSS_LIST(SFL_LOSS_ENUM)
 #undef SFL_LOSS_ENUM
+        SFL_LOSSES,
 };
 
 struct sfl_refusal {

@@ -180,6 +180,37 @@ static bool is_run(const struct sfl_table *table, const struct sfl_flight *fligh
     return table->runs == SFL_RUNS_ALL;
 }
 
+// Counts the end of a flight that was led, before it forgets when.
+static void count_end(struct sfl_step *step, const struct sfl_flight *flight, enum sfl_end end)
+{
+    struct sfl_tally *tally = &step->table->tally;
+    tally->ended[end]++;
+    sfl_histogram_add(&tally->flight_ms, &sfl_bounds_ms,
+                      step->now_ms - sfl_flight_first_led_ms(flight));
+}
+
+static enum sfl_end end_of_kind(enum sfl_outcome_kind kind)
+{
+    switch (kind) {
+    case SFL_OUTCOME_OK:
+        return SFL_END_OK;
+    case SFL_OUTCOME_ERROR:
+        return SFL_END_ERROR;
+    case SFL_OUTCOME_PANIC:
+        return SFL_END_PANIC;
+    case SFL_OUTCOME_ABANDONED:
+        break;
+    }
+    return SFL_END_ABANDONED;
+}
+
+static enum sfl_end end_of_refusal(const struct sfl_refusal *refusal, bool is_drain)
+{
+    if (is_drain)
+        return SFL_END_DRAINED;
+    return refusal->reason == SFL_REASON_ENDED ? SFL_END_ENDED : SFL_END_LOST;
+}
+
 void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
                        struct sfl_outcome *outcome, struct sfl_caller *leader)
 {
@@ -192,6 +223,8 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
     struct sfl_ended ended;
     if (may_be_run)
         ended = describe_end(flight, leader);
+    count_end(step, flight, end_of_kind(outcome->kind));
+    sfl_histogram_add(&table->tally.outcome_bytes, &sfl_bounds_bytes, outcome->value_bytes);
     struct sfl_flight *next = stop_running(step, flight);
     if (flight->value != NULL) // what a limit has stopped
         sfl_value_unref(flight->value);
@@ -249,6 +282,8 @@ void sfl_flight_abort(struct sfl_step *step, struct sfl_flight *flight,
     }
     struct sfl_flight *next = stop_running(step, flight);
     bool is_drain = refusal->reason == SFL_REASON_DRAINED || refusal->reason == SFL_REASON_DRAINING;
+    if (ended.attempts > 0)
+        count_end(step, flight, end_of_refusal(refusal, is_drain));
     if (!is_drain) // which the lead outlives
         sfl_flight_unlead(step, flight);
     sfl_flight_unplace(step->table, flight);
@@ -368,6 +403,8 @@ bool sfl_table_take_settled(struct sfl_table *table, struct sfl_settled *settled
             settled_out->follows |= bit;
         else if (!settled_out->refused && must_restart(flight, follower))
             settled_out->restarts |= bit;
+        sfl_histogram_add(&table->tally.wait_ms, &sfl_bounds_ms,
+                          (uint32_t)table->now_ms - follower->joined_ms);
         sfl_caller_detach(table, follower);
         settled_out->callers[settled_out->count++] = follower;
     }

@@ -18,8 +18,9 @@
 //   flight_table.c  the table's beginning and end, and who is looked up in it
 //
 // Each calls only those below it, but that the end of a flight (settle.c) begins the next one, and
-// an overdue leader's end is a flight's. Beside them stand listing.c (views and statistics) and
-// prefetch.c (what a step will touch); check.c asks whether all of it is true.
+// an overdue leader's end is a flight's. Beside them stand listing.c (views and statistics),
+// stats.c (sums of these) and prefetch.c (what a step will touch); check.c asks whether all of it
+// is true.
 #ifndef SFL_CORE_STEP_PRIVATE_H
 #define SFL_CORE_STEP_PRIVATE_H
 

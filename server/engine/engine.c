@@ -582,46 +582,6 @@ bool sfl_engine_is_at_rest(struct sfl_engine *engine, uint64_t *callers_out)
     return is_at_rest;
 }
 
-void sfl_engine_count_refused(struct sfl_engine *engine)
-{
-    atomic_fetch_add(&engine->refused, 1);
-}
-
-static void add_stats(struct sfl_stats *sum, const struct sfl_stats *more)
-{
-    sum->calls += more->calls;
-    sum->executions += more->executions;
-    sum->executions_saved += more->executions_saved;
-    sum->retained_hits += more->retained_hits;
-    sum->leaders_lost += more->leaders_lost;
-    sum->fenced += more->fenced;
-    sum->forgets += more->forgets;
-    sum->refused += more->refused;
-    sum->retain_refused += more->retain_refused;
-    sum->flights_now += more->flights_now;
-    sum->callers_now += more->callers_now;
-    sum->retained_now += more->retained_now;
-    sum->bytes_now += more->bytes_now;
-}
-
-struct sfl_stats sfl_engine_stats(struct sfl_engine *engine, struct sfl_span group)
-{
-    struct sfl_stats sum = {0};
-    for (unsigned i = 0; i < engine->shard_count; i++) {
-        struct sfl_shard *shard = &engine->shards[i];
-        pthread_mutex_lock(&shard->lock);
-        struct sfl_stats stats = sfl_table_stats(&shard->table, group);
-        pthread_mutex_unlock(&shard->lock);
-        add_stats(&sum, &stats);
-    }
-    if (group.size == 0) {
-        // Bytes of results that are still on their way out belong to no flight any more.
-        sum.bytes_now = sfl_budget_used(&engine->usage.held_bytes);
-        sum.refused += atomic_load(&engine->refused);
-    }
-    return sum;
-}
-
 uint64_t sfl_engine_hits(struct sfl_engine *engine, struct sfl_span group, struct sfl_span key,
                          uint64_t token)
 {

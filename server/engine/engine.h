@@ -190,9 +190,21 @@ bool sfl_engine_is_idle(struct sfl_engine *engine);
 bool sfl_engine_is_at_rest(struct sfl_engine *engine, uint64_t *callers_out);
 
 // Counts a call that the transport refused over a limit of its own.
-void sfl_engine_count_refused(struct sfl_engine *engine);
+void sfl_engine_count_refused(struct sfl_engine *engine, enum sfl_reason reason);
 
 struct sfl_stats sfl_engine_stats(struct sfl_engine *engine, struct sfl_span group);
+
+// All that is counted. The groups' are counted in `all`, too.
+struct sfl_survey {
+    struct sfl_stats all;
+    struct sfl_tally tally;
+    uint64_t retained_bytes; // of all, those of retained outcomes
+    uint64_t overdue;        // leaders that are
+};
+
+// `groups_out` has a place for each of the `groups`, of which none is empty.
+void sfl_engine_survey(struct sfl_engine *engine, const struct sfl_span *groups, size_t group_count,
+                       struct sfl_stats *groups_out, struct sfl_survey *survey_out);
 
 // Ms since the engine was made.
 uint64_t sfl_engine_uptime_ms(const struct sfl_engine *engine);

@@ -5,6 +5,7 @@
 //   room.c     what an event does that finds none
 //   keeping.c  what outlives the process: what is handed to the keeper, and what comes back
 //   left.c     a flight as a keeper's record
+//   survey.c   sums over the shards
 #ifndef SFL_ENGINE_ENGINE_PRIVATE_H
 #define SFL_ENGINE_ENGINE_PRIVATE_H
 
@@ -36,8 +37,8 @@ struct sfl_engine {
     struct sfl_shard *shards;
     // Every step of every pump reads what stands above. What is below is written now and then.
     _Alignas(SFL_CACHE_LINE) struct sfl_usage usage;
-    _Atomic uint64_t refused;
-    _Atomic uint64_t leads_unkept; // beside those that the keeper could not keep
+    _Atomic uint64_t refused[SFL_REASON_NONE]; // by the transport
+    _Atomic uint64_t leads_unkept;             // beside those that the keeper could not keep
 };
 
 static inline struct sfl_shard *sfl_engine_shard_of(struct sfl_engine *engine, uint64_t hash)

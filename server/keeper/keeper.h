@@ -18,6 +18,16 @@
 #include <stdint.h>
 
 // How a keeper fares.
+// field, kind, metric, help.
+#define SFL_KEEPER_STATE_LIST(X)                                                                   \
+    X(failing, GAUGE, "store_failing", "1 while the disk does not take what is to be written.")    \
+    X(waiting_bytes, GAUGE, "store_queue_bytes", "Bytes that have yet to be written.")             \
+    X(lost, COUNTER, "store_outcomes_lost", "Outcomes to be retained that the disk did not take.") \
+    X(lost_leads, COUNTER, "store_leads_unkept",                                                   \
+      "Leads with a lease that the disk did not take: they hold, and do not survive a restart.")   \
+    X(stuck, GAUGE, "store_stuck_removals",                                                        \
+      "Removals that failed, and are tried until they succeed.")
+
 struct sfl_keeper_state {
     bool failing;           // what it tried last could not all be written
     uint64_t waiting_bytes; // of what is not written yet

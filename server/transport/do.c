@@ -105,7 +105,7 @@ static void join(struct do_stream *stream, struct sfl_join *join)
     if (!sfl_connection_take(stream->connection, max)) {
         struct sfl_refusal refusal = {.reason = SFL_REASON_CONNECTION_LIMIT, .a = max};
         struct sfl_fault none = {0};
-        sfl_engine_count_refused(transport->engine);
+        sfl_engine_count_refused(transport->engine, refusal.reason);
         refuse(stream, &refusal, &none);
         return;
     }

@@ -2,6 +2,7 @@
 // grpc.health.v1.Health.
 #include "base/status.h"
 #include "rpc/wire_writer.h"
+#include "transport/service.h"
 #include "transport/unary.h"
 
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 // Streams without an end of their own (Session, Watch, reflection): what becomes of them when the
 // server drains and when it stops.
 #include "base/status.h"
+#include "transport/service.h"
 #include "transport/transport.h"
 
 static void end_resident(struct sfl_outbox *outbox)

@@ -10,12 +10,20 @@
 
 struct sfl_transport;
 
-// Since the start, but for what is so now.
+// field, kind, metric, help. Since the start, but for what is so now.
+#define SFL_NETWORK_COUNTS_LIST(X)                                                                 \
+    X(connections_now, GAUGE, "connections", "Connections to the server.")                         \
+    X(connections_refused, COUNTER, "connections_refused",                                         \
+      "Connections that were closed at once for a limit, or ended because of a flood.")            \
+    X(streams_now, GAUGE, "streams", "RPCs that are open.")                                        \
+    X(streams_silent_now, GAUGE, "streams_silent", "RPCs whose first message has not come.")       \
+    X(streams_ended, COUNTER, "streams_ended",                                                     \
+      "RPCs that were ended for their silence, or for want of room on their connection.")
+
 struct sfl_network_counts {
-    uint64_t connections_now;
-    uint64_t connections_refused;
-    uint64_t streams_silent_now;
-    uint64_t streams_ended; // for their silence, or for want of room on their connection
+#define SFL_NETWORK_FIELD(field, kind, metric, help) uint64_t field;
+    SFL_NETWORK_COUNTS_LIST(SFL_NETWORK_FIELD)
+#undef SFL_NETWORK_FIELD
 };
 
 struct sfl_transport_options {
@@ -58,6 +66,9 @@ void sfl_transport_health_changed(struct sfl_transport *transport);
 
 // From now on health says NOT_SERVING, to watchers at once. (The engine is drained on its own.)
 void sfl_transport_drain(struct sfl_transport *transport);
+
+// True from sfl_transport_drain on. Any thread.
+bool sfl_transport_is_draining(struct sfl_transport *transport);
 
 // True when every caller has been told its last word, but for so many that wait for what is not to
 // be waited for.

@@ -160,7 +160,7 @@ static void answer_refusal(struct sfl_session *session, uint64_t id, enum sfl_re
                            uint64_t limit)
 {
     struct sfl_reply_end end = {.refusal = {.reason = reason, .a = limit}};
-    sfl_engine_count_refused(session->outbox.transport->engine);
+    sfl_engine_count_refused(session->outbox.transport->engine, reason);
     answer(session, id, &end);
 }
 

@@ -15,43 +15,35 @@ static const struct sfl_field fields[] = {
 };
 static const struct sfl_schema schema = {.name = "GetStatsRequest", SFL_SCHEMA_FIELDS(fields)};
 
-enum { NUMBER_BYTES_MAX = 12 }; // two of the field's number, ten of its value
+enum {
+    NUMBERS = 22,          // of the message's fields, from 1
+    NUMBER_BYTES_MAX = 12, // two of the field's number, ten of its value
+};
 
 static size_t encode(const struct sfl_stats *stats, uint64_t uptime_ms,
                      const struct sfl_network_counts *network,
                      const struct sfl_keeper_state *keeper,
                      uint8_t message[static SFL_ANSWER_BYTES_MAX])
 {
-    // In the order of the field numbers, from 1.
-    const uint64_t numbers[] = {
-        stats->calls,
-        stats->executions,
-        stats->executions_saved,
-        stats->retained_hits,
-        stats->leaders_lost,
-        stats->fenced,
-        stats->forgets,
-        stats->refused,
-        stats->flights_now,
-        stats->callers_now,
-        stats->retained_now,
-        stats->bytes_now,
-        uptime_ms,
-        network->connections_now,
-        network->connections_refused,
-        network->streams_silent_now,
-        network->streams_ended,
-        stats->retain_refused,
-        keeper->lost,
-        keeper->failing,
-        keeper->waiting_bytes,
-        keeper->lost_leads,
+    uint64_t numbers[NUMBERS + 1] = {
+        [13] = uptime_ms,
+        [14] = network->connections_now,
+        [15] = network->connections_refused,
+        [16] = network->streams_silent_now,
+        [17] = network->streams_ended,
+        [19] = keeper->lost,
+        [20] = keeper->failing,
+        [21] = keeper->waiting_bytes,
+        [22] = keeper->lost_leads,
     };
-    static_assert(sizeof(numbers) / sizeof(numbers[0]) * NUMBER_BYTES_MAX <= SFL_ANSWER_BYTES_MAX,
-                  "every number has room");
+    static_assert(NUMBERS * NUMBER_BYTES_MAX <= SFL_ANSWER_BYTES_MAX, "every number has room");
+    // What is 0 in the list has no field, and is not looked at below.
+#define SFL_STATS_NUMBER(field, kind, metric, role, number, help) numbers[number] = stats->field;
+    SFL_STATS_LIST(SFL_STATS_NUMBER)
+#undef SFL_STATS_NUMBER
     uint8_t *at = message;
-    for (uint32_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        at = sfl_wire_put_number(at, i + 1, numbers[i]);
+    for (uint32_t i = 1; i <= NUMBERS; i++)
+        at = sfl_wire_put_number(at, i, numbers[i]);
     return (size_t)(at - message);
 }
 

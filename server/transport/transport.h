@@ -43,9 +43,6 @@ struct sfl_transport {
 void sfl_transport_add_resident(struct sfl_transport *transport, struct sfl_outbox *outbox);
 void sfl_transport_remove_resident(struct sfl_transport *transport, struct sfl_outbox *outbox);
 
-// True from sfl_transport_drain on.
-bool sfl_transport_is_draining(struct sfl_transport *transport);
-
 // Whether a stream that closed with this code (sfl_stream_events) broke, which a lease outlives.
 // Otherwise we ended it over a message, and then its leaders are lost.
 static inline bool sfl_transport_is_broken(int code)

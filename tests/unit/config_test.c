@@ -100,6 +100,22 @@ static void listen_none_leaves_the_unix_socket_alone(void **state)
                             "must stand alone");
 }
 
+static void groups_with_metrics_of_their_own_are_named_once(void **state)
+{
+    struct config_run *run = *state;
+    assert_true(config_run_flags(run, "--admin-listen 127.0.0.1:0 --metrics-groups a,b-1"));
+    assert_string_equal(run->settings.admin_listen, "127.0.0.1:0");
+    assert_int_equal(run->settings.metrics_groups.count, 2);
+    assert_true(config_run_flags(run, "--metrics-groups="));
+    assert_int_equal(run->settings.metrics_groups.count, 0);
+    assert_null(run->settings.admin_listen);
+
+    config_run_expect_error(run, "--metrics-groups a,b,a", SFL_EXIT_CONFIG, "names a twice");
+    config_run_expect_error(run, "--metrics-groups a,other", SFL_EXIT_USAGE, "not named");
+    config_run_expect_error(run, "--metrics-groups {", SFL_EXIT_USAGE, "is no group");
+    config_run_expect_error(run, "--admin-listen none", SFL_EXIT_USAGE, "HOST:PORT");
+}
+
 static void the_environment_gives_settings(void **state)
 {
     struct config_run *run = *state;
@@ -332,6 +348,7 @@ int main(void)
         WITH_RUN(flags_take_both_spellings_and_the_last_one_wins),
         WITH_RUN(listen_is_a_list),
         WITH_RUN(listen_none_leaves_the_unix_socket_alone),
+        WITH_RUN(groups_with_metrics_of_their_own_are_named_once),
         WITH_RUN(the_environment_gives_settings),
         WITH_RUN(the_file_gives_settings),
         WITH_RUN(flags_come_before_environment_before_file_before_default),

@@ -617,8 +617,8 @@ static void who_announces_waits_for_no_lock(void **state)
 static void refusals_of_the_transport_are_counted(void **state)
 {
     struct fixture *f = *state;
-    sfl_engine_count_refused(f->engine);
-    sfl_engine_count_refused(f->engine);
+    sfl_engine_count_refused(f->engine, SFL_REASON_CONNECTION_LIMIT);
+    sfl_engine_count_refused(f->engine, SFL_REASON_CONNECTION_LIMIT);
     assert_int_equal(sfl_engine_stats(f->engine, sfl_span_of(NULL, 0)).refused, 2);
 }
 

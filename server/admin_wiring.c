@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "admin_wiring.h"
+
+#include "base/log.h"
+#include "base/version.h"
+#include "metrics.h"
+#include "rpc/library.h"
+#include "sockets/guard.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <uv.h>
+
+void sfl_count_network(const struct sfl_rpc_server *server, struct sfl_network_counts *counts_out)
+{
+    struct sfl_guard_counts guard = sfl_guard_counts();
+    struct sfl_rpc_server_counts streams = sfl_rpc_server_counts(server);
+    *counts_out = (struct sfl_network_counts){
+        .connections_now = guard.connections_now,
+        .connections_refused = guard.refused,
+        .streams_now = streams.streams_now,
+        .streams_silent_now = streams.silent_now,
+        .streams_ended = streams.ended,
+    };
+}
+
+// --- what a scrape sees ---
+
+static double seconds_of(struct timeval time)
+{
+    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
+// 0 when it cannot be known.
+static uint64_t count_files(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    if (folder == NULL)
+        return 0;
+    uint64_t count = 0;
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(folder);
+    return count - 1; // the folder itself
+}
+
+static struct sfl_process_counts count_process(uint64_t started_us)
+{
+    struct sfl_process_counts counts = {.start_time_seconds = (double)started_us / 1e6};
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) == 0)
+        counts.cpu_seconds = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+        counts.max_fds = files.rlim_cur;
+    size_t resident = 0;
+    if (uv_resident_set_memory(&resident) == 0)
+        counts.resident_bytes = resident;
+    counts.open_fds = count_files();
+    return counts;
+}
+
+static void write_metrics(void *context, struct sfl_admin_page *page)
+{
+    struct sfl_admin_wiring *wiring = context;
+    const struct sfl_admin_parts *parts = &wiring->parts;
+    const struct sfl_string_list *groups = &parts->settings->metrics_groups;
+    struct sfl_snapshot snapshot = {
+        .version = sfl_version(),
+        .revision = sfl_revision(),
+        .grpc = sfl_grpc_version(),
+        .is_draining = sfl_transport_is_draining(parts->transport),
+        .has_store = sfl_engine_keeps(parts->engine),
+        .limits = parts->limits,
+        .connections_max = parts->settings->connections_max,
+        .groups = (const char *const *)groups->items,
+        .group_stats = wiring->group_stats,
+        .group_count = groups->count,
+        .keeper = sfl_engine_keeper_state(parts->engine),
+        .process = count_process(parts->started_us),
+    };
+    sfl_engine_survey(parts->engine, wiring->groups, groups->count, wiring->group_stats,
+                      &snapshot.survey);
+    sfl_count_network(parts->server, &snapshot.network);
+    sfl_metrics_write(page, &snapshot);
+}
+
+static const char *why_not_ready(void *context)
+{
+    const struct sfl_admin_wiring *wiring = context;
+    return sfl_transport_is_draining(wiring->parts.transport) ? "draining\n" : NULL;
+}
+
+// --- life ---
+
+static bool take_groups(struct sfl_admin_wiring *wiring, const struct sfl_string_list *names)
+{
+    wiring->groups = calloc(names->count + 1, sizeof(wiring->groups[0]));
+    wiring->group_stats = calloc(names->count + 1, sizeof(wiring->group_stats[0]));
+    if (wiring->groups == NULL || wiring->group_stats == NULL)
+        return false;
+    for (size_t i = 0; i < names->count; i++)
+        wiring->groups[i] = sfl_span_of_text(names->items[i]);
+    return true;
+}
+
+bool sfl_admin_wiring_open(struct sfl_admin_wiring *wiring, struct uv_loop_s *loop,
+                           const struct sfl_admin_parts *parts)
+{
+    const char *address = parts->settings->admin_listen;
+    const struct sfl_admin_sources sources = {why_not_ready, write_metrics, wiring};
+    char bound[SFL_ADMIN_TEXT_MAX] = "too little memory";
+    *wiring = (struct sfl_admin_wiring){.parts = *parts};
+    if (address == NULL)
+        return true;
+    if (!take_groups(wiring, &parts->settings->metrics_groups) ||
+        sfl_admin_open(loop, address, &sources, &wiring->admin, bound) != SFL_OK) {
+        sfl_log(SFL_LOG_ERROR, "cannot_listen", SFL_STR("address", address),
+                SFL_STR("reason", bound));
+        sfl_admin_wiring_close(wiring);
+        return false;
+    }
+    printf("singleflightd admin on http://%s\n", bound);
+    fflush(stdout);
+    sfl_log(SFL_LOG_INFO, "admin_listening", SFL_STR("address", bound));
+    return true;
+}
+
+void sfl_admin_wiring_close(struct sfl_admin_wiring *wiring)
+{
+    if (wiring->admin != NULL)
+        sfl_admin_close(wiring->admin);
+    free(wiring->groups);
+    free(wiring->group_stats);
+    *wiring = (struct sfl_admin_wiring){.admin = NULL};
+}

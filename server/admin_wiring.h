@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the admin listener is handed of the daemon's parts.
+#ifndef SFL_ADMIN_WIRING_H
+#define SFL_ADMIN_WIRING_H
+
+#include "admin/admin.h"
+#include "config/settings.h"
+#include "engine/engine.h"
+#include "rpc/server.h"
+#include "transport/service.h"
+
+// All borrowed until sfl_admin_wiring_close.
+struct sfl_admin_parts {
+    const struct sfl_settings *settings;
+    const struct sfl_limits *limits;
+    struct sfl_engine *engine;
+    struct sfl_transport *transport;
+    struct sfl_rpc_server *server;
+    uint64_t started_us; // of the wall clock
+};
+
+struct sfl_admin_wiring {
+    struct sfl_admin_parts parts;
+    struct sfl_admin *admin; // NULL: it is not wanted
+    struct sfl_span *groups; // that have a label of their own
+    struct sfl_stats *group_stats;
+};
+
+// What GetStats and the metrics say of the network.
+void sfl_count_network(const struct sfl_rpc_server *server, struct sfl_network_counts *counts_out);
+
+// Listens where the settings say so, and tells that to whoever started the daemon. False, after a
+// log line, when that cannot be. For the loop's thread.
+bool sfl_admin_wiring_open(struct sfl_admin_wiring *wiring, struct uv_loop_s *loop,
+                           const struct sfl_admin_parts *parts);
+
+// Before the loop ends, and before the parts do. Harmless when it is not open.
+void sfl_admin_wiring_close(struct sfl_admin_wiring *wiring);
+
+#endif
