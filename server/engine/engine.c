@@ -439,6 +439,7 @@ void sfl_engine_join(struct sfl_engine *engine, struct sfl_member *member,
     event.now_ms = now_ms;
     event.hash = sfl_hash(&engine->secret, join->group, join->key);
     event.may_ask_for_room = true;
+    event.is_again = false;
     event.caller = &member->caller;
     event.join = join;
     member->shard = sfl_engine_shard_of(engine, event.hash);

@@ -16,7 +16,7 @@ from singleflight.v1 import singleflight_pb2 as pb
 
 from support.callers import ERROR, MIB
 from support.daemon import run_to_end
-from support.wait import BOUND, until, wall_milliseconds
+from support.wait import BOUND, milliseconds, until, wall_milliseconds
 from test_data_dir import fill_disk, mend_disk, refuse_all_writes
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
