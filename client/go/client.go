@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 )
 
@@ -55,7 +54,7 @@ func NewClient(options ClientOptions) (*Client, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, address := range settings.addresses {
-		conn, err := grpc.NewClient(targetOf(address), settings.dialOptions...)
+		conn, err := settings.dial(address)
 		if err != nil {
 			c.cancel()
 			return nil, statusErrorf(codes.InvalidArgument,

@@ -138,7 +138,10 @@ var (
 	ErrDeadlineExceeded = &StatusError{Code: codes.DeadlineExceeded}
 	// ErrNotFound: FollowOnly, and there is nothing to follow.
 	ErrNotFound = &StatusError{Code: codes.NotFound}
-	// ErrPermissionDenied: the server does not allow it.
+	// ErrUnauthenticated: the server does not know who asks: the token or the certificate is missing,
+	// or is none that it takes.
+	ErrUnauthenticated = &StatusError{Code: codes.Unauthenticated}
+	// ErrPermissionDenied: the server knows who asks, and does not allow it.
 	ErrPermissionDenied = &StatusError{Code: codes.PermissionDenied}
 	// ErrResourceExhausted: a limit, named in the message with its value.
 	ErrResourceExhausted = &StatusError{Code: codes.ResourceExhausted}

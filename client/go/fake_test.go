@@ -28,9 +28,16 @@ type fakeServer struct {
 	joins  atomic.Int32
 	// answerStep is asked for every other step; nil: a cancel ends its call, nothing else happens.
 	answerStep func(call *pb.CallRequest) []*pb.CallResponse
+	// admit, if there is one, may refuse a stream.
+	admit func(ctx context.Context) error
 }
 
 func (f *fakeServer) Session(stream pb.SingleFlight_SessionServer) error {
+	if f.admit != nil {
+		if err := f.admit(stream.Context()); err != nil {
+			return err
+		}
+	}
 	for {
 		message, err := stream.Recv()
 		if err != nil {
@@ -71,13 +78,19 @@ func startFake(t *testing.T,
 }
 
 // listen lets it serve until the end of the test, and returns its address.
-func (f *fakeServer) listen(t *testing.T) string {
+func (f *fakeServer) listen(t *testing.T, options ...grpc.ServerOption) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return f.listenOn(t, "tcp", "127.0.0.1:0", options...)
+}
+
+func (f *fakeServer) listenOn(t *testing.T, network, address string,
+	options ...grpc.ServerOption) string {
+	t.Helper()
+	listener, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer()
+	server := grpc.NewServer(options...)
 	pb.RegisterSingleFlightServer(server, f)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)

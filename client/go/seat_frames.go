@@ -196,6 +196,9 @@ func (s *seat) onEnd(code codes.Code, text string) {
 		return
 	}
 	s.server.onSessionUp(session)
+	if code == codes.Unauthenticated {
+		s.server.onSessionStrange(session)
+	}
 	if code == codes.OK {
 		code = codes.Internal
 	}

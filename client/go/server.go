@@ -59,7 +59,7 @@ func newServer(client *Client, address string) *server {
 // dial makes a connection, which connects when it is used. Needs no lock. Each try has its own, so
 // that gRPC's idea of when to try again does not get in the way of ours.
 func (v *server) dial() (*grpc.ClientConn, error) {
-	return grpc.NewClient(targetOf(v.address), v.client.settings.dialOptions...)
+	return v.client.settings.dial(v.address)
 }
 
 // ---- usable or not ----
@@ -140,6 +140,11 @@ func (v *server) backOff() {
 	}
 }
 
+func (v *server) backOffBriefly() {
+	v.backoff.reset()
+	v.backOff()
+}
+
 func (v *server) retryIn(wait time.Duration) {
 	v.retryAt = time.Now().Add(wait)
 	v.retryAlarm.arm(v.client, wait, v.onRetryAlarm)
@@ -206,6 +211,7 @@ func (v *server) onSilence(waited time.Duration) {
 
 // seat puts a seat that is to join on the current session, or lets it wait for the next one.
 func (v *server) seat(seat *seat) {
+	v.retireOldToken()
 	if v.current != nil {
 		v.current.add(seat)
 		return
@@ -214,6 +220,15 @@ func (v *server) seat(seat *seat) {
 	v.queue = append(v.queue, seat)
 	v.hurry(seat)
 	v.connect()
+}
+
+// retireOldToken: who asks is what the stream was opened with, and the token is another by now.
+func (v *server) retireOldToken() {
+	if token := v.client.settings.security.token; token != nil && v.current != nil {
+		if _, version := token.current(); version != v.current.tokenVersion {
+			v.current.retire()
+		}
+	}
 }
 
 // connect opens a session if there is none, and if it is time to try. Only leaders wait for a server
@@ -260,6 +275,12 @@ func (v *server) onSessionRefuses(session *session, text string) {
 	v.setTrouble(drains, text)
 }
 
+// onSessionStrange: the server does not know who has opened it. The next one says it anew.
+func (v *server) onSessionStrange(session *session) {
+	session.retire()
+	v.backOffBriefly()
+}
+
 // onSessionOver: the stream has ended, with this status, or was never there.
 func (v *server) onSessionOver(session *session, code codes.Code, text string) {
 	delete(v.sessions, session)
@@ -273,6 +294,9 @@ func (v *server) onSessionOver(session *session, code codes.Code, text string) {
 	switch {
 	case session.up:
 		v.backOff() // many clients may have lost the same server
+	case isDenied(code):
+		v.setUsable() // it is there
+		v.backOffBriefly()
 	case !session.isConnected:
 		v.setTrouble(refuses, text)
 	case code == codes.Unavailable:
@@ -334,8 +358,8 @@ func (v *server) checkHealth() (found trouble, problem string) {
 			return drains, "the server is there, but not ready to serve"
 		}
 		return noTrouble, ""
-	case codes.Unimplemented: // it is there, but has no health checks
-		return noTrouble, ""
+	case codes.Unimplemented, codes.Unauthenticated, codes.PermissionDenied:
+		return noTrouble, "" // it is there, but has no health checks, or none for us
 	case codes.Unavailable:
 		return refuses, status.Convert(err).Message()
 	}

@@ -29,6 +29,8 @@ type session struct {
 	lastID uint64
 	wake   chan struct{} // the writer has something to look at
 
+	tokenVersion int // of the token that it was opened with, or one before it
+
 	isConnected bool // the connection is there
 	up          bool // the server has answered something
 	retired     bool // takes no new seats
@@ -68,6 +70,9 @@ func newSession(server *server) *session {
 		cancel: cancel,
 		places: map[uint64]*place{},
 		wake:   make(chan struct{}, 1),
+	}
+	if token := s.client.settings.security.token; token != nil {
+		_, s.tokenVersion = token.current()
 	}
 	s.client.goroutines.Add(1)
 	go s.run(ctx)

@@ -14,7 +14,6 @@ import (
 	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -72,7 +71,26 @@ type ClientOptions struct {
 	// ResultLimit is the largest value in bytes that this process makes or takes. 0: 64 MiB.
 	ResultLimit int
 
-	// Credentials secure the connection. nil: none, in plain text.
+	// TLSCA is the path of the CA certificates (PEM) that the servers' are verified with; "system":
+	// those of the system. It turns TLS on, for all addresses but "unix:" ones. "", as in the other
+	// paths: the environment variable SINGLEFLIGHT_TLS_CA; without that, plain text.
+	TLSCA string
+
+	// TLSCert and TLSKey are the paths of the client's own certificate and key (PEM), for servers that
+	// ask for one. Variables SINGLEFLIGHT_TLS_CERT and SINGLEFLIGHT_TLS_KEY. All files are read again
+	// for each new connection; while they cannot be used, what they held before counts.
+	TLSCert, TLSKey string
+
+	// TLSServerName is the name to verify instead of the address's. Variable
+	// SINGLEFLIGHT_TLS_SERVER_NAME.
+	TLSServerName string
+
+	// TokenFile is the path of a file that holds a token, which says who this client is. It is looked
+	// at again when something is asked, once a second at most; calls after a change use the new one. A
+	// TCP address that is not the loopback needs TLS for it. Variable SINGLEFLIGHT_TOKEN_FILE.
+	TokenFile string
+
+	// Credentials secure the connection instead of the TLS options, for every address. nil: those.
 	Credentials credentials.TransportCredentials
 
 	// DialOptions come after those of this package, such as grpc.WithPerRPCCredentials.
@@ -91,7 +109,8 @@ type settings struct {
 	backoffMin     time.Duration
 	backoffMax     time.Duration
 	resultLimit    int
-	dialOptions    []grpc.DialOption
+	security       security
+	dialOptions    []grpc.DialOption // without those of security
 }
 
 func readSettings(given ClientOptions) (settings, error) {
@@ -117,12 +136,10 @@ func readSettings(given ClientOptions) (settings, error) {
 	if s.caller, err = readCaller(given.Caller); err != nil {
 		return s, err
 	}
-	secure := given.Credentials
-	if secure == nil {
-		secure = insecure.NewCredentials()
+	if s.security, err = readSecurity(&given, s.addresses); err != nil {
+		return s, err
 	}
 	s.dialOptions = append([]grpc.DialOption{
-		grpc.WithTransportCredentials(secure),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageBytesMax)),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(), // the client tries again by itself
@@ -142,6 +159,12 @@ func readSettings(given ClientOptions) (settings, error) {
 		}),
 	}, given.DialOptions...)
 	return s, nil
+}
+
+// dial makes a connection, which connects when it is used.
+func (s *settings) dial(address string) (*grpc.ClientConn, error) {
+	return grpc.NewClient(targetOf(address),
+		append(s.security.dialOptions(address), s.dialOptions...)...)
 }
 
 // problem is a number that cannot be.
