@@ -18,6 +18,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import javax.net.ssl.SSLException;
 
 /**
  * One server address. It is there as far as known, or away, as the last try has shown. One that is
@@ -104,6 +105,14 @@ final class Server {
     };
   }
 
+  /** Statuses with which a server that is there turns this caller away. */
+  static boolean isRefusalOfCaller(Status status) {
+    return switch (status.getCode()) {
+      case PERMISSION_DENIED, UNAUTHENTICATED -> true;
+      default -> false;
+    };
+  }
+
   /** A status of a stream in words. */
   String explain(Status status) {
     String text = describe(status);
@@ -135,7 +144,11 @@ final class Server {
   private static String describe(Status status) {
     String text = status.getDescription() == null ? "" : status.getDescription();
     Throwable cause = status.getCause();
+    while (cause instanceof SSLException && cause.getCause() != null) {
+      cause = cause.getCause(); // that tells what is wrong
+    }
     if (cause != null) {
+      text = text.lines().findFirst().orElse(""); // behind it are the classes that saw it
       String why = cause.getMessage() == null ? cause.toString() : cause.getMessage();
       text = text.isEmpty() ? why : text + ": " + why;
     }
@@ -315,6 +328,10 @@ final class Server {
       engine.onSomethingEnded();
       return;
     }
+    if (isRefusalOfCaller(status)) {
+      setReachable(); // the next caller is told at once, too
+      return;
+    }
     if (!session.isUp) {
       if (!status.isOk() && status.getCode() != Status.Code.CANCELLED) {
         lastError = describe(status);
@@ -359,7 +376,7 @@ final class Server {
     public void onError(Throwable thrown) {
       Status status = Status.fromThrowable(thrown);
       // A server without health checks that says so is there.
-      boolean isThere = status.getCode() == Status.Code.UNIMPLEMENTED;
+      boolean isThere = status.getCode() == Status.Code.UNIMPLEMENTED || isRefusalOfCaller(status);
       Away how = isRefusal(status) ? Away.REFUSED : Away.SILENT;
       engine.loop.execute(() -> onProbed(isThere, how, describe(status)));
     }

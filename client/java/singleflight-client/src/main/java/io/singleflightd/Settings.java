@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.singleflightd;
 
-import io.grpc.ChannelCredentials;
 import java.util.List;
 
 /** The options of a client, checked, with the defaults filled in. Times are milliseconds. */
@@ -15,7 +14,7 @@ record Settings(
     long keepaliveTimeMs,
     long keepaliveTimeoutMs,
     int resultLimit,
-    ChannelCredentials credentials) {
+    Security security) {
 
   /** How long a try takes that may not wait. A server that is there has answered by then. */
   static final long NO_WAIT_MS = 250;

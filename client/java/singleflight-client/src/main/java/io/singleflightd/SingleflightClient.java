@@ -3,7 +3,6 @@ package io.singleflightd;
 
 import com.google.protobuf.ByteString;
 import io.grpc.ChannelCredentials;
-import io.grpc.InsecureChannelCredentials;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Arrays;
@@ -12,6 +11,7 @@ import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
+import java.util.function.UnaryOperator;
 
 /**
  * Singleflight across processes, machines and languages: many callers ask for the same piece of
@@ -60,7 +60,7 @@ public final class SingleflightClient implements AutoCloseable {
    * @return a builder
    */
   public static Builder builder() {
-    return new Builder();
+    return new Builder(System::getenv);
   }
 
   // ---- calls ----
@@ -278,10 +278,18 @@ public final class SingleflightClient implements AutoCloseable {
     long keepaliveTimeMs = 20_000;
     long keepaliveTimeoutMs = 5000;
     int resultLimit = 64 * 1024 * 1024;
-    private ChannelCredentials credentials = InsecureChannelCredentials.create();
+    private ChannelCredentials credentials;
+    private String tlsCa;
+    private String tlsCert;
+    private String tlsKey;
+    private String tlsServerName;
+    private String tokenFile;
     private Executor executor;
+    private final UnaryOperator<String> environment;
 
-    private Builder() {}
+    Builder(UnaryOperator<String> environment) {
+      this.environment = environment;
+    }
 
     /**
      * The servers. With several, each key has one home among them by rendezvous hashing, so all
@@ -378,10 +386,71 @@ public final class SingleflightClient implements AutoCloseable {
     }
 
     /**
-     * How to talk to the servers, such as {@link io.grpc.TlsChannelCredentials}; a token goes with
-     * it by {@link io.grpc.CompositeChannelCredentials}.
+     * Switches TLS on, for all addresses but {@code unix:} ones: servers must have a certificate of
+     * this CA. Files of certificates are read again when they change, for new connections; while a
+     * new file cannot be used, the old one counts.
      *
-     * @param credentials insecure by default
+     * @param path a PEM file, or {@code system} for the roots of the system, which are those of the
+     *     JVM; by default that of the environment variable SINGLEFLIGHT_TLS_CA; "": no TLS
+     * @return this
+     */
+    public Builder tlsCa(String path) {
+      tlsCa = Objects.requireNonNull(path, "tlsCa");
+      return this;
+    }
+
+    /**
+     * The certificate that shows a server who this is. Needs {@link #tlsKey} and {@link #tlsCa}.
+     *
+     * @param path a PEM file, with the chain; by default that of SINGLEFLIGHT_TLS_CERT
+     * @return this
+     */
+    public Builder tlsCert(String path) {
+      tlsCert = Objects.requireNonNull(path, "tlsCert");
+      return this;
+    }
+
+    /**
+     * The key of that certificate.
+     *
+     * @param path a PEM file, PKCS#8 (BEGIN PRIVATE KEY); by default that of SINGLEFLIGHT_TLS_KEY
+     * @return this
+     */
+    public Builder tlsKey(String path) {
+      tlsKey = Objects.requireNonNull(path, "tlsKey");
+      return this;
+    }
+
+    /**
+     * The name that servers' certificates must have, instead of the one in the address.
+     *
+     * @param name a host name; by default that of SINGLEFLIGHT_TLS_SERVER_NAME
+     * @return this
+     */
+    public Builder tlsServerName(String name) {
+      tlsServerName = Objects.requireNonNull(name, "tlsServerName");
+      return this;
+    }
+
+    /**
+     * The file with the token that shows a server who this is. It is read again when it changes; a
+     * new one that cannot be used keeps the old one. A token is never sent in the clear to another
+     * machine.
+     *
+     * @param path a file with one token, blanks around it do not count; by default that of
+     *     SINGLEFLIGHT_TOKEN_FILE
+     * @return this
+     */
+    public Builder tokenFile(String path) {
+      tokenFile = Objects.requireNonNull(path, "tokenFile");
+      return this;
+    }
+
+    /**
+     * How to talk to the servers, instead of the {@code tls} options and variables, which do not
+     * count then. A {@link #tokenFile} goes with them.
+     *
+     * @param credentials any of grpc's
      * @return this
      */
     public Builder credentials(ChannelCredentials credentials) {
@@ -410,7 +479,8 @@ public final class SingleflightClient implements AutoCloseable {
      * Makes a client, which begins to connect in the background.
      *
      * @return a new client, to be closed
-     * @throws IllegalArgumentException an address is none
+     * @throws IllegalArgumentException an address is none, a file cannot be used, or options do not
+     *     fit together
      */
     public SingleflightClient build() {
       List<String> all = addresses == null ? addressesOfEnvironment() : addresses;
@@ -418,6 +488,8 @@ public final class SingleflightClient implements AutoCloseable {
         throw new IllegalArgumentException("there are more than 64 addresses");
       }
       all.forEach(Transport::checkAddress);
+      Security.Options secure =
+          new Security.Options(credentials, tlsCa, tlsCert, tlsKey, tlsServerName, tokenFile);
       Settings settings =
           new Settings(
               all,
@@ -429,12 +501,12 @@ public final class SingleflightClient implements AutoCloseable {
               keepaliveTimeMs,
               keepaliveTimeoutMs,
               resultLimit,
-              credentials);
+              new Security(all, secure.or(environment), System::nanoTime));
       return new SingleflightClient(settings, executor);
     }
 
-    private static List<String> addressesOfEnvironment() {
-      String text = System.getenv(ADDRESS_VARIABLE);
+    private List<String> addressesOfEnvironment() {
+      String text = environment.apply(ADDRESS_VARIABLE);
       String list = text == null || text.isEmpty() ? ADDRESS_DEFAULT : text;
       return Arrays.stream(list.split(",", -1)).map(String::strip).toList();
     }

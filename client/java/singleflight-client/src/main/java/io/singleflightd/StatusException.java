@@ -114,4 +114,23 @@ public final class StatusException extends SingleflightException {
   public boolean isFailedPrecondition() {
     return code == Status.Code.FAILED_PRECONDITION;
   }
+
+  /**
+   * The server does not know who calls: there is no token or certificate, or it does not count
+   * there.
+   *
+   * @return whether that is so
+   */
+  public boolean isUnauthenticated() {
+    return code == Status.Code.UNAUTHENTICATED;
+  }
+
+  /**
+   * The server knows who calls, and this caller may not do it.
+   *
+   * @return whether that is so
+   */
+  public boolean isPermissionDenied() {
+    return code == Status.Code.PERMISSION_DENIED;
+  }
 }

@@ -51,9 +51,13 @@ final class Transport {
     return group;
   }
 
+  static boolean isUnix(String address) {
+    return address.startsWith(UNIX);
+  }
+
   /** Throws a {@link IllegalArgumentException} if no connection could ever be made of it. */
   static void checkAddress(String address) {
-    if (address.startsWith(UNIX)) {
+    if (isUnix(address)) {
       if (!Epoll.isAvailable()) {
         throw new IllegalArgumentException(
             "the address " + address + " needs Linux: give a \"host:port\" here");
@@ -76,9 +80,10 @@ final class Transport {
 
   /** A connection of its own, made when it is needed. */
   ManagedChannel connect(String address) {
-    ChannelCredentials credentials = settings.credentials();
+    Security security = settings.security();
+    ChannelCredentials credentials = security.credentials(address);
     NettyChannelBuilder builder;
-    if (address.startsWith(UNIX)) {
+    if (isUnix(address)) {
       String path = address.substring(UNIX.length()).replaceFirst("^///", "/");
       builder =
           NettyChannelBuilder.forAddress(new DomainSocketAddress(path), credentials)
@@ -88,8 +93,12 @@ final class Transport {
       builder =
           NettyChannelBuilder.forTarget(address, credentials)
               .channelType(Epoll.isAvailable() ? EpollSocketChannel.class : NioSocketChannel.class);
+      if (!security.serverName().isEmpty()) {
+        builder.overrideAuthority(security.serverName());
+      }
     }
     return builder
+        .intercept(security.interceptors())
         .eventLoopGroup(group)
         .directExecutor()
         .offloadExecutor(blocking)

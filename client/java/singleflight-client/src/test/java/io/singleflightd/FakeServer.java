@@ -5,6 +5,7 @@ import com.google.protobuf.ByteString;
 import io.grpc.BindableService;
 import io.grpc.InsecureServerCredentials;
 import io.grpc.Server;
+import io.grpc.ServerCredentials;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.grpc.stub.StreamObserver;
 import io.singleflightd.grpc.v1.CallRequest;
@@ -22,10 +23,13 @@ final class FakeServer implements AutoCloseable {
   private final Server server;
 
   FakeServer(BindableService... services) throws IOException {
+    this(InsecureServerCredentials.create(), services);
+  }
+
+  FakeServer(ServerCredentials credentials, BindableService... services) throws IOException {
     NettyServerBuilder builder =
         NettyServerBuilder.forAddress(
-            new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
-            InsecureServerCredentials.create());
+            new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), credentials);
     for (BindableService service : services) {
       builder.addService(service);
     }

@@ -27,6 +27,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** What a server says that is older, newer, or no good. */
@@ -279,15 +280,76 @@ class FakeServerTest {
     assertEquals(0, finish.getRetention().getRetainMs());
   }
 
-  @Test
-  void whoMayNotIsToldAtOnce() throws Exception {
+  private void startFailingOpen() {
+    client.close();
+    client =
+        SingleflightClient.builder()
+            .addresses(server.address())
+            .failOpen(true)
+            .connectTimeout(Duration.ofSeconds(20))
+            .build();
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"UNAUTHENTICATED", "PERMISSION_DENIED"})
+  void whoMayNotIsToldAtOnceOfAWholeSession(Status.Code code) throws Exception {
+    AtomicInteger sessions = new AtomicInteger();
     serve(
         session(
-            (frame, out) ->
-                out.onError(
-                    Status.UNAUTHENTICATED.withDescription("no token").asRuntimeException())));
+            (frame, out) -> {
+              sessions.incrementAndGet();
+              out.onError(code.toStatus().withDescription("no token").asRuntimeException());
+            }));
+    startFailingOpen();
+    for (int count = 1; count <= 3; count++) {
+      StatusException status = DaemonTest.statusOf(call());
+      assertEquals(code, status.code());
+      assertTrue(status.getMessage().contains("no token"), status.getMessage());
+      assertEquals(count, sessions.get());
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"UNAUTHENTICATED", "PERMISSION_DENIED"})
+  void whoMayNotIsToldAtOnceOfOneCall(Status.Code code) throws Exception {
+    AtomicInteger joins = new AtomicInteger();
+    serve(
+        session(
+            (frame, out) -> {
+              joins.incrementAndGet();
+              send(
+                  out,
+                  FakeServer.to(frame)
+                      .setEnd(End.newBuilder().setCode(code.value()).setMessage("not you")));
+            }));
+    startFailingOpen();
     StatusException status = DaemonTest.statusOf(call());
-    assertEquals(Status.Code.UNAUTHENTICATED, status.code());
-    assertTrue(status.getMessage().contains("no token"), status.getMessage());
+    assertEquals(code, status.code());
+    assertTrue(status.getMessage().contains("not you"), status.getMessage());
+    assertEquals(1, joins.get());
+  }
+
+  @Test
+  void aLeaderThatIsRefusedLaterHasLost() throws Exception {
+    serve(
+        session(
+            (frame, out) -> {
+              if (frame.hasJoin()) {
+                send(out, FakeServer.to(frame).setLead(leaseOfTenMinutes()));
+                out.onError(Status.PERMISSION_DENIED.asRuntimeException());
+              }
+            }));
+    startFailingOpen();
+    CompletableFuture<StatusException> lost = new CompletableFuture<>();
+    CompletableFuture<Result<String>> leading =
+        client.callAsync(
+            "key",
+            DoOptions.builder().lease(Duration.ofMinutes(10)).build(),
+            Codec.UTF_8,
+            leader -> {
+              leader.onLost(lost::complete);
+              return lost.get().getMessage();
+            });
+    assertEquals(Status.Code.PERMISSION_DENIED, DaemonTest.statusOf(leading).code());
   }
 }
