@@ -26,6 +26,7 @@ type call struct {
 	lead        func(*Leader)
 	refresh     func(*Leader) // the same in the background; nil: as `lead`
 	hasFunction bool
+	observed    *observation
 	onEnd       func() // of a refresh, otherwise nil; under the lock
 
 	seat    *seat   // where it waits; nil once its ending is known
@@ -183,6 +184,7 @@ func (c *call) deliver(end *ending) {
 	if c.onEnd != nil {
 		c.onEnd()
 	}
+	c.observed.onEnded(end, c.handle != nil)
 	if c.handle != nil {
 		c.handle.onDone()
 	}

@@ -35,6 +35,8 @@ type Client struct {
 	looked     instant               // at the clock
 	lookAlarm  alarm                 // the next look, while any lead is held
 	closing    bool
+	untold     []told // to the observer
+	isTelling  bool
 	goroutines sync.WaitGroup
 }
 

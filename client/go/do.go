@@ -56,13 +56,21 @@ func Do[T any](ctx context.Context, target Target, key string,
 	if err != nil {
 		return Result[T]{}, err
 	}
+	ctx, observed := client.begin(ctx, options, fn != nil)
+	defer observed.wait()
 	run := func(ctx context.Context, _ *Leader) (any, error) { return fn(ctx) }
-	lead := leadInBackground(ctx, options.codec.Marshal, run)
-	result, err := do[T](ctx, client, &call{options: options, hasFunction: fn != nil, lead: lead})
+	first := &call{
+		options:     options,
+		hasFunction: fn != nil,
+		lead:        leadInBackground(ctx, options.codec.Marshal, run),
+		observed:    observed,
+	}
+	again := *first
+	result, err := do[T](ctx, client, first)
 	if isUndecodable(err) && result.Retained && !result.Led {
-		options = options.withoutRetained()
+		again.options = options.withoutRetained()
 		letAge(ctx)
-		return do[T](ctx, client, &call{options: options, hasFunction: fn != nil, lead: lead})
+		return do[T](ctx, client, &again)
 	}
 	return result, err
 }
@@ -103,7 +111,14 @@ func (c *Client) Do(
 	if err != nil {
 		return Result[[]byte]{}, err
 	}
-	call := &call{options: options, hasFunction: fn != nil, lead: leadByWriting(ctx, fn)}
+	ctx, observed := client.begin(ctx, options, fn != nil)
+	defer observed.wait()
+	call := &call{
+		options:     options,
+		hasFunction: fn != nil,
+		lead:        leadByWriting(ctx, fn),
+		observed:    observed,
+	}
 	client.start(ctx, call)
 	return bytesOf(call.wait(ctx))
 }

@@ -125,7 +125,9 @@ func (g *Group) start(key string, fn func() (any, error)) (*groupCall, error) {
 	if err != nil {
 		return nil, err
 	}
-	call := newGroupCall(client.newOptions(wireKey(key), opts), fn)
+	options := client.newOptions(wireKey(key), opts)
+	call := newGroupCall(options, fn)
+	_, call.observed = client.begin(context.Background(), options, true)
 	client.start(context.Background(), &call.call)
 	return call, nil
 }
@@ -141,6 +143,7 @@ func newGroupCall(options *options, fn func() (any, error)) *groupCall {
 }
 
 func (c *groupCall) run() (v any, err error, shared bool) {
+	defer c.observed.wait()
 	select {
 	case leader := <-c.leads:
 		how := leader.run(c.fn, c.options.codec.Marshal)
@@ -154,6 +157,7 @@ func (c *groupCall) run() (v any, err error, shared bool) {
 	if isUndecodable(err) && result.Retained && !c.again {
 		again := newGroupCall(c.options.withoutRetained(), c.fn)
 		again.again = true
+		again.observed = c.observed
 		letAge(context.Background())
 		c.client.start(context.Background(), &again.call)
 		return again.run()

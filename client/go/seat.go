@@ -63,8 +63,9 @@ type seat struct {
 	pieces       [][]byte
 	valueBytes   int
 	nextSequence uint64
-	isVoid       bool // live: what the call got is void, and it has not been told yet
-	hasTold      bool // live: the call has got something since it was last told so
+	isVoid       bool   // live: what the call got is void, and it has not been told yet
+	followed     leadID // the lead, here or elsewhere, that calls follow; zero: none is known
+	hasTold      bool   // live: the call has got something since it was last told so
 
 	// As a leader.
 	leader         *Leader
@@ -147,6 +148,17 @@ func (s *seat) isInTime(call *call) bool {
 func (s *seat) add(call *call) {
 	call.seat = s
 	s.calls = append(s.calls, call)
+	call.observed.onFollowed(s.followed)
+}
+
+// tellFollowed: all calls but that of a leader here follow this lead.
+func (s *seat) tellFollowed(lead leadID) {
+	s.followed = lead
+	for _, call := range s.calls {
+		if s.leader == nil || call != s.leader.call {
+			call.observed.onFollowed(lead)
+		}
+	}
 }
 
 // setExpiry says how much patience the calls of the seat need.
@@ -420,6 +432,7 @@ func (s *seat) joinAnew() {
 	s.stopHolding()
 	s.leader = nil
 	s.isUnconfirmed = false
+	s.followed = leadID{}
 	s.state = seatJoining
 	s.isVoid = s.isVoid || s.hasTold
 	s.clearValue()
@@ -432,11 +445,19 @@ func (s *seat) joinAnew() {
 func (s *seat) end(status *StatusError) {
 	if s.leader != nil {
 		s.leader.lose(status)
+		s.tellLost()
 	}
 	for _, call := range s.takeCalls() {
 		call.finish(&ending{status: status})
 	}
 	s.destroy()
+}
+
+// tellLost tells the call whose function runs, or has run for an outcome that is not confirmed.
+func (s *seat) tellLost() {
+	if s.leader.call != nil && s.state != seatAlone {
+		s.leader.call.observed.onLost()
+	}
 }
 
 func (s *seat) takeCalls() []*call {

@@ -63,6 +63,9 @@ func (s *seat) onAudience(audience *pb.Audience) {
 }
 
 func (s *seat) onFollow(follow *pb.Follow) {
+	if s.leader == nil {
+		s.tellFollowed(leadID{attempt: int(follow.Attempt)})
+	}
 	if s.state != seatJoining {
 		return
 	}
@@ -91,6 +94,7 @@ func (s *seat) onRestart(restart *pb.Restart) {
 	}
 	s.clearValue()
 	s.isVoid = s.options.live
+	s.tellFollowed(leadID{attempt: int(restart.Attempt)})
 	s.tellRestart(int(restart.Attempt), restart.Leader)
 }
 
@@ -157,6 +161,9 @@ func (s *seat) onResult(result *pb.Result) {
 	var led *call
 	if s.leader != nil { // settled without us, while our function runs
 		s.leader.lose(whySettled(result.Outcome))
+		if !result.Led {
+			s.tellLost()
+		}
 	}
 	if result.Led && len(s.calls) > 0 {
 		led = s.calls[0] // resumed after its flight had ended

@@ -82,6 +82,8 @@ func (s *seat) beginFunction() {
 	s.tellRestart(int(leader.attempt), s.options.caller)
 	s.tellAudience()
 	call.leader = leader
+	call.observed.onLed(leader)
+	s.tellFollowed(leadID{int(leader.attempt), leader.token})
 	call.lead(leader)
 }
 
@@ -242,6 +244,9 @@ func (s *seat) loseServer(status *StatusError) {
 	isEnded := s.state == seatFinishing
 	s.state = seatAlone
 	s.leader.goOnAlone()
+	if s.leader.call != nil {
+		s.leader.call.observed.onFailedOpen()
+	}
 	if isEnded {
 		s.endAlone()
 	}
@@ -297,6 +302,7 @@ func (s *seat) joinFrame() (frame *pb.CallRequest, bytes int, more bool) {
 	wire := o.toWire(resumeToken)
 	if len(s.calls) > 0 {
 		wire.Within = s.calls[0].leads()
+		wire.Traceparent = s.calls[0].observed.trace()
 	}
 	// Who waits elsewhere matters when nobody is left here.
 	stays := func(call *call) bool { return !call.mayLeave }

@@ -3,7 +3,9 @@
 package singleflight
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,6 +95,17 @@ type ClientOptions struct {
 	// Credentials secure the connection instead of the TLS options, for every address. nil: those.
 	Credentials credentials.TransportCredentials
 
+	// Observer is told what happens to the calls. nil: nobody is.
+	Observer Observer
+
+	// Logger gets the same at debug level, and as an error what the observer panics with. nil:
+	// slog.Default().
+	Logger *slog.Logger
+
+	// Traceparent returns the W3C trace context of a call, for the server's traces; "": it has none.
+	// nil: that of Observer, if it is a [Tracer].
+	Traceparent func(ctx context.Context) string
+
 	// DialOptions come after those of this package, such as grpc.WithPerRPCCredentials.
 	DialOptions []grpc.DialOption
 }
@@ -110,6 +123,9 @@ type settings struct {
 	backoffMax     time.Duration
 	resultLimit    int
 	security       security
+	observer       Observer
+	logger         *slog.Logger
+	traceparent    func(context.Context) string
 	dialOptions    []grpc.DialOption // without those of security
 }
 
@@ -121,6 +137,9 @@ func readSettings(given ClientOptions) (settings, error) {
 		backoffMin:     orDefault(given.BackoffMin, backoffMin),
 		backoffMax:     orDefault(given.BackoffMax, backoffMax),
 		resultLimit:    orDefault(given.ResultLimit, resultBytesMax),
+		observer:       given.Observer,
+		logger:         given.Logger,
+		traceparent:    given.Traceparent,
 	}
 	if given.ConnectTimeout == DoNotWait {
 		s.connectTimeout, s.connectBound = 0, connectTimeout

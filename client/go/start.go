@@ -35,17 +35,14 @@ func (c *Client) Start(ctx context.Context, key string,
 	fn func(ctx context.Context, leader *Leader) error, opts ...Option) *Call {
 	started := &Call{wake: make(chan struct{}, 1)}
 	client, options, err := resolve(c, key, opts)
-	started.call = &call{
-		options:     options,
-		handle:      started,
-		hasFunction: fn != nil,
-		lead:        leadByWriting(ctx, fn),
-	}
+	started.call = &call{options: options, handle: started, hasFunction: fn != nil}
 	if err != nil { // only the default client could not be made
 		started.call.done = make(chan struct{})
 		started.call.deliver(&ending{status: err.(*StatusError)})
 		return started
 	}
+	ctx, started.call.observed = client.begin(ctx, options, fn != nil)
+	started.call.lead = leadByWriting(ctx, fn)
 	client.start(ctx, started.call)
 	stop := context.AfterFunc(ctx, func() { started.call.leave(leftByContext(ctx)) })
 	client.mu.Lock()
@@ -116,6 +113,7 @@ func (c *Call) Done() <-chan struct{} { return c.call.done }
 // Result waits for the end, and returns it with the whole value, whatever Chunks has handed out.
 func (c *Call) Result() (Result[[]byte], error) {
 	<-c.call.done
+	c.call.observed.wait()
 	return bytesOf(c.call.end)
 }
 
