@@ -24,7 +24,9 @@
       "Try again later: the leader was lost and nobody took over, this invocation lost the "       \
       "lead and there is nobody to follow, --timeout or --wait is over, a limit of the server is " \
       "reached, or --skip-if-running and it runs.")                                                \
-    X(NOT_ALLOWED, 77, "The server does not allow it.")                                            \
+    X(NOT_ALLOWED, 77,                                                                             \
+      "The server does not know this caller (see --token-file and --tls-cert), or does not allow " \
+      "it. Nothing was run, and --fail-open changes nothing.")                                     \
     X(NOT_EXECUTABLE, 126, "The command was found but could not be run.")                          \
     X(NOT_FOUND, 127, "The command was not found.")
 

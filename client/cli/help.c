@@ -254,6 +254,10 @@ void sfl_cli_write_man_page(FILE *out)
     }
     fprintf(out, ".SH ENVIRONMENT\n.TP\n\\fBSINGLEFLIGHT_ADDRESS\\fR\n"
                  "Servers, comma separated, when there is no \\fB\\-\\-address\\fR.\n"
+                 ".TP\n\\fBSINGLEFLIGHT_TLS_CA\\fR, \\fBSINGLEFLIGHT_TLS_CERT\\fR, "
+                 "\\fBSINGLEFLIGHT_TLS_KEY\\fR, \\fBSINGLEFLIGHT_TLS_SERVER_NAME\\fR, "
+                 "\\fBSINGLEFLIGHT_TOKEN_FILE\\fR\n"
+                 "What the options of these names say, when they are not given.\n"
                  ".TP\n\\fBSINGLEFLIGHT_TOKEN\\fR, \\fBSINGLEFLIGHT_KEY\\fR, "
                  "\\fBSINGLEFLIGHT_GROUP\\fR, \\fBSINGLEFLIGHT_ATTEMPT\\fR\n"
                  "Set for the command: its fencing token, its key, its group, and the attempt\n"

@@ -27,6 +27,8 @@ static int run(const struct sfl_cli_options *options)
         return sfl_cli_top(options);
     case SFL_CLI_STATS:
         return sfl_cli_stats(options);
+    case SFL_CLI_HEALTH:
+        return sfl_cli_health(options);
     }
     return SFL_CLI_EXIT_SOFTWARE;
 }

@@ -5,7 +5,8 @@
 #define DAY (24 * 3600 * SECOND)
 
 #define VIEWS (SFL_CLI_LIST | SFL_CLI_TOP | SFL_CLI_RUNS | SFL_CLI_STATS)
-#define ALL (SFL_CLI_DO | SFL_CLI_FORGET | SFL_CLI_STOP | VIEWS)
+#define GROUPED (SFL_CLI_DO | SFL_CLI_FORGET | SFL_CLI_STOP | VIEWS)
+#define ALL (GROUPED | SFL_CLI_HEALTH)
 
 #define FIELD(name) .offset = offsetof(struct sfl_cli_options, name)
 
@@ -310,7 +311,7 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .max = UINT32_MAX,
      .help = "End after so many looks. 0: on q or Ctrl-C; without a terminal, after one look."},
     {.name = "json",
-     .commands = VIEWS | SFL_CLI_FORGET | SFL_CLI_STOP,
+     .commands = VIEWS | SFL_CLI_FORGET | SFL_CLI_STOP | SFL_CLI_HEALTH,
      .type = SFL_CLI_OPTION_FLAG,
      FIELD(json),
      .help =
@@ -319,7 +320,7 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
 
     {.name = "group",
      .letter = 'g',
-     .commands = ALL,
+     .commands = GROUPED,
      .type = SFL_CLI_OPTION_TEXT,
      FIELD(group),
      .argument = "NAME",
@@ -335,6 +336,47 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
              "one home among the addresses. Otherwise SINGLEFLIGHT_ADDRESS counts (comma "
              "separated), and without "
              "it 127.0.0.1:7433."},
+    {.name = "tls-ca",
+     .commands = ALL,
+     .type = SFL_CLI_OPTION_TEXT,
+     FIELD(tls_ca),
+     .argument = "FILE",
+     .fallback = "",
+     .help = "Talk TLS, and trust the certificates in this file (PEM); system: those that the "
+             "system trusts. Otherwise SINGLEFLIGHT_TLS_CA counts; without either the connection "
+             "is plain. Addresses of the kind unix: are always plain."},
+    {.name = "tls-cert",
+     .commands = ALL,
+     .type = SFL_CLI_OPTION_TEXT,
+     FIELD(tls_cert),
+     .argument = "FILE",
+     .fallback = "",
+     .help = "Show this certificate to the server (PEM, the chain behind it). With --tls-key and "
+             "--tls-ca. Otherwise SINGLEFLIGHT_TLS_CERT counts."},
+    {.name = "tls-key",
+     .commands = ALL,
+     .type = SFL_CLI_OPTION_TEXT,
+     FIELD(tls_key),
+     .argument = "FILE",
+     .fallback = "",
+     .help = "The private key of that certificate (PEM, without a password). Otherwise "
+             "SINGLEFLIGHT_TLS_KEY counts."},
+    {.name = "tls-server-name",
+     .commands = ALL,
+     .type = SFL_CLI_OPTION_TEXT,
+     FIELD(tls_server_name),
+     .argument = "NAME",
+     .fallback = "",
+     .help = "The name that the server's certificate must have, instead of that in the address. "
+             "Otherwise SINGLEFLIGHT_TLS_SERVER_NAME counts."},
+    {.name = "token-file",
+     .commands = ALL,
+     .type = SFL_CLI_OPTION_TEXT,
+     FIELD(token_file),
+     .argument = "FILE",
+     .fallback = "",
+     .help = "Show the server the token in this file. It is refused with an address that is "
+             "neither encrypted nor local. Otherwise SINGLEFLIGHT_TOKEN_FILE counts."},
     {.name = "connect-timeout",
      .commands = ALL,
      .type = SFL_CLI_OPTION_DURATION,
@@ -428,6 +470,13 @@ const struct sfl_cli_subcommand sfl_cli_subcommand_table[] = {
      .arguments = "",
      .summary = "show the counters of each server",
      .help = "Counters since the start of the server, and what is there now."},
+    {.name = "health",
+     .bit = SFL_CLI_HEALTH,
+     .arguments = "",
+     .summary = "ask each server whether it serves",
+     .help =
+         "Prints one line for each server, and exits with 0 when all of them serve; with 69 when "
+         "one cannot be reached, shuts down or does not serve. For probes and scripts."},
 };
 
 const size_t sfl_cli_subcommand_count =

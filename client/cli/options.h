@@ -19,6 +19,7 @@ enum sfl_cli_command_bit {
     SFL_CLI_STATS = 1 << 4,
     SFL_CLI_STOP = 1 << 5,
     SFL_CLI_RUNS = 1 << 6,
+    SFL_CLI_HEALTH = 1 << 8,
 };
 
 #define SFL_CLI_ADDRESSES_MAX 64
@@ -37,7 +38,12 @@ struct sfl_cli_options {
     const char *addresses[SFL_CLI_ADDRESSES_MAX];
     size_t address_count;
     uint64_t connect_timeout_ms; // 0: not given, see sfl_cli_patience_ms()
-    const char *group;           // NULL: the default group (do, forget), all groups (the others)
+    const char *tls_ca;          // NULL for these five: not given, the environment counts
+    const char *tls_cert;
+    const char *tls_key;
+    const char *tls_server_name;
+    const char *token_file;
+    const char *group; // NULL: the default group (do, forget), all groups (the others)
     bool quiet;
 
     // do

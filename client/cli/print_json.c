@@ -138,3 +138,12 @@ void sfl_cli_print_stats_json(FILE *out, const struct sfl_cli_snapshot *snapshot
         print_and_free(out, object);
     }
 }
+
+void sfl_cli_print_health_json(FILE *out, const struct singleflight_health *health)
+{
+    struct json_object *object = json_object_new_object();
+    add_text(object, "address", health->address);
+    json_object_object_add(object, "serves", json_object_new_boolean(health->serves));
+    add_text(object, "message", health->message);
+    print_and_free(out, object);
+}

@@ -59,6 +59,8 @@ void sfl_cli_print_flights_json(FILE *out, const struct sfl_cli_snapshot *snapsh
 void sfl_cli_print_stats_json(FILE *out, const struct sfl_cli_snapshot *snapshot);
 void sfl_cli_print_runs_json(FILE *out, const struct sfl_cli_snapshot *snapshot);
 
+void sfl_cli_print_health_json(FILE *out, const struct singleflight_health *health);
+
 // "next", "finding-home", "led", "orphaned", "retained".
 const char *sfl_cli_state_name(enum singleflight_flight_state state);
 

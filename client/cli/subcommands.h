@@ -11,6 +11,7 @@ int sfl_cli_stop(const struct sfl_cli_options *options);
 int sfl_cli_runs(const struct sfl_cli_options *options);
 int sfl_cli_list(const struct sfl_cli_options *options);
 int sfl_cli_stats(const struct sfl_cli_options *options);
+int sfl_cli_health(const struct sfl_cli_options *options);
 int sfl_cli_top(const struct sfl_cli_options *options);
 
 #endif

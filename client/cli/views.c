@@ -130,6 +130,22 @@ static int stats(struct singleflight_client *client, const struct sfl_cli_option
     return exit_code;
 }
 
+static void print_health(void *context, const struct singleflight_health *health)
+{
+    const struct sfl_cli_options *options = context;
+    if (options->json)
+        sfl_cli_print_health_json(stdout, health);
+    else if (!options->quiet)
+        printf("%s %s\n", health->address, health->serves ? "serves" : "does not serve");
+}
+
+static int health(struct singleflight_client *client, const struct sfl_cli_options *options)
+{
+    enum singleflight_status status = singleflight_check_health(
+        client, sfl_cli_patience_ms(options), print_health, (void *)(uintptr_t)options);
+    return conclude(options, status);
+}
+
 int sfl_cli_forget(const struct sfl_cli_options *options)
 {
     return run(options, forget);
@@ -153,4 +169,9 @@ int sfl_cli_list(const struct sfl_cli_options *options)
 int sfl_cli_stats(const struct sfl_cli_options *options)
 {
     return run(options, stats);
+}
+
+int sfl_cli_health(const struct sfl_cli_options *options)
+{
+    return run(options, health);
 }

@@ -42,117 +42,15 @@
 #ifndef SINGLEFLIGHT_H
 #define SINGLEFLIGHT_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "singleflight/admin.h"
+#include "singleflight/api.h"
+#include "singleflight/observer.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#if defined(__GNUC__)
-#define SINGLEFLIGHT_API __attribute__((visibility("default")))
-#define SINGLEFLIGHT_MUST_USE __attribute__((warn_unused_result))
-#else
-#define SINGLEFLIGHT_API
-#define SINGLEFLIGHT_MUST_USE
-#endif
-
-// The version of this header; singleflight_version() is that of the library, such as "0.1.0".
-#define SINGLEFLIGHT_VERSION_MAJOR 0
-#define SINGLEFLIGHT_VERSION_MINOR 1
-#define SINGLEFLIGHT_VERSION_PATCH 0
-SINGLEFLIGHT_API const char *singleflight_version(void);
-
-// ---- statuses, outcomes ----
-
-// How a call to the service ended; the numbers are gRPC's. That a *function* failed is no status:
-// the call is SINGLEFLIGHT_OK then, and the outcome tells.
-enum singleflight_status {
-    SINGLEFLIGHT_OK = 0,
-    SINGLEFLIGHT_CANCELLED = 1, // by singleflight_call_cancel(), or the client was destroyed
-    SINGLEFLIGHT_UNKNOWN = 2,
-    SINGLEFLIGHT_INVALID_ARGUMENT = 3,   // an option is out of its bounds; the message says which
-    SINGLEFLIGHT_DEADLINE_EXCEEDED = 4,  // timeout_ms is over
-    SINGLEFLIGHT_NOT_FOUND = 5,          // FOLLOW_ONLY, and there is nothing to follow
-    SINGLEFLIGHT_PERMISSION_DENIED = 7,  // the server does not allow it
-    SINGLEFLIGHT_RESOURCE_EXHAUSTED = 8, // a limit, named in the message; or no memory here
-    // Another fingerprint; a call that would wait for itself; or a blocking call in a callback.
-    SINGLEFLIGHT_FAILED_PRECONDITION = 9,
-    // The leader was lost and nobody may take over; or this caller led and was replaced ("fenced");
-    // or LEAD_ONLY while another leads. The message says which.
-    SINGLEFLIGHT_ABORTED = 10,
-    SINGLEFLIGHT_UNIMPLEMENTED = 12, // the server is older than this library
-    SINGLEFLIGHT_INTERNAL = 13,
-    SINGLEFLIGHT_UNAVAILABLE = 14, // no server could be reached, or it shuts down: try again later
-    SINGLEFLIGHT_UNAUTHENTICATED = 16,
-};
-
-// The name in capitals, such as "ABORTED"; static storage.
-SINGLEFLIGHT_API const char *singleflight_status_name(enum singleflight_status status);
-
-// What went wrong in the last function of this library that returned something other than OK on
-// this thread, in words. Valid until the next such function on this thread.
-SINGLEFLIGHT_API const char *singleflight_last_error(void);
-
-// A timeout that is not given.
-#define SINGLEFLIGHT_NOT_GIVEN UINT64_MAX
-
-// Types of errors that are not the function's own words: a value that met a limit on its size (the
-// code is 8), and one that the leader's program, in another language, could not encode.
-#define SINGLEFLIGHT_TYPE_LIMIT_EXCEEDED "singleflight.LimitExceeded"
-#define SINGLEFLIGHT_TYPE_ENCODE_ERROR "singleflight.EncodeError"
-
-// How the function ended.
-enum singleflight_outcome {
-    SINGLEFLIGHT_OUTCOME_NONE = 0, // only in a result whose status is not OK
-    SINGLEFLIGHT_OUTCOME_OK = 1,
-    SINGLEFLIGHT_OUTCOME_ERROR = 2,     // it failed, perhaps with a value beside the error
-    SINGLEFLIGHT_OUTCOME_PANIC = 3,     // it crashed, and somebody could report it
-    SINGLEFLIGHT_OUTCOME_ABANDONED = 4, // it ended without saying how, or gave up
-};
-
-// What a Do ended with. Made by the library, read-only, freed by singleflight_result_free(); later
-// versions may append fields.
-struct singleflight_result {
-    enum singleflight_status status; // OK: the fields of the outcome hold
-    // With a status other than OK: what happened, and what to do about it. Otherwise the error
-    // message of the function. Never NULL.
-    const char *message;
-
-    enum singleflight_outcome outcome;
-    // The value, for the leader too (unless no_value). May stand beside an error. A NUL that is not
-    // counted follows it.
-    const void *value;
-    size_t value_bytes;
-    int32_t code;        // the function's own error code, such as an exit status
-    const char *type;    // type of the error or exception; never NULL
-    const char *stack;   // where it happened; never NULL
-    const void *details; // anything the function added, at most 64 KiB
-    size_t details_bytes;
-
-    bool led;            // this very call ran the function whose outcome this is
-    bool shared;         // the outcome went to more than one caller; true for the leader, too
-    uint32_t callers;    // to how many, the leader and the merged callers of this process included
-    uint32_t attempt;    // the how-many-eth leader of the flight made it, from 1
-    uint64_t token;      // the fencing token of that leader; 0 when no server was ever there
-    bool retained;       // served from a retained outcome: nobody ran anything for this call
-    uint64_t age_ms;     // of that outcome
-    uint64_t retain_ms;  // for how long from now the outcome is retained; 0: it is not
-    bool retain_refused; // it should have been retained, but the server had no room
-    // No server could be reached, and the function ran, or went on to its end, for the callers of
-    // this process alone.
-    bool failed_open;
-    bool stale; // older than max_age_ms, and served because of stale_ms
-};
-
-// Frees a result. NULL is fine.
-SINGLEFLIGHT_API void singleflight_result_free(struct singleflight_result *result);
-
 // ---- the client ----
-
-// One client per process is the usual number: equal calls are merged inside of one client only.
-struct singleflight_client;
 
 struct singleflight_client_options {
     size_t struct_bytes;
@@ -203,6 +101,23 @@ struct singleflight_client_options {
 
     // Not used. To programs built before it came, connect_timeout_ms 0 is not given.
     uint64_t reserved;
+
+    // TLS, for all addresses but unix: ones, which are always plain. All four are of files in PEM,
+    // but for the name. NULL: the environment variables SINGLEFLIGHT_TLS_CA, SINGLEFLIGHT_TLS_CERT,
+    // SINGLEFLIGHT_TLS_KEY and SINGLEFLIGHT_TLS_SERVER_NAME; "": none, whatever those say. Files
+    // that have changed are read again for the next connection; what cannot be used leaves the old.
+    const char *tls_ca;          // whom to trust, "system": the system's roots. TLS is on with it
+    const char *tls_cert;        // this program's own certificate, for mutual TLS: with its key
+    const char *tls_key;         // only, and both with tls_ca only
+    const char *tls_server_name; // the name to verify instead of that in the address
+
+    // A file that holds the token to show to the server, blanks around it left out. It is read
+    // again when it changes, looked at once a second at most. NULL: the environment variable
+    // SINGLEFLIGHT_TOKEN_FILE; "": none. Not with an address that is neither encrypted nor local.
+    const char *token_file;
+
+    // Told what happens to calls: see singleflight/observer.h. Copied. NULL: nobody.
+    const struct singleflight_observer *observer;
 };
 
 #define SINGLEFLIGHT_CLIENT_OPTIONS_INIT                                                           \
@@ -213,7 +128,8 @@ struct singleflight_client_options {
 
 // Makes a client and starts its thread. Connects when the first call needs it. `options` may be
 // NULL for the defaults. To be destroyed by singleflight_client_destroy().
-// INVALID_ARGUMENT: an address or option cannot be read; RESOURCE_EXHAUSTED: no memory, no thread.
+// INVALID_ARGUMENT: an address, option or file cannot be used, singleflight_last_error() says
+// which; RESOURCE_EXHAUSTED: no memory, no thread.
 SINGLEFLIGHT_API enum singleflight_status
 singleflight_client_create(const struct singleflight_client_options *options,
                            struct singleflight_client **client_out) SINGLEFLIGHT_MUST_USE;
@@ -246,9 +162,9 @@ enum singleflight_leader_loss {
 // Equal calls are merged inside the client before they go to the network: one of them joins the
 // flight, and all get its result; the first one that still waits runs its function when this
 // process is told to lead. Calls are equal when everything below is, except timeout_ms,
-// connect_timeout_ms, within and the functions. Calls that are live, fresh, of another role than
-// ANY, with a resume_token or no_local_merge are never merged. A call whose deadline is much later
-// than that of the call that it would wait for joins by itself.
+// connect_timeout_ms, within, traceparent and the functions. Calls that are live, fresh, of another
+// role than ANY, with a resume_token or no_local_merge are never merged. A call whose deadline is
+// much later than that of the call that it would wait for joins by itself.
 //
 // A caller that leaves (its timeout is over, or it is cancelled) takes nothing from the others.
 // When its function runs it ends at once all the same, and the function goes on as long as anybody
@@ -329,6 +245,11 @@ struct singleflight_do_options {
     // library will not use it any more. That may be long after the call returned: see
     // singleflight_do().
     void (*release_context)(void *context);
+
+    // The W3C trace context in which this call is made, such as
+    // "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01": the server's spans of the call are
+    // its children. NULL, or one that is none: no trace. Calls with different ones are merged.
+    const char *traceparent;
 };
 
 #define SINGLEFLIGHT_DO_OPTIONS_INIT                                                               \
@@ -558,139 +479,6 @@ SINGLEFLIGHT_API void singleflight_call_release(struct singleflight_call *call);
 // back: it must not be used any more. SINGLEFLIGHT_OUTCOME_NONE counts as ABANDONED.
 SINGLEFLIGHT_API void singleflight_leader_finish(struct singleflight_leader *leader,
                                                  enum singleflight_outcome outcome);
-
-// ---- forget and listings ----
-//
-// These block: FAILED_PRECONDITION from a callback. singleflight_last_error() says what went wrong.
-// timeout_ms 0: the client's connect_timeout_ms.
-
-struct singleflight_forgotten {
-    bool flight;   // a flight was forgotten that new callers would have joined
-    bool retained; // a retained outcome was dropped
-    bool ended;    // a flight that ran was ended; set by singleflight_end() alone
-};
-
-// Makes the next caller of the key start anew. `forgotten_out` may be NULL.
-// `if_unshared`: only if the flight has no followers.
-SINGLEFLIGHT_API enum singleflight_status
-singleflight_forget(struct singleflight_client *client, const char *group, const void *key,
-                    size_t key_bytes, bool if_unshared, uint64_t timeout_ms,
-                    struct singleflight_forgotten *forgotten_out) SINGLEFLIGHT_MUST_USE;
-
-// Ends the flight of the key that runs: its leader is told that it lost the lead, its followers end
-// with ABORTED, and both read who ended it. What is retained is dropped. `caller`: who ends it, at
-// most 128 bytes; NULL: the client's name. Otherwise as singleflight_forget(). A server older than
-// this function forgets the flight, which goes on: `ended` is false then, and `flight` true.
-SINGLEFLIGHT_API enum singleflight_status
-singleflight_end(struct singleflight_client *client, const char *group, const void *key,
-                 size_t key_bytes, const char *caller, uint64_t timeout_ms,
-                 struct singleflight_forgotten *forgotten_out) SINGLEFLIGHT_MUST_USE;
-
-enum singleflight_flight_state {
-    SINGLEFLIGHT_FLIGHT_NOT_BEGUN = 0, // with `next`
-    SINGLEFLIGHT_FLIGHT_FINDING_HOME = 1,
-    SINGLEFLIGHT_FLIGHT_LED = 2,
-    SINGLEFLIGHT_FLIGHT_ORPHANED = 3, // the leader is gone and may still come back
-    SINGLEFLIGHT_FLIGHT_RETAINED = 4, // no flight any more: a retained outcome
-};
-
-// One row of a listing. Later versions may append fields.
-struct singleflight_flight {
-    const char *address; // the server that told it, as the client's options write it
-    const char *group;
-    const void *key;
-    size_t key_bytes;
-    enum singleflight_flight_state state;
-    uint64_t token;
-    uint32_t attempt;
-    const char *leader;
-    uint32_t callers;
-    uint64_t running_ms;
-    uint64_t value_bytes;
-    uint64_t expires_ms; // of the lease or the retention, from now; 0: never
-    const char *home;    // address of the replica where it lives; "": the one that told it
-    bool forgotten;
-    bool next;    // it begins when the running flight of its key has ended
-    bool overdue; // its lease is over, and nobody has wanted the key since
-    // Of a retained outcome; NONE and 0 from a server older than this library.
-    enum singleflight_outcome outcome;
-    int32_t code;
-    uint64_t ended_unix_ms; // milliseconds since 1970
-};
-
-// Calls `on_flight` on this thread, once per flight and retained outcome, for every server in turn;
-// the row is borrowed until it returns. `group` NULL: all; `key_prefix` may be NULL; `limit` is per
-// server, 0: 1,000. When a server cannot be reached the rows of the others come all the same, and
-// the status is that of the first failure.
-SINGLEFLIGHT_API enum singleflight_status singleflight_list_flights(
-    struct singleflight_client *client, const char *group, const void *key_prefix,
-    size_t key_prefix_bytes, uint32_t limit, uint64_t timeout_ms,
-    void (*on_flight)(void *context, const struct singleflight_flight *flight),
-    void *context) SINGLEFLIGHT_MUST_USE;
-
-// A flight that has ended. Later versions may append fields.
-struct singleflight_run {
-    const char *address; // the server that told it
-    const char *group;
-    const void *key;
-    size_t key_bytes;
-    const char *leader; // of the last attempt
-    uint64_t token;
-    uint32_t attempts;
-    uint64_t begun_unix_ms; // the first lead; all three in milliseconds since 1970
-    uint64_t led_unix_ms;   // the last lead
-    uint64_t ended_unix_ms;
-    enum singleflight_outcome outcome; // NONE: it ended without one, and the message says why
-    int32_t code;
-    const char *message; // at most 256 bytes
-    uint32_t callers;    // in the flight when it ended, the leader included
-    uint64_t value_bytes;
-    uint64_t retained_hits; // callers that the retained outcome has gone to since
-};
-
-// Calls `on_run` on this thread, once per run that a server remembers, newest first, for every
-// server in turn. `since_unix_ms`: only what ended later; 0: all. Otherwise as list_flights. Which
-// runs a server remembers is its setting.
-SINGLEFLIGHT_API enum singleflight_status
-singleflight_list_runs(struct singleflight_client *client, const char *group,
-                       const void *key_prefix, size_t key_prefix_bytes, uint64_t since_unix_ms,
-                       uint32_t limit, uint64_t timeout_ms,
-                       void (*on_run)(void *context, const struct singleflight_run *run),
-                       void *context) SINGLEFLIGHT_MUST_USE;
-
-// Counters of one server since its start, and what is there now.
-struct singleflight_stats {
-    const char *address;
-    uint64_t calls;
-    uint64_t executions;
-    uint64_t executions_saved;
-    uint64_t retained_hits;
-    uint64_t leaders_lost;
-    uint64_t fenced;
-    uint64_t forgets;
-    uint64_t refused;
-    uint64_t flights_now;
-    uint64_t callers_now;
-    uint64_t retained_now;
-    uint64_t bytes_now;
-    uint64_t uptime_ms;
-    uint64_t connections_now;     // to the server; 0 when a group was named
-    uint64_t connections_refused; // and those that a limit forbade
-    uint64_t streams_silent_now;  // opened and not used; 0 when a group was named
-    uint64_t streams_ended;       // for that, or because their connection had too many
-    uint64_t retain_refused;      // outcomes that were not retained for want of room
-    // Of the server's data directory; 0 without one, or when a group was named.
-    uint64_t outcomes_lost;       // so many of them because the disk did not take them
-    uint64_t store_failing;       // 1: it did not take something just now
-    uint64_t store_bytes_waiting; // to be written
-    uint64_t leads_unkept;        // leads with a lease that the disk did not take
-};
-
-// Calls `on_stats` on this thread, once per server that answers. Otherwise as list_flights.
-SINGLEFLIGHT_API enum singleflight_status
-singleflight_get_stats(struct singleflight_client *client, const char *group, uint64_t timeout_ms,
-                       void (*on_stats)(void *context, const struct singleflight_stats *stats),
-                       void *context) SINGLEFLIGHT_MUST_USE;
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forget, and the listings: requests that a thread waits for.
 #include "base/clock.h"
+#include "grpc/health/v1/health.pb-c.h"
 #include "singleflight/v1/singleflight.pb-c.h"
 #include "src/error.h"
 #include "src/rendezvous.h"
@@ -15,6 +16,7 @@
 #define LIST_PATH "/singleflight.v1.Admin/ListFlights"
 #define RUNS_PATH "/singleflight.v1.Admin/ListRuns"
 #define STATS_PATH "/singleflight.v1.Admin/GetStats"
+#define HEALTH_PATH "/grpc.health.v1.Health/Check"
 #define MESSAGE_SIZE 512
 
 // An answer's message, copied.
@@ -257,6 +259,70 @@ static enum singleflight_status ask_all(struct singleflight_client *client, cons
     }
     return sfl_error_set(first_failure, message);
 }
+
+// ---------------------------------------------------------------------------------------- health
+
+static bool is_serving(const struct request *request)
+{
+    struct sfl_link *first = sfl_list_first(&request->answers);
+    struct answer *answer = first == NULL ? NULL : SFL_CONTAINER_OF(first, struct answer, link);
+    Grpc__Health__V1__HealthCheckResponse *response =
+        answer == NULL
+            ? NULL
+            : grpc__health__v1__health_check_response__unpack(NULL, answer->size, answer->data);
+    if (response == NULL)
+        return false;
+    bool serves =
+        response->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+    grpc__health__v1__health_check_response__free_unpacked(response, NULL);
+    return serves;
+}
+
+// Fills in `message_out`, of MESSAGE_SIZE bytes.
+static enum singleflight_status check_server(struct singleflight_client *client, size_t server,
+                                             uint64_t timeout_ms, char *message_out)
+{
+    struct request request;
+    request_init(&request, client, HEALTH_PATH, timeout_ms, sfl_span_of(NULL, 0));
+    request.server = server;
+    request.unary.retries = false;
+    enum singleflight_status status = request_run(&request);
+    snprintf(message_out, MESSAGE_SIZE, "%s", request.message);
+    if (status == SINGLEFLIGHT_OK && !is_serving(&request)) {
+        status = SINGLEFLIGHT_UNAVAILABLE;
+        snprintf(message_out, MESSAGE_SIZE, "%s: the server is there, but does not serve",
+                 client->settings.addresses[server]);
+    }
+    request_deinit(&request);
+    return status;
+}
+
+enum singleflight_status singleflight_check_health(
+    struct singleflight_client *client, uint64_t timeout_ms,
+    void (*on_health)(void *context, const struct singleflight_health *health), void *context)
+{
+    if (sfl_pump_is_current())
+        return refuse_in_callback();
+    enum singleflight_status first_failure = SINGLEFLIGHT_OK;
+    char first_message[MESSAGE_SIZE] = "";
+    for (size_t i = 0; i < client->settings.address_count; i++) {
+        char message[MESSAGE_SIZE];
+        enum singleflight_status status = check_server(client, i, timeout_ms, message);
+        const struct singleflight_health health = {
+            .address = client->settings.addresses[i],
+            .serves = status == SINGLEFLIGHT_OK,
+            .message = message,
+        };
+        on_health(context, &health);
+        if (first_failure != SINGLEFLIGHT_OK || status == SINGLEFLIGHT_OK)
+            continue;
+        first_failure = status;
+        snprintf(first_message, sizeof(first_message), "%s", message);
+    }
+    return sfl_error_set(first_failure, first_message);
+}
+
+// ------------------------------------------------------------------------------ rows of listings
 
 struct flight_reader {
     void (*on_flight)(void *context, const struct singleflight_flight *flight);

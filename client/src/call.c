@@ -34,6 +34,7 @@ static void deliver(struct singleflight_call *call, struct singleflight_result *
     call->ended = true;
     sfl_timers_disarm(&call->client->timers, &call->deadline_timer);
     sfl_link_remove(&call->client_link);
+    sfl_observe_end(call, result);
     if (call->events.on_done != NULL)
         call->events.on_done(call->context, result);
     else
@@ -74,6 +75,8 @@ void sfl_call_lose(struct singleflight_call *call, struct singleflight_leader *l
                    enum singleflight_status status, const char *why)
 {
     sfl_leader_lose(leader, status);
+    if (call->pending == NULL && !call->ended)
+        sfl_observe_loss(call, &leader->terms);
     if (call->leader == leader && !call->ended && call->events.on_lost != NULL)
         call->events.on_lost(call->context, leader, status, why);
 }
@@ -223,6 +226,7 @@ enum sfl_status sfl_call_create(struct singleflight_client *client,
     bool is_endless = timeout_ms > UINT64_MAX / 4;
     call->deadline_ms = is_endless ? UINT64_MAX : sfl_clock_boot_ms() + timeout_ms;
     call->may_leave = may_leave || !is_endless;
+    sfl_observe_begin(call);
     call->deadline_timer.fire = on_deadline;
     call->start.run = run_start;
     call->cancel.run = run_cancel;

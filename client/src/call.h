@@ -6,6 +6,7 @@
 #include "src/client.h"
 #include "src/join.h"
 #include "src/leader.h"
+#include "src/observe.h"
 
 struct singleflight_call {
     size_t bytes; // of its memory
@@ -21,6 +22,7 @@ struct singleflight_call {
     struct singleflight_call *within; // in whose function it was made, a reference; NULL
     struct sfl_span within_wire;      // Join.within; owned
     uint64_t deadline_ms;             // of sfl_clock_boot_ms(); UINT64_MAX: none
+    struct sfl_observed observed;
     struct sfl_command start;
     struct sfl_command cancel;
     atomic_bool is_cancelled; // `cancel` is posted, once for all

@@ -6,6 +6,12 @@
 #include "base/status.h"
 #include "singleflight.h"
 
+// Whether the server knows who calls, or could not, and will not have it: no second try mends that.
+static inline bool sfl_error_is_refusal(int code)
+{
+    return code == SINGLEFLIGHT_PERMISSION_DENIED || code == SINGLEFLIGHT_UNAUTHENTICATED;
+}
+
 // Remembers `text` for singleflight_last_error() of this thread, and returns `status`.
 enum singleflight_status sfl_error_set(enum singleflight_status status, const char *text);
 

@@ -22,7 +22,8 @@ enum {
 
     JOIN_AUDIENCE = 5,
     JOIN_RESUME_TOKEN = 14,
-    JOIN_DETACH = 16, // two bytes of tag
+    JOIN_DETACH = 16, // from here on two bytes of tag
+    JOIN_TRACEPARENT = 20,
 
     RENEW_ID = 1,
 
@@ -101,6 +102,11 @@ static size_t far_number_size(uint64_t value)
     return value == 0 ? 0 : 2 + sfl_wire_varint_size(value);
 }
 
+static size_t far_bytes_size(struct sfl_span bytes)
+{
+    return bytes.size == 0 ? 0 : 2 + sfl_wire_varint_size(bytes.size) + bytes.size;
+}
+
 static enum sfl_status add_empty(struct sfl_frames *frames, uint64_t id, unsigned step)
 {
     uint8_t *at = NULL;
@@ -116,7 +122,7 @@ enum sfl_status sfl_frames_add_join(struct sfl_frames *frames, uint64_t id, stru
     bool detaches = extras->timeout_ms != 0;
     size_t step_bytes = join.size + number_size(extras->resume_token) +
                         number_size(extras->audience) + far_number_size(detaches) +
-                        extras->within.size;
+                        extras->within.size + far_bytes_size(extras->traceparent);
     uint8_t *at = NULL;
     enum sfl_status status =
         begin(frames, id, CALL_JOIN, step_bytes, number_size(extras->timeout_ms), &at);
@@ -128,7 +134,8 @@ enum sfl_status sfl_frames_add_join(struct sfl_frames *frames, uint64_t id, stru
     at = sfl_wire_put_number(at, JOIN_DETACH, detaches);
     if (extras->within.size > 0)
         memcpy(at, extras->within.data, extras->within.size);
-    sfl_wire_put_number(at + extras->within.size, CALL_TIMEOUT_MS, extras->timeout_ms);
+    at = sfl_wire_put_bytes(at + extras->within.size, JOIN_TRACEPARENT, extras->traceparent);
+    sfl_wire_put_number(at, CALL_TIMEOUT_MS, extras->timeout_ms);
     return SFL_OK;
 }
 

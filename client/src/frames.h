@@ -29,6 +29,7 @@ struct sfl_join_extras {
     uint64_t timeout_ms;   // 0: none
     bool audience;
     struct sfl_span within; // fields of Join, written by sfl_join_put_within()
+    struct sfl_span traceparent;
 };
 
 // `join` is a message Join but for `extras`, which is borrowed.

@@ -10,6 +10,7 @@
 #define GROUP_BYTES_MAX ((size_t)4096)
 #define CALLER_BYTES_MAX ((size_t)4096)
 #define FINGERPRINT_BYTES_MAX ((size_t)4096)
+#define TRACEPARENT_BYTES_MAX ((size_t)128)
 
 // The fields of the message Join in proto/singleflight/v1/singleflight.proto.
 enum {
@@ -67,6 +68,13 @@ static const char *problem_of(const struct singleflight_do_options *options,
     return NULL;
 }
 
+// A later version of the format may be longer. What is none costs the trace, not the call.
+static bool is_traceparent(const char *text)
+{
+    return text != NULL && strlen(text) <= TRACEPARENT_BYTES_MAX &&
+           strspn(text, "0123456789abcdef-") == strlen(text);
+}
+
 // Of the first edition: a timeout of 0 was none, and where `fresh` is now was padding.
 static void read_first_edition(struct singleflight_do_options *options,
                                const struct singleflight_do_options *given)
@@ -98,6 +106,8 @@ static void read_options(struct singleflight_do_options *options,
         options->group = "";
     if (options->caller == NULL)
         options->caller = defaults->caller;
+    if (!is_traceparent(options->traceparent))
+        options->traceparent = "";
     options->fail_open = (options->fail_open || defaults->fail_open) && !options->no_fail_open &&
                          options->role != SINGLEFLIGHT_ROLE_FOLLOW_ONLY &&
                          options->resume_token == 0;
@@ -188,7 +198,8 @@ static size_t wire_room(const struct sfl_join *join, size_t caller_bytes)
 size_t sfl_join_copy_bytes(const struct sfl_join *join)
 {
     size_t caller_bytes = strlen(join->options.caller);
-    size_t text_bytes = join->group_bytes + 1 + (join->has_own_caller ? caller_bytes + 1 : 0);
+    size_t text_bytes = join->group_bytes + 1 + strlen(join->options.traceparent) + 1 +
+                        (join->has_own_caller ? caller_bytes + 1 : 0);
     return wire_room(join, caller_bytes) + text_bytes;
 }
 
@@ -199,8 +210,11 @@ void sfl_join_copy(struct sfl_join *join, uint8_t *room)
     uint8_t *end = put_join(room, &join->options, group, caller);
     join->wire = sfl_span_of(room, (size_t)(end - room));
     join->options.group = copy_text(end, group);
+    end += group.size + 1;
+    struct sfl_span traceparent = sfl_span_of_text(join->options.traceparent);
+    join->options.traceparent = copy_text(end, traceparent);
     if (join->has_own_caller)
-        join->options.caller = copy_text(end + group.size + 1, caller);
+        join->options.caller = copy_text(end + traceparent.size + 1, caller);
 }
 
 void sfl_join_refresh(struct sfl_join *refresh, const struct sfl_join *join, uint8_t *room)

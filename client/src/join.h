@@ -10,7 +10,8 @@
 // Never changed once it is made.
 struct sfl_join {
     // As given, but all pointers point to copies, none is NULL, and what the client supplies
-    // (caller, which is not copied, connect_timeout_ms, fail_open) is filled in.
+    // (caller, which is not copied, connect_timeout_ms, fail_open) is filled in. A traceparent that
+    // is none is "".
     struct singleflight_do_options options;
     size_t group_bytes;
     uint64_t young_ms;   // with stale_ms, max_age_ms is that, and this is the max_age_ms given

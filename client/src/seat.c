@@ -122,6 +122,8 @@ void sfl_seat_take(struct singleflight_call *call)
     struct sfl_seat *seat = merges ? find_equal(call, hash) : NULL;
     if (seat != NULL) {
         add_call(seat, call);
+        sfl_observe_follow(call, seat->leader != NULL ? seat->leader->terms.attempt
+                                                      : seat->followed_attempt);
         sfl_seat_tell_audience(seat);
         return;
     }
@@ -315,8 +317,7 @@ void sfl_seat_set_answered(struct sfl_seat *seat)
 // Statuses of a stream that no second try mends.
 static bool is_final(int code)
 {
-    return code == SINGLEFLIGHT_PERMISSION_DENIED || code == SINGLEFLIGHT_UNIMPLEMENTED ||
-           code == SINGLEFLIGHT_UNAUTHENTICATED;
+    return code == SINGLEFLIGHT_UNIMPLEMENTED || sfl_error_is_refusal(code);
 }
 
 void sfl_seat_on_session_over(struct sfl_seat *seat, int code, const char *text)

@@ -85,8 +85,9 @@ struct sfl_seat {
     uint64_t crossed_token; // LEAVING: of a lead that crossed the `cancel`; 0: none
 
     // As a follower.
-    struct sfl_value *value; // NULL: nothing yet
-    uint64_t value_bytes;    // also what is not kept
+    uint32_t followed_attempt; // of who leads elsewhere; 0: nobody yet
+    struct sfl_value *value;   // NULL: nothing yet
+    uint64_t value_bytes;      // also what is not kept
     uint64_t next_sequence;
     bool has_told; // live: on_chunk has been called since the last on_restart
     bool is_void;  // live: what on_chunk brought is void, and nobody has been told yet

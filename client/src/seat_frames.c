@@ -142,6 +142,8 @@ static void on_end(struct sfl_seat *seat, const struct sfl_answer_end *end)
         return;
     }
     sfl_server_on_session_up(seat->server, session);
+    if (code == SINGLEFLIGHT_UNAUTHENTICATED) // the next one shows the token that holds now
+        sfl_session_retire(session);
     if (seat->state == SFL_SEAT_CONFIRMING && code == SINGLEFLIGHT_ABORTED) {
         sfl_seat_on_session_over(seat, code, text); // somebody else leads by now: it follows
         return;
@@ -195,8 +197,18 @@ static void on_lead(struct sfl_seat *seat, const struct sfl_answer_lead *lead)
     sfl_seat_end(seat, SINGLEFLIGHT_INTERNAL, "the server resumed another lead");
 }
 
+static void observe_follow(struct sfl_seat *seat, uint32_t attempt)
+{
+    seat->followed_attempt = attempt;
+    for (struct sfl_link *at = sfl_list_first(&seat->calls); at != NULL;
+         at = sfl_list_next(&seat->calls, at))
+        sfl_observe_follow(SFL_CONTAINER_OF(at, struct singleflight_call, seat_link), attempt);
+}
+
 static void on_follow(struct sfl_seat *seat, const struct sfl_answer_follow *follow)
 {
+    if (seat->state == SFL_SEAT_JOINING || seat->state == SFL_SEAT_FOLLOWING)
+        observe_follow(seat, follow->attempt);
     if (seat->state != SFL_SEAT_JOINING)
         return;
     sfl_seat_set_answered(seat);

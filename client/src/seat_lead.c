@@ -25,6 +25,8 @@ static bool goes_on_alone(struct sfl_seat *seat)
     sfl_seat_hold_end(seat);
     sfl_seat_leave_place(seat);
     seat->state = SFL_SEAT_ALONE;
+    if (!seat->leader->call->ended)
+        sfl_observe_alone(seat->leader->call, &seat->leader->terms);
     // Who waits until something is sent would wait for ever.
     if (sfl_leader_go_on_alone(seat->leader))
         tell_drained(seat);
@@ -57,6 +59,11 @@ void sfl_seat_lead(struct sfl_seat *seat)
     sfl_seat_hold_show(seat);
     sfl_seat_tell_restart(seat, seat->terms.attempt, call->join.options.caller);
     sfl_seat_tell_audience(seat);
+    sfl_observe_lead(call, &seat->terms, seat->state == SFL_SEAT_ALONE);
+    for (struct sfl_link *at = sfl_list_next(&seat->calls, &call->seat_link); at != NULL;
+         at = sfl_list_next(&seat->calls, at))
+        sfl_observe_follow(SFL_CONTAINER_OF(at, struct singleflight_call, seat_link),
+                           seat->state == SFL_SEAT_ALONE ? 0 : seat->terms.attempt);
     sfl_call_lead(call, seat->leader);
 }
 
@@ -214,6 +221,7 @@ static enum sfl_status add_join(struct sfl_seat *seat, struct sfl_frames *frames
         .resume_token = resumes ? seat->terms.token : seat->join->options.resume_token,
         .audience = needs_audience(seat),
         .within = seat->founder->within_wire,
+        .traceparent = sfl_span_of_text(seat->join->options.traceparent),
     };
     if (seat->crossed_token != 0)
         extras.resume_token = seat->crossed_token;

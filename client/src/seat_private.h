@@ -6,6 +6,7 @@
 
 #include "src/call.h"
 #include "src/error.h"
+#include "src/observe.h"
 #include "src/seat.h"
 #include "src/server.h"
 #include "src/session.h"

@@ -5,6 +5,8 @@
 #include "base/entropy.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "src/constants.h"
+#include "src/error.h"
+#include "src/observe.h"
 #include "src/rendezvous.h"
 #include "src/seat.h"
 #include "src/session.h"
@@ -16,6 +18,33 @@
 
 static void on_retry_timer(struct sfl_timer *timer);
 static void on_down_timer(struct sfl_timer *timer);
+
+static enum sfl_status create_channel(struct sfl_server *server, struct sfl_channel **channel_out)
+{
+    const struct sfl_settings *settings = &server->client->settings;
+    const struct sfl_security *security = &settings->security;
+    bool has_token = security->authorization != NULL;
+    const struct sfl_metadata token = {"authorization",
+                                       sfl_span_of_text(has_token ? security->authorization : "")};
+    const struct sfl_channel_tls tls = {security->ca_pem, security->cert_pem, security->key_pem,
+                                        security->server_name};
+    const struct sfl_channel_options options = {
+        .pump = server->client->pump,
+        .message_bytes_max = SFL_MESSAGE_BYTES_MAX,
+        .keepalive_time_ms = settings->keepalive_time_ms,
+        .keepalive_timeout_ms = settings->keepalive_timeout_ms,
+        .own_connection = true,
+        .metadata = &token,
+        .metadata_count = has_token ? 1 : 0,
+        .tls = sfl_security_encrypts(security, server->address) ? &tls : NULL,
+    };
+    enum sfl_status status = sfl_channel_create(server->address, &options, channel_out);
+    if (status != SFL_OK)
+        return status;
+    server->certificates = security->edition;
+    server->token = security->token_edition;
+    return SFL_OK;
+}
 
 enum sfl_status sfl_server_init(struct sfl_server *server, struct singleflight_client *client,
                                 const char *address)
@@ -29,20 +58,56 @@ enum sfl_status sfl_server_init(struct sfl_server *server, struct singleflight_c
     server->backoff.max_ms = settings->backoff_max_ms;
     server->retry_timer.fire = on_retry_timer;
     server->down_timer.fire = on_down_timer;
-    const struct sfl_channel_options options = {
-        .pump = client->pump,
-        .message_bytes_max = SFL_MESSAGE_BYTES_MAX,
-        .keepalive_time_ms = settings->keepalive_time_ms,
-        .keepalive_timeout_ms = settings->keepalive_timeout_ms,
-        .own_connection = true,
-    };
-    return sfl_channel_create(address, &options, &server->channel);
+    return create_channel(server, &server->channel);
 }
 
 void sfl_server_deinit(struct sfl_server *server)
 {
     if (server->channel != NULL)
         sfl_channel_destroy(server->channel);
+}
+
+// ------------------------------------------------------------------------------ files that change
+
+// A new connection, for what is opened from now on.
+static void renew_channel(struct sfl_server *server)
+{
+    struct sfl_channel *channel = NULL;
+    if (create_channel(server, &channel) != SFL_OK)
+        return; // the old certificates may do for longer
+    sfl_channel_destroy(server->channel);
+    server->channel = channel;
+}
+
+static void renew_token(struct sfl_server *server)
+{
+    struct sfl_span value = sfl_span_of_text(server->client->settings.security.authorization);
+    const struct sfl_metadata token = {"authorization", value};
+    if (sfl_channel_set_metadata(server->channel, &token, 1) != SFL_OK)
+        return;
+    server->token = server->client->settings.security.token_edition;
+    if (server->current != NULL)
+        sfl_session_retire(server->current);
+}
+
+static void refresh(struct sfl_server *server)
+{
+    struct singleflight_client *client = server->client;
+    struct sfl_security *security = &client->settings.security;
+    sfl_security_refresh(security, sfl_clock_boot_ms(), sfl_observe_line, client);
+    if (server->token != security->token_edition)
+        renew_token(server);
+    bool has_old = sfl_security_encrypts(security, server->address) &&
+                   server->certificates != security->edition;
+    if (has_old && server->current == NULL)
+        renew_channel(server);
+}
+
+struct sfl_channel *sfl_server_channel(struct sfl_server *server)
+{
+    if (sfl_security_has_files(&server->client->settings.security))
+        refresh(server);
+    return server->channel;
 }
 
 void sfl_server_order(const struct singleflight_client *client, struct sfl_span group,
@@ -159,7 +224,7 @@ void sfl_server_on_silence(struct sfl_server *server, uint64_t waited_ms)
 // Opens a session for all that wait.
 static void open_session(struct sfl_server *server)
 {
-    sfl_channel_reset_backoff(server->channel); // ours counts
+    sfl_channel_reset_backoff(sfl_server_channel(server)); // ours counts
     struct sfl_session *session = sfl_session_open(server);
     if (session == NULL) {
         set_error(server, "there is no memory left for a session");
@@ -175,6 +240,7 @@ static void open_session(struct sfl_server *server)
 
 void sfl_server_seat(struct sfl_server *server, struct sfl_seat *seat)
 {
+    (void)sfl_server_channel(server); // a new token takes another session
     struct sfl_session *current = server->current;
     if (current != NULL) {
         bool is_first = !current->up && sfl_list_is_empty(&current->seats);
@@ -219,6 +285,10 @@ void sfl_server_on_session_over(struct sfl_server *server, struct sfl_session *s
         return;
     if (!session->up && text[0] != 0)
         set_error(server, text);
+    if (sfl_error_is_refusal(code)) { // an answer like any other
+        set_reachable(server);
+        return;
+    }
     bool is_refused =
         !session->up && code == SINGLEFLIGHT_UNAVAILABLE && sfl_channel_is_failing(server->channel);
     if (is_refused && !server->down) {
@@ -265,8 +335,10 @@ static void stay_down(struct sfl_server *server, bool is_there, const char *text
 static void on_probe_done(struct sfl_unary *unary, int code, const char *text)
 {
     struct sfl_server *server = unary->server;
-    // A server without health checks that says so is there.
-    bool serves = server->probe_serves || code == SINGLEFLIGHT_UNIMPLEMENTED;
+    // A server without health checks that says so is there; so is one that refuses this program,
+    // and will tell its calls.
+    bool serves =
+        server->probe_serves || code == SINGLEFLIGHT_UNIMPLEMENTED || sfl_error_is_refusal(code);
     bool is_there = unary->answered;
     server->probe = NULL;
     free(unary);

@@ -20,6 +20,8 @@ struct sfl_server {
     struct singleflight_client *client;
     const char *address; // borrowed from the settings
     struct sfl_channel *channel;
+    unsigned certificates;       // which edition of them the channel has
+    unsigned token;              // and of the token
     struct sfl_list sessions;    // open streams, those that retire included
     struct sfl_session *current; // the one that new seats go to; NULL: none
     struct sfl_list waiting;     // seats that wait for the next session
@@ -40,6 +42,10 @@ enum sfl_status sfl_server_init(struct sfl_server *server, struct singleflight_c
 
 // Any thread, after the client's thread has ended.
 void sfl_server_deinit(struct sfl_server *server);
+
+// The channel for the next RPC: with the token that holds now and, for its next connection, the
+// certificates. When the token has changed, calls that come from now on get another session.
+struct sfl_channel *sfl_server_channel(struct sfl_server *server);
 
 // Writes the places of the client's servers in the order of the key, its home first.
 // `order_out` has room for SFL_SERVERS_MAX.

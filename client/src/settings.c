@@ -113,6 +113,25 @@ static enum sfl_status read_caller(struct sfl_settings *settings, const char *gi
     return settings->caller == NULL ? SFL_NO_MEMORY : SFL_OK;
 }
 
+static enum sfl_status read_security(struct sfl_settings *settings,
+                                     const struct singleflight_client_options *options,
+                                     const char **problem_out)
+{
+    enum sfl_status status = sfl_security_init(&settings->security, options, problem_out);
+    for (size_t i = 0; i < settings->address_count && status == SFL_OK; i++)
+        status = sfl_security_allows(&settings->security, settings->addresses[i], problem_out);
+    return status;
+}
+
+static void read_observer(struct sfl_settings *settings, const struct singleflight_observer *given)
+{
+    if (given == NULL)
+        return;
+    size_t known = given->struct_bytes < sizeof(*given) ? given->struct_bytes : sizeof(*given);
+    memcpy(&settings->observer, given, known);
+    settings->is_observed = true;
+}
+
 static uint64_t or_default(uint64_t given, uint64_t otherwise)
 {
     return given == 0 ? otherwise : given;
@@ -150,10 +169,13 @@ enum sfl_status sfl_settings_init(struct sfl_settings *settings,
     enum sfl_status status = read_addresses(settings, &options, problem_out);
     if (status == SFL_OK)
         status = read_caller(settings, options.caller, problem_out);
+    if (status == SFL_OK)
+        status = read_security(settings, &options, problem_out);
     if (status != SFL_OK) {
         sfl_settings_deinit(settings);
         return status;
     }
+    read_observer(settings, options.observer);
     settings->join = (struct sfl_join_defaults){
         .caller = settings->caller,
         .connect_timeout_ms = settings->connect_timeout_ms,
@@ -167,6 +189,7 @@ void sfl_settings_deinit(struct sfl_settings *settings)
     for (size_t i = 0; i < settings->address_count; i++)
         free(settings->addresses[i]);
     free(settings->addresses);
+    sfl_security_deinit(&settings->security);
     free(settings->caller);
     *settings = (struct sfl_settings){0};
 }

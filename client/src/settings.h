@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "singleflight.h"
 #include "src/join.h"
+#include "src/security.h"
 
 struct sfl_settings {
     struct sfl_join_defaults join; // points into this
@@ -18,12 +19,16 @@ struct sfl_settings {
     size_t result_bytes_max;
     size_t unsent_bytes_max;
     char *caller;
+    struct sfl_security security;          // the client's thread's, once it runs
+    struct singleflight_observer observer; // all of it NULL: nobody
+    bool is_observed;
     char **addresses;
     size_t address_count;
 };
 
-// Reads `given` (NULL: all defaults), and the environment. SFL_INVALID_ARGUMENT, SFL_NO_MEMORY:
-// *problem_out (static) says what is wrong.
+// Reads `given` (NULL: all defaults), the environment, and the files that they name.
+// SFL_INVALID_ARGUMENT, SFL_NO_MEMORY: *problem_out (static, or valid until the next call on this
+// thread) says what is wrong.
 enum sfl_status sfl_settings_init(struct sfl_settings *settings,
                                   const struct singleflight_client_options *given,
                                   const char **problem_out) SFL_MUST_USE;

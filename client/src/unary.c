@@ -52,10 +52,11 @@ static const struct sfl_stream_events events = {
 
 static void attempt(struct sfl_unary *unary)
 {
-    sfl_channel_reset_backoff(unary->server->channel);
+    struct sfl_channel *channel = sfl_server_channel(unary->server);
+    sfl_channel_reset_backoff(channel);
     const struct sfl_piece piece = {.bytes = unary->request};
-    unary->stream = sfl_channel_open_with(unary->server->channel, unary->path, unary->deadline_ms,
-                                          &piece, 1, true, &events, unary);
+    unary->stream = sfl_channel_open_with(channel, unary->path, unary->deadline_ms, &piece, 1, true,
+                                          &events, unary);
     if (unary->stream == NULL) {
         finish(unary, SINGLEFLIGHT_RESOURCE_EXHAUSTED, "there is no memory left for a request");
         return;

@@ -55,9 +55,14 @@ static grpc_channel *create_grpc_channel(const char *target,
         // Whoever uses this channel tries again by itself; gRPC would keep copies of messages.
         sfl_arg_int(GRPC_ARG_ENABLE_RETRIES, 0),
         sfl_arg_int(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options->own_connection ? 1 : 0),
+        // The last one: only if there is such a name.
+        sfl_arg_string(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG,
+                       options->tls == NULL ? NULL : options->tls->server_name),
     };
-    grpc_channel_args all = {.num_args = sizeof(args) / sizeof(args[0]), .args = args};
-    grpc_channel_credentials *credentials = sfl_channel_credentials_create();
+    bool has_name = options->tls != NULL && options->tls->server_name != NULL;
+    size_t count = sizeof(args) / sizeof(args[0]);
+    grpc_channel_args all = {.num_args = has_name ? count : count - 1, .args = args};
+    grpc_channel_credentials *credentials = sfl_channel_credentials_create(options->tls);
     grpc_channel *channel = grpc_channel_create(target, credentials, &all);
     grpc_channel_credentials_release(credentials);
     return channel;
@@ -69,33 +74,50 @@ static bool is_legal(const grpc_metadata *entry)
            (grpc_is_binary_header(entry->key) || grpc_header_nonbin_value_is_legal(entry->value));
 }
 
-static enum sfl_status copy_metadata(struct sfl_channel *channel,
-                                     const struct sfl_channel_options *options)
+static void free_metadata(grpc_metadata *metadata, size_t count)
 {
-    if (options->metadata_count == 0)
-        return SFL_OK;
-    channel->metadata = calloc(options->metadata_count, sizeof(channel->metadata[0]));
-    if (channel->metadata == NULL)
-        return SFL_NO_MEMORY;
-    for (size_t i = 0; i < options->metadata_count; i++) {
-        const struct sfl_metadata *from = &options->metadata[i];
-        grpc_metadata *entry = &channel->metadata[channel->metadata_count++];
-        entry->key = grpc_slice_from_copied_string(from->key);
-        entry->value =
-            grpc_slice_from_copied_buffer((const char *)from->value.data, from->value.size);
-        if (!is_legal(entry))
-            return SFL_INVALID_ARGUMENT;
+    for (size_t i = 0; i < count; i++) {
+        grpc_slice_unref(metadata[i].key);
+        grpc_slice_unref(metadata[i].value);
     }
+    free(metadata);
+}
+
+static enum sfl_status copy_metadata(const struct sfl_metadata *from, size_t count,
+                                     grpc_metadata **metadata_out)
+{
+    grpc_metadata *metadata = calloc(count + 1, sizeof(*metadata));
+    if (metadata == NULL)
+        return SFL_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        metadata[i].key = grpc_slice_from_copied_string(from[i].key);
+        metadata[i].value =
+            grpc_slice_from_copied_buffer((const char *)from[i].value.data, from[i].value.size);
+        if (is_legal(&metadata[i]))
+            continue;
+        free_metadata(metadata, i + 1);
+        return SFL_INVALID_ARGUMENT;
+    }
+    *metadata_out = metadata;
+    return SFL_OK;
+}
+
+enum sfl_status sfl_channel_set_metadata(struct sfl_channel *channel,
+                                         const struct sfl_metadata *metadata, size_t count)
+{
+    grpc_metadata *copies = NULL;
+    enum sfl_status status = copy_metadata(metadata, count, &copies);
+    if (status != SFL_OK)
+        return status;
+    free_metadata(channel->metadata, channel->metadata_count);
+    channel->metadata = copies;
+    channel->metadata_count = count;
     return SFL_OK;
 }
 
 static void free_channel(struct sfl_channel *channel)
 {
-    for (size_t i = 0; i < channel->metadata_count; i++) {
-        grpc_slice_unref(channel->metadata[i].key);
-        grpc_slice_unref(channel->metadata[i].value);
-    }
-    free(channel->metadata);
+    free_metadata(channel->metadata, channel->metadata_count);
     free(channel);
 }
 
@@ -105,7 +127,8 @@ enum sfl_status sfl_channel_create(const char *target, const struct sfl_channel_
     struct sfl_channel *channel = calloc(1, sizeof(*channel));
     if (channel == NULL)
         return SFL_NO_MEMORY;
-    enum sfl_status status = copy_metadata(channel, options);
+    enum sfl_status status =
+        sfl_channel_set_metadata(channel, options->metadata, options->metadata_count);
     if (status != SFL_OK) {
         free_channel(channel);
         return status;

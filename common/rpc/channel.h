@@ -12,6 +12,14 @@
 
 struct sfl_channel;
 
+// TLS to the server. Texts in PEM, borrowed; whether they hold together is for the caller to know.
+struct sfl_channel_tls {
+    const char *ca;   // whom to trust; NULL: whom the system trusts
+    const char *cert; // the client's own certificate and its key; NULL: it shows none
+    const char *key;
+    const char *server_name; // the name that the server's certificate must have; NULL: the target's
+};
+
 struct sfl_channel_options {
     struct sfl_pump *pump;               // where the events of its streams are called
     uint64_t message_bytes_max;          // larger incoming messages end their RPC; 0 = no limit
@@ -20,6 +28,7 @@ struct sfl_channel_options {
     bool own_connection;                 // do not share a connection with an equal channel
     const struct sfl_metadata *metadata; // that every RPC brings; copied
     size_t metadata_count;
+    const struct sfl_channel_tls *tls; // NULL: not encrypted
 };
 
 // Makes a channel to `target` ("host:port", "unix:/path", any gRPC target name). Connects when the
@@ -30,6 +39,12 @@ enum sfl_status sfl_channel_create(const char *target, const struct sfl_channel_
 
 // Closes it once its streams are over and released. Any thread.
 void sfl_channel_destroy(struct sfl_channel *channel);
+
+// What every RPC brings from now on, instead; copied. SFL_INVALID_ARGUMENT: HTTP does not carry it,
+// and nothing has changed. No other thread may open an RPC at the same time.
+enum sfl_status sfl_channel_set_metadata(struct sfl_channel *channel,
+                                         const struct sfl_metadata *metadata,
+                                         size_t count) SFL_MUST_USE;
 
 // Forgets how long gRPC wanted to wait before it connects again.
 void sfl_channel_reset_backoff(struct sfl_channel *channel);

@@ -6,7 +6,10 @@ grpc_server_credentials *sfl_server_credentials_create(void)
     return grpc_insecure_server_credentials_create();
 }
 
-grpc_channel_credentials *sfl_channel_credentials_create(void)
+grpc_channel_credentials *sfl_channel_credentials_create(const struct sfl_channel_tls *tls)
 {
-    return grpc_insecure_credentials_create();
+    if (tls == NULL)
+        return grpc_insecure_credentials_create();
+    grpc_ssl_pem_key_cert_pair pair = {.private_key = tls->key, .cert_chain = tls->cert};
+    return grpc_ssl_credentials_create_ex(tls->ca, tls->cert == NULL ? NULL : &pair, NULL, NULL);
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one place that knows how connections are secured, on either side, and where this version of
-// gRPC declares it. There is no encryption yet.
+// gRPC declares it.
 #ifndef SFL_RPC_CREDENTIALS_PRIVATE_H
 #define SFL_RPC_CREDENTIALS_PRIVATE_H
+
+#include "rpc/channel.h"
 
 #include <grpc/grpc_security.h>
 #if __has_include(<grpc/credentials.h>)
@@ -11,6 +13,6 @@
 
 // The caller releases both. Any thread, after sfl_library_start.
 grpc_server_credentials *sfl_server_credentials_create(void);
-grpc_channel_credentials *sfl_channel_credentials_create(void);
+grpc_channel_credentials *sfl_channel_credentials_create(const struct sfl_channel_tls *tls);
 
 #endif

@@ -14,3 +14,8 @@ target_include_directories(client_constants_test
   PRIVATE ${CMAKE_SOURCE_DIR}/client ${CMAKE_SOURCE_DIR}/client/include)
 target_compile_definitions(client_constants_test
   PRIVATE SFL_CONSTANTS="${CMAKE_SOURCE_DIR}/client/constants.json")
+
+sfl_add_unit_test(client_security_test sfl_client sfl_proto sfl_rpc sfl_base)
+target_include_directories(client_security_test PRIVATE ${CMAKE_SOURCE_DIR}/client)
+target_compile_definitions(client_security_test
+  PRIVATE SFL_CERTIFICATES="${CMAKE_SOURCE_DIR}/tests/support/certificates")

@@ -31,6 +31,7 @@ static void ours_are_those_of_all(void **state)
         uint64_t ours;
     } numbers[] = {
         {"connect_timeout_ms", SFL_CONNECT_TIMEOUT_MS},
+        {"files_look_ms", SFL_FILES_LOOK_MS},
         {"backoff_min_ms", SFL_BACKOFF_MIN_MS},
         {"backoff_max_ms", SFL_BACKOFF_MAX_MS},
         {"keepalive_time_ms", SFL_KEEPALIVE_TIME_MS},
@@ -57,6 +58,12 @@ static void ours_are_those_of_all(void **state)
     } texts[] = {
         {"address_variable", SFL_ADDRESS_VARIABLE},
         {"address_default", SFL_ADDRESS_DEFAULT},
+        {"tls_ca_variable", SFL_TLS_CA_VARIABLE},
+        {"tls_cert_variable", SFL_TLS_CERT_VARIABLE},
+        {"tls_key_variable", SFL_TLS_KEY_VARIABLE},
+        {"tls_server_name_variable", SFL_TLS_SERVER_NAME_VARIABLE},
+        {"token_file_variable", SFL_TOKEN_FILE_VARIABLE},
+        {"tls_ca_system", SFL_TLS_CA_SYSTEM},
         {"type_encode_error", SINGLEFLIGHT_TYPE_ENCODE_ERROR},
         {"type_limit_exceeded", SINGLEFLIGHT_TYPE_LIMIT_EXCEEDED},
     };
