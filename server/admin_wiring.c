@@ -62,6 +62,21 @@ static struct sfl_process_counts count_process(uint64_t started_us)
     return counts;
 }
 
+static void count_rpc(const struct sfl_admin_wiring *wiring, struct sfl_snapshot *snapshot)
+{
+    const struct sfl_admin_parts *parts = &wiring->parts;
+    snapshot->pump_count = sfl_pumps_count(parts->pumps);
+    for (unsigned i = 0; i < snapshot->pump_count; i++) {
+        snapshot->pumps[i] = sfl_pump_counts(sfl_pumps_get(parts->pumps, i));
+        snapshot->outboxes[i] = sfl_transport_count_outboxes(parts->transport, i);
+    }
+    snapshot->methods = wiring->methods;
+    snapshot->method_count = sfl_rpc_server_method_count(parts->server);
+    for (size_t i = 0; i < snapshot->method_count; i++)
+        wiring->methods[i] = sfl_rpc_server_count_method(parts->server, i);
+    sfl_count_network(parts->server, &snapshot->network);
+}
+
 static void write_metrics(void *context, struct sfl_admin_page *page)
 {
     struct sfl_admin_wiring *wiring = context;
@@ -72,7 +87,8 @@ static void write_metrics(void *context, struct sfl_admin_page *page)
         .revision = sfl_revision(),
         .grpc = sfl_grpc_version(),
         .is_draining = sfl_transport_is_draining(parts->transport),
-        .has_store = sfl_engine_keeps(parts->engine),
+        .has_store = parts->store != NULL,
+        .has_runs = parts->runs != NULL,
         .limits = parts->limits,
         .connections_max = parts->settings->connections_max,
         .groups = (const char *const *)groups->items,
@@ -83,7 +99,11 @@ static void write_metrics(void *context, struct sfl_admin_page *page)
     };
     sfl_engine_survey(parts->engine, wiring->groups, groups->count, wiring->group_stats,
                       &snapshot.survey);
-    sfl_count_network(parts->server, &snapshot.network);
+    count_rpc(wiring, &snapshot);
+    if (parts->runs != NULL)
+        snapshot.runs = sfl_runs_count(parts->runs);
+    if (parts->store != NULL)
+        sfl_store_count(parts->store, &snapshot.store);
     sfl_metrics_write(page, &snapshot);
 }
 
@@ -95,11 +115,13 @@ static const char *why_not_ready(void *context)
 
 // --- life ---
 
-static bool take_groups(struct sfl_admin_wiring *wiring, const struct sfl_string_list *names)
+static bool take_room(struct sfl_admin_wiring *wiring, const struct sfl_string_list *names)
 {
+    wiring->methods =
+        calloc(sfl_rpc_server_method_count(wiring->parts.server), sizeof(wiring->methods[0]));
     wiring->groups = calloc(names->count + 1, sizeof(wiring->groups[0]));
     wiring->group_stats = calloc(names->count + 1, sizeof(wiring->group_stats[0]));
-    if (wiring->groups == NULL || wiring->group_stats == NULL)
+    if (wiring->methods == NULL || wiring->groups == NULL || wiring->group_stats == NULL)
         return false;
     for (size_t i = 0; i < names->count; i++)
         wiring->groups[i] = sfl_span_of_text(names->items[i]);
@@ -115,7 +137,7 @@ bool sfl_admin_wiring_open(struct sfl_admin_wiring *wiring, struct uv_loop_s *lo
     *wiring = (struct sfl_admin_wiring){.parts = *parts};
     if (address == NULL)
         return true;
-    if (!take_groups(wiring, &parts->settings->metrics_groups) ||
+    if (!take_room(wiring, &parts->settings->metrics_groups) ||
         sfl_admin_open(loop, address, &sources, &wiring->admin, bound) != SFL_OK) {
         sfl_log(SFL_LOG_ERROR, "cannot_listen", SFL_STR("address", address),
                 SFL_STR("reason", bound));
@@ -132,6 +154,7 @@ void sfl_admin_wiring_close(struct sfl_admin_wiring *wiring)
 {
     if (wiring->admin != NULL)
         sfl_admin_close(wiring->admin);
+    free(wiring->methods);
     free(wiring->groups);
     free(wiring->group_stats);
     *wiring = (struct sfl_admin_wiring){.admin = NULL};

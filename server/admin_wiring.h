@@ -7,6 +7,8 @@
 #include "config/settings.h"
 #include "engine/engine.h"
 #include "rpc/server.h"
+#include "runs/runs.h"
+#include "store/store.h"
 #include "transport/service.h"
 
 // All borrowed until sfl_admin_wiring_close.
@@ -16,7 +18,10 @@ struct sfl_admin_parts {
     struct sfl_engine *engine;
     struct sfl_transport *transport;
     struct sfl_rpc_server *server;
-    uint64_t started_us; // of the wall clock
+    struct sfl_pumps *pumps;
+    struct sfl_store *store; // NULL: there is none
+    struct sfl_runs *runs;   // NULL: they are not remembered
+    uint64_t started_us;     // of the wall clock
 };
 
 struct sfl_admin_wiring {
@@ -24,6 +29,7 @@ struct sfl_admin_wiring {
     struct sfl_admin *admin; // NULL: it is not wanted
     struct sfl_span *groups; // that have a label of their own
     struct sfl_stats *group_stats;
+    struct sfl_method_counts *methods;
 };
 
 // What GetStats and the metrics say of the network.

@@ -606,7 +606,8 @@ static void announce(address_text *bound, size_t count)
 static bool start_admin(struct daemon *daemon)
 {
     const struct sfl_admin_parts parts = {&daemon->settings, &daemon->limits, daemon->engine,
-                                          daemon->transport, daemon->server,  daemon->started_us};
+                                          daemon->transport, daemon->server,  daemon->pumps,
+                                          daemon->store,     daemon->runs,    daemon->started_us};
     return sfl_admin_wiring_open(&daemon->admin, &daemon->loop, &parts);
 }
 

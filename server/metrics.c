@@ -196,9 +196,94 @@ static void write_network(struct sfl_admin_page *page, const struct sfl_network_
     SFL_NETWORK_COUNTS_LIST(WRITE_FIELD)
 }
 
-static void write_store(struct sfl_admin_page *page, const struct sfl_keeper_state *counts)
+static void write_runs(struct sfl_admin_page *page, const struct sfl_runs_counts *counts)
+{
+    SFL_RUNS_COUNTS_LIST(WRITE_FIELD)
+}
+
+static void write_state(struct sfl_admin_page *page, const struct sfl_keeper_state *counts)
 {
     SFL_KEEPER_STATE_LIST(WRITE_FIELD)
+}
+
+static void write_store(struct sfl_admin_page *page, const struct sfl_snapshot *snapshot)
+{
+    write_state(page, &snapshot->keeper);
+    write_one(page, SFL_METRIC_COUNTER, "singleflight_store_write_failures",
+              "Writes to the data file that failed.", (double)snapshot->store.failures);
+    write_histogram(page, "singleflight_store_sync_duration_seconds",
+                    "How long writes to the data file took, the disk's sync included.",
+                    &snapshot->store.write_us, &sfl_bounds_us, 0.000001);
+}
+
+static void write_pump(struct sfl_admin_page *page, unsigned pump, uint64_t value)
+{
+    char index[16];
+    snprintf(index, sizeof(index), "%u", pump);
+    struct sfl_labels labels = sfl_labels_with(NULL, "pump", index);
+    sfl_admin_page_sample(page, &labels, (double)value);
+}
+
+// X(field, kind, metric, help) of an array of structs, `counts`, with one for each pump.
+#define WRITE_FIELD_OF_PUMPS(field, kind, metric, help)                                            \
+    sfl_admin_page_family(page, SFL_METRIC_##kind, "singleflight_" metric, help);                  \
+    for (unsigned i = 0; i < pump_count; i++)                                                      \
+        write_pump(page, i, counts[i].field);
+
+static void write_pumps(struct sfl_admin_page *page, const struct sfl_pump_counts *counts,
+                        unsigned pump_count)
+{
+    SFL_PUMP_COUNTS_LIST(WRITE_FIELD_OF_PUMPS)
+}
+
+static void write_outboxes(struct sfl_admin_page *page, const struct sfl_outbox_counts *counts,
+                           unsigned pump_count)
+{
+    SFL_OUTBOX_COUNTS_LIST(WRITE_FIELD_OF_PUMPS)
+}
+
+// --- RPCs, in the words of those who watch gRPC servers ---
+
+static const char *const codes[SFL_CODES] = {
+    "OK",       "Canceled",        "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+    "NotFound", "AlreadyExists",   "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+    "Aborted",  "OutOfRange",      "Unimplemented",    "Internal",          "Unavailable",
+    "DataLoss", "Unauthenticated",
+};
+
+// "/package.Service/Method" as two labels; what is no method of ours is "unknown".
+static void write_method(struct sfl_admin_page *page, const char *path, const char *code,
+                         uint64_t value)
+{
+    char service[WORD_MAX] = "unknown";
+    const char *method = "unknown";
+    const char *slash = path == NULL ? NULL : strrchr(path, '/');
+    if (slash != NULL) {
+        snprintf(service, sizeof(service), "%.*s", (int)(slash - path - 1), path + 1);
+        method = slash + 1;
+    }
+    struct sfl_labels labels = sfl_labels_with(NULL, "grpc_service", service);
+    labels = sfl_labels_with(&labels, "grpc_method", method);
+    if (code != NULL)
+        labels = sfl_labels_with(&labels, "grpc_code", code);
+    sfl_admin_page_sample(page, &labels, (double)value);
+}
+
+static void write_methods(struct sfl_admin_page *page, const struct sfl_method_counts *methods,
+                          size_t count)
+{
+    sfl_admin_page_family(page, SFL_METRIC_COUNTER, "grpc_server_started",
+                          "RPCs that have begun. A Session is one, however many calls it has.");
+    for (size_t i = 0; i < count; i++)
+        write_method(page, methods[i].path, NULL, methods[i].started);
+    sfl_admin_page_family(page, SFL_METRIC_COUNTER, "grpc_server_handled",
+                          "RPCs that are over, by the status that they ended with.");
+    for (size_t i = 0; i < count; i++) {
+        for (unsigned code = 0; code < SFL_CODES; code++) {
+            if (code == 0 || methods[i].handled[code] > 0)
+                write_method(page, methods[i].path, codes[code], methods[i].handled[code]);
+        }
+    }
 }
 
 static void write_process(struct sfl_admin_page *page, const struct sfl_process_counts *process)
@@ -234,7 +319,12 @@ void sfl_metrics_write(struct sfl_admin_page *page, const struct sfl_snapshot *s
     write_tally(page, &snapshot->survey.tally);
     write_limits(page, snapshot);
     write_network(page, &snapshot->network);
+    write_methods(page, snapshot->methods, snapshot->method_count);
+    write_pumps(page, snapshot->pumps, snapshot->pump_count);
+    write_outboxes(page, snapshot->outboxes, snapshot->pump_count);
+    if (snapshot->has_runs)
+        write_runs(page, &snapshot->runs);
     if (snapshot->has_store)
-        write_store(page, &snapshot->keeper);
+        write_store(page, snapshot);
     write_process(page, &snapshot->process);
 }

@@ -6,6 +6,9 @@
 
 #include "admin/page.h"
 #include "engine/engine.h"
+#include "rpc/server.h"
+#include "runs/runs.h"
+#include "store/store.h"
 #include "transport/service.h"
 
 struct sfl_process_counts {
@@ -23,6 +26,7 @@ struct sfl_snapshot {
     const char *grpc;
     bool is_draining;
     bool has_store;
+    bool has_runs;
     const struct sfl_limits *limits; // borrowed
     uint64_t connections_max;
     struct sfl_survey survey;
@@ -30,7 +34,14 @@ struct sfl_snapshot {
     const struct sfl_stats *group_stats;
     size_t group_count;
     struct sfl_network_counts network;
+    unsigned pump_count;
+    struct sfl_pump_counts pumps[SFL_PUMPS_MAX];
+    struct sfl_outbox_counts outboxes[SFL_PUMPS_MAX];
+    const struct sfl_method_counts *methods; // borrowed
+    size_t method_count;
     struct sfl_keeper_state keeper;
+    struct sfl_store_counts store;
+    struct sfl_runs_counts runs;
     struct sfl_process_counts process;
 };
 

@@ -17,6 +17,8 @@ struct sfl_bounds {
 
 // 1 ms to 10 min.
 extern const struct sfl_bounds sfl_bounds_ms;
+// The same in microseconds.
+extern const struct sfl_bounds sfl_bounds_us;
 // 64 bytes to 1 GiB.
 extern const struct sfl_bounds sfl_bounds_bytes;
 

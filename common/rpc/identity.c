@@ -61,8 +61,8 @@ static void add_name(struct sfl_stream_identity *identity, const char *prefix, c
 {
     size_t prefix_size = strlen(prefix);
     size_t left = sizeof(identity->bytes) - identity->bytes_used;
-    if (identity->name_count == SFL_STREAM_NAMES_MAX || !is_text(value, size) ||
-        size > left || prefix_size > left - size) {
+    if (identity->name_count == SFL_STREAM_NAMES_MAX || !is_text(value, size) || size > left ||
+        prefix_size > left - size) {
         identity->are_names_whole = false;
         return;
     }

@@ -3,6 +3,7 @@
 #include "rpc/pump.h"
 
 #include "base/clock.h"
+#include "base/counter.h"
 #include "rpc/library.h"
 #include "rpc/operation_private.h"
 
@@ -70,6 +71,13 @@ struct sfl_pump {
     bool is_drained;                            // nothing was left before the works that run
     uint64_t turn_end_ns;
     uint64_t looked_ns; // when all sockets have had their look, at the latest
+    unsigned index;
+    // Others read these.
+    struct {
+#define SFL_PUMP_COUNTER(field, kind, metric, help) sfl_counter field;
+        SFL_PUMP_COUNTS_LIST(SFL_PUMP_COUNTER)
+#undef SFL_PUMP_COUNTER
+    } counts;
     pthread_t thread;
 };
 
@@ -289,6 +297,7 @@ static size_t run_some(struct sfl_pump *pump, struct sfl_list *works)
         work->run(work);
         count++;
     }
+    sfl_counter_add(&pump->counts.works, count);
     return count;
 }
 
@@ -391,6 +400,7 @@ static enum drained drain(struct sfl_pump *pump, gpr_timespec deadline)
             if (pump->now_ns >= begun_ns + WAIT_NS)
                 pump->looked_ns = pump->now_ns;
         }
+        sfl_counter_add(&pump->counts.completions, 1);
         struct sfl_operation *operation = event.tag;
         sfl_operation_end(operation);
         operation->on_done(operation, event.success != 0);
@@ -415,6 +425,8 @@ static void *pump_main(void *argument)
         tick_if_due(pump, due_ms);
         end_waits(pump, drained == HAS_MORE);
         run_works(pump, drained == HAS_MORE);
+        sfl_counter_add(&pump->counts.turns, 1);
+        sfl_counter_set(&pump->counts.backlog, pump->backlog_count);
         if (drained == IS_SHUT_DOWN && !has_works(pump))
             return NULL;
     }
@@ -468,6 +480,7 @@ static void pump_join(struct sfl_pump *pump)
 
 static bool pump_start(struct sfl_pump *pump, unsigned index)
 {
+    pump->index = index;
     if (pthread_create(&pump->thread, NULL, pump_main, pump) != 0)
         return false;
     char name[16];
@@ -491,7 +504,7 @@ static void block_signals(sigset_t *before_out)
 enum sfl_status sfl_pumps_create(unsigned count, const struct sfl_pump_hooks *hooks,
                                  struct sfl_pumps **pumps_out)
 {
-    assert(count >= 1 && count <= 64);
+    assert(count >= 1 && count <= SFL_PUMPS_MAX);
     struct sfl_pumps *pumps = calloc(1, sizeof(*pumps) + count * sizeof(pumps->pumps[0]));
     if (pumps == NULL)
         return SFL_NO_MEMORY;
@@ -529,6 +542,20 @@ void sfl_pumps_destroy(struct sfl_pumps *pumps)
         pump_join(&pumps->pumps[i]);
     sfl_library_stop();
     free(pumps);
+}
+
+struct sfl_pump_counts sfl_pump_counts(const struct sfl_pump *pump)
+{
+    return (struct sfl_pump_counts){
+#define SFL_PUMP_COUNT(field, kind, metric, help) .field = sfl_counter_get(&pump->counts.field),
+        SFL_PUMP_COUNTS_LIST(SFL_PUMP_COUNT)
+#undef SFL_PUMP_COUNT
+    };
+}
+
+unsigned sfl_pump_index(void)
+{
+    return current == NULL ? SFL_PUMPS_MAX : current->index;
 }
 
 unsigned sfl_pumps_count(const struct sfl_pumps *pumps)

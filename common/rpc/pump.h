@@ -32,9 +32,24 @@ struct sfl_pump_work {
     void (*run)(struct sfl_pump_work *work);
 };
 
-// Starts `count` pump threads (1 to 64), each with its own queue. The first call of a process also
-// starts gRPC. `hooks` is copied, and serves every pump; NULL for none.
-// SFL_NO_MEMORY when threads or memory are short.
+enum { SFL_PUMPS_MAX = 64 };
+
+// field, kind, metric, help. Of one pump.
+#define SFL_PUMP_COUNTS_LIST(X)                                                                    \
+    X(turns, COUNTER, "pump_turns", "Turns of a pump: completions, then the work they brought.")   \
+    X(completions, COUNTER, "pump_completions", "Completions that a pump took from gRPC.")         \
+    X(works, COUNTER, "pump_works", "Works that a pump has run between completions.")              \
+    X(backlog, GAUGE, "pump_backlog", "Works that wait for later turns of a pump.")
+
+struct sfl_pump_counts {
+#define SFL_PUMP_FIELD(field, kind, metric, help) uint64_t field;
+    SFL_PUMP_COUNTS_LIST(SFL_PUMP_FIELD)
+#undef SFL_PUMP_FIELD
+};
+
+// Starts `count` pump threads (1 to SFL_PUMPS_MAX), each with its own queue. The first call of a
+// process also starts gRPC. `hooks` is copied, and serves every pump; NULL for none. SFL_NO_MEMORY
+// when threads or memory are short.
 enum sfl_status sfl_pumps_create(unsigned count, const struct sfl_pump_hooks *hooks,
                                  struct sfl_pumps **pumps_out) SFL_MUST_USE;
 
@@ -44,6 +59,12 @@ void sfl_pumps_destroy(struct sfl_pumps *pumps);
 
 unsigned sfl_pumps_count(const struct sfl_pumps *pumps);
 struct sfl_pump *sfl_pumps_get(struct sfl_pumps *pumps, unsigned index);
+
+// Any thread.
+struct sfl_pump_counts sfl_pump_counts(const struct sfl_pump *pump);
+
+// Which of its pumps this thread is; SFL_PUMPS_MAX when it is none.
+unsigned sfl_pump_index(void);
 
 // Makes the pump leave its wait and call on_tick soon; several wakes may become one. Any thread.
 void sfl_pump_wake(struct sfl_pump *pump);

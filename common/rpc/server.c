@@ -2,6 +2,8 @@
 #include "rpc/server.h"
 
 #include "base/clock.h"
+#include "base/counter.h"
+#include "base/list.h"
 #include "rpc/channel_args_private.h"
 #include "rpc/claim_private.h"
 #include "rpc/credentials_private.h"
@@ -17,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 // So many new RPCs of one method can be taken from gRPC by one pump before the first of them is
 // handled; more wait inside gRPC. Each costs: Debian's libgrpc looks for every completion's tag
@@ -36,6 +39,12 @@ struct method_row {
     void *handle;
 };
 
+// What one pump counts of one method.
+struct method_tally {
+    _Alignas(SFL_CACHE_LINE) sfl_counter started;
+    sfl_counter handled[SFL_CODES];
+};
+
 // A standing order to gRPC: "give me the next RPC of this method on this pump". Taken up again as
 // soon as it is met, until gRPC hands it back at shutdown.
 struct request {
@@ -43,6 +52,7 @@ struct request {
     struct sfl_rpc_server *server;
     struct sfl_pump *pump;
     const struct method_row *row;
+    struct method_tally *tally;
     grpc_call *call;
     grpc_metadata_array metadata;
     gpr_timespec deadline;     // of a known method
@@ -57,6 +67,7 @@ struct sfl_rpc_server {
     struct sfl_operation shutdown;
     bool is_shutting_down; // whoever owns the server
 
+    struct method_tally *tallies; // by pump, and by row for each
     struct request *requests;
     size_t request_count;
 
@@ -152,18 +163,24 @@ static void leave(struct request *request)
     drop_open(server);
 }
 
-static void serve(struct sfl_rpc_server *server, const struct method_row *row, grpc_call *call,
-                  gpr_timespec deadline, grpc_slice method, const grpc_metadata_array *metadata)
+static void serve(const struct request *request, grpc_call *call, gpr_timespec deadline,
+                  grpc_slice method, const grpc_metadata_array *metadata)
 {
+    struct sfl_rpc_server *server = request->server;
+    const struct method_row *row = request->row;
+    struct method_tally *tally = request->tally;
+    sfl_counter_add(&tally->started, 1);
     struct sfl_stream *stream =
         sfl_stream_accept(call, deadline, server->message_bytes_max, &owner_calls, server);
     if (stream == NULL) {
         grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED,
                                      "no memory for another call", NULL);
+        sfl_counter_add(&tally->handled[GRPC_STATUS_RESOURCE_EXHAUSTED], 1);
         grpc_call_unref(call);
         on_stream_over(server);
         return;
     }
+    stream->handled = tally->handled;
     if (row->handle == NULL) {
         refuse_unknown(stream, method);
         return;
@@ -187,7 +204,6 @@ static void on_request(struct sfl_operation *operation, bool ok)
         return;
     }
     atomic_fetch_add_explicit(&server->open, 1, memory_order_relaxed);
-    const struct method_row *row = request->row;
     grpc_call *call = request->call;
     gpr_timespec deadline = is_known(request) ? request->deadline : request->details.deadline;
     grpc_slice method = grpc_empty_slice();
@@ -197,7 +213,7 @@ static void on_request(struct sfl_operation *operation, bool ok)
         grpc_call_details_destroy(&request->details);
     }
     take_up(request);
-    serve(server, row, call, deadline, method, &metadata);
+    serve(request, call, deadline, method, &metadata);
     grpc_metadata_array_destroy(&metadata);
     grpc_slice_unref(method);
 }
@@ -264,14 +280,19 @@ static size_t requests_of(const struct method_row *row)
     return row->method.is_crowded ? REQUESTS_OF_CROWDED : REQUESTS_OF_OTHERS;
 }
 
-static void init_requests(struct sfl_rpc_server *server, struct sfl_pump *pump,
+static void init_requests(struct sfl_rpc_server *server, unsigned pump_index,
                           struct request *requests)
 {
+    struct sfl_pump *pump = sfl_pumps_get(server->pumps, pump_index);
+    struct method_tally *tallies = &server->tallies[pump_index * (server->method_count + 1)];
     for (size_t i = 0; i <= server->method_count; i++) {
         const struct method_row *row = &server->rows[i];
         for (size_t left = requests_of(row); left > 0; left--) {
-            *requests++ = (struct request){
-                .operation.on_done = on_request, .server = server, .pump = pump, .row = row};
+            *requests++ = (struct request){.operation.on_done = on_request,
+                                           .server = server,
+                                           .pump = pump,
+                                           .row = row,
+                                           .tally = &tallies[i]};
         }
     }
 }
@@ -284,10 +305,13 @@ static bool create_requests(struct sfl_rpc_server *server)
         per_pump += requests_of(&server->rows[i]);
     server->request_count = per_pump * pump_count;
     server->requests = calloc(server->request_count, sizeof(server->requests[0]));
-    if (server->requests == NULL)
+    size_t tally_bytes = pump_count * (server->method_count + 1) * sizeof(server->tallies[0]);
+    server->tallies = aligned_alloc(_Alignof(struct method_tally), tally_bytes);
+    if (server->requests == NULL || server->tallies == NULL)
         return false;
+    memset(server->tallies, 0, tally_bytes);
     for (unsigned i = 0; i < pump_count; i++)
-        init_requests(server, sfl_pumps_get(server->pumps, i), &server->requests[i * per_pump]);
+        init_requests(server, i, &server->requests[i * per_pump]);
     return true;
 }
 
@@ -473,7 +497,27 @@ void sfl_rpc_server_destroy(struct sfl_rpc_server *server)
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->lock);
     free(server->requests);
+    free(server->tallies);
     free(server);
+}
+
+size_t sfl_rpc_server_method_count(const struct sfl_rpc_server *server)
+{
+    return server->method_count + 1;
+}
+
+struct sfl_method_counts sfl_rpc_server_count_method(const struct sfl_rpc_server *server,
+                                                     size_t index)
+{
+    struct sfl_method_counts counts = {.path = server->rows[index].method.path};
+    for (unsigned pump = 0; pump < sfl_pumps_count(server->pumps); pump++) {
+        const struct method_tally *tally =
+            &server->tallies[pump * (server->method_count + 1) + index];
+        counts.started += sfl_counter_get(&tally->started);
+        for (unsigned code = 0; code < SFL_CODES; code++)
+            counts.handled[code] += sfl_counter_get(&tally->handled[code]);
+    }
+    return counts;
 }
 
 struct sfl_rpc_server_counts sfl_rpc_server_counts(const struct sfl_rpc_server *server)

@@ -76,6 +76,18 @@ bool sfl_rpc_server_shutdown(struct sfl_rpc_server *server, uint64_t grace_ms);
 // Streams may still be referred to.
 void sfl_rpc_server_destroy(struct sfl_rpc_server *server);
 
+// The RPCs of one method, or of all that are unknown.
+struct sfl_method_counts {
+    const char *path; // "/package.Service/Method", static; NULL: those that are unknown
+    uint64_t started;
+    uint64_t handled[SFL_CODES]; // by the status that the peer was given
+};
+
+// How many rows there are, and one of them. Any thread.
+size_t sfl_rpc_server_method_count(const struct sfl_rpc_server *server);
+struct sfl_method_counts sfl_rpc_server_count_method(const struct sfl_rpc_server *server,
+                                                     size_t index);
+
 // For people to look at. Any thread.
 struct sfl_rpc_server_counts {
     uint64_t streams_now;

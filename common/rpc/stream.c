@@ -136,12 +136,27 @@ static void tell_closed(struct sfl_stream *stream)
     stream->events->on_closed(stream->context, code, "");
 }
 
+// By the status that the peer has been given, or would have been.
+static void count_handled(struct sfl_stream *stream)
+{
+    int code = stream->given_code;
+    if (stream->cancelled) {
+        code = atomic_load_explicit(&stream->cancel_code, memory_order_acquire);
+        if (code == 0)
+            code = GRPC_STATUS_CANCELLED;
+    }
+    if (code >= 0 && code < SFL_CODES)
+        sfl_counter_add(&stream->handled[code], 1);
+}
+
 // Comes after each of the two batches whose end on_closed waits for; the batch is still counted.
 static void close_if_ended(struct sfl_stream *stream)
 {
     if (!stream->has_ended || stream->is_reading)
         return;
     sfl_silence_over(stream);
+    if (stream->is_server)
+        count_handled(stream);
     tell_closed(stream);
     if (stream->owner_calls->on_over != NULL)
         stream->owner_calls->on_over(stream->owner);
@@ -361,6 +376,7 @@ void sfl_stream_finish(struct sfl_stream *stream, const struct sfl_piece *pieces
         return;
     }
     assert(stream->outgoing == NULL);
+    stream->given_code = code;
     if (count > 0)
         stream->outgoing = sfl_message_create(pieces, count);
     bool is_short = stream->outgoing == NULL ||

@@ -16,6 +16,8 @@
 
 struct sfl_stream;
 
+enum { SFL_CODES = 17 }; // statuses of an RPC, from 0
+
 // An event whose function is NULL is not told.
 struct sfl_stream_events {
     // A whole message. `message` is borrowed until the call returns; reading goes on after it.

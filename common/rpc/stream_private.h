@@ -3,6 +3,7 @@
 #ifndef SFL_RPC_STREAM_PRIVATE_H
 #define SFL_RPC_STREAM_PRIVATE_H
 
+#include "base/counter.h"
 #include "rpc/operation_private.h"
 #include "rpc/silence_private.h"
 #include "rpc/stream.h"
@@ -72,6 +73,8 @@ struct sfl_stream {
     // What `close` fills in.
     int cancelled;         // server
     int refused_code;      // above 0: a message could not be taken, and so the RPC was ended
+    int given_code;        // server: by sfl_stream_finish
+    sfl_counter *handled;  // server: where its end is counted, by code
     grpc_status_code code; // client, and what follows
     grpc_slice text;
     grpc_metadata_array initial_metadata; // (by `begin`)

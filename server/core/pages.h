@@ -10,9 +10,10 @@
 #ifndef SFL_CORE_PAGES_H
 #define SFL_CORE_PAGES_H
 
+#include "base/counter.h"
 #include "core/flight.h"
 
-enum { SFL_PAGE_BYTES = 4096, SFL_PAGE_FLIGHTS = 15, SFL_CACHE_LINE = 64 };
+enum { SFL_PAGE_BYTES = 4096, SFL_PAGE_FLIGHTS = 15 };
 
 struct sfl_chunk_of_pages;
 

@@ -23,6 +23,7 @@ struct sfl_runs {
     struct entry **ring;
     uint64_t newest; // number; 0: none has come
     uint64_t logged; // up to this number
+    struct sfl_runs_counts counts;
     bool is_watched; // sfl_runs_log is called without being asked for
 };
 
@@ -119,6 +120,8 @@ uint64_t sfl_runs_add(struct sfl_runs *runs, const struct sfl_run *run)
     uint64_t number = ++runs->newest;
     struct entry **place = place_of(runs, number);
     uint64_t removed = *place == NULL ? 0 : (*place)->number;
+    runs->counts.kept += *place == NULL;
+    runs->counts.added++;
     drop_locked(*place);
     *place = entry;
     entry->number = number;
@@ -127,6 +130,14 @@ uint64_t sfl_runs_add(struct sfl_runs *runs, const struct sfl_run *run)
     if (!is_watched)
         runs->options.on_added(runs->options.context);
     return number;
+}
+
+struct sfl_runs_counts sfl_runs_count(struct sfl_runs *runs)
+{
+    pthread_mutex_lock(&runs->lock);
+    struct sfl_runs_counts counts = runs->counts;
+    pthread_mutex_unlock(&runs->lock);
+    return counts;
 }
 
 void sfl_runs_set_hits(struct sfl_runs *runs, uint64_t number, uint64_t hits)
@@ -175,6 +186,7 @@ bool sfl_runs_restore(struct sfl_runs *runs, uint64_t number, const struct sfl_r
     if (entry != NULL) {
         entry->number = number;
         *place = entry;
+        runs->counts.kept++;
         is_taken = true;
     }
     pthread_mutex_unlock(&runs->lock);

@@ -11,6 +11,17 @@
 
 struct sfl_runs;
 
+// field, kind, metric, help.
+#define SFL_RUNS_COUNTS_LIST(X)                                                                    \
+    X(added, COUNTER, "runs", "Flights that have ended and were put down as runs.")                \
+    X(kept, GAUGE, "runs_kept", "Runs that are remembered.")
+
+struct sfl_runs_counts {
+#define SFL_RUNS_FIELD(field, kind, metric, help) uint64_t field;
+    SFL_RUNS_COUNTS_LIST(SFL_RUNS_FIELD)
+#undef SFL_RUNS_FIELD
+};
+
 struct sfl_runs_options {
     uint64_t limit;                  // so many are kept, the newest ones; not 0
     const struct sfl_keeper *keeper; // borrowed; NULL: they end with the process
@@ -43,6 +54,8 @@ void sfl_runs_add_hits(struct sfl_runs *runs,
 // Puts in one that an earlier process added, before the first is added; from the newest to the
 // oldest. False when it is too old.
 bool sfl_runs_restore(struct sfl_runs *runs, uint64_t number, const struct sfl_run *run);
+
+struct sfl_runs_counts sfl_runs_count(struct sfl_runs *runs);
 
 // A listing in pieces, from the newest to the oldest: `cursor` starts as {0}. Calls `visit` for
 // some runs, under a lock, until it returns false; spans are borrowed. False at the end.

@@ -2,8 +2,10 @@
 #define _GNU_SOURCE // F_OFD_SETLK, fallocate
 #include "store/file.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/layout.h"
+#include "store/store.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -52,6 +54,7 @@ struct sfl_file {
     MDB_txn *txn; // NULL between transactions
     bool has_changed;
     uint64_t map_bytes;
+    struct sfl_store_counts counts;
 };
 
 // What the check has found out.
@@ -462,13 +465,22 @@ static bool mend(struct sfl_file *file, int code);
 int sfl_file_write(struct sfl_file *file, int (*change)(struct sfl_file *file, void *context),
                    void *context)
 {
+    uint64_t begun_ns = sfl_clock_now_ns();
     int code;
     do {
         code = begin(file);
         if (code == 0)
             code = end(file, change(file, context));
     } while (code != 0 && mend(file, code));
+    sfl_histogram_add(&file->counts.write_us, &sfl_bounds_us,
+                      (sfl_clock_now_ns() - begun_ns) / 1000);
+    file->counts.failures += code != 0;
     return code;
+}
+
+const struct sfl_store_counts *sfl_file_counts(const struct sfl_file *file)
+{
+    return &file->counts;
 }
 
 // --- trouble ---

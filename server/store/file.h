@@ -37,6 +37,10 @@ void sfl_file_close(struct sfl_file *file);
 int sfl_file_write(struct sfl_file *file, int (*change)(struct sfl_file *file, void *context),
                    void *context) SFL_MUST_USE;
 
+// What has come of writes so far. Not inside a transaction.
+struct sfl_store_counts;
+const struct sfl_store_counts *sfl_file_counts(const struct sfl_file *file);
+
 // Changes, for within the above. After one that failed nothing may follow.
 int sfl_file_put(struct sfl_file *file, enum sfl_file_table table,
                  const struct sfl_record_start *start, const uint8_t *beginning) SFL_MUST_USE;

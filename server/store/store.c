@@ -219,6 +219,11 @@ uint64_t sfl_store_take_tokens(struct sfl_store *store, uint64_t count)
     return sfl_tokens_take(&store->tokens, count);
 }
 
+void sfl_store_count(struct sfl_store *store, struct sfl_store_counts *counts_out)
+{
+    sfl_writer_count(store->writer, counts_out);
+}
+
 struct sfl_keeper_state sfl_store_state(struct sfl_store *store)
 {
     return sfl_writer_state(store->writer);

@@ -9,6 +9,7 @@
 #ifndef SFL_STORE_STORE_H
 #define SFL_STORE_STORE_H
 
+#include "base/histogram.h"
 #include "base/status.h"
 #include "keeper/keeper.h"
 
@@ -110,5 +111,12 @@ uint64_t sfl_store_take_tokens(struct sfl_store *store, uint64_t count);
 
 // How the disk takes it. Any thread.
 struct sfl_keeper_state sfl_store_state(struct sfl_store *store);
+
+// What the disk has taken since the start.
+struct sfl_store_counts {
+    struct sfl_histogram write_us; // how long each write took, its sync included
+    uint64_t failures;             // writes that it did not take
+};
+void sfl_store_count(struct sfl_store *store, struct sfl_store_counts *counts_out); // any thread
 
 #endif

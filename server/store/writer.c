@@ -36,6 +36,7 @@ struct sfl_writer {
     bool has_ended;
     bool is_paused;
     bool is_busy;
+    struct sfl_store_counts counts; // as the file had them after the last batch
 
     atomic_bool is_failing;
     atomic_bool has_lost_musts; // for want of memory
@@ -218,6 +219,13 @@ struct sfl_keeper_state sfl_writer_state(struct sfl_writer *writer)
         .lost_leads = atomic_load(&writer->lost_leads),
         .stuck = atomic_load(&writer->stuck_count),
     };
+}
+
+void sfl_writer_count(struct sfl_writer *writer, struct sfl_store_counts *counts_out)
+{
+    pthread_mutex_lock(&writer->lock);
+    *counts_out = writer->counts;
+    pthread_mutex_unlock(&writer->lock);
 }
 
 void sfl_writer_pause(struct sfl_writer *writer)
@@ -566,6 +574,7 @@ static void give_back(struct sfl_writer *writer, const struct taken *taken)
     writer->job_bytes -= taken->job_bytes;
     writer->outcome_bytes -= taken->outcome_bytes;
     writer->is_busy = false;
+    writer->counts = *sfl_file_counts(writer->file);
     pthread_cond_broadcast(&writer->done);
     pthread_mutex_unlock(&writer->lock);
 }

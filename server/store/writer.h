@@ -33,6 +33,7 @@ bool sfl_writer_await(struct sfl_writer *writer, uint64_t token,
                       void (*on_written)(void *context, bool is_written), void *context);
 bool sfl_writer_flush(struct sfl_writer *writer, uint64_t wait_ms);
 struct sfl_keeper_state sfl_writer_state(struct sfl_writer *writer);
+void sfl_writer_count(struct sfl_writer *writer, struct sfl_store_counts *counts_out);
 
 // Another block of tokens is to be reserved. Any thread, never waits.
 void sfl_writer_want_tokens(struct sfl_writer *writer);

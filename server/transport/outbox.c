@@ -2,6 +2,7 @@
 #include "transport/outbox.h"
 
 #include "base/status.h"
+#include "transport/service.h"
 #include "transport/transport.h"
 
 #include <assert.h>
@@ -38,6 +39,17 @@ void sfl_outbox_unref(struct sfl_outbox *outbox)
     sfl_stream_unref(outbox->stream);
     pthread_mutex_destroy(&outbox->lock);
     outbox->ops->free(outbox);
+}
+
+struct sfl_outbox_counts sfl_transport_count_outboxes(const struct sfl_transport *transport,
+                                                      unsigned pump)
+{
+    const struct sfl_outbox_tally *tally = &transport->tallies[pump];
+    return (struct sfl_outbox_counts){
+        .messages = sfl_counter_get(&tally->messages),
+        .bytes = sfl_counter_get(&tally->bytes),
+        .put_off = sfl_counter_get(&tally->put_off),
+    };
 }
 
 static void schedule(struct sfl_outbox *outbox)
@@ -152,12 +164,26 @@ static void go_on_later(struct sfl_outbox *outbox)
     sfl_outbox_unlock(outbox);
 }
 
+static void count(struct sfl_outbox *outbox, enum sfl_fill what, const struct sfl_message *message)
+{
+    struct sfl_outbox_tally *tally = &outbox->transport->tallies[sfl_pump_index()];
+    if (what == SFL_FILL_LATER)
+        sfl_counter_add(&tally->put_off, 1);
+    if (what == SFL_FILL_LATER || message->piece_count == 0)
+        return;
+    sfl_counter_add(&tally->messages, 1);
+    sfl_counter_add(&tally->bytes, message->bytes);
+}
+
 // After a message has been handed over, the outbox stays busy until on_sent or for ever.
 static void flush(struct sfl_outbox *outbox)
 {
     struct sfl_message message;
     for (;;) {
-        switch (fill(outbox, &message)) {
+        enum sfl_fill what = fill(outbox, &message);
+        if (what != SFL_FILL_NOTHING)
+            count(outbox, what, &message);
+        switch (what) {
         case SFL_FILL_NOTHING:
             if (rest(outbox))
                 return;

@@ -7,6 +7,7 @@
 #ifndef SFL_TRANSPORT_OUTBOX_H
 #define SFL_TRANSPORT_OUTBOX_H
 
+#include "base/counter.h"
 #include "base/list.h"
 #include "rpc/pump.h"
 #include "rpc/schema.h"
@@ -29,6 +30,13 @@ struct sfl_outbox_ops {
     enum sfl_fill (*fill)(struct sfl_outbox *outbox, struct sfl_message *message);
     // The last reference is gone.
     void (*free)(struct sfl_outbox *outbox);
+};
+
+// What one pump has sent. Each has a cache line for itself.
+struct sfl_outbox_tally {
+    _Alignas(SFL_CACHE_LINE) sfl_counter messages;
+    sfl_counter bytes;
+    sfl_counter put_off;
 };
 
 // Embedded in the owner's own struct.

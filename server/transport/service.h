@@ -26,6 +26,18 @@ struct sfl_network_counts {
 #undef SFL_NETWORK_FIELD
 };
 
+// field, kind, metric, help. Of all outboxes of one pump.
+#define SFL_OUTBOX_COUNTS_LIST(X)                                                                  \
+    X(messages, COUNTER, "outbox_messages", "Messages that were handed to gRPC, last ones too.")   \
+    X(bytes, COUNTER, "outbox_bytes", "Bytes of these messages.")                                  \
+    X(put_off, COUNTER, "outbox_put_off", "Messages that took more than a turn to build.")
+
+struct sfl_outbox_counts {
+#define SFL_OUTBOX_FIELD(field, kind, metric, help) uint64_t field;
+    SFL_OUTBOX_COUNTS_LIST(SFL_OUTBOX_FIELD)
+#undef SFL_OUTBOX_FIELD
+};
+
 struct sfl_transport_options {
     struct sfl_engine *engine;       // borrowed; made with sfl_transport_sink
     struct sfl_pumps *pumps;         // borrowed; those that serve its methods
@@ -60,6 +72,10 @@ uint64_t sfl_transport_tick(struct sfl_transport *transport);
 enum { SFL_TRANSPORT_METHODS = 10 };
 void sfl_transport_get_methods(struct sfl_transport *transport,
                                struct sfl_method methods_out[static SFL_TRANSPORT_METHODS]);
+
+// Of the pump with this index. Any thread.
+struct sfl_outbox_counts sfl_transport_count_outboxes(const struct sfl_transport *transport,
+                                                      unsigned pump);
 
 // Tells watchers how the server's parts fare when that has changed.
 void sfl_transport_health_changed(struct sfl_transport *transport);

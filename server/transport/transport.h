@@ -37,6 +37,8 @@ struct sfl_transport {
     struct sfl_list residents;
     bool is_draining;
     bool is_closing;
+
+    struct sfl_outbox_tally tallies[SFL_PUMPS_MAX + 1]; // by pump; the last one is nobody's
 };
 
 // Adds a stream to those that sfl_transport_close ends. If that has happened already, it is ended.

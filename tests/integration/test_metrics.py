@@ -207,3 +207,63 @@ def test_the_guard_of_grpcs_sockets_lets_it_alone(private):
     pages = [scrape.Page(net.daemon) for _ in range(5)]
     assert {page.value("singleflight_connections") for page in pages} == {1}
     assert pages[-1].value("singleflight_connections_refused_total") == 0
+
+
+def test_rpcs_are_counted_by_method_and_status(private):
+    """In the names that gRPC's own dashboards read. A Session is one RPC."""
+    net = private(*scrape.FLAGS, kind="session")
+    service = "singleflight.v1.SingleFlight"
+    leader = net.lead()
+    caller = net.do()
+    caller.send("join", net.join_message())
+    caller.follows()
+    net.stats()
+    leader.finish(b"")
+    caller.delivery()
+    net.do().send("join", net.join_message(key=b""))
+    net.do().cancel()
+
+    def count(method, code):
+        labels = {"grpc_service": service, "grpc_method": method, "grpc_code": code}
+        key = "grpc_server_handled_total", frozenset(labels.items())
+        return scrape.Page(net.daemon).samples.get(key, 0)
+
+    until(lambda: count("Do", "InvalidArgument") == 1, "a refused Do is counted")
+    assert count("Do", "OK") == 1
+    page = scrape.Page(net.daemon)
+    started = "grpc_server_started_total"
+    assert page.value(started, grpc_service=service, grpc_method="Session") == 1
+    assert count("Session", "OK") == 0
+    admin = "singleflight.v1.Admin"
+    assert page.value(started, grpc_service=admin, grpc_method="GetStats") == 1
+
+
+def test_pumps_and_outboxes_are_counted(private):
+    net = private(*scrape.FLAGS, "--pumps", "2")
+    net.retained(b"x" * 1000)
+    page = scrape.Page(net.daemon)
+    pumps = ("0", "1")
+    assert sum(page.value("singleflight_pump_turns_total", pump=p) for p in pumps) > 0
+    assert sum(page.value("singleflight_pump_completions_total", pump=p) for p in pumps) > 0
+    assert sum(page.value("singleflight_outbox_messages_total", pump=p) for p in pumps) >= 2
+    assert sum(page.value("singleflight_outbox_bytes_total", pump=p) for p in pumps) > 20
+    until(
+        lambda: all(
+            scrape.Page(net.daemon).value("singleflight_pump_backlog", pump=p) == 0 for p in pumps
+        ),
+        "nothing waits",
+    )
+
+
+def test_the_data_file_is_seen(private, tmp_path):
+    """There with a data directory alone."""
+    net = private(*scrape.FLAGS, "--data-dir", tmp_path / "data")
+    net.retained(b"abc")
+    syncs = "singleflight_store_sync_duration_seconds_count"
+    until(lambda: scrape.Page(net.daemon).value(syncs) >= 1, "a write is counted")
+    page = scrape.Page(net.daemon)
+    assert page.value("singleflight_store_write_failures_total") == 0
+    assert page.value("singleflight_store_failing") == 0
+    assert page.value("singleflight_runs_total") == 1
+    assert page.value("singleflight_runs_kept") == 1
+    assert "singleflight_store" not in scrape.Page(private(*scrape.FLAGS).daemon).text

@@ -31,11 +31,20 @@ static struct sfl_snapshot all_there_is(void)
 {
     static const char *const groups[] = {"a"};
     static const struct sfl_stats stats[] = {{.calls_led = 2, .bytes_now = 5}};
+    static const struct sfl_method_counts methods[] = {
+        {.path = "/singleflight.v1.SingleFlight/Do", .started = 4, .handled = {[0] = 2, [14] = 1}},
+        {.path = NULL, .started = 5},
+    };
     return (struct sfl_snapshot){
         .version = "1.2.3",
         .revision = "abc",
         .grpc = "1.51",
         .has_store = true,
+        .has_runs = true,
+        .pump_count = 2,
+        .pumps = {{.turns = 6}, {.turns = 7}},
+        .methods = methods,
+        .method_count = 2,
         .limits = &sfl_limits_default,
         .groups = groups,
         .group_stats = stats,
@@ -111,6 +120,33 @@ static void without_a_data_directory_there_is_no_store(void **state)
     assert_says(&snapshot, "store", false);
 }
 
+static void rpcs_are_told_by_method_and_code(void **state)
+{
+    static const char *const lines[] = {
+        "\ngrpc_server_started_total{grpc_service=\"singleflight.v1.SingleFlight\","
+        "grpc_method=\"Do\"} 4\n",
+        "\ngrpc_server_handled_total{grpc_service=\"singleflight.v1.SingleFlight\","
+        "grpc_method=\"Do\",grpc_code=\"OK\"} 2\n",
+        "\ngrpc_server_handled_total{grpc_service=\"singleflight.v1.SingleFlight\","
+        "grpc_method=\"Do\",grpc_code=\"Unavailable\"} 1\n",
+        "\ngrpc_server_started_total{grpc_service=\"unknown\",grpc_method=\"unknown\"} 5\n",
+    };
+    struct sfl_snapshot snapshot = all_there_is();
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        assert_says(&snapshot, lines[i], true);
+    assert_says(&snapshot, "DataLoss", false); // which has not happened
+}
+
+static void each_pump_has_its_line(void **state)
+{
+    struct sfl_snapshot snapshot = all_there_is();
+    (void)state;
+    assert_says(&snapshot, "\nsingleflight_pump_turns_total{pump=\"0\"} 6\n", true);
+    assert_says(&snapshot, "\nsingleflight_pump_turns_total{pump=\"1\"} 7\n", true);
+    assert_says(&snapshot, "pump=\"2\"", false);
+}
+
 static void a_limit_and_a_loss_are_named_in_small_letters(void **state)
 {
     struct sfl_snapshot snapshot = all_there_is();
@@ -139,6 +175,8 @@ int main(int argc, char *argv[])
         cmocka_unit_test(what_no_named_group_has_is_the_others),
         cmocka_unit_test(without_named_groups_there_is_no_label),
         cmocka_unit_test(without_a_data_directory_there_is_no_store),
+        cmocka_unit_test(rpcs_are_told_by_method_and_code),
+        cmocka_unit_test(each_pump_has_its_line),
         cmocka_unit_test(a_limit_and_a_loss_are_named_in_small_letters),
     };
     if (argc == 2 && strcmp(argv[1], "--print") == 0)

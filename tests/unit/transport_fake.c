@@ -51,6 +51,11 @@ bool sfl_pump_is_current(void)
     return pump.is_current;
 }
 
+unsigned sfl_pump_index(void)
+{
+    return 0;
+}
+
 bool sfl_pump_is_drained(void)
 {
     return !pump.has_more;
