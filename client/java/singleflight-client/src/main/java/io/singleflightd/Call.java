@@ -14,6 +14,20 @@ final class Call {
     /** Its function is to run; `onEnded` is to be called after it, on any thread. */
     void onLead(Leader leader, Runnable onEnded);
 
+    /** Somebody else leads, perhaps the same as before; a token of 0 is not known. */
+    default void onFollow(int attempt, long token) {}
+
+    /** The function goes on for this process alone. */
+    default void onAlone() {}
+
+    /** The lead is gone. */
+    default void onLost() {}
+
+    /** For the server; "": none. Any time. */
+    default String traceparent() {
+      return "";
+    }
+
     void onChunk(ByteString bytes);
 
     void onRestart(int attempt);
@@ -43,6 +57,9 @@ final class Call {
   }
 
   void start() {
+    if (ended) { // it has left before
+      return;
+    }
     if (engine.isClosing()) {
       events.onStatus(engine.closedStatus());
       return;

@@ -157,7 +157,7 @@ final class Join {
   }
 
   /** The wire's form; `resumeToken` 0: that of the options. */
-  io.singleflightd.grpc.v1.Join toWire(long resumeToken) {
+  io.singleflightd.grpc.v1.Join.Builder toWire(long resumeToken) {
     return io.singleflightd.grpc.v1.Join.newBuilder()
         .setGroup(options.group)
         .setKey(key)
@@ -187,8 +187,7 @@ final class Join {
         .setFingerprint(fingerprint)
         .setResumeToken(resumeToken != 0 ? resumeToken : options.resumeToken)
         .setCaller(caller)
-        .addAllWithin(resumeToken != 0 || options.resumeToken != 0 ? List.of() : within)
-        .build();
+        .addAllWithin(resumeToken != 0 || options.resumeToken != 0 ? List.of() : within);
   }
 
   /** The wire's form for one that takes a lead back and asks for nothing else. */

@@ -60,6 +60,7 @@ final class Seat extends Line {
   private boolean wantsJoin;
   private boolean answered; // its join
   private long joinSentMs;
+  private int followedAttempt; // 0: none is known
 
   private Seat(Engine engine, Join join, long deadlineMs) {
     this.engine = engine;
@@ -119,6 +120,11 @@ final class Seat extends Line {
   private void add(Call call) {
     call.seat = this;
     calls.add(call);
+    if (state == State.FOLLOWING) {
+      call.events().onFollow(followedAttempt, 0);
+    } else if (lead != null && lead.isBegun()) {
+      call.events().onFollow(lead.terms().attempt(), lead.terms().token());
+    }
   }
 
   /** Moves all calls but `stays` to a seat of their own, in front of what this one sends next. */
@@ -262,8 +268,10 @@ final class Seat extends Line {
     onSessionWorks();
   }
 
-  void setFollowing() {
+  void setFollowing(int attempt) {
     state = State.FOLLOWING;
+    followedAttempt = attempt;
+    calls.forEach(call -> call.events().onFollow(attempt, 0));
   }
 
   void onSessionWorks() {
@@ -338,11 +346,19 @@ final class Seat extends Line {
   void end(StatusException status) {
     if (lead != null) {
       lead.leader.lose(status);
+      tellLost();
     }
     for (Call call : List.copyOf(calls)) {
       call.end(status);
     }
     leave();
+  }
+
+  /** Unless its call has ended, or nobody could take the lead away. */
+  private void tellLost() {
+    if (lead.isBegun() && state != State.ALONE && calls.contains(lead.call)) {
+      lead.call.events().onLost();
+    }
   }
 
   /** One of its calls has been taken off. A function goes on for as long as somebody waits. */
@@ -398,6 +414,9 @@ final class Seat extends Line {
               outcome.message().isEmpty()
                   ? "the flight has ended without this leader"
                   : "the flight has ended: " + outcome.message()));
+      if (!isLed) {
+        tellLost();
+      }
     }
     Call leading = null;
     if (isLed && lead != null) {
@@ -445,6 +464,11 @@ final class Seat extends Line {
     lead.call = firstCall();
     tellAudience();
     SeatLead begun = lead;
+    for (Call call : calls) {
+      if (call != lead.call) {
+        call.events().onFollow(lead.terms().attempt(), lead.terms().token());
+      }
+    }
     lead.call
         .events()
         .onLead(lead.leader, () -> engine.loop.execute(() -> onLeaderChanged(begun)));
@@ -545,6 +569,9 @@ final class Seat extends Line {
     server = null;
     state = State.ALONE;
     lead.goAlone();
+    if (calls.contains(lead.call)) {
+      lead.call.events().onAlone();
+    }
     if (calls.isEmpty()) { // who waited elsewhere cannot be reached
       end(new StatusException(Status.Code.UNAVAILABLE, "nobody waits here for the outcome"));
     } else if (lead.leader.isFinished()) {
@@ -611,7 +638,8 @@ final class Seat extends Line {
       engine.stopMerging(this); // a call that comes later may have to wait for a later flight
     }
     long resumeToken = lead == null ? 0 : lead.terms().token();
-    frame.setJoin(join.toWire(resumeToken));
+    String traceparent = calls.isEmpty() ? "" : firstCall().events().traceparent();
+    frame.setJoin(join.toWire(resumeToken).setTraceparent(traceparent));
     if (deadlineMs != Loop.NEVER && resumeToken == 0) {
       frame.setTimeoutMs(Math.max(1, deadlineMs - joinSentMs));
     }

@@ -64,7 +64,7 @@ final class SeatFrames {
       return;
     }
     seat.setAnswered();
-    seat.setFollowing();
+    seat.setFollowing(follow.getAttempt());
     tellRestart(follow.getAttempt());
   }
 
@@ -87,6 +87,7 @@ final class SeatFrames {
     }
     incoming.clear();
     incoming.setVoid();
+    seat.setFollowing(restart.getAttempt());
     tellRestart(restart.getAttempt());
   }
 

@@ -2,6 +2,7 @@
 package io.singleflightd;
 
 import java.util.List;
+import java.util.function.Supplier;
 
 /** The options of a client, checked, with the defaults filled in. Times are milliseconds. */
 record Settings(
@@ -14,7 +15,9 @@ record Settings(
     long keepaliveTimeMs,
     long keepaliveTimeoutMs,
     int resultLimit,
-    Security security) {
+    Security security,
+    List<SingleflightObserver> observers,
+    Supplier<String> traceparent) {
 
   /** How long a try takes that may not wait. A server that is there has answered by then. */
   static final long NO_WAIT_MS = 250;

@@ -5,12 +5,14 @@ import com.google.protobuf.ByteString;
 import io.grpc.ChannelCredentials;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
+import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 
 /**
@@ -285,6 +287,8 @@ public final class SingleflightClient implements AutoCloseable {
     private String tlsServerName;
     private String tokenFile;
     private Executor executor;
+    private final List<SingleflightObserver> observers = new ArrayList<>();
+    private Supplier<String> traceparent = () -> null;
     private final UnaryOperator<String> environment;
 
     Builder(UnaryOperator<String> environment) {
@@ -476,6 +480,30 @@ public final class SingleflightClient implements AutoCloseable {
     }
 
     /**
+     * Adds one that is told what happens to calls.
+     *
+     * @param observer is called inside of the client, and must not wait
+     * @return this
+     */
+    public Builder observer(SingleflightObserver observer) {
+      observers.add(Objects.requireNonNull(observer, "observer"));
+      return this;
+    }
+
+    /**
+     * The trace that a call belongs to, for the server's spans. Who uses an {@link #observer} for
+     * traces needs none.
+     *
+     * @param traceparent is asked by each call, on the thread that makes it, for a {@code
+     *     traceparent} as W3C defines it, or {@code null}
+     * @return this
+     */
+    public Builder traceparent(Supplier<String> traceparent) {
+      this.traceparent = Objects.requireNonNull(traceparent, "traceparent");
+      return this;
+    }
+
+    /**
      * Makes a client, which begins to connect in the background.
      *
      * @return a new client, to be closed
@@ -501,7 +529,9 @@ public final class SingleflightClient implements AutoCloseable {
               keepaliveTimeMs,
               keepaliveTimeoutMs,
               resultLimit,
-              new Security(all, secure.or(environment), System::nanoTime));
+              new Security(all, secure.or(environment), System::nanoTime),
+              List.copyOf(observers),
+              traceparent);
       return new SingleflightClient(settings, executor);
     }
 

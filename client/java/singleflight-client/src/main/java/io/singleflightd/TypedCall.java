@@ -25,6 +25,7 @@ final class TypedCall<T> implements Call.Events {
   private final ChunkListener listener;
   private final Executor callbacks;
   private final Within within = Within.current();
+  private final CallWatch watch;
   private final long startMs;
   private volatile boolean isTriedAgain;
   private volatile Attempt attempt;
@@ -49,6 +50,7 @@ final class TypedCall<T> implements Call.Events {
             ? callbacks
             : task -> callbacks.execute(() -> Within.run(within, task));
     startMs = engine.loop.nowMs();
+    watch = new CallWatch(engine.settings, join);
     attempt = newAttempt(join, join.options.timeoutMs);
   }
 
@@ -61,7 +63,9 @@ final class TypedCall<T> implements Call.Events {
 
   void start() {
     if (Within.isCircular(within, attempt.join, engine.settings)) {
-      onStatus(new StatusException(Status.Code.FAILED_PRECONDITION, WAITS_FOR_ITSELF));
+      StatusException status =
+          new StatusException(Status.Code.FAILED_PRECONDITION, WAITS_FOR_ITSELF);
+      engine.loop.execute(() -> onStatus(status));
       return;
     }
     engine.loop.execute(attempt.call::start);
@@ -136,8 +140,10 @@ final class TypedCall<T> implements Call.Events {
         tryAgain(facts);
         return null;
       }
+      watch.onOutcome(outcome, facts);
       throw CodecException.decode(thrown);
     }
+    watch.onOutcome(outcome, facts);
     if (facts.retained() && !facts.led() && attempt.join.isStale(facts.ageMs())) {
       if (attempt.join.canRefresh()) {
         refresh();
@@ -172,7 +178,8 @@ final class TypedCall<T> implements Call.Events {
         new Call.Events() {
           @Override
           public void onLead(Leader leader, Runnable onLeft) {
-            runLater(leader, null, onLeft); // nobody waits for it inside of anything
+            // Nobody waits for it inside of anything.
+            runLater(leader, null, onLeft, () -> leader.run(TypedCall.this::runFunction));
           }
 
           @Override
@@ -213,10 +220,32 @@ final class TypedCall<T> implements Call.Events {
 
   @Override
   public void onLead(Leader leader, Runnable onEnded) {
-    runLater(leader, within, onEnded);
+    watch.onLead(leader.terms());
+    Runnable work = () -> leader.run(this::runFunction);
+    runLater(leader, within, onEnded, () -> watch.run(work));
   }
 
-  private void runLater(Leader leader, Within outer, Runnable onEnded) {
+  @Override
+  public void onFollow(int leadAttempt, long token) {
+    watch.onFollow(leadAttempt, token);
+  }
+
+  @Override
+  public void onAlone() {
+    watch.onAlone();
+  }
+
+  @Override
+  public void onLost() {
+    watch.onLost();
+  }
+
+  @Override
+  public String traceparent() {
+    return watch.traceparent();
+  }
+
+  private void runLater(Leader leader, Within outer, Runnable onEnded, Runnable run) {
     Within inside = new Within(engine.settings, attempt.join, leader, outer);
     Runnable work =
         () -> {
@@ -224,7 +253,7 @@ final class TypedCall<T> implements Call.Events {
             leader.finish(Outcome.of(new IllegalStateException(RUNS_HERE)));
           } else {
             leader.setInside(inside);
-            Within.run(inside, () -> leader.run(this::runFunction));
+            Within.run(inside, run);
           }
           onEnded.run();
         };
@@ -250,11 +279,16 @@ final class TypedCall<T> implements Call.Events {
 
   @Override
   public void onOutcome(Outcome outcome, Facts facts) {
+    boolean isPerhapsUnreadable = outcome.kind() == OutcomeKind.OK && facts.retained();
+    if (!isPerhapsUnreadable) { // else it may be tried again
+      watch.onOutcome(outcome, facts);
+    }
     attempt.ending.complete(new Ending(outcome, facts, null));
   }
 
   @Override
   public void onStatus(StatusException status) {
+    watch.onStatus(status);
     attempt.ending.complete(new Ending(null, null, status));
   }
 }
