@@ -26,11 +26,18 @@ func TestTheReadmeRunsAsItIsWritten(t *testing.T) {
 		t.Errorf("links that a package page may not find: %q", links)
 	}
 	daemon := daemontest.Start(t)
+	secure := startSecure(t)
+	secure.value = `"Ann"`
+	writeFile(t, secure.path("token"), "s3cret\n")
 	folder := folderBesideTheTree(t)
+	if err := os.Symlink(secure.folder, filepath.Join(folder, "certs")); err != nil {
+		t.Fatal(err)
+	}
+	address := daemon.Address
 	run := func(name string, arguments ...string) string {
 		command := exec.Command(name, arguments...)
 		command.Dir = folder
-		command.Env = append(os.Environ(), "SINGLEFLIGHT_ADDRESS="+daemon.Address, "GOFLAGS=", "GOWORK=off")
+		command.Env = append(os.Environ(), "SINGLEFLIGHT_ADDRESS="+address, "GOFLAGS=", "GOWORK=off")
 		command.Stderr = os.Stderr
 		out, err := command.Output()
 		if err != nil {
@@ -46,6 +53,20 @@ func TestTheReadmeRunsAsItIsWritten(t *testing.T) {
 			continue
 		}
 		programs++
+		address = daemon.Address
+		if strings.Contains(code, "TLSCA") {
+			address = secure.address
+		}
+		if strings.Contains(code, `"testing"`) {
+			writeFile(t, filepath.Join(folder, "main_test.go"), code)
+			if err := os.Remove(filepath.Join(folder, "main.go")); err != nil {
+				t.Fatal(err)
+			}
+			run("go", "mod", "tidy")
+			run("go", "vet", ".")
+			run("go", "test", ".")
+			continue
+		}
 		if err := os.WriteFile(filepath.Join(folder, "main.go"), []byte(code), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +78,7 @@ func TestTheReadmeRunsAsItIsWritten(t *testing.T) {
 			t.Errorf("it prints %q, not %q:\n%s", printed, promised, code)
 		}
 	}
-	if programs != 3 {
+	if programs != 6 {
 		t.Errorf("there are %d programs in the README", programs)
 	}
 }
