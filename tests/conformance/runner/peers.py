@@ -35,6 +35,8 @@ async def within_patience(awaitable, what):
 class Daemon:
     """One singleflightd on loopback. Started again, it listens on the same port."""
 
+    options_of_all = []
+
     def __init__(self, programs, options=(), has_data=False):
         self.programs = programs
         self.options = list(options)
@@ -48,7 +50,7 @@ class Daemon:
         self.process = await asyncio.create_subprocess_exec(
             os.path.join(self.programs, "singleflightd"),
             "--listen", self.address or "127.0.0.1:0", "--drain-time", "20s",
-            "--log-level", "error", *self.options, stdout=asyncio.subprocess.PIPE)
+            "--log-level", "error", *self.options_of_all, *self.options, stdout=asyncio.subprocess.PIPE)
         line = await within_patience(self.process.stdout.readline(), "the daemon's start")
         if not line:
             raise Failure("the daemon did not start")
