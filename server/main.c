@@ -8,9 +8,9 @@
 #include "base/log.h"
 #include "base/standard_files.h"
 #include "base/trim.h"
-#include "base/version.h"
 #include "config/settings.h"
 #include "coordinator/coordinator.h"
+#include "door.h"
 #include "engine/engine.h"
 #include "rpc/library.h"
 #include "rpc/refused.h"
@@ -31,7 +31,6 @@
 
 enum {
     EXIT_CANNOT_START = 1,
-    ADDRESS_MAX = 300,
     DRAIN_POLL_MS = 20,
     // A clock that is so late has stood still with the whole process (stopped, starved, migrated).
     STANDSTILL_MS = 200,
@@ -59,6 +58,7 @@ struct daemon {
     struct sfl_engine *engine;
     struct sfl_transport *transport;
     struct sfl_rpc_server *server;
+    struct sfl_door door;
     struct sfl_admin_wiring admin;
 
     uv_loop_t loop;
@@ -529,6 +529,7 @@ static void count_hits(struct daemon *daemon)
 static void destroy_parts(struct daemon *daemon)
 {
     sfl_admin_wiring_close(&daemon->admin);
+    sfl_door_close(&daemon->door);
     if (daemon->engine != NULL)
         sfl_engine_shut(daemon->engine); // what was loaded stays on disk when the start failed
     // Answers that wait for the disk refer to streams.
@@ -558,51 +559,6 @@ static void destroy_parts(struct daemon *daemon)
 
 // --- listening ---
 
-typedef char address_text[ADDRESS_MAX];
-
-static bool note_listener(enum sfl_status status, const char *asked, const char *bound)
-{
-    if (status == SFL_OK)
-        return true;
-    sfl_log(SFL_LOG_ERROR, "cannot_listen", SFL_STR("address", asked), SFL_STR("reason", bound));
-    return false;
-}
-
-// Takes every address. `bound` has room for one more than the TCP addresses.
-static bool take_addresses(struct daemon *daemon, address_text *bound, size_t *count_out)
-{
-    const struct sfl_settings *settings = &daemon->settings;
-    size_t count = 0;
-    for (; count < settings->listen.count; count++) {
-        const char *asked = settings->listen.items[count];
-        enum sfl_status status = sfl_rpc_server_listen(daemon->server, asked, bound[count]);
-        if (!note_listener(status, asked, bound[count]))
-            return false;
-    }
-    if (settings->unix_socket != NULL) {
-        const char *asked = settings->unix_socket;
-        address_text path;
-        enum sfl_status status = sfl_rpc_server_listen_unix(daemon->server, asked, path);
-        if (!note_listener(status, asked, path))
-            return false;
-        snprintf(bound[count++], ADDRESS_MAX, "unix:%s", asked);
-    }
-    *count_out = count;
-    return true;
-}
-
-// Says where it listens, on standard output, for whoever started it with port 0.
-static void announce(address_text *bound, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        printf("singleflightd listening on %s\n", bound[i]);
-        sfl_log(SFL_LOG_INFO, "listening", SFL_STR("address", bound[i]),
-                SFL_STR("version", sfl_version()), SFL_STR("revision", sfl_revision()),
-                SFL_STR("grpc", sfl_grpc_version()));
-    }
-    fflush(stdout);
-}
-
 static bool start_admin(struct daemon *daemon)
 {
     const struct sfl_admin_parts parts = {&daemon->settings, &daemon->limits, daemon->engine,
@@ -613,20 +569,11 @@ static bool start_admin(struct daemon *daemon)
 
 static bool start(struct daemon *daemon)
 {
-    address_text *bound = calloc(daemon->settings.listen.count + 1, sizeof(*bound));
-    size_t count = 0;
-    if (bound == NULL)
+    if (!sfl_door_open(&daemon->door, &daemon->settings, daemon->server) || !start_admin(daemon))
         return false;
-    sfl_guard_listeners(true);
-    bool is_started = take_addresses(daemon, bound, &count);
-    sfl_guard_listeners(false);
-    is_started = is_started && start_admin(daemon);
-    if (is_started) {
-        sfl_rpc_server_start(daemon->server);
-        announce(bound, count);
-    }
-    free(bound);
-    return is_started;
+    sfl_rpc_server_start(daemon->server);
+    sfl_door_announce(&daemon->door);
+    return true;
 }
 
 // --- the end ---

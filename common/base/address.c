@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/address.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static bool is_port(const char *text)
 {
@@ -30,4 +33,15 @@ bool sfl_address_split(const char *text, struct sfl_address *address_out)
     memcpy(address_out->host, host, size);
     memcpy(address_out->port, colon + 1, strlen(colon + 1));
     return true;
+}
+
+bool sfl_address_is_loopback(const struct sfl_address *address)
+{
+    struct in_addr four;
+    struct in6_addr six;
+    if (inet_pton(AF_INET, address->host, &four) == 1)
+        return (ntohl(four.s_addr) >> 24) == 127;
+    if (inet_pton(AF_INET6, address->host, &six) == 1)
+        return IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127);
+    return strcasecmp(address->host, "localhost") == 0;
 }

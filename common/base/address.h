@@ -16,4 +16,7 @@ struct sfl_address {
 bool sfl_address_split(const char *text, struct sfl_address *address_out)
     __attribute__((warn_unused_result));
 
+// Whether it names this machine and no other can reach it: 127.0.0.0/8, ::1, localhost.
+bool sfl_address_is_loopback(const struct sfl_address *address);
+
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/check.h"
 
+#include "base/address.h"
 #include "base/duration.h"
 
 #include <inttypes.h>
@@ -106,6 +107,56 @@ static enum sfl_status check_listeners(const struct sfl_settings *settings,
     return SFL_INVALID_ARGUMENT;
 }
 
+static enum sfl_status check_tls(const struct sfl_settings *settings,
+                                 char problem_out[SFL_PROBLEM_MAX])
+{
+    const char *problem = NULL;
+    if ((settings->tls_cert == NULL) != (settings->tls_key == NULL))
+        problem = settings->tls_key == NULL ? "tls-cert is set without tls-key; set both"
+                                            : "tls-key is set without tls-cert; set both";
+    else if (settings->tls_client_ca != NULL && settings->tls_cert == NULL)
+        problem = "tls-client-ca is set without tls-cert and tls-key; set all three";
+    else if (settings->tls_client_auth == SFL_TLS_CLIENT_AUTH_OPTIONAL &&
+             settings->tls_client_ca == NULL)
+        problem = "tls-client-auth is optional without tls-client-ca; set that, too";
+    if (problem == NULL)
+        return SFL_OK;
+    snprintf(problem_out, SFL_PROBLEM_MAX, "%s", problem);
+    return SFL_INVALID_ARGUMENT;
+}
+
+const char *sfl_settings_open_address(const struct sfl_settings *settings)
+{
+    for (size_t i = 0; i < settings->listen.count; i++) {
+        struct sfl_address address;
+        if (sfl_address_split(settings->listen.items[i], &address) &&
+            !sfl_address_is_loopback(&address))
+            return settings->listen.items[i];
+    }
+    return NULL;
+}
+
+bool sfl_settings_are_open(const struct sfl_settings *settings)
+{
+    bool knows_callers = settings->tls_client_ca != NULL || settings->token_file != NULL;
+    return sfl_settings_open_address(settings) != NULL &&
+           (settings->tls_cert == NULL || !knows_callers);
+}
+
+static enum sfl_status check_open_door(const struct sfl_settings *settings,
+                                       char problem_out[SFL_PROBLEM_MAX])
+{
+    if (!sfl_settings_are_open(settings) || settings->insecure_listen)
+        return SFL_OK;
+    snprintf(problem_out, SFL_PROBLEM_MAX,
+             "listen %.64s can be reached by other machines, and %s; set %stls-client-ca or "
+             "token-file, or listen on 127.0.0.1, or give --insecure-listen",
+             sfl_settings_open_address(settings),
+             settings->tls_cert == NULL ? "there is no TLS" : "nothing says who may call",
+             settings->tls_cert == NULL ? "tls-cert, tls-key and " : "");
+    return SFL_INVALID_ARGUMENT;
+}
+
 static enum sfl_status check_sizes(const char *small_name, uint64_t small, const char *large_name,
                                    uint64_t large, char problem_out[SFL_PROBLEM_MAX])
 {
@@ -189,6 +240,10 @@ enum sfl_status sfl_settings_complete(struct sfl_settings *settings,
 {
     resolve_automatic(settings);
     enum sfl_status status = check_listeners(settings, problem_out);
+    if (status == SFL_OK)
+        status = check_tls(settings, problem_out);
+    if (status == SFL_OK)
+        status = check_open_door(settings, problem_out);
     if (status == SFL_OK)
         status = check_shards(settings->shards, problem_out);
     if (status == SFL_OK)

@@ -33,7 +33,8 @@ static void fill_options(struct option options[FLAGS_MAX + 1])
     for (size_t i = 0; i < sfl_setting_count; i++, count++) {
         options[count] = (struct option){
             .name = sfl_setting_table[i].name,
-            .has_arg = required_argument,
+            .has_arg = sfl_setting_table[i].type == SFL_SETTING_SWITCH ? optional_argument
+                                                                       : required_argument,
             .val = FIRST_FLAG + (int)count,
         };
     }
@@ -98,7 +99,8 @@ static void describe_refusal(int result, const char *token, char problem_out[SFL
 static bool note_flag(struct sfl_command_line *line, size_t place)
 {
     if (place < sfl_setting_count) {
-        line->flags[line->flag_count++] = (struct sfl_given_flag){place, optarg};
+        line->flags[line->flag_count++] =
+            (struct sfl_given_flag){place, optarg == NULL ? "yes" : optarg};
         return true;
     }
     const struct sfl_command_flag *flag = &sfl_command_flags[place - sfl_setting_count];

@@ -230,10 +230,7 @@ bool sfl_settings_load(int argc, char *const argv[], char *const environment[], 
 
 void sfl_settings_deinit(struct sfl_settings *settings)
 {
-    for (size_t i = 0; i < settings->listen.count; i++)
-        free(settings->listen.items[i]);
-    free(settings->listen.items);
-    free(settings->unix_socket);
-    free(settings->data_dir);
+    for (size_t i = 0; i < sfl_setting_count; i++)
+        sfl_setting_free(&sfl_setting_table[i], settings);
     *settings = (struct sfl_settings){.listen = {NULL, 0}};
 }

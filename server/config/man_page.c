@@ -85,7 +85,8 @@ static void print_setting(const struct sfl_setting *setting, FILE *out)
     char bounds[SFL_BOUNDS_TEXT_MAX];
     char text[SFL_BOUNDS_TEXT_MAX + 16];
     sfl_setting_describe_bounds(setting, bounds);
-    fprintf(out, ".It Fl Fl %s Ar %s\n", setting->name, setting->argument);
+    const char *between = setting->type == SFL_SETTING_SWITCH ? "Ns Op = Ns Ar" : "Ar";
+    fprintf(out, ".It Fl Fl %s %s %s\n", setting->name, between, setting->argument);
     print_text(setting->help, out);
     if (setting->type == SFL_SETTING_TEXT_LIST)
         fputs("It may be given several times, or with commas.\n", out);

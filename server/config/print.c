@@ -42,7 +42,10 @@ static void print_setting_help(const struct sfl_setting *setting, FILE *out)
     char bounds[SFL_BOUNDS_TEXT_MAX];
     char text[SFL_BOUNDS_TEXT_MAX + 128];
     bool is_list = setting->type == SFL_SETTING_TEXT_LIST;
-    fprintf(out, "  --%s %s%s\n", setting->name, setting->argument, is_list ? "[,...]" : "");
+    if (setting->type == SFL_SETTING_SWITCH)
+        fprintf(out, "  --%s[=%s]\n", setting->name, setting->argument);
+    else
+        fprintf(out, "  --%s %s%s\n", setting->name, setting->argument, is_list ? "[,...]" : "");
     print_wrapped(indent, setting->help, out);
     sfl_setting_describe_bounds(setting, bounds);
     snprintf(text, sizeof(text), "Default: %s.%s%s%s%s",

@@ -26,6 +26,12 @@ enum sfl_settings_coordinator {
     SFL_SETTINGS_COORDINATOR_STANDALONE,
 };
 
+// Whether a client has to show a certificate.
+enum sfl_tls_client_auth {
+    SFL_TLS_CLIENT_AUTH_REQUIRE,
+    SFL_TLS_CLIENT_AUTH_OPTIONAL, // one that it shows must be good
+};
+
 // Owned strings, each ended by NUL; items is NULL when count is 0.
 struct sfl_string_list {
     char **items;
@@ -45,12 +51,21 @@ enum sfl_runs_kept {
 struct sfl_settings {
     // Listening.
     struct sfl_string_list listen; // HOST:PORT or [IPV6]:PORT each; empty after `--listen none`
+    bool insecure_listen;          // wherever other machines reach it, although nothing guards it
     char *unix_socket;             // path, or NULL for none; never NULL while listen is empty
     uint64_t keepalive_time_ms;    // a connection that is silent so long is asked for a sign
     uint64_t keepalive_timeout_ms; // and is closed when none comes within this time
     uint64_t first_message_ms;     // a stream without one ends after this time; 0: never
     char *admin_listen;            // HOST:PORT of probes and metrics, or NULL for none
     struct sfl_string_list metrics_groups; // those whose metrics have a label of their own
+
+    // Security.
+    char *tls_cert;      // path, with tls_key; or both NULL: no TLS
+    char *tls_key;       // path
+    char *tls_client_ca; // path, only with tls_cert; NULL: clients are asked for no certificate
+    enum sfl_tls_client_auth tls_client_auth;
+    char *token_file;  // path, or NULL: nobody is known by a token
+    char *access_file; // path, or NULL: whoever is let in may do everything
 
     // Running.
     uint32_t pumps;         // threads that poll gRPC, 1 to 64
@@ -103,6 +118,12 @@ struct sfl_settings {
 SFL_MUST_USE bool sfl_settings_load(int argc, char *const argv[], char *const environment[],
                                     FILE *out, FILE *err, struct sfl_settings *settings_out,
                                     int *exit_code_out);
+
+// The first TCP address that other machines can reach; NULL: none.
+const char *sfl_settings_open_address(const struct sfl_settings *settings);
+
+// Whether other machines can reach it and nothing says which of them may.
+bool sfl_settings_are_open(const struct sfl_settings *settings);
 
 // Releases what the settings own and leaves them zeroed. Harmless on zeroed settings.
 void sfl_settings_deinit(struct sfl_settings *settings);

@@ -23,6 +23,7 @@
 #define DAY (24 * HOUR)
 
 #define LISTENING "Listening"
+#define SECURITY "Security"
 #define RUNNING "Running"
 #define BYTES "Limits in bytes"
 #define COUNTS "Limits in numbers"
@@ -31,6 +32,12 @@
 
 static const struct sfl_setting_choice coordinators[] = {
     {"standalone", SFL_SETTINGS_COORDINATOR_STANDALONE},
+    {NULL, 0},
+};
+
+static const struct sfl_setting_choice client_auths[] = {
+    {"require", SFL_TLS_CLIENT_AUTH_REQUIRE},
+    {"optional", SFL_TLS_CLIENT_AUTH_OPTIONAL},
     {NULL, 0},
 };
 
@@ -99,10 +106,20 @@ const struct sfl_setting sfl_setting_table[] = {
      .type = SFL_SETTING_TEXT_LIST,
      FIELD(listen),
      .argument = "HOST:PORT",
-     .fallback = "0.0.0.0:7433",
+     .fallback = "127.0.0.1:7433",
      .check = check_address,
      .help = "Serve gRPC on this address. Port 0 takes any free port; the daemon prints which one. "
-             "\"none\" alone: no TCP, only the unix socket."},
+             "\"none\" alone: no TCP, only the unix socket. An address that other machines reach "
+             "needs tls-cert and a way to know callers (tls-client-ca or token-file), or "
+             "insecure-listen."},
+    {.name = "insecure-listen",
+     .group = LISTENING,
+     .type = SFL_SETTING_SWITCH,
+     FIELD(insecure_listen),
+     .argument = "yes|no",
+     .fallback = "no",
+     .help = "Listen where other machines reach it although the settings do not say who may call. "
+             "Whoever reaches it can then do everything: read outcomes, lead, forget."},
     {.name = "unix-socket",
      .group = LISTENING,
      .type = SFL_SETTING_TEXT,
@@ -157,6 +174,55 @@ const struct sfl_setting sfl_setting_table[] = {
      .fallback = "",
      .check = check_metrics_group,
      .help = "Show the metrics of these groups by themselves; all others are \"other\"."},
+
+    {.name = "tls-cert",
+     .group = SECURITY,
+     .type = SFL_SETTING_TEXT,
+     FIELD(tls_cert),
+     .argument = "PATH",
+     .fallback = "",
+     .help = "Speak TLS on every TCP address, with the certificates of this PEM file: the daemon's "
+             "own first, then those between it and the CA. Read again when the file changes, and "
+             "on SIGHUP; so are the other files here."},
+    {.name = "tls-key",
+     .group = SECURITY,
+     .type = SFL_SETTING_TEXT,
+     FIELD(tls_key),
+     .argument = "PATH",
+     .fallback = "",
+     .help = "The private key of tls-cert, a PEM file without a passphrase."},
+    {.name = "tls-client-ca",
+     .group = SECURITY,
+     .type = SFL_SETTING_TEXT,
+     FIELD(tls_client_ca),
+     .argument = "PATH",
+     .fallback = "",
+     .help = "Ask clients for a certificate that one of the CAs in this PEM file has signed."},
+    {.name = "tls-client-auth",
+     .group = SECURITY,
+     .type = SFL_SETTING_CHOICE,
+     FIELD(tls_client_auth),
+     .argument = "WHICH",
+     .fallback = "require",
+     .choices = client_auths,
+     .help = "With tls-client-ca. require: whoever has no certificate cannot connect. optional: it "
+             "can, and is known by its token or not at all."},
+    {.name = "token-file",
+     .group = SECURITY,
+     .type = SFL_SETTING_TEXT,
+     FIELD(token_file),
+     .argument = "PATH",
+     .fallback = "",
+     .help = "Know callers by bearer tokens. Lines of this file: NAME and the token's SHA-256 in "
+             "hex."},
+    {.name = "access-file",
+     .group = SECURITY,
+     .type = SFL_SETTING_TEXT,
+     FIELD(access_file),
+     .argument = "PATH",
+     .fallback = "",
+     .help = "Who may do what, and how much each group may use. Without it, whoever is let in may "
+             "do everything."},
 
     {.name = "drain-time",
      .group = RUNNING,

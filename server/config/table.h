@@ -19,6 +19,7 @@ enum sfl_setting_type {
     SFL_SETTING_SIZE,      // uint64_t, bytes
     SFL_SETTING_COUNT,     // uint32_t
     SFL_SETTING_CHOICE,    // an enum; one of `choices`
+    SFL_SETTING_SWITCH,    // bool; a flag without a value is a yes
 };
 
 struct sfl_setting_choice {

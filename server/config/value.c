@@ -118,6 +118,17 @@ static enum sfl_status give_choice(struct sfl_setting_value *value,
     return refuse(text, why, problem_out);
 }
 
+static enum sfl_status give_switch(struct sfl_setting_value *value, const char *text,
+                                   char problem_out[SFL_PROBLEM_MAX])
+{
+    bool is_yes = strcmp(text, "yes") == 0 || strcmp(text, "true") == 0;
+    bool is_no = strcmp(text, "no") == 0 || strcmp(text, "false") == 0;
+    if (!is_yes && !is_no)
+        return refuse(text, "is not known; it takes yes or no", problem_out);
+    value->number = is_yes ? 1 : 0;
+    return SFL_OK;
+}
+
 // Checks and appends one text of `size` bytes.
 static enum sfl_status give_item(struct sfl_setting_value *value, const struct sfl_setting *setting,
                                  const char *text, size_t size, char problem_out[SFL_PROBLEM_MAX])
@@ -185,6 +196,8 @@ enum sfl_status sfl_setting_value_give(struct sfl_setting_value *value,
         return give_number(value, setting, text, problem_out);
     case SFL_SETTING_CHOICE:
         return give_choice(value, setting, text, problem_out);
+    case SFL_SETTING_SWITCH:
+        return give_switch(value, text, problem_out);
     }
     assert(!"a setting has no type");
     return SFL_INTERNAL;
@@ -213,6 +226,9 @@ void sfl_setting_value_lend(const struct sfl_setting_value *value,
     case SFL_SETTING_CHOICE:
         *(unsigned *)field = (unsigned)value->number;
         break;
+    case SFL_SETTING_SWITCH:
+        *(bool *)field = value->number != 0;
+        break;
     }
 }
 
@@ -221,6 +237,15 @@ void sfl_setting_value_hand_over(struct sfl_setting_value *value, const struct s
     if (setting->type == SFL_SETTING_TEXT)
         free(value->texts.items); // the array; the text is in its field
     value->texts = (struct sfl_string_list){NULL, 0};
+}
+
+void sfl_setting_free(const struct sfl_setting *setting, struct sfl_settings *settings)
+{
+    void *field = (char *)settings + setting->offset;
+    if (setting->type == SFL_SETTING_TEXT)
+        free(*(char **)field);
+    else if (setting->type == SFL_SETTING_TEXT_LIST)
+        string_list_clear(field);
 }
 
 static void print_texts(const struct sfl_string_list *texts, FILE *out)
@@ -259,6 +284,9 @@ void sfl_setting_value_print(const struct sfl_setting_value *value,
         break;
     case SFL_SETTING_CHOICE:
         print_choice(setting->choices, value->number, out);
+        break;
+    case SFL_SETTING_SWITCH:
+        fputs(value->number != 0 ? "yes" : "no", out);
         break;
     }
 }

@@ -47,6 +47,9 @@ void sfl_setting_value_lend(const struct sfl_setting_value *value,
 void sfl_setting_value_hand_over(struct sfl_setting_value *value,
                                  const struct sfl_setting *setting);
 
+// Frees what the setting's field owns.
+void sfl_setting_free(const struct sfl_setting *setting, struct sfl_settings *settings);
+
 // Writes the value as it would stand in the file.
 void sfl_setting_value_print(const struct sfl_setting_value *value,
                              const struct sfl_setting *setting, FILE *out);

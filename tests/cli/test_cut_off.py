@@ -85,7 +85,7 @@ class Dropped(CutOff):
         for number, side in enumerate(("a", "b"), 1):
             self.connect(number, side)
         self.address = "10.77.1.1:7433"
-        daemon = self.popen("server", BIN / "singleflightd", "--listen", "0.0.0.0:7433",
+        daemon = self.popen("server", BIN / "singleflightd", "--listen", "0.0.0.0:7433", "--insecure-listen",
                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.addCleanup(daemon.stdout.close)
         self.assertIn(b"listening", daemon.stdout.readline())

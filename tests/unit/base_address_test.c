@@ -69,12 +69,33 @@ static void the_longest_host_fits(void **state)
     refuses(text);
 }
 
+static void loopback_is_what_no_other_machine_reaches(void **state)
+{
+    (void)state;
+    static const char *const loopback[] = {"127.0.0.1:1", "127.255.0.9:1", "[::1]:1",
+                                           "localhost:1", "LOCALHOST:1",   "[::ffff:127.0.0.1]:1"};
+    static const char *const others[] = {"0.0.0.0:1",           "[::]:1",
+                                         "128.0.0.1:1",         "[::2]:1",
+                                         "localhost.example:1", "127.0.0.1.example:1",
+                                         "[::ffff:10.0.0.1]:1", "127.1:1"};
+    struct sfl_address address;
+    for (size_t i = 0; i < sizeof(loopback) / sizeof(loopback[0]); i++) {
+        assert_true(sfl_address_split(loopback[i], &address));
+        assert_true(sfl_address_is_loopback(&address));
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_true(sfl_address_split(others[i], &address));
+        assert_false(sfl_address_is_loopback(&address));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_addresses_are_taken_apart),
         cmocka_unit_test(other_forms_are_refused),
         cmocka_unit_test(the_longest_host_fits),
+        cmocka_unit_test(loopback_is_what_no_other_machine_reaches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

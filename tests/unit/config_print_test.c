@@ -29,7 +29,8 @@ static void help_names_every_setting_with_its_default(void **state)
     const char *help = print(run, "--help");
     for (size_t i = 0; i < sfl_setting_count; i++) {
         char expected[128];
-        snprintf(expected, sizeof(expected), "\n  --%s %s", sfl_setting_table[i].name,
+        const char *between = sfl_setting_table[i].type == SFL_SETTING_SWITCH ? "[=" : " ";
+        snprintf(expected, sizeof(expected), "\n  --%s%s%s", sfl_setting_table[i].name, between,
                  sfl_setting_table[i].argument);
         const char *entry = strstr(help, expected);
         assert_non_null(entry);
@@ -76,7 +77,8 @@ static void version_tells_release_revision_and_library(void **state)
 static void check_config_tells_where_each_setting_comes_from(void **state)
 {
     struct config_run *run = *state;
-    config_run_file(run, "# one\npumps = 3\nlisten = a:1\nlisten = b:2\n");
+    config_run_file(run, "# one\npumps = 3\nlisten = a:1\nlisten = b:2\n"
+                         "insecure-listen = yes\n");
     config_run_environment(run, "SINGLEFLIGHTD_LOG_LEVEL=debug");
     const char *text = print(run, "--drain-time 90s --check-config --result-limit 1048576");
     assert_non_null(strstr(text, "\ndrain-time = 90s ; --drain-time\n"));
@@ -137,6 +139,7 @@ static void settings_in_force_read_back_as_a_file(void **state)
 {
     struct config_run *run = *state;
     char *first = strdup(print(run, "--check-config --listen a:1,b:2 --drain-time 1500ms "
+                                    "--insecure-listen "
                                     "--data-dir /d --log-format json --held-limit 3GiB"));
     config_run_file(run, first);
     char *second = strdup(print(run, "--check-config"));
@@ -186,8 +189,9 @@ static void the_man_page_names_every_setting(void **state)
     const char *page = print(run, "--print-man-page");
     for (size_t i = 0; i < sfl_setting_count; i++) {
         char expected[128];
-        snprintf(expected, sizeof(expected), "\n.It Fl Fl %s Ar %s\n", sfl_setting_table[i].name,
-                 sfl_setting_table[i].argument);
+        const char *between = sfl_setting_table[i].type == SFL_SETTING_SWITCH ? "Ns Op = Ns " : "";
+        snprintf(expected, sizeof(expected), "\n.It Fl Fl %s %sAr %s\n", sfl_setting_table[i].name,
+                 between, sfl_setting_table[i].argument);
         assert_non_null(strstr(page, expected));
     }
 }

@@ -19,7 +19,7 @@ static void with_nothing_given_the_defaults_hold(void **state)
     assert_true(config_run_flags(run, ""));
     const struct sfl_settings *settings = &run->settings;
     assert_int_equal(settings->listen.count, 1);
-    assert_string_equal(settings->listen.items[0], "0.0.0.0:7433");
+    assert_string_equal(settings->listen.items[0], "127.0.0.1:7433");
     assert_null(settings->unix_socket);
     assert_null(settings->data_dir);
     assert_int_equal(settings->drain_time_ms, 20000);
@@ -98,6 +98,56 @@ static void listen_none_leaves_the_unix_socket_alone(void **state)
     config_run_expect_error(run, "--listen none", SFL_EXIT_CONFIG, "unix-socket is not set");
     config_run_expect_error(run, "--listen none,[::]:1 --unix-socket /s", SFL_EXIT_CONFIG,
                             "must stand alone");
+}
+
+static void a_switch_is_a_yes_by_itself_or_says_what_it_is(void **state)
+{
+    struct config_run *run = *state;
+    assert_true(config_run_flags(run, ""));
+    assert_false(run->settings.insecure_listen);
+    assert_true(config_run_flags(run, "--insecure-listen --pumps 1"));
+    assert_true(run->settings.insecure_listen);
+    assert_true(config_run_flags(run, "--insecure-listen --insecure-listen=no"));
+    assert_false(run->settings.insecure_listen);
+    config_run_expect_error(run, "--insecure-listen=maybe", SFL_EXIT_USAGE, "takes yes or no");
+    config_run_environment(run, "SINGLEFLIGHTD_INSECURE_LISTEN=true");
+    assert_true(config_run_flags(run, ""));
+    assert_true(run->settings.insecure_listen);
+}
+
+static void an_address_for_others_needs_tls_and_a_way_to_know_them(void **state)
+{
+    struct config_run *run = *state;
+    static const char *const refused[] = {
+        "--listen 0.0.0.0:1",
+        "--listen [::]:1",
+        "--listen 127.0.0.1:1,10.0.0.5:1",
+        "--listen localhost.example:1",
+        "--listen 0.0.0.0:1 --token-file /t",
+        "--listen 0.0.0.0:1 --access-file /a --tls-cert /c --tls-key /k",
+    };
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+        config_run_expect_error(run, refused[i], SFL_EXIT_CONFIG, "or give --insecure-listen");
+    static const char *const taken[] = {
+        "--listen 127.9.9.9:1,[::1]:1,localhost:1,[::ffff:127.0.0.1]:1",
+        "--listen 0.0.0.0:1 --insecure-listen",
+        "--listen 0.0.0.0:1 --tls-cert /c --tls-key /k --token-file /t",
+        "--listen 0.0.0.0:1 --tls-cert /c --tls-key /k --tls-client-ca /a",
+        "--listen none --unix-socket /run/s.sock",
+    };
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+        assert_true(config_run_flags(run, taken[i]));
+}
+
+static void half_of_tls_is_refused(void **state)
+{
+    struct config_run *run = *state;
+    config_run_expect_error(run, "--tls-cert /c", SFL_EXIT_CONFIG, "without tls-key");
+    config_run_expect_error(run, "--tls-key /k", SFL_EXIT_CONFIG, "without tls-cert");
+    config_run_expect_error(run, "--tls-client-ca /a", SFL_EXIT_CONFIG, "set all three");
+    config_run_expect_error(run, "--tls-cert /c --tls-key /k --tls-client-auth optional",
+                            SFL_EXIT_CONFIG, "without tls-client-ca");
+    config_run_expect_error(run, "--tls-client-auth no", SFL_EXIT_USAGE, "require or optional");
 }
 
 static void groups_with_metrics_of_their_own_are_named_once(void **state)
@@ -348,6 +398,9 @@ int main(void)
         WITH_RUN(flags_take_both_spellings_and_the_last_one_wins),
         WITH_RUN(listen_is_a_list),
         WITH_RUN(listen_none_leaves_the_unix_socket_alone),
+        WITH_RUN(a_switch_is_a_yes_by_itself_or_says_what_it_is),
+        WITH_RUN(an_address_for_others_needs_tls_and_a_way_to_know_them),
+        WITH_RUN(half_of_tls_is_refused),
         WITH_RUN(groups_with_metrics_of_their_own_are_named_once),
         WITH_RUN(the_environment_gives_settings),
         WITH_RUN(the_file_gives_settings),
