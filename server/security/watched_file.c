@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "security/watched_file.h"
+
+#include <stddef.h>
+
+static bool is_same_time(struct timespec one, struct timespec other)
+{
+    return one.tv_sec == other.tv_sec && one.tv_nsec == other.tv_nsec;
+}
+
+// The time of the last change of any kind (ctime) also sees new rights, and a file that was put
+// back with its old time.
+static bool is_same(const struct stat *one, const struct stat *other)
+{
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino &&
+           one->st_size == other->st_size && is_same_time(one->st_mtim, other->st_mtim) &&
+           is_same_time(one->st_ctim, other->st_ctim);
+}
+
+void sfl_watched_file_init(struct sfl_watched_file *file, const char *path)
+{
+    *file = (struct sfl_watched_file){.path = path};
+    file->exists = path != NULL && stat(path, &file->seen) == 0;
+}
+
+bool sfl_watched_file_look(struct sfl_watched_file *file)
+{
+    struct sfl_watched_file before = *file;
+    sfl_watched_file_init(file, before.path);
+    if (!file->exists || !before.exists)
+        return file->exists != before.exists;
+    return !is_same(&file->seen, &before.seen);
+}
