@@ -6,6 +6,7 @@
 #include "src/pem.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -170,6 +171,7 @@ static enum sfl_status load_token(struct sfl_security *security)
     enum sfl_status status = read_file(&security->token, "token_file", &text);
     if (status != SFL_OK)
         return status;
+    assert(text != NULL);
     const char *token = text + strspn(text, BLANKS);
     size_t size = strlen(token);
     while (size > 0 && strchr(BLANKS, token[size - 1]) != NULL)
