@@ -68,9 +68,10 @@ static void on_done(struct sfl_unary *unary, int code, const char *text)
         sfl_seat_stop_merging(unary->client, request->group, request->key);
     pthread_mutex_lock(&request->lock);
     request->code = code;
+    const char *address = unary->server->address;
     if (code != SINGLEFLIGHT_OK)
-        snprintf(request->message, sizeof(request->message), "%s: %s", unary->server->address,
-                 text);
+        snprintf(request->message, sizeof(request->message), "%s: %s%s", address, text,
+                 sfl_security_hint(&unary->client->settings.security, address, text));
     request->done = true;
     pthread_cond_signal(&request->changed);
     pthread_mutex_unlock(&request->lock);

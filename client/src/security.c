@@ -299,6 +299,24 @@ enum sfl_status sfl_security_allows(const struct sfl_security *security, const c
     return refuse("token_file: the token would go to %.200s for all to read: set tls_ca", address);
 }
 
+const char *sfl_security_hint(const struct sfl_security *security, const char *address,
+                              const char *text)
+{
+    if (is_unix(address))
+        return "";
+    bool is_closed = strstr(text, "Socket closed") != NULL;
+    if (!security->has_tls)
+        return is_closed ? " (it may speak TLS: see tls_ca)" : "";
+    if (strstr(text, "wrong version number") != NULL)
+        return " (it does not speak TLS)";
+    if (strstr(text, "certificate verify failed") != NULL)
+        return " (its certificate is none that tls_ca trusts)";
+    if (strstr(text, "is not in peer certificate") != NULL)
+        return " (see tls_server_name)";
+    bool may_lack = is_closed && security->cert_pem == NULL;
+    return may_lack ? " (it may want a certificate: see tls_cert)" : "";
+}
+
 // ----------------------------------------------------------------------------------------- again
 
 static void tell(enum sfl_status status, sfl_security_complaint *complain, void *context)

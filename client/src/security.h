@@ -58,6 +58,11 @@ bool sfl_security_encrypts(const struct sfl_security *security, const char *addr
 enum sfl_status sfl_security_allows(const struct sfl_security *security, const char *address,
                                     const char **problem_out) SFL_MUST_USE;
 
+// What may be the matter when gRPC cannot connect to `address`, and says `text`: words in parentheses
+// with a space before them, or "". Static storage.
+const char *sfl_security_hint(const struct sfl_security *security, const char *address,
+                              const char *text);
+
 // Reads the files that have changed, unless they were looked at within the last second. What cannot
 // be used is complained about, and the old goes on to hold. One thread at a time.
 void sfl_security_refresh(struct sfl_security *security, uint64_t now_ms,

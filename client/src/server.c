@@ -162,7 +162,8 @@ static void back_off(struct sfl_server *server)
 
 static void set_error(struct sfl_server *server, const char *text)
 {
-    snprintf(server->last_error, sizeof(server->last_error), "%s", text);
+    const char *hint = sfl_security_hint(&server->client->settings.security, server->address, text);
+    snprintf(server->last_error, sizeof(server->last_error), "%s%s", text, hint);
 }
 
 // Those that wait there look around anew. Who stays comes back to the end of the list.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real daemons, real invocations of the tool, and commands that a test holds at a gate."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -15,6 +16,8 @@ import time
 import unittest
 
 BIN = pathlib.Path(os.environ["SFL_BUILD_DIR"]).resolve() / "bin"
+
+CERTIFICATES = pathlib.Path(__file__).resolve().parent.parent / "support" / "certificates"
 
 # How long anything may take that ought to take no time at all; sanitizers on busy machines are
 # slow.
@@ -258,6 +261,43 @@ class Case(unittest.TestCase):
         self.assertEqual(tool.wait(), code, tool.errors())
         if output is not None:
             self.assertEqual(tool.output(), output)
+
+
+def certificates(folder):
+    """Makes those of tests/support/certificates in `folder`, and returns it."""
+    subprocess.run([CERTIFICATES, folder], check=True)
+    return folder
+
+
+class SecureCase(Case):
+    """A daemon over mutual TLS that knows callers by tokens; the tool is alice, with the token of
+    ops, who may do everything but in the group "denied"."""
+
+    has_daemon = False
+
+    def setUp(self):
+        super().setUp()
+        certificates(self.folder)
+        path = self.folder.joinpath
+        path("token").write_text("first\n")
+        path("tokens").write_text(f"ops {hashlib.sha256(b'first').hexdigest()}\n")
+        path("access").write_text("[who]\nops = token:ops\n[group default]\nall = ops\n"
+                                  "[server]\nadmin = ops\n")
+        self.daemon = Daemon(flags=(
+            "--tls-cert", path("server.pem"), "--tls-key", path("server.key"),
+            "--tls-client-ca", path("ca.pem"), "--token-file", path("tokens"),
+            "--access-file", path("access")))
+        self.addCleanup(self.daemon.stop)
+        self.address = self.daemon.address
+        self.secure = {"SINGLEFLIGHT_TLS_CA": path("ca.pem"),
+                       "SINGLEFLIGHT_TLS_CERT": path("alice.pem"),
+                       "SINGLEFLIGHT_TLS_KEY": path("alice.key"),
+                       "SINGLEFLIGHT_TOKEN_FILE": path("token")}
+        self.clear = dict.fromkeys(self.secure, "")
+
+    def start(self, *arguments, **options):
+        options["extra"] = {**self.secure, **options.get("extra", {})}
+        return super().start(*arguments, **options)
 
 
 class RestartCase(Case):
