@@ -58,8 +58,8 @@ bool sfl_security_encrypts(const struct sfl_security *security, const char *addr
 enum sfl_status sfl_security_allows(const struct sfl_security *security, const char *address,
                                     const char **problem_out) SFL_MUST_USE;
 
-// What may be the matter when gRPC cannot connect to `address`, and says `text`: words in parentheses
-// with a space before them, or "". Static storage.
+// What may be the matter when gRPC cannot connect to `address` and says `text`: words in
+// parentheses, with a space before them; or "". Static storage.
 const char *sfl_security_hint(const struct sfl_security *security, const char *address,
                               const char *text);
 
