@@ -133,21 +133,26 @@ bool sfl_admin_wiring_open(struct sfl_admin_wiring *wiring, struct uv_loop_s *lo
 {
     const char *address = parts->settings->admin_listen;
     const struct sfl_admin_sources sources = {why_not_ready, write_metrics, wiring};
-    char bound[SFL_ADMIN_TEXT_MAX] = "too little memory";
-    *wiring = (struct sfl_admin_wiring){.parts = *parts};
+    *wiring = (struct sfl_admin_wiring){.parts = *parts, .bound = "too little memory"};
     if (address == NULL)
         return true;
     if (!take_room(wiring, &parts->settings->metrics_groups) ||
-        sfl_admin_open(loop, address, &sources, &wiring->admin, bound) != SFL_OK) {
+        sfl_admin_open(loop, address, &sources, &wiring->admin, wiring->bound) != SFL_OK) {
         sfl_log(SFL_LOG_ERROR, "cannot_listen", SFL_STR("address", address),
-                SFL_STR("reason", bound));
+                SFL_STR("reason", wiring->bound));
         sfl_admin_wiring_close(wiring);
         return false;
     }
-    printf("singleflightd admin on http://%s\n", bound);
-    fflush(stdout);
-    sfl_log(SFL_LOG_INFO, "admin_listening", SFL_STR("address", bound));
     return true;
+}
+
+void sfl_admin_wiring_announce(const struct sfl_admin_wiring *wiring)
+{
+    if (wiring->admin == NULL)
+        return;
+    printf("singleflightd admin on http://%s\n", wiring->bound);
+    fflush(stdout);
+    sfl_log(SFL_LOG_INFO, "admin_listening", SFL_STR("address", wiring->bound));
 }
 
 void sfl_admin_wiring_close(struct sfl_admin_wiring *wiring)

@@ -27,6 +27,7 @@ struct sfl_admin_parts {
 struct sfl_admin_wiring {
     struct sfl_admin_parts parts;
     struct sfl_admin *admin; // NULL: it is not wanted
+    char bound[SFL_ADMIN_TEXT_MAX];
     struct sfl_span *groups; // that have a label of their own
     struct sfl_stats *group_stats;
     struct sfl_method_counts *methods;
@@ -35,10 +36,13 @@ struct sfl_admin_wiring {
 // What GetStats and the metrics say of the network.
 void sfl_count_network(const struct sfl_rpc_server *server, struct sfl_network_counts *counts_out);
 
-// Listens where the settings say so, and tells that to whoever started the daemon. False, after a
-// log line, when that cannot be. For the loop's thread.
+// Listens where the settings say so. False, after a log line, when that cannot be. For the loop's
+// thread.
 bool sfl_admin_wiring_open(struct sfl_admin_wiring *wiring, struct uv_loop_s *loop,
                            const struct sfl_admin_parts *parts);
+
+// Says where it listens, on standard output, if it does.
+void sfl_admin_wiring_announce(const struct sfl_admin_wiring *wiring);
 
 // Before the loop ends, and before the parts do. Harmless when it is not open.
 void sfl_admin_wiring_close(struct sfl_admin_wiring *wiring);

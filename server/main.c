@@ -573,6 +573,7 @@ static bool start(struct daemon *daemon)
         return false;
     sfl_rpc_server_start(daemon->server);
     sfl_door_announce(&daemon->door);
+    sfl_admin_wiring_announce(&daemon->admin);
     return true;
 }
 

@@ -4,6 +4,8 @@
 import http.client
 import re
 
+from support.wait import until
+
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -12,7 +14,11 @@ FLAGS = ("--admin-listen", "127.0.0.1:0")
 
 def admin_address(daemon):
     """Where a daemon that was started with FLAGS said that its admin listener is."""
-    line = next(line for line in daemon.lines if " admin on http://" in line)
+
+    def said():
+        return [line for line in daemon.lines if " admin on http://" in line]
+
+    (line,) = until(said, "it says where its admin listener is")
     return line.split("http://")[1]
 
 
