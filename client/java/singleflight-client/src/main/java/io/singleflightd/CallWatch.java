@@ -127,7 +127,7 @@ final class CallWatch {
 
   void onAlone() {
     isAlone = true;
-    tell("failed open", SingleflightObserver::failedOpen);
+    tell("failed_open", SingleflightObserver::failedOpen);
   }
 
   void onLost() {
@@ -165,10 +165,12 @@ final class CallWatch {
     if (LOGGER.isLoggable(System.Logger.Level.DEBUG)) {
       LOGGER.log(System.Logger.Level.DEBUG, describe(name));
     }
-    for (SingleflightObserver observer : observers) {
-      CallEvent event = event();
-      notify(() -> method.accept(observer, event));
+    if (observers.isEmpty()) {
+      return;
     }
+    CallEvent event = event();
+    observers.forEach(observer -> notify(() -> method.accept(observer, event)));
+    scopes.forEach(scope -> notify(() -> scope.happened(name, event)));
   }
 
   private void tellEnd(boolean isRetained, String status, String outcome, int callers) {

@@ -22,7 +22,7 @@ import java.util.function.LongSupplier;
  * what belongs to calls of the function. Take it along to threads of your own with {@link
  * #carry(Runnable)}.
  */
-public final class Leader {
+public class Leader {
   /** How much of a value may wait to be sent before {@link #write} waits. */
   private static final int UNSENT_BYTES_MAX = 1024 * 1024;
 
@@ -43,7 +43,7 @@ public final class Leader {
     void run(Leader leader) throws Exception;
   }
 
-  private final Join join;
+  private final ByteString key;
   private final Terms terms;
   private final int resultLimit;
   private final Runnable onWritten;
@@ -77,13 +77,69 @@ public final class Leader {
       Runnable onWritten,
       Consumer<Runnable> callbacks,
       LongSupplier nowMs) {
-    this.join = join;
+    key = join.key;
     this.terms = terms;
     this.resultLimit = resultLimit;
     this.onWritten = onWritten;
     this.callbacks = callbacks;
     this.nowMs = nowMs;
     alone = terms.token == 0;
+  }
+
+  /**
+   * A leader of no flight, to run a function by itself. It has no lease, and takes values of any
+   * size.
+   *
+   * @param key the key
+   * @param token the fencing token
+   * @param attempt the how-many-eth leader it is
+   */
+  protected Leader(byte[] key, long token, int attempt) {
+    this.key = ByteString.copyFrom(key);
+    terms = new Terms(token, attempt, 0, 0);
+    resultLimit = Integer.MAX_VALUE;
+    onWritten = () -> {};
+    callbacks = Runnable::run;
+    nowMs = () -> 0;
+    alone = true;
+  }
+
+  // ---- for leaders of no flight ----
+
+  /**
+   * The lead is lost. Listeners run on this thread.
+   *
+   * @param reason what they are told
+   */
+  protected final void lose(String reason) {
+    lose(new StatusException(Status.Code.ABORTED, reason));
+  }
+
+  /**
+   * What was written.
+   *
+   * @return a copy
+   */
+  protected final synchronized byte[] value() {
+    return Arrays.copyOf(bytes, size);
+  }
+
+  /**
+   * What {@link #retain} was told.
+   *
+   * @return empty if it was not called
+   */
+  protected final synchronized Optional<Duration> retention() {
+    return Optional.ofNullable(retainMs).map(Duration::ofMillis);
+  }
+
+  /**
+   * Whether {@link #passOn} was called.
+   *
+   * @return whether it was
+   */
+  protected final synchronized boolean isPassedOn() {
+    return passesOn;
   }
 
   // ---- what functions call ----
@@ -114,7 +170,7 @@ public final class Leader {
    * @return a copy
    */
   public byte[] key() {
-    return join.key.toByteArray();
+    return key.toByteArray();
   }
 
   /**
@@ -371,7 +427,7 @@ public final class Leader {
 
   /** How the function ended, with the whole value. */
   synchronized Outcome outcome() {
-    return outcome.withValue(Arrays.copyOf(bytes, size));
+    return outcome.withValue(value());
   }
 
   synchronized int unsent() {

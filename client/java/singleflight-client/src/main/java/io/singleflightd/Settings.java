@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.singleflightd;
 
+import io.grpc.ManagedChannelBuilder;
 import java.util.List;
+import java.util.function.Function;
 import java.util.function.Supplier;
 
-/** The options of a client, checked, with the defaults filled in. Times are milliseconds. */
+/**
+ * The options of a client, checked, with the defaults filled in. Times are milliseconds. `channels`
+ * null: connections of its own.
+ */
 record Settings(
     List<String> addresses,
     String caller,
@@ -17,7 +22,8 @@ record Settings(
     int resultLimit,
     Security security,
     List<SingleflightObserver> observers,
-    Supplier<String> traceparent) {
+    Supplier<String> traceparent,
+    Function<String, ManagedChannelBuilder<?>> channels) {
 
   /** How long a try takes that may not wait. A server that is there has answered by then. */
   static final long NO_WAIT_MS = 250;

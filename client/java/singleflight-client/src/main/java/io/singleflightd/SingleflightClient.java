@@ -3,6 +3,7 @@ package io.singleflightd;
 
 import com.google.protobuf.ByteString;
 import io.grpc.ChannelCredentials;
+import io.grpc.ManagedChannelBuilder;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -12,6 +13,7 @@ import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 
@@ -289,6 +291,7 @@ public final class SingleflightClient implements AutoCloseable {
     private Executor executor;
     private final List<SingleflightObserver> observers = new ArrayList<>();
     private Supplier<String> traceparent = () -> null;
+    private Function<String, ManagedChannelBuilder<?>> channels;
     private final UnaryOperator<String> environment;
 
     Builder(UnaryOperator<String> environment) {
@@ -504,6 +507,18 @@ public final class SingleflightClient implements AutoCloseable {
     }
 
     /**
+     * Lets the channels be made elsewhere, such as for a server inside of this process. What is
+     * said of {@link #credentials}, {@link #keepalive} and TLS does not count then.
+     *
+     * @param channels makes one for an address, each time that the client wants to connect anew
+     * @return this
+     */
+    public Builder channels(Function<String, ManagedChannelBuilder<?>> channels) {
+      this.channels = Objects.requireNonNull(channels, "channels");
+      return this;
+    }
+
+    /**
      * Makes a client, which begins to connect in the background.
      *
      * @return a new client, to be closed
@@ -531,7 +546,8 @@ public final class SingleflightClient implements AutoCloseable {
               resultLimit,
               new Security(all, secure.or(environment), System::nanoTime),
               List.copyOf(observers),
-              traceparent);
+              traceparent,
+              channels);
       return new SingleflightClient(settings, executor);
     }
 

@@ -3,6 +3,7 @@ package io.singleflightd;
 
 import io.grpc.ChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
 import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
 import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
 import io.grpc.netty.shaded.io.netty.channel.IoHandlerFactory;
@@ -18,6 +19,7 @@ import io.grpc.netty.shaded.io.netty.util.concurrent.DefaultThreadFactory;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -80,6 +82,19 @@ final class Transport {
 
   /** A connection of its own, made when it is needed. */
   ManagedChannel connect(String address) {
+    Function<String, ManagedChannelBuilder<?>> elsewhere = settings.channels();
+    ManagedChannelBuilder<?> builder =
+        elsewhere == null ? builder(address) : elsewhere.apply(address);
+    return builder
+        .intercept(settings.security().interceptors())
+        .directExecutor()
+        .offloadExecutor(blocking)
+        .disableRetry()
+        .maxInboundMessageSize(MESSAGE_BYTES_MAX)
+        .build();
+  }
+
+  private ManagedChannelBuilder<?> builder(String address) {
     Security security = settings.security();
     ChannelCredentials credentials = security.credentials(address);
     NettyChannelBuilder builder;
@@ -98,15 +113,9 @@ final class Transport {
       }
     }
     return builder
-        .intercept(security.interceptors())
         .eventLoopGroup(group)
-        .directExecutor()
-        .offloadExecutor(blocking)
-        .disableRetry()
-        .maxInboundMessageSize(MESSAGE_BYTES_MAX)
         .keepAliveTime(settings.keepaliveTimeMs(), TimeUnit.MILLISECONDS)
-        .keepAliveTimeout(settings.keepaliveTimeoutMs(), TimeUnit.MILLISECONDS)
-        .build();
+        .keepAliveTimeout(settings.keepaliveTimeoutMs(), TimeUnit.MILLISECONDS);
   }
 
   void close() {

@@ -7,6 +7,7 @@ import io.opentelemetry.api.common.Attributes;
 import io.opentelemetry.api.metrics.DoubleHistogram;
 import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.api.trace.SpanContext;
+import io.opentelemetry.api.trace.SpanKind;
 import io.opentelemetry.api.trace.StatusCode;
 import io.opentelemetry.api.trace.Tracer;
 import io.opentelemetry.context.Context;
@@ -39,7 +40,7 @@ public final class OpenTelemetryObserver implements SingleflightObserver {
       AttributeKey.booleanKey("singleflight.retained");
   private static final List<Double> BOUNDS_S =
       List.of(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-          60.0, 300.0, 600.0);
+          60.0, 300.0);
   private static final double NANOS_PER_S = TimeUnit.SECONDS.toNanos(1);
 
   private final Tracer tracer;
@@ -70,7 +71,11 @@ public final class OpenTelemetryObserver implements SingleflightObserver {
   @Override
   public CallScope started(CallEvent call) {
     Span span =
-        tracer.spanBuilder("singleflight do").setAttribute(GROUP, call.group()).startSpan();
+        tracer
+            .spanBuilder("singleflight do")
+            .setSpanKind(SpanKind.CLIENT)
+            .setAttribute(GROUP, call.group())
+            .startSpan();
     return new Traced(span, Context.current().with(span));
   }
 
@@ -94,6 +99,11 @@ public final class OpenTelemetryObserver implements SingleflightObserver {
     @Override
     public Runnable wrap(Runnable function) {
       return context.wrap(function);
+    }
+
+    @Override
+    public void happened(String name, CallEvent call) {
+      span.addEvent(name, Attributes.of(ATTEMPT, (long) call.attempt()));
     }
 
     @Override

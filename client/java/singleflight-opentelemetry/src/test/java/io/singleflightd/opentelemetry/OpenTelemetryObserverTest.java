@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.opentelemetry.api.OpenTelemetry;
 import io.opentelemetry.api.common.AttributeKey;
 import io.opentelemetry.api.trace.Span;
+import io.opentelemetry.api.trace.SpanKind;
 import io.opentelemetry.api.trace.StatusCode;
 import io.opentelemetry.context.Context;
 import io.opentelemetry.sdk.OpenTelemetrySdk;
@@ -87,6 +88,8 @@ class OpenTelemetryObserverTest {
             .get();
     SpanData span = spans.getFinishedSpanItems().get(0);
     assertEquals("singleflight do", span.getName());
+    assertEquals(SpanKind.CLIENT, span.getKind());
+    assertEquals("led", span.getEvents().get(0).getName());
     assertEquals(outer.getSpanContext().getSpanId(), span.getParentSpanId());
     assertEquals(span.getSpanId(), result.value());
     assertEquals("users", attribute(span, AttributeKey.stringKey("singleflight.group")));
