@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -86,6 +87,9 @@ static void on_call(void *context, struct sfl_stream *stream,
     struct fake *fake = context;
     struct rpc *rpc = calloc(1, sizeof(*rpc));
     assert_non_null(rpc);
+    struct sfl_span authorization = sfl_stream_metadata(stream, "authorization");
+    snprintf(fake->authorization, sizeof(fake->authorization), "%.*s", (int)authorization.size,
+             authorization.size == 0 ? "" : (const char *)authorization.data);
     size_t number = atomic_fetch_add(&fake->rpcs, 1);
     size_t last = fake->answer_count - 1;
     rpc->stream = stream;
