@@ -94,6 +94,11 @@ impl<C: Codec> Client<C> {
         self.ask_to_forget(request).await
     }
 
+    #[cfg(all(test, feature = "tls"))]
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     fn asking(&self, group: &str, key: &[u8]) -> pb::ForgetRequest {
         pb::ForgetRequest {
             group: group.to_owned(),
@@ -108,7 +113,9 @@ impl<C: Codec> Client<C> {
         let address = &inner.settings.addresses[inner.home(&group, &key)];
         let asked = async {
             let channel = connect(&inner.settings, address).await.map_err(|why| why.status)?;
-            pb::single_flight_client::SingleFlightClient::new(channel).forget(request).await
+            pb::single_flight_client::SingleFlightClient::new(channel)
+                .forget(inner.settings.request(request))
+                .await
         };
         let answer = tokio::time::timeout(inner.settings.attempt_timeout(), asked).await;
         let answer = answer

@@ -5,6 +5,15 @@ use std::time::Duration;
 
 pub(crate) const ADDRESS_VARIABLE: &str = "SINGLEFLIGHT_ADDRESS";
 pub(crate) const ADDRESS_DEFAULT: &str = "127.0.0.1:7433";
+pub(crate) const TLS_CA_VARIABLE: &str = "SINGLEFLIGHT_TLS_CA";
+pub(crate) const TLS_CERT_VARIABLE: &str = "SINGLEFLIGHT_TLS_CERT";
+pub(crate) const TLS_KEY_VARIABLE: &str = "SINGLEFLIGHT_TLS_KEY";
+pub(crate) const TLS_SERVER_NAME_VARIABLE: &str = "SINGLEFLIGHT_TLS_SERVER_NAME";
+pub(crate) const TOKEN_FILE_VARIABLE: &str = "SINGLEFLIGHT_TOKEN_FILE";
+/// In place of a path: the system's roots.
+#[cfg(any(feature = "tls", test))]
+pub(crate) const TLS_CA_SYSTEM: &str = "system";
+pub(crate) const FILES_LOOK: Duration = Duration::from_secs(1);
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(50);
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(2);
@@ -46,6 +55,13 @@ mod tests {
         let own = json!({
             "address_variable": ADDRESS_VARIABLE,
             "address_default": ADDRESS_DEFAULT,
+            "tls_ca_variable": TLS_CA_VARIABLE,
+            "tls_cert_variable": TLS_CERT_VARIABLE,
+            "tls_key_variable": TLS_KEY_VARIABLE,
+            "tls_server_name_variable": TLS_SERVER_NAME_VARIABLE,
+            "token_file_variable": TOKEN_FILE_VARIABLE,
+            "tls_ca_system": TLS_CA_SYSTEM,
+            "files_look_ms": ms(FILES_LOOK),
             "connect_timeout_ms": ms(CONNECT_TIMEOUT),
             "backoff_min_ms": ms(BACKOFF_MIN),
             "backoff_max_ms": ms(BACKOFF_MAX),

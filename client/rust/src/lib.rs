@@ -63,6 +63,9 @@ mod options;
 mod outcome;
 mod panics;
 mod pb;
+mod security;
+#[cfg(feature = "tls")]
+mod tls;
 mod waiting;
 
 pub use call::Call;

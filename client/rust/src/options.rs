@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,9 @@ use crate::client::Client;
 use crate::codec::{Codec, Json};
 use crate::constants as shared;
 use crate::error::{Code, StatusError};
+use crate::security::{check_token_way, Given, TokenFile};
+#[cfg(feature = "tls")]
+use crate::tls::TlsFiles;
 
 const FINGERPRINT_BYTES_MAX: usize = 64;
 
@@ -50,11 +54,64 @@ pub(crate) struct Settings {
     pub keepalive_time: Duration,
     pub keepalive_timeout: Duration,
     pub result_limit: usize,
+    pub given: Given, // about security
+    pub token: Option<TokenFile>,
     #[cfg(feature = "tls")]
     pub tls: Option<tonic::transport::ClientTlsConfig>,
+    #[cfg(feature = "tls")]
+    pub tls_files: Option<TlsFiles>,
 }
 
 impl Settings {
+    // Reads the files, and refuses what would be half secure.
+    fn secure(&mut self) -> Result<(), StatusError> {
+        #[cfg(feature = "tls")]
+        let has_own_tls = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let has_own_tls = false;
+        let given = std::mem::take(&mut self.given).with_environment(has_own_tls);
+        given.check()?;
+        #[cfg(feature = "tls")]
+        {
+            self.tls_files = TlsFiles::open(&given)?;
+        }
+        #[cfg(not(feature = "tls"))]
+        if given.tls_ca.is_some() {
+            return Err(invalid("tls_ca: this program was built without the feature `tls`"));
+        }
+        if let Some(path) = &given.token_file {
+            if given.tls_ca.is_none() && !has_own_tls {
+                check_token_way(&self.addresses)?;
+            }
+            self.token = Some(TokenFile::open(path)?);
+        }
+        self.given = given;
+        Ok(())
+    }
+
+    /// A request, with the token if there is one.
+    pub fn request<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        if let Some(token) = &self.token {
+            token.sign(&mut request);
+        }
+        request
+    }
+
+    /// What another token changes.
+    pub fn token_version(&self) -> u64 {
+        self.token.as_ref().map_or(0, TokenFile::version)
+    }
+
+    #[cfg(feature = "tls")]
+    pub fn tls_for(&self, address: &str) -> Option<tonic::transport::ClientTlsConfig> {
+        match (&self.tls, &self.tls_files) {
+            (Some(own), _) => Some(own.clone()),
+            (None, Some(files)) if !address.starts_with("unix:") => Some(files.current()),
+            _ => None,
+        }
+    }
+
     /// How long one try to connect may take; calls may be less patient.
     pub fn attempt_timeout(&self) -> Duration {
         match self.connect_timeout {
@@ -86,8 +143,12 @@ impl ClientBuilder {
                 keepalive_time: shared::KEEPALIVE_TIME,
                 keepalive_timeout: shared::KEEPALIVE_TIMEOUT,
                 result_limit: shared::RESULT_BYTES_MAX,
+                given: Given::default(),
+                token: None,
                 #[cfg(feature = "tls")]
                 tls: None,
+                #[cfg(feature = "tls")]
+                tls_files: None,
             },
         }
     }
@@ -151,7 +212,46 @@ impl<C: Codec> ClientBuilder<C> {
         self
     }
 
-    /// Speaks TLS with these settings; certificates are checked against the host of the address.
+    /// The CA certificates (a PEM file) that servers' are verified with; "system": the system's
+    /// roots. Turns TLS on, for all addresses but `unix:` ones. What is not given here or in the
+    /// next four, the environment says: `SINGLEFLIGHT_TLS_CA`, `SINGLEFLIGHT_TLS_CERT`,
+    /// `SINGLEFLIGHT_TLS_KEY`, `SINGLEFLIGHT_TLS_SERVER_NAME`, `SINGLEFLIGHT_TOKEN_FILE`.
+    ///
+    /// The files are read again for each new connection; while they cannot be used, what they held
+    /// before counts.
+    pub fn tls_ca(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.given.tls_ca = Some(path.into());
+        self
+    }
+
+    /// This client's own certificate (a PEM file), for a server that asks for one.
+    pub fn tls_cert(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.given.tls_cert = Some(path.into());
+        self
+    }
+
+    /// The key of `tls_cert` (a PEM file).
+    pub fn tls_key(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.given.tls_key = Some(path.into());
+        self
+    }
+
+    /// The name to verify instead of the address's host.
+    pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
+        self.settings.given.tls_server_name = Some(name.into());
+        self
+    }
+
+    /// A file that holds a token, which says who this client is. It is looked at again when
+    /// something is asked, once a second at most, and calls after a change use the new token. A TCP
+    /// address that is not the loopback needs TLS for it.
+    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.given.token_file = Some(path.into());
+        self
+    }
+
+    /// Speaks TLS with these settings instead of those of files, to every address; certificates are
+    /// checked against the host of the address.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: tonic::transport::ClientTlsConfig) -> Self {
         self.settings.tls = Some(tls);
@@ -186,6 +286,7 @@ impl<C: Codec> ClientBuilder<C> {
         if settings.keepalive_time.is_zero() || settings.keepalive_timeout.is_zero() {
             return Err(invalid("keepalive: both times are above 0"));
         }
+        self.settings.secure()?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
             StatusError::new(Code::FailedPrecondition, "a client is made inside of a tokio runtime")
         })?;

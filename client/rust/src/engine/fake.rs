@@ -27,6 +27,14 @@ pub(super) struct Session {
     requests: Streaming<pb::SessionRequest>,
     calls: VecDeque<pb::CallRequest>,
     answers: mpsc::UnboundedSender<Result<pb::SessionResponse, Status>>,
+    /// Who has opened it.
+    pub visitor: Visitor,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Visitor {
+    pub authorization: String,
+    pub certificate: Vec<u8>, // DER
 }
 
 impl Drop for Fake {
@@ -37,16 +45,17 @@ impl Drop for Fake {
 
 impl Fake {
     pub async fn start() -> Self {
+        Fake::start_with(tonic::transport::Server::builder()).await
+    }
+
+    pub async fn start_with(server: tonic::transport::Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (sender, sessions) = mpsc::unbounded_channel();
         let service = tower::service_fn(move |request| serve(request, sender.clone()));
         let serving = tokio::spawn(async move {
             let incoming = TcpListenerStream::new(listener);
-            tonic::transport::Server::builder()
-                .serve_with_incoming(service, incoming)
-                .await
-                .unwrap();
+            server.serve_with_incoming(service, incoming).await.unwrap();
         });
         Fake { address, sessions, serving }
     }
@@ -63,22 +72,46 @@ async fn serve(
 ) -> Result<http::Response<tonic::body::Body>, Infallible> {
     let method = tower::service_fn(move |request: Request<Streaming<pb::SessionRequest>>| {
         let (answers, receiver) = mpsc::unbounded_channel();
+        let visitor = visitor_of(&request);
         let (requests, calls) = (request.into_inner(), VecDeque::new());
-        let _ = sessions.send(Session { requests, calls, answers });
+        let _ = sessions.send(Session { requests, calls, answers, visitor });
         async { Ok::<_, Status>(Response::new(UnboundedReceiverStream::new(receiver))) }
     });
     let codec = tonic_prost::ProstCodec::<pb::SessionResponse, pb::SessionRequest>::default();
     Ok(tonic::server::Grpc::new(codec).streaming(method, request).await)
 }
 
+fn visitor_of(request: &Request<Streaming<pb::SessionRequest>>) -> Visitor {
+    let authorization = request.metadata().get("authorization");
+    let authorization = authorization.and_then(|text| text.to_str().ok()).unwrap_or_default();
+    #[cfg(feature = "tls")]
+    let certificate = request.peer_certs().and_then(|certs| Some(certs.first()?.to_vec()));
+    #[cfg(not(feature = "tls"))]
+    let certificate = None;
+    Visitor {
+        authorization: authorization.to_owned(),
+        certificate: certificate.unwrap_or_default(),
+    }
+}
+
 impl Session {
+    /// The whole stream ends with this.
+    pub fn refuses(&self, status: Status) {
+        let _ = self.answers.send(Err(status));
+    }
+
     /// The next step of any call.
     pub async fn hears(&mut self) -> (u64, Step) {
+        self.hears_more().await.expect("a message")
+    }
+
+    /// The same; None: the client has said its last word.
+    pub async fn hears_more(&mut self) -> Option<(u64, Step)> {
         loop {
             if let Some(call) = self.calls.pop_front() {
-                return (call.id, call.step.expect("a step"));
+                return Some((call.id, call.step.expect("a step")));
             }
-            let message = soon(self.requests.message()).await.unwrap().expect("a message");
+            let message = soon(self.requests.message()).await.unwrap()?;
             self.calls.extend(message.calls);
         }
     }

@@ -20,6 +20,8 @@ mod waits;
 
 #[cfg(test)]
 mod fake;
+#[cfg(all(test, feature = "tls"))]
+mod secure_tests;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +32,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 pub(crate) use calls::{CallEnd, CallId, CallStart, Done, Function, FunctionEnd};
+#[cfg(feature = "tls")]
+pub(crate) use servers::whole;
 pub(crate) use servers::{connect, ServerId};
 
 use crate::constants::CLOSE;

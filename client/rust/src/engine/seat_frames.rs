@@ -183,6 +183,9 @@ impl State {
             return;
         }
         self.on_session_up(session);
+        if code == Code::Unauthenticated {
+            self.on_session_strange(session);
+        }
         if code == Code::Aborted && self.is_refused_elsewhere(id) {
             self.seats.get_mut(&id).expect("it was there").rank += 1;
             self.place(id);

@@ -186,6 +186,7 @@ impl State {
 
     /// Gives a seat a session of the server, or lets it wait for one.
     pub(super) fn seat_at(&mut self, id: ServerId, seat: SeatId) {
+        self.retire_old_token(id);
         if let Some(current) = self.servers[id].current {
             self.join_session(seat, current);
             return;
@@ -196,6 +197,21 @@ impl State {
         } else {
             self.hurry(id, seat);
         }
+    }
+
+    // Who asks is what the stream was opened with, and the token is another by now.
+    fn retire_old_token(&mut self, id: ServerId) {
+        let Some(current) = self.servers[id].current else { return };
+        if self.sessions[&current].token_version != self.inner().settings.token_version() {
+            self.retire(current);
+        }
+    }
+
+    /// The server does not know who has opened the session. The next one says it anew.
+    pub(super) fn on_session_strange(&mut self, id: SessionId) {
+        let Some(server) = self.sessions.get(&id).map(|session| session.server) else { return };
+        self.retire(id);
+        self.back_off(server);
     }
 
     // A leader that is to resume has several tries before its lead is over.
@@ -255,7 +271,9 @@ impl State {
         if self.over.is_some() || (!was_current && was_up) {
             return;
         }
-        if !was_up {
+        if is_denied(over.status.code()) {
+            self.set_reachable(id); // it is there, and who asks is not welcome
+        } else if !was_up {
             over.status.message().clone_into(&mut self.servers[id].last_error);
             if over.refused {
                 self.set_refused(id);
@@ -336,14 +354,19 @@ impl State {
     }
 }
 
+/// The server knows who asks, or does not, and says no. That is an answer.
+pub(super) fn is_denied(code: Code) -> bool {
+    matches!(code, Code::Unauthenticated | Code::PermissionDenied)
+}
+
 // Ok: the server is there and serves.
 async fn probe(settings: &Settings, id: ServerId) -> Result<(), Unreachable> {
     let channel = connect(settings, &settings.addresses[id]).await?;
-    match HealthClient::new(channel).check(HealthCheckRequest::default()).await {
+    match HealthClient::new(channel).check(settings.request(HealthCheckRequest::default())).await {
         Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
         Ok(_) => Err(Status::unavailable("the server is there, but not ready to serve").into()),
-        // A server without health checks that says so is there.
-        Err(status) if status.code() == Code::Unimplemented => Ok(()),
+        // A server that has none, or none for us, and says so is there.
+        Err(status) if status.code() == Code::Unimplemented || is_denied(status.code()) => Ok(()),
         Err(status) => Err(status.into()),
     }
 }
@@ -351,7 +374,9 @@ async fn probe(settings: &Settings, id: ServerId) -> Result<(), Unreachable> {
 /// One connection to an address.
 pub(crate) async fn connect(settings: &Settings, address: &str) -> Result<Channel, Unreachable> {
     #[cfg(feature = "tls")]
-    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let tls = settings.tls_for(address);
+    #[cfg(feature = "tls")]
+    let scheme = if tls.is_some() { "https" } else { "http" };
     #[cfg(not(feature = "tls"))]
     let scheme = "http";
     let socket = address.strip_prefix("unix:").map(str::to_owned);
@@ -366,8 +391,8 @@ pub(crate) async fn connect(settings: &Settings, address: &str) -> Result<Channe
         .initial_stream_window_size(4 * 1024 * 1024)
         .initial_connection_window_size(16 * 1024 * 1024);
     #[cfg(feature = "tls")]
-    let endpoint = match &settings.tls {
-        Some(tls) => endpoint.tls_config(tls.clone()).map_err(|error| Unreachable::of(&error))?,
+    let endpoint = match tls {
+        Some(tls) => endpoint.tls_config(tls).map_err(|error| Unreachable::of(&error))?,
         None => endpoint,
     };
     let connected = match socket {
@@ -387,7 +412,7 @@ pub(crate) async fn connect(settings: &Settings, address: &str) -> Result<Channe
 }
 
 // An error with what caused it; tonic's own text says no more than "transport error".
-fn whole(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn whole(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -31,8 +31,9 @@ pub(super) struct Place {
 
 pub(super) struct Session {
     pub server: ServerId,
-    pub up: bool,      // it has answered
-    pub retired: bool, // it takes no new seats
+    pub up: bool,           // it has answered
+    pub retired: bool,      // it takes no new seats
+    pub token_version: u64, // of the token that it is opened with, or of one before it
     pub seats: IdMap<SeatId>,
     pub leaving: IdMap<Arc<Join>>, // have sent `cancel`, and not heard the end
     next_id: u64,
@@ -64,6 +65,7 @@ impl State {
                 server,
                 up: false,
                 retired: false,
+                token_version: self.inner().settings.token_version(),
                 seats: IdMap::default(),
                 leaving: IdMap::default(),
                 next_id: 0,
@@ -218,7 +220,7 @@ async fn run(
     let writer = tokio::spawn(write(inner.clone(), id, frames, sender));
     let mut stub =
         SingleFlightClient::new(channel).max_decoding_message_size(constants::MESSAGE_BYTES_MAX);
-    let status = match stub.session(ReceiverStream::new(receiver)).await {
+    let status = match stub.session(inner.settings.request(ReceiverStream::new(receiver))).await {
         Err(status) => status,
         Ok(response) => read(inner, id, response.into_inner()).await,
     };
