@@ -81,15 +81,24 @@ static const struct sfl_stream_events events = {
     .on_closed = on_closed,
 };
 
+// Before the RPC is counted.
+static void note_authorization(struct fake *fake, const struct sfl_stream *stream)
+{
+    size_t number = atomic_load(&fake->rpcs);
+    if (number >= sizeof(fake->authorization) / sizeof(fake->authorization[0]))
+        return;
+    struct sfl_span value = sfl_stream_metadata(stream, "authorization");
+    snprintf(fake->authorization[number], sizeof(fake->authorization[0]), "%.*s", (int)value.size,
+             value.size == 0 ? "" : (const char *)value.data);
+}
+
 static void on_call(void *context, struct sfl_stream *stream,
                     const struct sfl_stream_events **events_out, void **stream_context_out)
 {
     struct fake *fake = context;
     struct rpc *rpc = calloc(1, sizeof(*rpc));
     assert_non_null(rpc);
-    struct sfl_span authorization = sfl_stream_metadata(stream, "authorization");
-    snprintf(fake->authorization, sizeof(fake->authorization), "%.*s", (int)authorization.size,
-             authorization.size == 0 ? "" : (const char *)authorization.data);
+    note_authorization(fake, stream);
     size_t number = atomic_fetch_add(&fake->rpcs, 1);
     size_t last = fake->answer_count - 1;
     rpc->stream = stream;

@@ -25,7 +25,7 @@ struct fake {
     const struct fake_answer *answers; // to the first, the second, ... RPC
     size_t answer_count;               // the last one holds for all after it
     atomic_size_t rpcs;                // how many have come
-    char authorization[64];            // that the last one brought; ""
+    char authorization[4][64];         // that the first ones brought; ""
 };
 
 // A running server on 127.0.0.1, port 0, for RPCs of `path`. `answers` is borrowed.
