@@ -26,6 +26,11 @@ enum sfl_status sfl_reason_status(enum sfl_reason reason)
     return reason == SFL_REASON_NONE ? SFL_OK : reasons[reason].status;
 }
 
+const char *sfl_reason_text(enum sfl_reason reason)
+{
+    return reason == SFL_REASON_NONE ? "" : reasons[reason].text;
+}
+
 bool sfl_reason_is_limit(enum sfl_reason reason)
 {
     return sfl_reason_status(reason) == SFL_RESOURCE_EXHAUSTED;
@@ -75,6 +80,5 @@ static size_t write_text(const struct sfl_refusal *refusal, const char *from, ch
 
 void sfl_refusal_text(const struct sfl_refusal *refusal, char text_out[static SFL_REFUSAL_TEXT_MAX])
 {
-    const char *text = refusal->reason == SFL_REASON_NONE ? "" : reasons[refusal->reason].text;
-    write_text(refusal, text, text_out, SFL_REFUSAL_TEXT_MAX);
+    write_text(refusal, sfl_reason_text(refusal->reason), text_out, SFL_REFUSAL_TEXT_MAX);
 }

@@ -67,6 +67,18 @@
       "renewals: 1024 of this call wait until the caller reads their answers")                     \
     X(STREAM_RENEWALS_LIMIT, RESOURCE_EXHAUSTED,                                                   \
       "renewals: 65536 of this stream wait until the caller reads their answers")                  \
+    X(BAD_TOKEN, UNAUTHENTICATED, "the token is not known here, or no longer")                     \
+    X(OPEN_TOKEN, UNAUTHENTICATED, "a token is taken over TLS, a unix socket or loopback only")    \
+    X(BAD_NAMES, UNAUTHENTICATED,                                                                  \
+      "the certificate has more names than can be taken, or longer ones")                          \
+    X(NOBODY, UNAUTHENTICATED, "who calls is not known: show a token or a certificate")            \
+    X(DENY_LIST, PERMISSION_DENIED, "this caller is on the deny list")                             \
+    X(MAY_NOT_DO, PERMISSION_DENIED, "no right to \"do\" in this group")                           \
+    X(MAY_NOT_LEAD, PERMISSION_DENIED, "no right to \"lead\" in this group")                       \
+    X(MAY_NOT_FORGET, PERMISSION_DENIED, "no right to \"forget\" in this group")                   \
+    X(MAY_NOT_END, PERMISSION_DENIED, "no right to \"end\" in this group")                         \
+    X(MAY_NOT_LIST, PERMISSION_DENIED, "no right to \"list\" in this group")                       \
+    X(MAY_NOT_ADMIN, PERMISSION_DENIED, "no right to \"admin\" of this server")                    \
     X(NO_MEMORY, NO_MEMORY, "out of memory")
 
 enum sfl_reason {
@@ -110,6 +122,9 @@ struct sfl_refusal {
 enum { SFL_REFUSAL_TEXT_MAX = 384 };
 
 enum sfl_status sfl_reason_status(enum sfl_reason reason);
+
+// The text of a reason that has nothing to fill in; static storage.
+const char *sfl_reason_text(enum sfl_reason reason);
 
 // True when the reason is a limit, as the statistic `refused` counts it.
 bool sfl_reason_is_limit(enum sfl_reason reason);

@@ -34,6 +34,7 @@ void sfl_call_init(struct sfl_call *call, struct sfl_outbox *outbox, uint64_t id
     call->id = id;
     call->deadline_ms = UINT64_MAX;
     sfl_link_init(&call->in_stream);
+    sfl_link_init(&call->relying);
     sfl_link_init(&call->in_ready);
     call->fault = (struct sfl_fault){NULL, NULL};
     call->pending = 0; // so nothing but these of what is to be told is there
@@ -425,15 +426,28 @@ static void renew(struct sfl_call *call, struct sfl_engine *engine, uint64_t id,
         sfl_engine_leave(engine, &call->member, reason, false, now_ms);
 }
 
-static void cancel(struct sfl_call *call, struct sfl_engine *engine, uint64_t now_ms)
+// Ends the call, whoever has the last word to say.
+static void end_early(struct sfl_call *call, struct sfl_engine *engine, enum sfl_reason reason,
+                      bool broken, uint64_t now_ms)
 {
-    sfl_engine_leave(engine, &call->member, SFL_REASON_CANCELLED, true, now_ms);
+    sfl_engine_leave(engine, &call->member, reason, broken, now_ms);
     sfl_outbox_lock(call->outbox);
     if (is_owed_its_result_locked(call)) {
-        give_up_locked(call, SFL_REASON_CANCELLED);
+        give_up_locked(call, reason);
         make_ready_locked(call);
     }
     sfl_outbox_unlock(call->outbox);
+}
+
+static void cancel(struct sfl_call *call, struct sfl_engine *engine, uint64_t now_ms)
+{
+    end_early(call, engine, SFL_REASON_CANCELLED, true, now_ms);
+}
+
+void sfl_call_revoke(struct sfl_call *call, struct sfl_engine *engine, enum sfl_reason reason,
+                     uint64_t now_ms)
+{
+    end_early(call, engine, reason, false, now_ms);
 }
 
 void sfl_call_expire(struct sfl_deadline *deadline)

@@ -35,6 +35,7 @@ struct sfl_call {
     uint64_t id;               // Session only
     uint64_t deadline_ms;      // of the monotonic clock; UINT64_MAX: none, or gRPC's to keep
     struct sfl_link in_stream; // Session only: among its calls; its thread's alone
+    struct sfl_link relying;   // among those of its stream with one right; its thread's alone
 
     // What the transport itself found wrong; set before the engine is told MALFORMED.
     struct sfl_fault fault;
@@ -81,6 +82,10 @@ void sfl_call_join(struct sfl_call *call, struct sfl_engine *engine, const struc
 // Ends a call that has joined because of a fault of its own step.
 void sfl_call_fail(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_fault *fault,
                    uint64_t now_ms);
+
+// Ends a call that has joined and lost the right to it. Its lease does not outlive that.
+void sfl_call_revoke(struct sfl_call *call, struct sfl_engine *engine, enum sfl_reason reason,
+                     uint64_t now_ms);
 
 // With the outbox's lock held: nothing is told to the call any more.
 void sfl_call_detach_locked(struct sfl_call *call);

@@ -2,6 +2,7 @@
 // SingleFlight.Do: one stream is one caller.
 #include "base/clock.h"
 #include "base/status.h"
+#include "transport/admit.h"
 #include "transport/call.h"
 #include "transport/decode.h"
 #include "transport/losses.h"
@@ -20,6 +21,7 @@ enum {
 struct do_stream {
     struct sfl_outbox outbox;
     struct sfl_call call;
+    struct sfl_admit admit;
     struct sfl_lost loss;              // of the lead, when the peer sends no more steps
     bool is_lost;                      // and it is on its way
     int closed_code;                   // how the stream closed meanwhile; -1: it has not
@@ -100,16 +102,24 @@ static void fail(struct do_stream *stream, const struct sfl_fault *fault)
 
 static void join(struct do_stream *stream, struct sfl_join *join)
 {
+    static const struct sfl_fault no_fault = {0};
     struct sfl_transport *transport = stream->outbox.transport;
     uint64_t max = transport->connection_callers_max;
+    struct sfl_list *relying;
+    struct sfl_refusal denied = sfl_admit_join(&stream->admit, join, &relying);
+    if (denied.reason != SFL_REASON_NONE) {
+        refuse(stream, &denied, &no_fault);
+        return;
+    }
     if (!sfl_connection_take(stream->connection, max)) {
         struct sfl_refusal refusal = {.reason = SFL_REASON_CONNECTION_LIMIT, .a = max};
-        struct sfl_fault none = {0};
         sfl_engine_count_refused(transport->engine, refusal.reason);
-        refuse(stream, &refusal, &none);
+        refuse(stream, &refusal, &no_fault);
         return;
     }
     stream->has_joined = true;
+    if (relying != NULL)
+        sfl_list_append(relying, &stream->call.relying);
     // gRPC ends the stream at its deadline; the core needs to know it for the audience's sake.
     join->deadline_ms = sfl_stream_deadline_ms(stream->outbox.stream);
     join->ends_at_deadline = false;
@@ -201,6 +211,8 @@ static void put_away(struct do_stream *stream, int code)
     sfl_connection_close(stream->connection);
     if (stream->has_spoken)
         sfl_under_way_add(&stream->outbox.transport->calls, stream->part, (uint64_t)-1);
+    sfl_link_remove(&stream->call.relying);
+    sfl_admit_close(&stream->admit);
     (void)sfl_call_let_go(&stream->call); // it is a part of the stream, which goes with its outbox
     sfl_outbox_unref(&stream->outbox);
 }
@@ -228,6 +240,30 @@ static void on_closed(void *context, int code, const char *text)
     if (stream->is_lost || (is_broken && stream->has_joined && loses_later(stream)))
         return;
     put_away(stream, code);
+}
+
+// The rights have changed.
+static bool recheck(struct sfl_admit *admit)
+{
+    static const struct sfl_fault no_fault = {0};
+    struct do_stream *stream = SFL_CONTAINER_OF(admit, struct do_stream, admit);
+    struct sfl_refusal refusal = sfl_admit_renew(admit);
+    struct sfl_link *lost = NULL;
+    enum sfl_reason reason = refusal.reason;
+    if (stream->closed_code >= 0 || stream->is_over)
+        return true;
+    if (!stream->has_joined) {
+        if (reason != SFL_REASON_NONE)
+            refuse(stream, &refusal, &no_fault);
+        return true;
+    }
+    if (reason == SFL_REASON_NONE &&
+        sfl_admit_take_lost(admit, &lost, &reason) == SFL_LOST_RIGHT_NONE)
+        return true;
+    if (reason != SFL_REASON_NONE)
+        sfl_call_revoke(&stream->call, stream->outbox.transport->engine, reason,
+                        sfl_clock_now_ms());
+    return true;
 }
 
 static const struct sfl_stream_events events = {
@@ -279,6 +315,11 @@ void sfl_do_on_call(void *context, struct sfl_stream *rpc_stream,
     stream->is_over = false;
     *events_out = &events;
     *stream_context_out = stream;
-    if (!find_connection(stream, transport))
-        refuse(stream, &no_memory, &no_fault);
+    struct sfl_refusal refusal = sfl_admit_open(&stream->admit, transport, rpc_stream);
+    if (refusal.reason == SFL_REASON_NONE && !find_connection(stream, transport))
+        refusal = no_memory;
+    if (refusal.reason != SFL_REASON_NONE)
+        refuse(stream, &refusal, &no_fault);
+    else
+        sfl_admit_watch(&stream->admit, recheck);
 }

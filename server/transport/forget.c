@@ -14,8 +14,8 @@ static const struct sfl_field fields[] = {
 };
 static const struct sfl_schema schema = {.name = "ForgetRequest", SFL_SCHEMA_FIELDS(fields)};
 
-static void handle(struct sfl_transport *transport, struct sfl_span request,
-                   struct sfl_answer *answer)
+static void handle(struct sfl_transport *transport, struct sfl_admit *admit,
+                   struct sfl_span request, struct sfl_answer *answer)
 {
     struct sfl_forget forget = {.if_unshared = false};
     struct sfl_fault fault = {0};
@@ -24,7 +24,10 @@ static void handle(struct sfl_transport *transport, struct sfl_span request,
         return;
     }
     forget.group = sfl_group_or_default(forget.group);
-    struct sfl_refusal refusal = sfl_limits_check_key(transport->limits, forget.group, forget.key);
+    struct sfl_refusal refusal =
+        sfl_admit_check(admit, forget.end ? SFL_RIGHT_END : SFL_RIGHT_FORGET, forget.group);
+    if (refusal.reason == SFL_REASON_NONE)
+        refusal = sfl_limits_check_key(transport->limits, forget.group, forget.key);
     if (refusal.reason == SFL_REASON_NONE)
         refusal = sfl_limits_check_name(forget.name);
     if (refusal.reason != SFL_REASON_NONE) {
@@ -32,6 +35,7 @@ static void handle(struct sfl_transport *transport, struct sfl_span request,
         return;
     }
     struct sfl_forgotten forgotten = sfl_engine_forget(transport->engine, &forget);
+    sfl_admit_note_forget(admit, &forget, &forgotten);
     uint8_t *at = sfl_wire_put_number(answer->message, 1, forgotten.flight);
     at = sfl_wire_put_number(at, 2, forgotten.retained);
     at = sfl_wire_put_number(at, 3, forgotten.ended);
@@ -43,5 +47,5 @@ static void handle(struct sfl_transport *transport, struct sfl_span request,
 void sfl_forget_on_call(void *context, struct sfl_stream *stream,
                         const struct sfl_stream_events **events_out, void **stream_context_out)
 {
-    sfl_unary_serve(context, handle, stream, events_out, stream_context_out);
+    sfl_unary_serve(context, handle, true, stream, events_out, stream_context_out);
 }

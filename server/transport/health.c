@@ -53,9 +53,10 @@ static enum serving_status status_of(struct sfl_transport *transport, enum servi
 
 // --- Check ---
 
-static void handle_check(struct sfl_transport *transport, struct sfl_span message,
-                         struct sfl_answer *answer)
+static void handle_check(struct sfl_transport *transport, struct sfl_admit *admit,
+                         struct sfl_span message, struct sfl_answer *answer)
 {
+    (void)admit;
     struct sfl_fault fault = {0};
     enum service service = SERVICES;
     if (!read_request(message, &service, &fault)) {
@@ -77,7 +78,7 @@ void sfl_health_check_on_call(void *context, struct sfl_stream *stream,
                               const struct sfl_stream_events **events_out,
                               void **stream_context_out)
 {
-    sfl_unary_serve(context, handle_check, stream, events_out, stream_context_out);
+    sfl_unary_serve(context, handle_check, false, stream, events_out, stream_context_out);
 }
 
 // --- Watch ---

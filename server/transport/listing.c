@@ -27,7 +27,8 @@ bool sfl_listing_wants(const struct sfl_listing *listing, struct sfl_span group,
 {
     struct sfl_span wanted = sfl_bytes_span(listing->group);
     return (wanted.size == 0 || sfl_span_equal(wanted, group)) &&
-           sfl_span_starts_with(key, sfl_bytes_span(listing->key_prefix));
+           sfl_span_starts_with(key, sfl_bytes_span(listing->key_prefix)) &&
+           sfl_admit_may_list(&listing->admit, group);
 }
 
 bool sfl_listing_add(struct sfl_listing *listing, struct sfl_listing_row *row)
@@ -98,6 +99,20 @@ static void refuse(struct sfl_listing *listing, enum sfl_status status,
     sfl_outbox_end(&listing->outbox, sfl_status_code(status), fault, true);
 }
 
+static void deny(struct sfl_listing *listing, enum sfl_reason reason)
+{
+    const struct sfl_fault fault = {NULL, sfl_reason_text(reason)};
+    refuse(listing, sfl_reason_status(reason), &fault);
+}
+
+// Without a group, the rows are looked at one by one.
+static enum sfl_reason check_right(struct sfl_listing *listing, struct sfl_span group)
+{
+    if (group.size == 0 || group.size > listing->outbox.transport->limits->group_bytes_max)
+        return SFL_REASON_NONE;
+    return sfl_admit_check(&listing->admit, SFL_RIGHT_LIST, group).reason;
+}
+
 static bool check(const struct sfl_listing *listing, const struct sfl_listing_request *request,
                   struct sfl_fault *fault)
 {
@@ -120,6 +135,11 @@ static void on_message(void *context, struct sfl_span message)
     if (!sfl_schema_read(listing->ops->schema, message, &request, &fault) || fault.what != NULL ||
         !check(listing, &request, &fault)) {
         refuse(listing, SFL_INVALID_ARGUMENT, &fault);
+        return;
+    }
+    enum sfl_reason reason = check_right(listing, request.group);
+    if (reason != SFL_REASON_NONE) {
+        deny(listing, reason);
         return;
     }
     listing->group = sfl_bytes_copy(&sfl_heap, request.group);
@@ -157,7 +177,20 @@ static void on_closed(void *context, int code, const char *text)
     (void)code;
     (void)text;
     sfl_outbox_on_closed(&listing->outbox);
+    sfl_admit_close(&listing->admit);
     sfl_outbox_unref(&listing->outbox);
+}
+
+// The rights have changed.
+static bool recheck(struct sfl_admit *admit)
+{
+    struct sfl_listing *listing = SFL_CONTAINER_OF(admit, struct sfl_listing, admit);
+    enum sfl_reason reason = sfl_admit_renew(admit).reason;
+    if (reason == SFL_REASON_NONE && listing->group != NULL)
+        reason = check_right(listing, sfl_bytes_span(listing->group));
+    if (reason != SFL_REASON_NONE)
+        deny(listing, reason);
+    return true;
 }
 
 static const struct sfl_stream_events events = {
@@ -181,4 +214,9 @@ void sfl_listing_on_call(const struct sfl_listing_ops *ops, void *context,
     sfl_list_init(&listing->rows);
     *events_out = &events;
     *stream_context_out = listing;
+    enum sfl_reason reason = sfl_admit_open(&listing->admit, context, stream).reason;
+    if (reason != SFL_REASON_NONE)
+        deny(listing, reason);
+    else
+        sfl_admit_watch(&listing->admit, recheck);
 }

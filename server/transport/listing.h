@@ -5,6 +5,7 @@
 #ifndef SFL_TRANSPORT_LISTING_H
 #define SFL_TRANSPORT_LISTING_H
 
+#include "transport/admit.h"
 #include "transport/decode.h"
 #include "transport/transport.h"
 
@@ -39,6 +40,7 @@ struct sfl_listing_ops {
 struct sfl_listing {
     struct sfl_outbox outbox;
     const struct sfl_listing_ops *ops;
+    struct sfl_admit admit;
     bool has_request;
     struct sfl_bytes *group; // of the request, and so are the next two
     struct sfl_bytes *key_prefix;
@@ -53,7 +55,7 @@ struct sfl_listing {
     struct sfl_list rows;
 };
 
-// Whether the request asks for what is of that group and key.
+// Whether the request asks for what is of that group and key, and whoever asks may see it.
 bool sfl_listing_wants(const struct sfl_listing *listing, struct sfl_span group,
                        struct sfl_span key);
 

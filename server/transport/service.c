@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/entropy.h"
+#include "transport/admit.h"
 #include "transport/call.h"
 #include "transport/crowd.h"
 #include "transport/descriptors.h"
@@ -61,19 +62,26 @@ enum sfl_status sfl_transport_create(const struct sfl_transport_options *options
     if (transport == NULL)
         return SFL_NO_MEMORY;
     *transport = (struct sfl_transport){0};
+    transport->pumps = options->pumps;
+    transport->security = options->security;
+    if (!sfl_admit_init(transport)) {
+        free(transport);
+        return SFL_NO_MEMORY;
+    }
     transport->deliveries = sfl_deliveries_create(options->engine);
     if (transport->deliveries == NULL) {
+        sfl_admit_deinit(transport);
         free(transport);
         return SFL_NO_MEMORY;
     }
     enum sfl_status status = sfl_descriptors_create(&transport->descriptors);
     if (status != SFL_OK) {
         sfl_deliveries_destroy(transport->deliveries);
+        sfl_admit_deinit(transport);
         free(transport);
         return status;
     }
     transport->engine = options->engine;
-    transport->pumps = options->pumps;
     sfl_engine_set_sink_context(options->engine, transport);
     transport->limits = options->limits;
     transport->connection_callers_max = options->connection_callers_max;
@@ -98,6 +106,7 @@ void sfl_transport_destroy(struct sfl_transport *transport)
     sfl_connections_deinit(&transport->connections);
     sfl_descriptors_destroy(transport->descriptors);
     sfl_deliveries_destroy(transport->deliveries);
+    sfl_admit_deinit(transport);
     free(transport);
 }
 

@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "rpc/server.h"
 #include "runs/runs.h"
+#include "security/security.h"
 
 struct sfl_transport;
 
@@ -43,8 +44,9 @@ struct sfl_transport_options {
     struct sfl_pumps *pumps;         // borrowed; those that serve its methods
     const struct sfl_limits *limits; // borrowed
     uint64_t connection_callers_max;
-    uint64_t silence_ms;   // after which the server gives up a silent connection
-    struct sfl_runs *runs; // borrowed; where flights that end are put down; NULL: nowhere
+    uint64_t silence_ms;           // after which the server gives up a silent connection
+    struct sfl_runs *runs;         // borrowed; where flights that end are put down; NULL: nowhere
+    struct sfl_security *security; // borrowed; who may do what; NULL: everybody everything
     // An earlier tick is wanted than sfl_transport_tick last said. Any thread, under locks.
     void (*on_earlier_tick)(void *context);
     void *tick_context;
@@ -79,6 +81,10 @@ struct sfl_outbox_counts sfl_transport_count_outboxes(const struct sfl_transport
 
 // Tells watchers how the server's parts fare when that has changed.
 void sfl_transport_health_changed(struct sfl_transport *transport);
+
+// The rights of `security` have been exchanged: ends, in turns of the pumps, what has lost its
+// right. Any thread but a pump's.
+void sfl_transport_rights_changed(struct sfl_transport *transport);
 
 // From now on health says NOT_SERVING, to watchers at once. (The engine is drained on its own.)
 void sfl_transport_drain(struct sfl_transport *transport);

@@ -130,12 +130,25 @@ static const struct sfl_outbox_ops outbox_ops = {.fill = fill, .free = free_sess
 // --- in ---
 
 // The stream ends, and with it all its calls.
-static void fail_stream(struct sfl_session *session, enum sfl_status status,
-                        const struct sfl_fault *fault)
+static void end_stream(struct sfl_session *session, enum sfl_status status,
+                       const struct sfl_fault *fault, enum sfl_reason reason)
 {
     session->is_over = true;
     sfl_outbox_end(&session->outbox, sfl_status_code(status), fault, true);
-    sfl_session_leave_all(session, SFL_REASON_MALFORMED, false);
+    sfl_session_leave_all(session, reason, false);
+}
+
+static void fail_stream(struct sfl_session *session, enum sfl_status status,
+                        const struct sfl_fault *fault)
+{
+    end_stream(session, status, fault, SFL_REASON_MALFORMED);
+}
+
+// Whoever calls may not go on.
+static void deny_stream(struct sfl_session *session, enum sfl_reason reason)
+{
+    const struct sfl_fault fault = {NULL, sfl_reason_text(reason)};
+    end_stream(session, sfl_reason_status(reason), &fault, reason);
 }
 
 // Ends an id that has no call.
@@ -180,6 +193,13 @@ static void join(struct sfl_session *session, struct sfl_request *request, uint6
         answer_fault(session, request->id, &request->fault);
         return;
     }
+    struct sfl_list *relying;
+    struct sfl_refusal denied = sfl_admit_join(&session->admit, &request->join, &relying);
+    if (denied.reason != SFL_REASON_NONE) {
+        const struct sfl_reply_end end = {.refusal = denied};
+        answer(session, request->id, &end);
+        return;
+    }
     if (!sfl_connection_take(session->connection, max)) {
         answer_refusal(session, request->id, SFL_REASON_CONNECTION_LIMIT, max);
         return;
@@ -190,6 +210,8 @@ static void join(struct sfl_session *session, struct sfl_request *request, uint6
         answer_refusal(session, request->id, SFL_REASON_NO_MEMORY, 0);
         return;
     }
+    if (relying != NULL)
+        sfl_list_append(relying, &call->relying);
     request->join.deadline_ms = deadline_of(request->timeout_ms, now_ms);
     request->join.ends_at_deadline = true;
     sfl_call_join(call, session->outbox.transport->engine, &request->join, now_ms);
@@ -360,6 +382,29 @@ static void on_turn(struct sfl_pump_work *work)
     sfl_outbox_unref(&session->outbox);
 }
 
+// The rights have changed: calls that rely on one that is gone end, or all of them with the stream.
+static bool recheck(struct sfl_admit *admit)
+{
+    struct sfl_session *session = SFL_CONTAINER_OF(admit, struct sfl_session, admit);
+    struct sfl_refusal refusal = sfl_admit_renew(admit);
+    struct sfl_link *link = NULL;
+    enum sfl_reason reason;
+    if (session->is_over || session->is_closed)
+        return true;
+    if (refusal.reason != SFL_REASON_NONE) {
+        deny_stream(session, refusal.reason);
+        return true;
+    }
+    enum sfl_lost_right lost;
+    while ((lost = sfl_admit_take_lost(admit, &link, &reason)) == SFL_LOST_RIGHT_CALL) {
+        struct sfl_call *call = SFL_CONTAINER_OF(link, struct sfl_call, relying);
+        sfl_call_revoke(call, session->outbox.transport->engine, reason, sfl_clock_now_ms());
+        if (sfl_pump_should_yield())
+            return false;
+    }
+    return lost == SFL_LOST_RIGHT_NONE;
+}
+
 static void on_half_close(void *context)
 {
     struct sfl_session *session = context;
@@ -435,4 +480,9 @@ void sfl_session_on_call(void *context, struct sfl_stream *stream,
     *events_out = &events;
     *stream_context_out = session;
     sfl_transport_add_resident(transport, &session->outbox);
+    struct sfl_refusal refusal = sfl_admit_open(&session->admit, transport, stream);
+    if (refusal.reason != SFL_REASON_NONE)
+        deny_stream(session, refusal.reason);
+    else
+        sfl_admit_watch(&session->admit, recheck);
 }

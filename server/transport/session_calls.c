@@ -47,6 +47,7 @@ void sfl_session_put_away(struct sfl_session *session, struct sfl_call *call)
 {
     sfl_index_remove(&session->index, hash_id(session, call->id), call);
     sfl_link_remove(&call->in_stream);
+    sfl_link_remove(&call->relying);
     if (sfl_call_let_go(call))
         free_call(call);
 }

@@ -69,6 +69,7 @@ static void leave_last(struct sfl_session *session)
     if (!session->is_closed)
         return;
     sfl_transport_remove_resident(session->outbox.transport, &session->outbox);
+    sfl_admit_close(&session->admit);
     sfl_outbox_unref(&session->outbox);
 }
 

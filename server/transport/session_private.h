@@ -4,6 +4,7 @@
 #ifndef SFL_TRANSPORT_SESSION_PRIVATE_H
 #define SFL_TRANSPORT_SESSION_PRIVATE_H
 
+#include "transport/admit.h"
 #include "transport/call.h"
 #include "transport/losses.h"
 #include "transport/session_ids.h"
@@ -13,6 +14,7 @@
 struct sfl_session {
     struct sfl_outbox outbox;
     struct sfl_connection *connection;
+    struct sfl_admit admit;
     // The stream's thread alone.
     struct sfl_ids ids;
     struct sfl_index index;  // its calls, by id, until they are put away

@@ -47,8 +47,8 @@ static size_t encode(const struct sfl_stats *stats, uint64_t uptime_ms,
     return (size_t)(at - message);
 }
 
-static void handle(struct sfl_transport *transport, struct sfl_span message,
-                   struct sfl_answer *answer)
+static void handle(struct sfl_transport *transport, struct sfl_admit *admit,
+                   struct sfl_span message, struct sfl_answer *answer)
 {
     struct request request = {.group = {NULL, 0}};
     struct sfl_fault fault = {0};
@@ -56,8 +56,11 @@ static void handle(struct sfl_transport *transport, struct sfl_span message,
         sfl_answer_fault(answer, &fault);
         return;
     }
-    struct sfl_refusal refusal =
-        sfl_limits_check_key(transport->limits, request.group, sfl_span_of_text("any"));
+    struct sfl_refusal refusal = request.group.size == 0
+                                     ? sfl_admit_check_server(admit)
+                                     : sfl_admit_check(admit, SFL_RIGHT_LIST, request.group);
+    if (refusal.reason == SFL_REASON_NONE)
+        refusal = sfl_limits_check_key(transport->limits, request.group, sfl_span_of_text("any"));
     if (refusal.reason != SFL_REASON_NONE) {
         sfl_answer_refusal(answer, &refusal);
         return;
@@ -77,5 +80,5 @@ static void handle(struct sfl_transport *transport, struct sfl_span message,
 void sfl_get_stats_on_call(void *context, struct sfl_stream *stream,
                            const struct sfl_stream_events **events_out, void **stream_context_out)
 {
-    sfl_unary_serve(context, handle, stream, events_out, stream_context_out);
+    sfl_unary_serve(context, handle, true, stream, events_out, stream_context_out);
 }

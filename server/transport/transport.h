@@ -20,8 +20,10 @@ struct sfl_transport {
     struct sfl_delivery *deliveries; // one for each shard
     const struct sfl_limits *limits;
     uint64_t connection_callers_max;
-    struct sfl_runs *runs; // NULL: none is remembered
-    uint64_t silence_ms;   // a connection that is silent for so long is given up
+    struct sfl_runs *runs;            // NULL: none is remembered
+    struct sfl_security *security;    // NULL: everybody may do everything
+    struct sfl_admit_reload *reloads; // with `security`: one for each pump
+    uint64_t silence_ms;              // a connection that is silent for so long is given up
     void (*count_network)(void *context, struct sfl_network_counts *counts_out);
     void *network_context;
     uint64_t hash_seed;

@@ -11,6 +11,8 @@ struct unary {
     sfl_unary_handler *handler;
     struct sfl_stream *stream;
     bool is_answered;
+    bool needs_right;
+    struct sfl_admit admit; // with it
 };
 
 void sfl_answer_fault(struct sfl_answer *answer, const struct sfl_fault *fault)
@@ -91,7 +93,7 @@ static void on_message(void *context, struct sfl_span message)
     answer.is_to_last = false;
     answer.text[0] = '\0';
     answer.size = 0;
-    unary->handler(unary->transport, message, &answer);
+    unary->handler(unary->transport, unary->needs_right ? &unary->admit : NULL, message, &answer);
     finish(unary, &answer);
 }
 
@@ -116,6 +118,8 @@ static void on_closed(void *context, int code, const char *text)
     struct unary *unary = context;
     (void)code;
     (void)text;
+    if (unary->needs_right)
+        sfl_admit_close(&unary->admit);
     sfl_stream_unref(unary->stream);
     free(unary);
 }
@@ -127,7 +131,17 @@ static const struct sfl_stream_events events = {
     .on_closed = on_closed,
 };
 
-void sfl_unary_serve(struct sfl_transport *transport, sfl_unary_handler *handler,
+static void open_admit(struct unary *unary)
+{
+    struct sfl_answer answer = {.code = 0};
+    struct sfl_refusal refusal = sfl_admit_open(&unary->admit, unary->transport, unary->stream);
+    if (refusal.reason == SFL_REASON_NONE)
+        return;
+    sfl_answer_refusal(&answer, &refusal);
+    finish(unary, &answer);
+}
+
+void sfl_unary_serve(struct sfl_transport *transport, sfl_unary_handler *handler, bool needs_right,
                      struct sfl_stream *stream, const struct sfl_stream_events **events_out,
                      void **stream_context_out)
 {
@@ -136,7 +150,10 @@ void sfl_unary_serve(struct sfl_transport *transport, sfl_unary_handler *handler
         sfl_transport_refuse_stream(stream, events_out, stream_context_out);
         return;
     }
-    *unary = (struct unary){.transport = transport, .handler = handler, .stream = stream};
+    *unary = (struct unary){
+        .transport = transport, .handler = handler, .stream = stream, .needs_right = needs_right};
     *events_out = &events;
     *stream_context_out = unary;
+    if (needs_right)
+        open_admit(unary);
 }

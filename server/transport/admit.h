@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one place that says whether a caller may do what it asks for. Every service that has to do
+// with flights asks here before it looks at anything else.
+//
+// A stream has an `sfl_admit` of its own, which is its thread's. Without a token file and an access
+// file everybody may do everything, and that costs one comparison.
+//
+// When the files have changed, a stream that is open goes over to the new rights with its next
+// call, or when its pump comes to it (sfl_transport_rights_changed), whichever is first. What
+// relies on a right that is gone is ended then.
+#ifndef SFL_TRANSPORT_ADMIT_H
+#define SFL_TRANSPORT_ADMIT_H
+
+#include "base/list.h"
+#include "core/event.h"
+#include "core/reason.h"
+#include "rpc/pump.h"
+#include "security/identity.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sfl_stream;
+struct sfl_transport;
+struct sfl_grant;
+struct sfl_forgotten;
+
+struct sfl_admit {
+    struct sfl_transport *transport;
+    struct sfl_identity *identity; // NULL: everybody may do everything
+    // What its calls rely on; see sfl_admit_join.
+    struct sfl_list grants;
+    struct sfl_grant *current[2]; // of the last join that would follow only, and that would lead
+    // Among the streams of this pump that a reload looks at.
+    struct sfl_link in_watched;
+    uint64_t checked; // the generation at whose rights all its calls have been looked at
+    bool (*recheck)(struct sfl_admit *admit);
+};
+
+// Finds out who calls; while on_call runs. When the refusal has a reason the stream is to end with
+// it; sfl_admit_close follows in any case.
+struct sfl_refusal sfl_admit_open(struct sfl_admit *admit, struct sfl_transport *transport,
+                                  struct sfl_stream *stream);
+
+// On the stream's thread, when its events are over.
+void sfl_admit_close(struct sfl_admit *admit);
+
+// Has `recheck` called, in a turn of this pump, when the rights have changed. False: the turn is
+// over, and it is to be called again. It begins with sfl_admit_renew, and must not close the admit.
+void sfl_admit_watch(struct sfl_admit *admit, bool (*recheck)(struct sfl_admit *admit));
+
+// Goes over to the rights that are in force. With a reason, the stream must go on no more.
+struct sfl_refusal sfl_admit_renew(struct sfl_admit *admit);
+
+// Whether the caller may do this in the group. What is refused is logged and counted.
+struct sfl_refusal sfl_admit_check(struct sfl_admit *admit, enum sfl_right right,
+                                   struct sfl_span group);
+
+// The same for what concerns the whole server.
+struct sfl_refusal sfl_admit_check_server(struct sfl_admit *admit);
+
+// Whether it may list the group; a question of many, so nothing is logged.
+bool sfl_admit_may_list(const struct sfl_admit *admit, struct sfl_span group);
+
+struct sfl_refusal sfl_admit_join_known(struct sfl_admit *admit, struct sfl_join *join,
+                                        struct sfl_list **relying_out);
+
+// Whether the caller may join like that. Without the right to lead, one that may lead becomes one
+// that follows. `*relying_out` is the list that the call has to join, as long as it relies on the
+// right that it has; NULL: none.
+static inline struct sfl_refusal sfl_admit_join(struct sfl_admit *admit, struct sfl_join *join,
+                                                struct sfl_list **relying_out)
+{
+    *relying_out = NULL;
+    if (admit->identity == NULL)
+        return (struct sfl_refusal){.reason = SFL_REASON_NONE};
+    return sfl_admit_join_known(admit, join, relying_out);
+}
+
+enum sfl_lost_right {
+    SFL_LOST_RIGHT_NONE,  // no call of the stream has lost its right any more
+    SFL_LOST_RIGHT_CALL,  // this one has
+    SFL_LOST_RIGHT_LATER, // the turn is over
+};
+
+// After sfl_admit_renew: takes a call that relies on a right which is gone off its list. It is to
+// end with `*reason_out`.
+enum sfl_lost_right sfl_admit_take_lost(struct sfl_admit *admit, struct sfl_link **relying_out,
+                                        enum sfl_reason *reason_out);
+
+// Something that changes what others see was done: a line for the log.
+void sfl_admit_note_forget(const struct sfl_admit *admit, const struct sfl_forget *forget,
+                           const struct sfl_forgotten *forgotten);
+
+// Once, before anything is served; false when there is no memory. Destroyed with the transport.
+bool sfl_admit_init(struct sfl_transport *transport);
+void sfl_admit_deinit(struct sfl_transport *transport);
+
+#endif
