@@ -12,6 +12,7 @@
 #include "coordinator/coordinator.h"
 #include "door.h"
 #include "engine/engine.h"
+#include "rights.h"
 #include "rpc/library.h"
 #include "rpc/refused.h"
 #include "rpc/server.h"
@@ -59,6 +60,7 @@ struct daemon {
     struct sfl_transport *transport;
     struct sfl_rpc_server *server;
     struct sfl_door door;
+    struct sfl_rights rights;
     struct sfl_admin_wiring admin;
 
     uv_loop_t loop;
@@ -261,8 +263,9 @@ static void on_signal(uv_signal_t *handle, int number)
 // Unheard, it would end the process without a drain.
 static void on_hangup(uv_signal_t *handle, int number)
 {
-    (void)handle;
-    sfl_log(SFL_LOG_INFO, "nothing_to_reload", SFL_I64("signal", number));
+    struct daemon *daemon = handle->data;
+    if (!sfl_rights_reload(&daemon->rights))
+        sfl_log(SFL_LOG_INFO, "nothing_to_reload", SFL_I64("signal", number));
 }
 
 // libuv fails here only for want of file descriptors or memory.
@@ -294,6 +297,7 @@ static bool open_loop(struct daemon *daemon)
     daemon->trim_look.data = daemon;
     daemon->sigterm.data = daemon;
     daemon->sigint.data = daemon;
+    daemon->sighup.data = daemon;
     return is_open;
 }
 
@@ -455,6 +459,7 @@ static bool create_parts(struct daemon *daemon)
         .sink = sfl_transport_sink,
         .keeper = daemon->store == NULL ? NULL : &sfl_store_keeper,
         .keeper_context = daemon->store,
+        .quotas = daemon->rights.quotas,
         .runs = runs_of(settings),
         .describe = sfl_transport_describe,
         .first_token = daemon->started_us,
@@ -469,6 +474,7 @@ static bool create_parts(struct daemon *daemon)
         .limits = &daemon->limits,
         .connection_callers_max = settings->connection_callers_max,
         .runs = daemon->runs,
+        .security = daemon->rights.security,
         .silence_ms = settings->keepalive_time_ms + settings->keepalive_timeout_ms,
         .on_earlier_tick = on_earlier_tick,
         .tick_context = daemon,
@@ -611,7 +617,8 @@ static int run(struct daemon *daemon)
         fprintf(stderr, "singleflightd: cannot start: too little memory or too few files\n");
         goto out;
     }
-    if (!load_store(daemon) || !start(daemon))
+    if (!load_store(daemon) || !start(daemon) ||
+        !sfl_rights_watch(&daemon->rights, &daemon->loop, daemon->transport))
         goto out;
     tick(daemon);
     // The first look is now: it says how little the process needs.
@@ -638,7 +645,9 @@ int main(int argc, char *argv[])
         return exit_code;
     prepare_process(&daemon.settings);
     daemon.limits = limits_of(&daemon.settings);
-    exit_code = run(&daemon);
+    if (sfl_rights_open(&daemon.rights, &daemon.settings, &exit_code))
+        exit_code = run(&daemon);
+    sfl_rights_close(&daemon.rights);
     sfl_settings_deinit(&daemon.settings);
     return exit_code;
 }

@@ -21,6 +21,7 @@ struct fake_world {
     unsigned waiting_count;
     struct sfl_limits limits;
     uint64_t connection_callers_max;
+    struct sfl_security *security; // borrowed; NULL: everybody may do everything
     struct sfl_coordinator *coordinator;
     struct sfl_engine *engine;
     struct sfl_transport *transport;
@@ -59,6 +60,9 @@ bool fake_run_turn(void);
 
 // How many works have been deferred behind those of others since fake_be_pump.
 unsigned fake_crowd_count(void);
+
+// The streams that are opened from here on bring this token; NULL: none.
+void fake_show_token(const char *text);
 
 // A new RPC of this method from this peer.
 struct sfl_stream *fake_open(struct fake_world *world, const char *path, const char *peer);

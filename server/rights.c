@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rights.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+
+// What a group may use now; under a lock of the quotas.
+static struct sfl_quota_limits limits_of(void *context, struct sfl_span group)
+{
+    struct sfl_security *security = context;
+    struct sfl_access *access = sfl_security_snapshot(security);
+    struct sfl_access_quota quota = sfl_access_quota(access, group);
+    sfl_access_unref(access);
+    return (struct sfl_quota_limits){
+        .flights_max = quota.flights,
+        .callers_max = quota.callers,
+        .held_bytes_max = quota.held_bytes,
+        .retained_bytes_max = quota.retained_bytes,
+        .joins_per_second = quota.joins_per_second,
+    };
+}
+
+static bool create_quotas(struct sfl_rights *rights)
+{
+    const struct sfl_quotas_options options = {.limits_of = limits_of, .context = rights->security};
+    return sfl_quotas_create(&options, &rights->quotas) == SFL_OK;
+}
+
+bool sfl_rights_open(struct sfl_rights *rights, const struct sfl_settings *settings,
+                     int *exit_code_out)
+{
+    const struct sfl_security_options options = {
+        .token_file = settings->token_file,
+        .access_file = settings->access_file,
+    };
+    char problem[SFL_SECURITY_PROBLEM_MAX];
+    if (options.token_file == NULL && options.access_file == NULL)
+        return true;
+    sfl_watched_file_init(&rights->token_file, options.token_file);
+    sfl_watched_file_init(&rights->access_file, options.access_file);
+    if (sfl_security_create(&options, &rights->security, problem) == SFL_OK &&
+        (options.access_file == NULL || create_quotas(rights)))
+        return true;
+    if (rights->security != NULL)
+        snprintf(problem, sizeof(problem), "no memory for quotas");
+    fprintf(stderr, "singleflightd: %s\n", problem);
+    sfl_log(SFL_LOG_ERROR, "cannot_read_rights", SFL_STR("reason", problem));
+    *exit_code_out = SFL_EXIT_CONFIG;
+    return false;
+}
+
+bool sfl_rights_reload(struct sfl_rights *rights)
+{
+    char problem[SFL_SECURITY_PROBLEM_MAX];
+    if (rights->security == NULL)
+        return false;
+    if (sfl_security_reload(rights->security, problem) != SFL_OK)
+        return true;
+    if (rights->quotas != NULL)
+        sfl_quotas_reload(rights->quotas);
+    sfl_transport_rights_changed(rights->transport);
+    return true;
+}
+
+static void on_look(uv_timer_t *timer)
+{
+    struct sfl_rights *rights = timer->data;
+    bool has_new_tokens = sfl_watched_file_look(&rights->token_file);
+    bool has_new_access = sfl_watched_file_look(&rights->access_file);
+    if (has_new_tokens || has_new_access)
+        (void)sfl_rights_reload(rights);
+}
+
+bool sfl_rights_watch(struct sfl_rights *rights, uv_loop_t *loop, struct sfl_transport *transport)
+{
+    rights->transport = transport;
+    if (rights->security == NULL)
+        return true;
+    rights->look.data = rights;
+    return uv_timer_init(loop, &rights->look) == 0 &&
+           uv_timer_start(&rights->look, on_look, SFL_WATCH_LOOK_MS, SFL_WATCH_LOOK_MS) == 0;
+}
+
+void sfl_rights_close(struct sfl_rights *rights)
+{
+    sfl_quotas_destroy(rights->quotas);
+    sfl_security_destroy(rights->security);
+    *rights = (struct sfl_rights){.security = NULL};
+}
