@@ -102,19 +102,19 @@ struct sfl_pump *sfl_pumps_get(struct sfl_pumps *pumps, unsigned index)
     return NULL;
 }
 
-static const char *token; // that the next streams show
+static const char *shown_token; // that the next streams show
 
 void fake_show_token(const char *text)
 {
-    token = text;
+    shown_token = text;
 }
 
 bool sfl_stream_identify(struct sfl_stream *stream, struct sfl_stream_identity *identity_out)
 {
     (void)stream;
     *identity_out = (struct sfl_stream_identity){.is_loopback = true, .are_names_whole = true};
-    identity_out->has_bearer = identity_out->is_bearer_readable = token != NULL;
-    identity_out->bearer = sfl_span_of_text(token == NULL ? "" : token);
+    identity_out->has_bearer = identity_out->is_bearer_readable = shown_token != NULL;
+    identity_out->bearer = sfl_span_of_text(shown_token == NULL ? "" : shown_token);
     return true;
 }
 
