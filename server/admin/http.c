@@ -117,6 +117,7 @@ static const struct place {
 };
 
 // Answers as soon as the headers are there: what a body would say interests nobody.
+// The type is libmicrohttpd's: NOLINTBEGIN(readability-non-const-parameter)
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
                                   const char *path, const char *method, const char *version,
                                   const char *body, size_t *body_size, void **request)
@@ -134,6 +135,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     }
     return answer_text(connection, MHD_HTTP_NOT_FOUND, "nothing is here; see /\n");
 }
+// NOLINTEND(readability-non-const-parameter)
 
 // libmicrohttpd tells of everybody who goes too early: that is for those who look for it.
 static void on_log(void *context, const char *format, va_list arguments)

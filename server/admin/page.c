@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CAPACITY = 16384 };
+enum { FIRST_CAPACITY = 16384, BOUND_TEXT_MAX = 40 };
 
 static const char *const kinds[] = {
     [SFL_METRIC_COUNTER] = "counter",
@@ -197,6 +197,15 @@ void sfl_admin_page_sample(struct sfl_admin_page *page, const struct sfl_labels 
         put_sample(page, suffix_of(page), labels, value);
 }
 
+// OpenMetrics wants to see that it is no integer.
+static void write_bound(const struct sfl_admin_page *page, double bound,
+                        char text_out[static BOUND_TEXT_MAX])
+{
+    int size = snprintf(text_out, BOUND_TEXT_MAX, "%.15g", bound);
+    if (page->format == SFL_FORMAT_OPENMETRICS && strpbrk(text_out, ".e") == NULL)
+        snprintf(text_out + size, BOUND_TEXT_MAX - (size_t)size, ".0");
+}
+
 void sfl_admin_page_histogram(struct sfl_admin_page *page, const struct sfl_labels *labels,
                               const struct sfl_admin_page_histogram *histogram)
 {
@@ -207,13 +216,9 @@ void sfl_admin_page_histogram(struct sfl_admin_page *page, const struct sfl_labe
     }
     uint64_t count = 0;
     for (size_t i = 0; i <= histogram->bound_count; i++) {
-        char bound[40] = "+Inf";
+        char bound[BOUND_TEXT_MAX] = "+Inf";
         if (i < histogram->bound_count)
-            snprintf(bound, sizeof(bound), "%.15g",
-                     (double)histogram->bounds[i] * histogram->scale);
-        // OpenMetrics wants to see that it is no integer.
-        if (page->format == SFL_FORMAT_OPENMETRICS && strpbrk(bound, ".eI") == NULL)
-            strcat(bound, ".0");
+            write_bound(page, (double)histogram->bounds[i] * histogram->scale, bound);
         struct sfl_labels all = sfl_labels_with(labels, "le", bound);
         count += histogram->counts[i];
         put_sample(page, "_bucket", &all, (double)count);
