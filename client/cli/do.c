@@ -180,6 +180,7 @@ static enum singleflight_status begin_call(struct sfl_cli_run *run)
     call.fingerprint = run->fingerprint;
     call.fingerprint_bytes = strlen(run->fingerprint);
     call.caller = options->caller;
+    call.traceparent = getenv("TRACEPARENT");
     call.fail_open = options->fail_open && !options->follow_only;
     call.no_fail_open = run->follows_again;
     call.audience = true;

@@ -258,6 +258,8 @@ void sfl_cli_write_man_page(FILE *out)
                  "\\fBSINGLEFLIGHT_TLS_KEY\\fR, \\fBSINGLEFLIGHT_TLS_SERVER_NAME\\fR, "
                  "\\fBSINGLEFLIGHT_TOKEN_FILE\\fR\n"
                  "What the options of these names say, when they are not given.\n"
+                 ".TP\n\\fBTRACEPARENT\\fR\n"
+                 "The W3C trace context that the call belongs to.\n"
                  ".TP\n\\fBSINGLEFLIGHT_TOKEN\\fR, \\fBSINGLEFLIGHT_KEY\\fR, "
                  "\\fBSINGLEFLIGHT_GROUP\\fR, \\fBSINGLEFLIGHT_ATTEMPT\\fR\n"
                  "Set for the command: its fencing token, its key, its group, and the attempt\n"
