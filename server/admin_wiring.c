@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <uv.h>
 
@@ -77,6 +78,19 @@ static void count_rpc(const struct sfl_admin_wiring *wiring, struct sfl_snapshot
     sfl_count_network(parts->server, &snapshot->network);
 }
 
+static void count_rights(struct sfl_security *security, struct sfl_snapshot *snapshot)
+{
+    struct sfl_security_counts counts = sfl_security_counts(security);
+    memcpy(snapshot->denied, counts.denied, sizeof(snapshot->denied));
+    snapshot->rights = (struct sfl_reload_counts){
+        .is_in_use = true,
+        .is_newest = counts.last_reload_was_good,
+        .reloads = counts.reloads,
+        .failures = counts.reloads_failed,
+        .read_unix_ms = counts.last_good_unix_ms,
+    };
+}
+
 static void write_metrics(void *context, struct sfl_admin_page *page)
 {
     struct sfl_admin_wiring *wiring = context;
@@ -104,6 +118,8 @@ static void write_metrics(void *context, struct sfl_admin_page *page)
         snapshot.runs = sfl_runs_count(parts->runs);
     if (parts->store != NULL)
         sfl_store_count(parts->store, &snapshot.store);
+    if (parts->security != NULL)
+        count_rights(parts->security, &snapshot);
     sfl_metrics_write(page, &snapshot);
 }
 

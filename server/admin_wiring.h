@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "rpc/server.h"
 #include "runs/runs.h"
+#include "security/security.h"
 #include "store/store.h"
 #include "transport/service.h"
 
@@ -19,9 +20,10 @@ struct sfl_admin_parts {
     struct sfl_transport *transport;
     struct sfl_rpc_server *server;
     struct sfl_pumps *pumps;
-    struct sfl_store *store; // NULL: there is none
-    struct sfl_runs *runs;   // NULL: they are not remembered
-    uint64_t started_us;     // of the wall clock
+    struct sfl_store *store;       // NULL: there is none
+    struct sfl_runs *runs;         // NULL: they are not remembered
+    struct sfl_security *security; // NULL: everybody may do everything
+    uint64_t started_us;           // of the wall clock
 };
 
 struct sfl_admin_wiring {

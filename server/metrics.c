@@ -286,6 +286,51 @@ static void write_methods(struct sfl_admin_page *page, const struct sfl_method_c
     }
 }
 
+static void write_denied(struct sfl_admin_page *page, const uint64_t *denied)
+{
+    sfl_admin_page_family(page, SFL_METRIC_COUNTER, "singleflight_auth_denied",
+                          "Calls that were denied, by why.");
+    for (unsigned i = 0; i < SFL_AUTH_DENIED_KINDS; i++)
+        write_named(page, "reason", sfl_auth_denied_word(i), denied[i]);
+}
+
+struct reload_row {
+    const char *files;
+    const struct sfl_reload_counts *counts;
+};
+
+// X(expression, kind, metric, help) of each row in use.
+#define WRITE_RELOADS(expression, kind, metric, help)                                              \
+    sfl_admin_page_family(page, SFL_METRIC_##kind, "singleflight_config_" metric, help);           \
+    for (size_t i = 0; i < count; i++) {                                                           \
+        const struct sfl_reload_counts *counts = rows[i].counts;                                   \
+        struct sfl_labels labels = sfl_labels_with(NULL, "files", rows[i].files);                  \
+        if (counts->is_in_use)                                                                     \
+            sfl_admin_page_sample(page, &labels, (double)(expression));                            \
+    }
+
+static void write_reloads(struct sfl_admin_page *page, const struct reload_row *rows, size_t count)
+{
+    WRITE_RELOADS(counts->is_newest, GAUGE, "last_reload_successful",
+                  "1 while the newest files are in force; 0: they are broken, and older ones are.")
+    WRITE_RELOADS((double)counts->read_unix_ms / 1000, GAUGE, "last_reload_timestamp_seconds",
+                  "When the files in force were read, in seconds since 1970.")
+    WRITE_RELOADS(counts->reloads, COUNTER, "reloads", "Files that have changed and were taken.")
+    WRITE_RELOADS(counts->failures, COUNTER, "reload_failures",
+                  "Files that have changed and were broken.")
+}
+
+static void write_security(struct sfl_admin_page *page, const struct sfl_snapshot *snapshot)
+{
+    const struct reload_row rows[] = {
+        {"rights", &snapshot->rights},
+    };
+    if (snapshot->rights.is_in_use)
+        write_denied(page, snapshot->denied);
+    if (snapshot->rights.is_in_use)
+        write_reloads(page, rows, sizeof(rows) / sizeof(rows[0]));
+}
+
 static void write_process(struct sfl_admin_page *page, const struct sfl_process_counts *process)
 {
     write_one(page, SFL_METRIC_COUNTER, "process_cpu_seconds", "CPU time that was used.",
@@ -326,5 +371,6 @@ void sfl_metrics_write(struct sfl_admin_page *page, const struct sfl_snapshot *s
         write_runs(page, &snapshot->runs);
     if (snapshot->has_store)
         write_store(page, snapshot);
+    write_security(page, snapshot);
     write_process(page, &snapshot->process);
 }

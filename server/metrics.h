@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "rpc/server.h"
 #include "runs/runs.h"
+#include "security/security.h"
 #include "store/store.h"
 #include "transport/service.h"
 
@@ -17,6 +18,15 @@ struct sfl_process_counts {
     uint64_t resident_bytes;
     uint64_t open_fds;
     uint64_t max_fds;
+};
+
+// Files that are read again when they change.
+struct sfl_reload_counts {
+    bool is_in_use;
+    bool is_newest; // the newest are in force; otherwise they are broken
+    uint64_t reloads;
+    uint64_t failures;
+    uint64_t read_unix_ms; // when those in force were read
 };
 
 // Everything is copied but for what is said to be borrowed.
@@ -42,6 +52,8 @@ struct sfl_snapshot {
     struct sfl_keeper_state keeper;
     struct sfl_store_counts store;
     struct sfl_runs_counts runs;
+    uint64_t denied[SFL_AUTH_DENIED_KINDS];
+    struct sfl_reload_counts rights;
     struct sfl_process_counts process;
 };
 
