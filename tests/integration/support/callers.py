@@ -266,6 +266,7 @@ class SessionStream:
         self._calls = {}
         self._last_id = 0
         self._status = queue.Queue()
+        self._end = None
         self.messages = []
         self.reading = threading.Event()
         if reading:
@@ -292,6 +293,7 @@ class SessionStream:
         self._out.put(_CLOSE)
         self._status.put(end)
         with self._lock:
+            self._end = end
             calls = list(self._calls.values())
             self._calls.clear()
         for call in calls:
@@ -316,6 +318,9 @@ class SessionStream:
             self._last_id = self._last_id + 1 if identity is None else identity
             call = SessionCaller(self, self._last_id, live)
             self._calls[call.id] = call
+            end = self._end
+        if end is not None:
+            call.push("end", end)
         return call
 
     def send(self, *frames):
