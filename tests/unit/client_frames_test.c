@@ -175,13 +175,15 @@ static void what_one_of_equal_calls_says_beside_arrives(void **state)
     assert_in_range(within_bytes, 1, sizeof(within));
     sfl_join_put_within(within, refs, 2);
     const struct sfl_join_extras extras = {.audience = true,
-                                           .within = sfl_span_of(within, within_bytes)};
+                                           .within = sfl_span_of(within, within_bytes),
+                                           .traceparent = sfl_span_of_text("00-1-2-01")};
     struct sfl_frames frames = {0};
     add_join(&frames, &options, 1, &extras);
     Singleflight__V1__SessionRequest *request = read_back(&frames);
     const Singleflight__V1__Join *wire = request->calls[0]->join;
     assert_true(wire->audience);
     assert_int_equal(wire->n_within, 2);
+    assert_string_equal(wire->traceparent, "00-1-2-01");
     assert_string_equal(wire->within[0]->group, "reports");
     assert_int_equal(wire->within[0]->key.len, 3);
     assert_true(wire->within[0]->token == UINT64_MAX);

@@ -67,6 +67,22 @@ static void wrong_options_are_refused_and_named(void **state)
     assert_refused(&options, "fingerprint");
 }
 
+static void calls_of_other_traces_are_equal(void **state)
+{
+    (void)state;
+    struct singleflight_do_options options = options_of("k");
+    options.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    struct sfl_join *one = join_of(&options);
+    assert_string_equal(one->options.traceparent, options.traceparent);
+    options.traceparent = "what is none is none";
+    struct sfl_join *none = join_of(&options);
+    assert_string_equal(none->options.traceparent, "");
+    assert_true(sfl_join_merges(one, none));
+    assert_int_equal(sfl_join_hash(one, 7), sfl_join_hash(none, 7));
+    free(one);
+    free(none);
+}
+
 static void the_client_supplies_what_the_call_leaves_open(void **state)
 {
     (void)state;
@@ -194,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_options_are_refused_and_named),
+        cmocka_unit_test(calls_of_other_traces_are_equal),
         cmocka_unit_test(the_client_supplies_what_the_call_leaves_open),
         cmocka_unit_test(an_older_programs_shorter_struct_is_understood),
         cmocka_unit_test(who_can_only_follow_never_fails_open),
