@@ -134,6 +134,9 @@ final class SeatFrames {
       return;
     }
     was.server.onSessionUp(was);
+    if (code == Status.Code.UNAUTHENTICATED) {
+      was.retire(); // its token counts no more, but that of the next one may
+    }
     Status.Code shown = code == Status.Code.OK ? Status.Code.INTERNAL : code;
     if (seat.lead != null) {
       seat.lose(shown, ended.getMessage());

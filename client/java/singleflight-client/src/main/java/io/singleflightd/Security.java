@@ -16,6 +16,12 @@ import java.util.regex.Pattern;
 
 /** How a client connects, and how it says who it is. Any thread. */
 final class Security {
+  static final String TLS_CA_VARIABLE = "SINGLEFLIGHT_TLS_CA";
+  static final String TLS_CERT_VARIABLE = "SINGLEFLIGHT_TLS_CERT";
+  static final String TLS_KEY_VARIABLE = "SINGLEFLIGHT_TLS_KEY";
+  static final String TLS_SERVER_NAME_VARIABLE = "SINGLEFLIGHT_TLS_SERVER_NAME";
+  static final String TOKEN_FILE_VARIABLE = "SINGLEFLIGHT_TOKEN_FILE";
+
   /** The options; null: what the environment says. */
   record Options(
       ChannelCredentials credentials,
@@ -29,11 +35,11 @@ final class Security {
     Options or(UnaryOperator<String> environment) {
       return new Options(
           credentials,
-          or(tlsCa, environment.apply("SINGLEFLIGHT_TLS_CA")),
-          or(tlsCert, environment.apply("SINGLEFLIGHT_TLS_CERT")),
-          or(tlsKey, environment.apply("SINGLEFLIGHT_TLS_KEY")),
-          or(tlsServerName, environment.apply("SINGLEFLIGHT_TLS_SERVER_NAME")),
-          or(tokenFile, environment.apply("SINGLEFLIGHT_TOKEN_FILE")));
+          or(tlsCa, environment.apply(TLS_CA_VARIABLE)),
+          or(tlsCert, environment.apply(TLS_CERT_VARIABLE)),
+          or(tlsKey, environment.apply(TLS_KEY_VARIABLE)),
+          or(tlsServerName, environment.apply(TLS_SERVER_NAME_VARIABLE)),
+          or(tokenFile, environment.apply(TOKEN_FILE_VARIABLE)));
     }
 
     private static String or(String option, String variable) {
@@ -126,6 +132,11 @@ final class Security {
   /** The name that the server's certificate is to have instead of the address's; "": none. */
   String serverName() {
     return serverName;
+  }
+
+  /** The token that streams are opened with now; "": none. */
+  String token() {
+    return token == null ? "" : token.token();
   }
 
   /** For every channel, in this order. */

@@ -236,6 +236,9 @@ final class Server {
 
   /** Puts a seat that is to join on the current session, or lets it wait for the next one. */
   void seat(Seat seat) {
+    if (current != null && !current.token.equals(token())) {
+      current.retire(); // the server may soon know the old token no more
+    }
     if (current != null) {
       current.add(seat);
       return;
@@ -244,6 +247,10 @@ final class Server {
     if (!isAway() && !retryTimer.isArmed()) {
       openSession();
     }
+  }
+
+  private String token() {
+    return engine.settings.security().token();
   }
 
   void stopWaiting(Seat seat) {
@@ -275,7 +282,7 @@ final class Server {
 
   /** Opens a session for all that wait. */
   private void openSession() {
-    Session session = new Session(this, engine.loop, freshChannel());
+    Session session = new Session(this, engine.loop, freshChannel(), token());
     sessions.add(session);
     current = session;
     setFailing(); // until it answers

@@ -26,6 +26,9 @@ final class Session {
   /** The server has taken a join on it. */
   boolean isUp;
 
+  /** That of its callers; "": none. */
+  final String token;
+
   private final Loop loop;
   private final ClientCall<SessionRequest, SessionResponse> stream;
   private final Map<Long, Line> lines = new LinkedHashMap<>();
@@ -36,8 +39,9 @@ final class Session {
   private boolean halfClosed;
   private boolean over;
 
-  Session(Server server, Loop loop, ManagedChannel channel) {
+  Session(Server server, Loop loop, ManagedChannel channel, String token) {
     this.server = server;
+    this.token = token;
     this.loop = loop;
     // Ready means that the message before is on its way; until then, frames gather.
     stream =

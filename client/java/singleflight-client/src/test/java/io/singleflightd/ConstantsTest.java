@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
@@ -33,6 +34,13 @@ class ConstantsTest {
         Map.ofEntries(
             Map.entry("address_variable", SingleflightClient.Builder.ADDRESS_VARIABLE),
             Map.entry("address_default", SingleflightClient.Builder.ADDRESS_DEFAULT),
+            Map.entry("tls_ca_variable", Security.TLS_CA_VARIABLE),
+            Map.entry("tls_cert_variable", Security.TLS_CERT_VARIABLE),
+            Map.entry("tls_key_variable", Security.TLS_KEY_VARIABLE),
+            Map.entry("tls_server_name_variable", Security.TLS_SERVER_NAME_VARIABLE),
+            Map.entry("token_file_variable", Security.TOKEN_FILE_VARIABLE),
+            Map.entry("tls_ca_system", TlsFiles.SYSTEM),
+            Map.entry("files_look_ms", TimeUnit.NANOSECONDS.toMillis(WatchedFiles.LOOK_NANOS)),
             Map.entry("connect_timeout_ms", client.connectTimeoutMs),
             Map.entry("backoff_min_ms", client.backoffMinMs),
             Map.entry("backoff_max_ms", client.backoffMaxMs),

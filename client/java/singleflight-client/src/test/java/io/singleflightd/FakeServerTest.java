@@ -20,7 +20,9 @@ import io.singleflightd.grpc.v1.Finish;
 import io.singleflightd.grpc.v1.Follow;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
@@ -327,6 +329,22 @@ class FakeServerTest {
     assertEquals(code, status.code());
     assertTrue(status.getMessage().contains("not you"), status.getMessage());
     assertEquals(1, joins.get());
+  }
+
+  @Test
+  void whoIsNotKnownAnyMoreOpensAnotherSession() throws Exception {
+    Set<Object> sessions = ConcurrentHashMap.newKeySet();
+    serve(
+        session(
+            (frame, out) -> {
+              sessions.add(out);
+              End.Builder end = End.newBuilder().setCode(Status.Code.UNAUTHENTICATED.value());
+              send(out, FakeServer.to(frame).setEnd(end));
+            }));
+    for (int count = 1; count <= 2; count++) {
+      assertEquals(Status.Code.UNAUTHENTICATED, DaemonTest.statusOf(call()).code());
+      assertEquals(count, sessions.size());
+    }
   }
 
   @Test
