@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The admin listener: probes and metrics."""
 
+import hashlib
 import socket
 
 import grpc
@@ -267,3 +268,27 @@ def test_the_data_file_is_seen(private, tmp_path):
     assert page.value("singleflight_runs_total") == 1
     assert page.value("singleflight_runs_kept") == 1
     assert "singleflight_store" not in scrape.Page(private(*scrape.FLAGS).daemon).text
+
+
+def test_what_is_denied_and_reloads_are_seen(private, tmp_path):
+    """There with a token file or an access file alone."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"ci {hashlib.sha256(b'good').hexdigest()}\n")
+    net = private(*scrape.FLAGS, "--token-file", tokens)
+    caller = net.do(metadata=[("authorization", "Bearer bad")])
+    caller.send("join", net.join_message())
+    caller.ended(grpc.StatusCode.UNAUTHENTICATED)
+    page = scrape.Page(net.daemon)
+    assert page.value("singleflight_auth_denied_total", reason="bad_token") == 1
+    assert page.value("singleflight_config_last_reload_successful", files="rights") == 1
+    assert page.value("singleflight_config_last_reload_timestamp_seconds", files="rights") > 1.5e9
+
+    def failures():
+        return scrape.Page(net.daemon).value(
+            "singleflight_config_reload_failures_total", files="rights"
+        )
+
+    tokens.write_text("ci no-hash\n")
+    until(failures, "the broken file is seen")
+    page = scrape.Page(net.daemon)
+    assert page.value("singleflight_config_last_reload_successful", files="rights") == 0

@@ -20,8 +20,13 @@ static const char head[] =
     "lists that the daemon itself counts by: `build/tests/admin_metrics_test --print`.\n"
     "\n"
     "Rows with the label `group` have it when `--metrics-groups` names groups; everybody else is\n"
-    "`group=\"other\"` then. `store_*` is there with a data directory. Histograms of times have\n"
-    "buckets from 1 ms to 10 minutes, those of sizes from 64 bytes to 1 GiB.\n"
+    "`group=\"other\"` then. Metrics of what is not in use are not shown: `store_*` is there with "
+    "a\n"
+    "data directory, `runs*` unless runs are off, `auth_denied` and `config_*` with tokens or an "
+    "access\n"
+    "file. Histograms of times have buckets from 1 ms to 10 minutes, those of sizes from 64 bytes "
+    "to\n"
+    "1 GiB.\n"
     "\n"
     "| name | kind | what it says | labels |\n"
     "| --- | --- | --- | --- |\n";
@@ -41,6 +46,7 @@ static struct sfl_snapshot all_there_is(void)
         .grpc = "1.51",
         .has_store = true,
         .has_runs = true,
+        .rights = {.is_in_use = true},
         .pump_count = 2,
         .pumps = {{.turns = 6}, {.turns = 7}},
         .methods = methods,
@@ -120,6 +126,22 @@ static void without_a_data_directory_there_is_no_store(void **state)
     assert_says(&snapshot, "store", false);
 }
 
+static void what_is_denied_is_told_by_why(void **state)
+{
+    struct sfl_snapshot snapshot = all_there_is();
+    (void)state;
+    snapshot.denied[SFL_AUTH_NOBODY] = 3;
+    snapshot.rights.read_unix_ms = 1500;
+    assert_says(&snapshot, "\nsingleflight_auth_denied_total{reason=\"nobody\"} 3\n", true);
+    assert_says(&snapshot, "\nsingleflight_auth_denied_total{reason=\"revoked\"} 0\n", true);
+    assert_says(&snapshot,
+                "\nsingleflight_config_last_reload_timestamp_seconds{files=\"rights\"} 1.5\n",
+                true);
+    snapshot.rights.is_in_use = false;
+    assert_says(&snapshot, "auth_denied", false);
+    assert_says(&snapshot, "config", false);
+}
+
 static void rpcs_are_told_by_method_and_code(void **state)
 {
     static const char *const lines[] = {
@@ -175,6 +197,7 @@ int main(int argc, char *argv[])
         cmocka_unit_test(what_no_named_group_has_is_the_others),
         cmocka_unit_test(without_named_groups_there_is_no_label),
         cmocka_unit_test(without_a_data_directory_there_is_no_store),
+        cmocka_unit_test(what_is_denied_is_told_by_why),
         cmocka_unit_test(rpcs_are_told_by_method_and_code),
         cmocka_unit_test(each_pump_has_its_line),
         cmocka_unit_test(a_limit_and_a_loss_are_named_in_small_letters),
