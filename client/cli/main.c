@@ -29,6 +29,8 @@ static int run(const struct sfl_cli_options *options)
         return sfl_cli_stats(options);
     case SFL_CLI_HEALTH:
         return sfl_cli_health(options);
+    case SFL_CLI_TOKEN:
+        return sfl_cli_token(options);
     }
     return SFL_CLI_EXIT_SOFTWARE;
 }

@@ -397,7 +397,7 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .help = "Say nothing on standard error; the exit code tells."},
     {.name = "help",
      .letter = 'h',
-     .commands = ALL,
+     .commands = ALL | SFL_CLI_TOKEN,
      .type = SFL_CLI_OPTION_HELP,
      .help = "Print this help and exit."},
 };
@@ -477,6 +477,15 @@ const struct sfl_cli_subcommand sfl_cli_subcommand_table[] = {
      .help =
          "Prints one line for each server, and exits with 0 when all of them serve; with 69 when "
          "one cannot be reached, shuts down or does not serve. For probes and scripts."},
+    {.name = "token",
+     .bit = SFL_CLI_TOKEN,
+     .arguments = "NAME",
+     .summary = "make a token that lets a caller in",
+     .help =
+         "Prints a new token on standard output, for a file that the caller alone may read (see "
+         "--token-file), and on standard error the line for the token file of singleflightd, "
+         "which holds its name and its SHA-256 alone: singleflight token cron > cron.token 2>> "
+         "tokens. No server is asked."},
 };
 
 const size_t sfl_cli_subcommand_count =

@@ -277,7 +277,8 @@ static bool check(struct parser *parser)
 
 static bool takes_key(const struct sfl_cli_subcommand *subcommand)
 {
-    return (subcommand->bit & (SFL_CLI_DO | SFL_CLI_FORGET | SFL_CLI_STOP | SFL_CLI_RUNS)) != 0;
+    return (subcommand->bit &
+            (SFL_CLI_DO | SFL_CLI_FORGET | SFL_CLI_STOP | SFL_CLI_RUNS | SFL_CLI_TOKEN)) != 0;
 }
 
 // What stands between the options: the key, or nothing.
@@ -289,7 +290,9 @@ static bool take_key(struct parser *parser, int count, char *const words[])
     if (count == 0 && parser->subcommand->bit == SFL_CLI_RUNS)
         return true;
     if (count == 0 || words[0][0] == '\0')
-        return complain(parser, "", "the key", "is missing");
+        return complain(parser, "",
+                        parser->subcommand->bit == SFL_CLI_TOKEN ? "the name" : "the key",
+                        "is missing");
     if (count > 1)
         return complain(parser, "", words[1],
                         parser->subcommand->bit == SFL_CLI_DO

@@ -20,6 +20,7 @@ enum sfl_cli_command_bit {
     SFL_CLI_STOP = 1 << 5,
     SFL_CLI_RUNS = 1 << 6,
     SFL_CLI_HEALTH = 1 << 8,
+    SFL_CLI_TOKEN = 1 << 9,
 };
 
 #define SFL_CLI_ADDRESSES_MAX 64
@@ -89,7 +90,7 @@ struct sfl_cli_options {
     bool json;
 
     char *const *words; // argv as this process got it
-    const char *key;    // NULL: runs of all keys
+    const char *key;    // NULL: runs of all keys; of token, its name
     char *const *argv;  // of the command to run, ended by NULL; NULL when there is none
 };
 

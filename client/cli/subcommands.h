@@ -12,6 +12,7 @@ int sfl_cli_runs(const struct sfl_cli_options *options);
 int sfl_cli_list(const struct sfl_cli_options *options);
 int sfl_cli_stats(const struct sfl_cli_options *options);
 int sfl_cli_health(const struct sfl_cli_options *options);
+int sfl_cli_token(const struct sfl_cli_options *options);
 int sfl_cli_top(const struct sfl_cli_options *options);
 
 #endif

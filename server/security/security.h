@@ -47,7 +47,7 @@ uint64_t sfl_security_generation(const struct sfl_security *security);
     X(NOBODY, "nobody")           /* nothing says who calls */                                     \
     X(DENY_LIST, "deny_list")     /* on the deny list */                                           \
     X(NOT_ALLOWED, "not_allowed") /* known, without the right */                                   \
-    X(REVOKED, "revoked")         /* a call under way that lost its right */
+    X(REVOKED, "revoked")         /* what was under way and lost its right */
 
 enum sfl_auth_denied {
 #define SFL_AUTH_DENIED_ENUM(name, word) SFL_AUTH_##name,

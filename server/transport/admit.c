@@ -79,17 +79,9 @@ static enum sfl_reason reason_of_right(enum sfl_right right)
     return SFL_REASON_MAY_NOT_ADMIN;
 }
 
-static void log_refused(const char *who, const char *peer, struct sfl_span group, const char *right,
-                        enum sfl_auth_denied denied)
-{
-    sfl_log(SFL_LOG_WARN, "call_refused", SFL_STR("who", who), SFL_STR("peer", peer),
-            SFL_SPAN("group", group), SFL_STR("right", right),
-            SFL_STR("reason", sfl_auth_denied_word(denied)));
-}
-
-// `right` NULL: it may not call at all. `peer` NULL: not known any more.
+// `right` NULL: it may not call at all.
 static struct sfl_refusal refuse(const struct sfl_admit *admit, enum sfl_reason reason,
-                                 struct sfl_span group, const char *right, const char *peer)
+                                 struct sfl_span group, const char *right)
 {
     char who[SFL_IDENTITY_TEXT_MAX];
     struct sfl_refusal refusal = {.reason = reason};
@@ -97,8 +89,12 @@ static struct sfl_refusal refuse(const struct sfl_admit *admit, enum sfl_reason 
     if (reason == SFL_REASON_NO_MEMORY)
         return refusal;
     sfl_security_count_denied(admit->transport->security, denied);
+    char *peer = sfl_stream_peer(admit->stream);
     sfl_identity_text(admit->identity, who);
-    log_refused(who, peer, group, right, denied);
+    sfl_log(SFL_LOG_WARN, "call_refused", SFL_STR("who", who), SFL_STR("peer", peer),
+            SFL_SPAN("group", group), SFL_STR("right", right),
+            SFL_STR("reason", sfl_auth_denied_word(denied)));
+    free(peer);
     return refusal;
 }
 
@@ -108,7 +104,7 @@ static struct sfl_refusal refuse_right(const struct sfl_admit *admit, enum sfl_r
 {
     enum sfl_reason reason =
         sfl_identity_is_known(admit->identity) ? reason_of_right(right) : SFL_REASON_NOBODY;
-    return refuse(admit, reason, group, sfl_right_word(right), NULL);
+    return refuse(admit, reason, group, sfl_right_word(right));
 }
 
 // --- one stream ---
@@ -131,21 +127,16 @@ static struct sfl_identity *identify(struct sfl_security *security, struct sfl_s
     return sfl_identity_create(security, &credentials);
 }
 
-static struct sfl_refusal check_state(const struct sfl_admit *admit, struct sfl_stream *stream)
+static enum sfl_reason reason_to_end(const struct sfl_admit *admit)
 {
-    enum sfl_reason reason = reason_of_state(sfl_identity_state(admit->identity));
-    if (reason == SFL_REASON_NONE)
-        return none;
-    char *peer = stream == NULL ? NULL : sfl_stream_peer(stream);
-    struct sfl_refusal refusal = refuse(admit, reason, sfl_span_of(NULL, 0), NULL, peer);
-    free(peer);
-    return refusal;
+    return reason_of_state(sfl_identity_state(admit->identity));
 }
 
 struct sfl_refusal sfl_admit_open(struct sfl_admit *admit, struct sfl_transport *transport,
                                   struct sfl_stream *stream)
 {
     admit->transport = transport;
+    admit->stream = stream;
     admit->identity = NULL;
     sfl_list_init(&admit->grants);
     sfl_link_init(&admit->in_watched);
@@ -156,7 +147,8 @@ struct sfl_refusal sfl_admit_open(struct sfl_admit *admit, struct sfl_transport 
     admit->identity = identify(transport->security, stream);
     if (admit->identity == NULL)
         return (struct sfl_refusal){.reason = SFL_REASON_NO_MEMORY};
-    return check_state(admit, stream);
+    enum sfl_reason reason = reason_to_end(admit);
+    return reason == SFL_REASON_NONE ? none : refuse(admit, reason, sfl_span_of(NULL, 0), NULL);
 }
 
 static void free_grant(struct sfl_grant *grant)
@@ -189,20 +181,36 @@ static bool is_current(const struct sfl_admit *admit)
            sfl_security_generation(admit->transport->security);
 }
 
+// Something under way loses its right. `who` had it.
+static void note_lost(const struct sfl_admit *admit, const char *who, struct sfl_span group,
+                      const char *right, enum sfl_reason reason)
+{
+    sfl_security_count_denied(admit->transport->security, SFL_AUTH_REVOKED);
+    sfl_log(SFL_LOG_WARN, "right_lost", SFL_STR("who", who), SFL_SPAN("group", group),
+            SFL_STR("right", right),
+            SFL_STR("reason", sfl_auth_denied_word(denied_of_reason(reason))));
+}
+
 struct sfl_refusal sfl_admit_renew(struct sfl_admit *admit)
 {
-    if (!is_current(admit)) {
-        sfl_identity_renew(admit->identity);
-        admit->current[0] = admit->current[1] = NULL;
-    }
-    return check_state(admit, NULL);
+    if (is_current(admit))
+        return (struct sfl_refusal){.reason = reason_to_end(admit)};
+    char who[SFL_IDENTITY_TEXT_MAX];
+    sfl_identity_text(admit->identity, who); // what its token was called
+    sfl_identity_renew(admit->identity);
+    admit->current[0] = admit->current[1] = NULL;
+    enum sfl_reason reason = reason_to_end(admit);
+    if (reason != SFL_REASON_NONE)
+        note_lost(admit, who, sfl_span_of(NULL, 0), NULL, reason);
+    return (struct sfl_refusal){.reason = reason};
 }
 
 // --- questions ---
 
 static struct sfl_refusal renew_if_changed(struct sfl_admit *admit)
 {
-    return is_current(admit) ? none : sfl_admit_renew(admit);
+    return is_current(admit) && reason_to_end(admit) == SFL_REASON_NONE ? none
+                                                                        : sfl_admit_renew(admit);
 }
 
 struct sfl_refusal sfl_admit_check(struct sfl_admit *admit, enum sfl_right right,
@@ -317,16 +325,6 @@ struct sfl_refusal sfl_admit_join_known(struct sfl_admit *admit, struct sfl_join
 
 // --- reloads ---
 
-static void note_revoked(const struct sfl_admit *admit, const struct sfl_grant *grant,
-                         enum sfl_right right)
-{
-    char who[SFL_IDENTITY_TEXT_MAX];
-    sfl_security_count_denied(admit->transport->security, SFL_AUTH_REVOKED);
-    sfl_identity_text(admit->identity, who);
-    log_refused(who, NULL, sfl_span_of(grant->group, grant->group_size), sfl_right_word(right),
-                SFL_AUTH_REVOKED);
-}
-
 // Takes a call of a grant of an older generation; NULL when there is none, and then the grant is
 // put in order or gone.
 static struct sfl_link *take_lost(struct sfl_admit *admit, struct sfl_grant *grant,
@@ -348,8 +346,10 @@ static struct sfl_link *take_lost(struct sfl_admit *admit, struct sfl_grant *gra
         return NULL;
     }
     enum sfl_right right = (lost & SFL_RIGHT_DO) != 0 ? SFL_RIGHT_DO : SFL_RIGHT_LEAD;
+    char who[SFL_IDENTITY_TEXT_MAX];
+    sfl_identity_text(admit->identity, who);
     *reason_out = reason_of_right(right);
-    note_revoked(admit, grant, right);
+    note_lost(admit, who, group, sfl_right_word(right), *reason_out);
     return link;
 }
 

@@ -27,6 +27,7 @@ struct sfl_forgotten;
 
 struct sfl_admit {
     struct sfl_transport *transport;
+    struct sfl_stream *stream;
     struct sfl_identity *identity; // NULL: everybody may do everything
     // What its calls rely on; see sfl_admit_join.
     struct sfl_list grants;

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line itself: nothing here needs a daemon."""
 
+import base64
+import hashlib
 import shutil
 import subprocess
 import unittest
@@ -40,6 +42,9 @@ WRONG = [
     (["forget"], "the key is missing"),
     (["forget", "one", "two"], "two is one word too many"),
     (["list", "key"], "key is one word too many"),
+    (["token"], "the name is missing"),
+    (["token", "a b"], "a name has 1 to 64"),
+    (["token", "cron", "ops"], "ops is one word too many"),
     (["list", "--limit", "4294967296"], "--limit is too large"),
     (["top", "--interval", "1ms"], "--interval is too small"),
     (["stats", "--if-unshared"], "--if-unshared is not an option here"),
@@ -56,6 +61,15 @@ class Usage(Case):
                 self.assertEqual(tool.code, 64)
                 self.assertIn(what, tool.errors())
                 self.assertEqual(tool.output(), b"")
+
+    def test_a_token_and_the_line_of_its_hash(self):
+        tools = [self.run_tool("token", "cron.1") for _ in range(2)]
+        tokens = [tool.output().decode().removesuffix("\n") for tool in tools]
+        self.assertNotEqual(*tokens)
+        for tool, token in zip(tools, tokens):
+            self.assertEqual(len(base64.urlsafe_b64decode(token + "=")), 32)
+            hashed = hashlib.sha256(token.encode()).hexdigest()
+            self.assertEqual((tool.code, tool.errors()), (0, f"cron.1 {hashed}\n"))
 
     def test_help_goes_to_standard_output(self):
         tool = self.run_tool("--help")

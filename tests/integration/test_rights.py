@@ -271,8 +271,9 @@ def test_a_token_that_is_removed_ends_its_calls(house, kind):
     worker.join(group=GROUP, alone=True).ended(UNAUTHENTICATED)
     follower.finish(b"v")
     follower.delivery()
-    # Once for each call that is under way; what comes later is refused.
     assert opened.count("event=rights_reloaded") == 1
+    lost = next(line for line in opened.daemon.log().splitlines() if "event=right_lost" in line)
+    assert "who=token:worker" in lost and "reason=bad_token" in lost
 
 
 def test_a_session_whose_caller_is_unknown_ends(house):
@@ -380,7 +381,8 @@ def test_refusals_and_forgets_are_told(house):
     opened.net("ops").forget(key=b"k", group="other")
     log = opened.daemon.log()
     refused = next(line for line in log.splitlines() if "event=call_refused" in line)
-    for word in ("level=warn", "who=token:reader", "group=other", "right=do", "not_allowed"):
+    for word in ("level=warn", "who=token:reader", "peer=ipv4:127.0.0.1", "group=other", "right=do",
+                 "reason=not_allowed"):
         assert word in refused
     forgotten = next(line for line in log.splitlines() if "event=forgotten" in line)
     for word in ("level=info", "who=token:ops", "group=other", "key=k", "end=false"):
