@@ -138,10 +138,8 @@ static void write_tally(struct sfl_admin_page *page, const struct sfl_tally *tal
 #undef END
     sfl_admin_page_family(page, SFL_METRIC_COUNTER, "singleflight_leader_losses",
                           "Leaders that were lost before they finished, by how.");
-#define LOSS(name, text)                                                                           \
-    if (SFL_LOSS_##name != SFL_LOSS_PASSED_ON)                                                     \
-        write_named(page, "reason", #name, tally->losses[SFL_LOSS_##name]);
-    SFL_LOSS_LIST(LOSS)
+#define LOSS(name) write_named(page, "reason", #name, tally->losses[SFL_LOSS_##name]);
+    SFL_LEADER_LOSS_LIST(LOSS)
 #undef LOSS
     sfl_admin_page_family(page, SFL_METRIC_COUNTER, "singleflight_refused",
                           "Calls and results that were refused over a limit, by which.");

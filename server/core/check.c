@@ -292,5 +292,12 @@ const char *sfl_table_check(const struct sfl_table *table)
     RULE(&broken, table->stats.retained_now == census.retained);
     RULE(&broken, table->stats.callers_now == census.callers);
     RULE(&broken, table->stats.bytes_now == census.held_bytes);
+    const struct sfl_stats *stats = &table->stats;
+    uint64_t losses = 0;
+#define ADD_LOSS(name) losses += table->tally.losses[SFL_LOSS_##name];
+    SFL_LEADER_LOSS_LIST(ADD_LOSS)
+#undef ADD_LOSS
+    RULE(&broken, stats->leaders_lost == losses);
+    RULE(&broken, stats->calls == stats->calls_led + stats->calls_followed + stats->retained_hits);
     return broken;
 }

@@ -208,7 +208,8 @@ static enum sfl_end end_of_refusal(const struct sfl_refusal *refusal, bool is_dr
 {
     if (is_drain)
         return SFL_END_DRAINED;
-    return refusal->reason == SFL_REASON_ENDED ? SFL_END_ENDED : SFL_END_LOST;
+    bool is_ended = refusal->loss == SFL_LOSS_ENDED || refusal->loss == SFL_LOSS_ENDED_BY;
+    return is_ended ? SFL_END_ENDED : SFL_END_LOST;
 }
 
 void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,

@@ -56,6 +56,14 @@ enum sfl_end {
         SFL_ENDS,
 };
 
+// How a leader is lost; other losses are those of callers that do not lead any more.
+#define SFL_LEADER_LOSS_LIST(X)                                                                    \
+    X(LEFT)                                                                                        \
+    X(LEASE)                                                                                       \
+    X(RUN_LIMIT)                                                                                   \
+    X(FAILED)                                                                                      \
+    X(ROOM)
+
 // What a table counts that no group has for itself.
 struct sfl_tally {
     uint64_t ended[SFL_ENDS];

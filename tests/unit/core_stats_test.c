@@ -214,6 +214,105 @@ static void a_listing_can_stop_and_go_on(void **state)
     world_close(w);
 }
 
+static void calls_are_counted_by_what_they_began_as(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    JOIN(w, "A", .retain_ms = 100);
+    JOIN(w, "B");
+    JOIN(w, "W", .fresh = true); // waits in the next flight
+    world_leave(w, "A");         // B leads now, and began as a follower
+    world_finish_retain(w, "B", "OK v", 100);
+    JOIN(w, "C");
+    struct sfl_stats stats = world_stats(w);
+    assert_int_equal(stats.calls_led, 1);
+    assert_int_equal(stats.calls_followed, 2);
+    assert_int_equal(stats.retained_hits, 1);
+    assert_int_equal(stats.calls, 4);
+    world_leave(w, "W");
+    const char *const all[] = {"A", "B", "C", "W"};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        world_skip(w, all[i]);
+    world_close(w);
+}
+
+static void a_flight_that_was_led_is_counted_by_how_it_ended(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    const struct sfl_tally *tally = &world_table(w)->tally;
+    JOIN_KEY(w, "A", "a");
+    world_finish(w, "A", "OK v");
+    JOIN_KEY(w, "B", "b");
+    world_finish(w, "B", "ERROR v");
+    JOIN_KEY(w, "C", "c");
+    world_leave(w, "C"); // and nobody goes on
+    JOIN_KEY(w, "D", "d");
+    world_end(w, "d", "");
+    JOIN_KEY(w, "E", "e");
+    world_drain(w);
+    world_shut(w);
+    assert_int_equal(tally->ended[SFL_END_OK], 1);
+    assert_int_equal(tally->ended[SFL_END_ERROR], 1);
+    assert_int_equal(tally->ended[SFL_END_PANIC], 0);
+    assert_int_equal(tally->ended[SFL_END_LOST], 1);
+    assert_int_equal(tally->ended[SFL_END_ENDED], 1);
+    assert_int_equal(tally->ended[SFL_END_DRAINED], 1);
+    assert_int_equal(tally->losses[SFL_LOSS_LEFT], 1);
+    const char *const all[] = {"A", "B", "C", "D", "E"};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        world_skip(w, all[i]);
+    world_close(w);
+}
+
+static uint64_t count_of(const struct sfl_histogram *histogram)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i <= SFL_BOUNDS_MAX; i++)
+        count += histogram->counts[i];
+    return count;
+}
+
+static void times_are_from_the_first_lead_and_from_the_join(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    const struct sfl_tally *tally = &world_table(w)->tally;
+    JOIN(w, "A");
+    world_pass(w, 30);
+    JOIN(w, "B");
+    world_pass(w, 40);
+    JOIN(w, "C");
+    world_leave(w, "A"); // B leads, and has followed until now
+    world_pass(w, 150);
+    world_finish(w, "B", "OK 12345");
+    assert_int_equal(tally->flight_ms.sum, 220); // A's time counts
+    assert_int_equal(count_of(&tally->flight_ms), 1);
+    assert_int_equal(tally->wait_ms.sum, 150); // C's alone
+    assert_int_equal(count_of(&tally->wait_ms), 1);
+    assert_int_equal(tally->outcome_bytes.sum, 5);
+    assert_int_equal(tally->outcome_bytes.counts[0], 1);
+    world_skip(w, "A");
+    world_skip(w, "B");
+    world_skip(w, "C");
+    world_close(w);
+}
+
+static void a_bound_belongs_to_what_is_below_it(void **state)
+{
+    (void)state;
+    struct sfl_histogram histogram = {0};
+    const uint64_t quantities[] = {0, 1, 2, 3, 600000, 600001};
+    for (size_t i = 0; i < sizeof(quantities) / sizeof(quantities[0]); i++)
+        sfl_histogram_add(&histogram, &sfl_bounds_ms, quantities[i]);
+    assert_int_equal(histogram.counts[0], 2);
+    assert_int_equal(histogram.counts[1], 1);
+    assert_int_equal(histogram.counts[2], 1);
+    assert_int_equal(histogram.counts[sfl_bounds_ms.count - 1], 1);
+    assert_int_equal(histogram.counts[sfl_bounds_ms.count], 1);
+    assert_int_equal(histogram.sum, 1200007);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +322,10 @@ int main(void)
         cmocka_unit_test(forgets_count_those_that_forgot_something),
         cmocka_unit_test(groups_are_counted_apart),
         cmocka_unit_test(groups_beyond_the_last_that_is_counted_work_all_the_same),
+        cmocka_unit_test(calls_are_counted_by_what_they_began_as),
+        cmocka_unit_test(a_flight_that_was_led_is_counted_by_how_it_ended),
+        cmocka_unit_test(times_are_from_the_first_lead_and_from_the_join),
+        cmocka_unit_test(a_bound_belongs_to_what_is_below_it),
         cmocka_unit_test(a_listing_shows_the_current_leaders_time_and_all_callers),
         cmocka_unit_test(a_listing_can_stop_and_go_on),
     };
