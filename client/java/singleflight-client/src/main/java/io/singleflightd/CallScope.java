@@ -26,7 +26,7 @@ public interface CallScope {
   /**
    * Something has happened to the call: what {@link SingleflightObserver} is told, too.
    *
-   * @param name {@code led}, {@code followed}, {@code takeover}, {@code failed_open} or {@code lost}
+   * @param name {@code led}, {@code followed}, {@code takeover}, {@code failed_open}, {@code lost}
    * @param call the call
    */
   default void happened(String name, CallEvent call) {}

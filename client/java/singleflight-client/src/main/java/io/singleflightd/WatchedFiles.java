@@ -55,7 +55,8 @@ final class WatchedFiles {
     try {
       return Files.readAllBytes(path);
     } catch (IOException failed) {
-      throw new IllegalArgumentException(option + " " + path + " cannot be read: " + failed, failed);
+      throw new IllegalArgumentException(
+          option + " " + path + " cannot be read: " + failed, failed);
     }
   }
 }

@@ -152,7 +152,8 @@ class OpenTelemetryObserverTest {
   void theServerGetsTheSpansContext() {
     CallEvent call = new CallEvent("g", new byte[] {1}, 0, 0);
     CallScope scope = OpenTelemetryObserver.create(sdk).started(call);
-    assertTrue(scope.traceparent().matches("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"), scope.traceparent());
+    String traceparent = scope.traceparent();
+    assertTrue(traceparent.matches("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"), traceparent);
     CallScope none = OpenTelemetryObserver.create(OpenTelemetry.noop()).started(call);
     assertEquals(null, none.traceparent());
   }

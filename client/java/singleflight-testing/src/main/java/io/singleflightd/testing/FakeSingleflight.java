@@ -23,8 +23,8 @@ import java.util.concurrent.CopyOnWriteArrayList;
  * server that does what the test says. No daemon is needed, and no network.
  *
  * <p>Unless the test says otherwise, whoever asks for a key is told to lead, so the function runs.
- * Nothing is retained. What is said of a key holds in every group, for the calls that come after it,
- * until something else is said. All methods may be called from any thread.
+ * Nothing is retained. What is said of a key holds in every group, for the calls that come after
+ * it, until something else is said. All methods may be called from any thread.
  */
 public final class FakeSingleflight implements AutoCloseable {
   private static final Duration CONNECT_TIMEOUT = Duration.ofMillis(500);
