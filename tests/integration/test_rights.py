@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what: tokens, the access file, and what becomes of callers when either changes."""
 
+import pathlib
 import signal
 
 import grpc
@@ -8,7 +9,8 @@ import pytest
 from singleflight.v1 import singleflight_pb2 as pb
 
 from support import wait
-from support.rights import House
+from support.daemon import Daemon, run_to_end
+from support.rights import House, TokenNet
 from support.wait import until
 
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
@@ -364,12 +366,18 @@ def test_a_hangup_reads_the_files_again(house):
 
 
 def test_a_broken_file_at_the_start_is_one_line_and_exit_78(tmp_path):
-    from support.daemon import run_to_end
-
     (tmp_path / "access").write_text("[who]\nworker = nobody\n")
     ended = run_to_end("--listen", "127.0.0.1:0", "--access-file", tmp_path / "access")
     assert ended.returncode == 78
     assert f"singleflightd: {tmp_path}/access:2: \"nobody\" is no identity" in ended.stderr
+
+
+def test_the_sample_is_taken():
+    sample = pathlib.Path(__file__).parents[2] / "deploy" / "security" / "access.ini"
+    with Daemon("--access-file", sample) as daemon:
+        net = TokenNet(daemon)
+        net.join(group="reports.daily").ended(UNAUTHENTICATED)
+        net.close()
 
 
 # --- the log ---
