@@ -313,20 +313,42 @@ static void write_reloads(struct sfl_admin_page *page, const struct reload_row *
                   "1 while the newest files are in force; 0: they are broken, and older ones are.")
     WRITE_RELOADS((double)counts->read_unix_ms / 1000, GAUGE, "last_reload_timestamp_seconds",
                   "When the files in force were read, in seconds since 1970.")
-    WRITE_RELOADS(counts->reloads, COUNTER, "reloads", "Files that have changed and were taken.")
+    WRITE_RELOADS(counts->reloads, COUNTER, "reloads",
+                  "Times that files have changed and were read, broken ones too.")
     WRITE_RELOADS(counts->failures, COUNTER, "reload_failures",
-                  "Files that have changed and were broken.")
+                  "Times that files have changed and were broken.")
 }
 
 static void write_security(struct sfl_admin_page *page, const struct sfl_snapshot *snapshot)
 {
+    const struct sfl_tls_metrics *tls = &snapshot->tls;
     const struct reload_row rows[] = {
         {"rights", &snapshot->rights},
+        {"tls", &tls->files},
     };
     if (snapshot->rights.is_in_use)
         write_denied(page, snapshot->denied);
-    if (snapshot->rights.is_in_use)
+    if (tls->files.is_in_use) {
+        write_one(page, SFL_METRIC_COUNTER, "singleflight_tls_handshakes",
+                  "TLS handshakes that have begun.", (double)tls->handshakes);
+        write_one(page, SFL_METRIC_GAUGE,
+                  "singleflight_tls_certificate_not_after_timestamp_seconds",
+                  "When the certificate in force runs out, in seconds since 1970.",
+                  (double)tls->not_after_unix_s);
+    }
+    if (snapshot->rights.is_in_use || tls->files.is_in_use)
         write_reloads(page, rows, sizeof(rows) / sizeof(rows[0]));
+}
+
+static void write_traces(struct sfl_admin_page *page, const struct sfl_trace_metrics *traces)
+{
+    write_one(page, SFL_METRIC_COUNTER, "singleflight_traces_exported",
+              "Spans that the collector took.", (double)traces->exported);
+    sfl_admin_page_family(page, SFL_METRIC_COUNTER, "singleflight_traces_dropped",
+                          "Spans that were dropped: the queue was full, or the collector did not "
+                          "take them.");
+    write_named(page, "reason", "queue", traces->dropped);
+    write_named(page, "reason", "collector", traces->failed);
 }
 
 static void write_process(struct sfl_admin_page *page, const struct sfl_process_counts *process)
@@ -370,5 +392,7 @@ void sfl_metrics_write(struct sfl_admin_page *page, const struct sfl_snapshot *s
     if (snapshot->has_store)
         write_store(page, snapshot);
     write_security(page, snapshot);
+    if (snapshot->traces.is_in_use)
+        write_traces(page, &snapshot->traces);
     write_process(page, &snapshot->process);
 }

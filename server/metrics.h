@@ -29,6 +29,19 @@ struct sfl_reload_counts {
     uint64_t read_unix_ms; // when those in force were read
 };
 
+struct sfl_tls_metrics {
+    struct sfl_reload_counts files;
+    uint64_t handshakes;
+    int64_t not_after_unix_s; // of the certificate that new connections get
+};
+
+struct sfl_trace_metrics {
+    bool is_in_use;
+    uint64_t exported; // spans
+    uint64_t dropped;  // there was no room
+    uint64_t failed;   // the collector did not take them
+};
+
 // Everything is copied but for what is said to be borrowed.
 struct sfl_snapshot {
     const char *version; // these three are static
@@ -54,6 +67,8 @@ struct sfl_snapshot {
     struct sfl_runs_counts runs;
     uint64_t denied[SFL_AUTH_DENIED_KINDS];
     struct sfl_reload_counts rights;
+    struct sfl_tls_metrics tls;
+    struct sfl_trace_metrics traces;
     struct sfl_process_counts process;
 };
 

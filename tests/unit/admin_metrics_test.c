@@ -22,10 +22,10 @@ static const char head[] =
     "Rows with the label `group` have it when `--metrics-groups` names groups; everybody else is\n"
     "`group=\"other\"` then. Metrics of what is not in use are not shown: `store_*` is there with "
     "a\n"
-    "data directory, `runs*` unless runs are off, `auth_denied` and `config_*` with tokens or an "
-    "access\n"
-    "file. Histograms of times have buckets from 1 ms to 10 minutes, those of sizes from 64 bytes "
-    "to\n"
+    "data directory, `runs*` unless runs are off, `auth_denied` with tokens or an access file,\n"
+    "`tls_*` with TLS, `config_*` with either (`files` is `rights` or `tls`), `traces_*` with "
+    "traces.\n"
+    "Histograms of times have buckets from 1 ms to 10 minutes, those of sizes from 64 bytes to\n"
     "1 GiB.\n"
     "\n"
     "| name | kind | what it says | labels |\n"
@@ -47,6 +47,8 @@ static struct sfl_snapshot all_there_is(void)
         .has_store = true,
         .has_runs = true,
         .rights = {.is_in_use = true},
+        .tls = {.files = {.is_in_use = true}},
+        .traces = {.is_in_use = true},
         .pump_count = 2,
         .pumps = {{.turns = 6}, {.turns = 7}},
         .methods = methods,
@@ -139,7 +141,21 @@ static void what_is_denied_is_told_by_why(void **state)
                 true);
     snapshot.rights.is_in_use = false;
     assert_says(&snapshot, "auth_denied", false);
-    assert_says(&snapshot, "config", false);
+    assert_says(&snapshot, "{files=\"rights\"}", false);
+    assert_says(&snapshot, "config_reloads_total{files=\"tls\"} 0\n", true);
+}
+
+static void without_tls_and_traces_nothing_is_said_of_them(void **state)
+{
+    struct sfl_snapshot snapshot = all_there_is();
+    (void)state;
+    snapshot.tls.not_after_unix_s = 1800000000;
+    assert_says(&snapshot,
+                "\nsingleflight_tls_certificate_not_after_timestamp_seconds 1800000000\n", true);
+    snapshot.tls.files.is_in_use = false;
+    snapshot.traces.is_in_use = false;
+    assert_says(&snapshot, "tls", false);
+    assert_says(&snapshot, "traces", false);
 }
 
 static void rpcs_are_told_by_method_and_code(void **state)
@@ -197,6 +213,7 @@ int main(int argc, char *argv[])
         cmocka_unit_test(what_no_named_group_has_is_the_others),
         cmocka_unit_test(without_named_groups_there_is_no_label),
         cmocka_unit_test(without_a_data_directory_there_is_no_store),
+        cmocka_unit_test(without_tls_and_traces_nothing_is_said_of_them),
         cmocka_unit_test(what_is_denied_is_told_by_why),
         cmocka_unit_test(rpcs_are_told_by_method_and_code),
         cmocka_unit_test(each_pump_has_its_line),
