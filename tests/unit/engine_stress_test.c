@@ -329,6 +329,7 @@ static void finish(struct stage *stage, struct choice *choice, struct seat *seat
     uint8_t bytes[POSTED_MAX];
     struct sfl_finish end = {.kind = SFL_OUTCOME_OK};
     end.value = bytes_for(seat, choice_below(choice, POSTED_MAX), bytes);
+    seat->sequence++; // one that comes too late is noticed as a chunk is
     if (choice_one_in(choice, 3)) {
         end.kind = SFL_OUTCOME_ERROR;
         end.pass_on = choice_one_in(choice, 2);
