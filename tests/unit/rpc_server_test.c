@@ -551,6 +551,72 @@ static void a_stream_may_outlive_its_server(void **state)
     harness_destroy(harness);
 }
 
+// A stream of HOLD_PATH; `server_out` is its other end.
+static struct peer *open_held(struct harness *harness, struct sfl_channel *channel,
+                              struct peer **server_out)
+{
+    struct peer *client = peer_open(channel, HOLD_PATH, UINT64_MAX);
+    *server_out = harness_take(harness);
+    return client;
+}
+
+// Both ends know that it is over.
+static void end_held(struct peer *client, struct peer *server, int client_code)
+{
+    assert_int_equal(peer_wait_closed(client), client_code);
+    peer_wait_closed(server);
+    peer_destroy(client);
+    peer_destroy(server);
+}
+
+// `path` NULL: those of all unknown methods.
+static struct sfl_method_counts counts_of(const struct harness *harness, const char *path)
+{
+    for (size_t i = 0; i < sfl_rpc_server_method_count(harness->server); i++) {
+        struct sfl_method_counts counts = sfl_rpc_server_count_method(harness->server, i);
+        if (path == NULL ? counts.path == NULL
+                         : counts.path != NULL && strcmp(counts.path, path) == 0)
+            return counts;
+    }
+    fail();
+    return (struct sfl_method_counts){.path = NULL};
+}
+
+static void rpcs_are_counted_by_method_and_status(void **state)
+{
+    enum { NOT_FOUND = 5, RESOURCE_EXHAUSTED = 8, UNIMPLEMENTED = 12 };
+    (void)state;
+    struct harness *harness = harness_create(NULL);
+    struct sfl_channel *channel = harness_channel(harness);
+    struct peer *server;
+    struct peer *client = open_held(harness, channel, &server);
+    sfl_stream_finish(server->stream, NULL, 0, 0, "");
+    end_held(client, server, 0);
+    client = open_held(harness, channel, &server);
+    sfl_stream_finish(server->stream, NULL, 0, NOT_FOUND, "");
+    end_held(client, server, NOT_FOUND);
+    client = open_held(harness, channel, &server);
+    sfl_stream_cancel(client->stream, CANCELLED, "");
+    end_held(client, server, CANCELLED);
+    client = open_held(harness, channel, &server);
+    sfl_stream_cancel(server->stream, RESOURCE_EXHAUSTED, "");
+    end_held(client, server, RESOURCE_EXHAUSTED);
+    client = peer_open(channel, "/test.Rpc/Nothing", UINT64_MAX);
+    assert_int_equal(peer_wait_closed(client), UNIMPLEMENTED);
+    peer_destroy(client);
+
+    struct sfl_method_counts held = counts_of(harness, HOLD_PATH);
+    assert_int_equal(held.started, 4);
+    assert_int_equal(held.handled[0], 1);
+    assert_int_equal(held.handled[NOT_FOUND], 1);
+    assert_int_equal(held.handled[CANCELLED], 1);
+    assert_int_equal(held.handled[RESOURCE_EXHAUSTED], 1);
+    assert_int_equal(counts_of(harness, ECHO_PATH).started, 0);
+    assert_int_equal(counts_of(harness, NULL).started, 1);
+    sfl_channel_destroy(channel);
+    harness_destroy(harness);
+}
+
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -576,6 +642,7 @@ int main(void)
         cmocka_unit_test(idle_and_silent_connections_do_not_hold_a_shutdown_up),
         cmocka_unit_test(a_client_that_reads_nothing_does_not_hold_a_shutdown_up),
         cmocka_unit_test(a_stream_may_outlive_its_server),
+        cmocka_unit_test(rpcs_are_counted_by_method_and_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
