@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::client::Handle;
 use crate::codec::{Codec, Json};
-use crate::engine::{lock, CallStart, Function};
+use crate::engine::{lock, CallStart, Function, Observation, Watch};
 use crate::error::{CodecError, CodecStep, Error, Failure, FunctionError};
 use crate::leader::Leader;
 use crate::nesting::Leads;
@@ -271,13 +271,27 @@ impl<C: Codec> Call<C> {
         self.join.live = true;
         let (sender, events) = mpsc::unbounded_channel();
         let function = boxed(function, |value: B| Ok(value.into()));
-        Chunks { waiting: self.start(Some(function), Some(sender)), events }
+        let watch = self.client.inner.watch(&self.join);
+        let observed = watch.observation();
+        Chunks { waiting: self.start(Some(function), Some(sender), observed), events, watch }
     }
 
     async fn settle<T>(
+        self,
+        function: Option<Function>,
+        decode: impl Fn(Bytes) -> Result<T, CodecError>,
+    ) -> Result<Flight<T>, Error> {
+        let watch = self.client.inner.watch(&self.join);
+        let end = self.settle_watched(function, decode, &watch).await;
+        watch.over().await;
+        end
+    }
+
+    async fn settle_watched<T>(
         mut self,
         function: Option<Function>,
         decode: impl Fn(Bytes) -> Result<T, CodecError>,
+        watch: &Watch,
     ) -> Result<Flight<T>, Error> {
         let began = Instant::now();
         let function = Reusable::new(function);
@@ -285,20 +299,22 @@ impl<C: Codec> Call<C> {
         if let Some(stale) = self.stale {
             self.join.max_age_ms = millis(stale).max(fresh_ms).max(millis(MAX_AGE_LEAST));
         }
-        let (value, mut facts) = match self.clone().start(function.get(), None).await {
-            Ok(flight) => (Ok(flight.value), flight.facts),
-            Err(Error::Function(error)) => {
-                let facts = error.facts.clone();
-                (Err(error), facts)
-            }
-            Err(error) => return Err(error),
-        };
+        let (value, mut facts) =
+            match self.clone().start(function.get(), None, watch.observation()).await {
+                Ok(flight) => (Ok(flight.value), flight.facts),
+                Err(Error::Function(error)) => {
+                    let facts = error.facts.clone();
+                    (Err(error), facts)
+                }
+                Err(error) => return Err(error),
+            };
         let value = match value.map(&decode) {
             Ok(Err(error)) if !facts.retained || facts.led => return Err(error.into()),
             Ok(Err(_)) => {
                 // Of another version of the program: as if it were not retained.
                 self.outlive(MAX_AGE_LEAST).await;
-                let second = self.anew(began).start(function.get(), None).await?;
+                let again = self.anew(began);
+                let second = again.start(function.get(), None, watch.observation()).await?;
                 return Ok(Flight { value: decode(second.value)?, facts: second.facts });
             }
             Ok(Ok(value)) => Ok(value),
@@ -339,13 +355,14 @@ impl<C: Codec> Call<C> {
         self.join.is_refresh = true;
         self.timeout = None;
         let runtime = self.client.inner.runtime().clone();
-        runtime.spawn(async move { drop(self.start(Some(function), None).await) });
+        runtime.spawn(async move { drop(self.start(Some(function), None, None).await) });
     }
 
     fn start(
         mut self,
         function: Option<Function>,
         events: Option<mpsc::UnboundedSender<Event>>,
+        observed: Option<Arc<Observation>>,
     ) -> Waiting {
         let (done, end) = oneshot::channel();
         let inner = self.client.inner.clone();
@@ -360,6 +377,7 @@ impl<C: Codec> Call<C> {
             function,
             done,
             events,
+            observed,
         };
         let id = Some(inner.start_call(start));
         Waiting { inner, id, end, _client: self.client }

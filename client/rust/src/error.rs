@@ -55,6 +55,29 @@ impl std::error::Error for Error {
     }
 }
 
+/// The code as gRPC's documents write it.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
 impl From<StatusError> for Error {
     fn from(status: StatusError) -> Self {
         Error::Status(status)
@@ -70,7 +93,8 @@ impl From<CodecError> for Error {
 /// How a call to the service failed. `Unavailable`: no server could be reached; `Aborted`: the lead
 /// was lost ("fenced"), nobody may lead any more, or another leads (`Role::LeadOnly`);
 /// `DeadlineExceeded`, `Cancelled`, `NotFound` (`Role::FollowOnly`), `FailedPrecondition` (another
-/// fingerprint), `InvalidArgument`, `ResourceExhausted` (the message names the limit).
+/// fingerprint), `InvalidArgument`, `ResourceExhausted` (the message names the limit);
+/// `Unauthenticated` (the server does not know who asks), `PermissionDenied` (it does, and says no).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StatusError {

@@ -59,11 +59,16 @@ mod error;
 mod finite;
 mod leader;
 mod nesting;
+mod observer;
 mod options;
+#[cfg(feature = "otel")]
+pub mod otel;
 mod outcome;
 mod panics;
 mod pb;
 mod security;
+#[cfg(feature = "test")]
+pub mod test;
 #[cfg(feature = "tls")]
 mod tls;
 mod waiting;
@@ -73,6 +78,7 @@ pub use client::{Client, Forgotten};
 pub use codec::{Codec, Json};
 pub use error::{Code, CodecError, CodecStep, Error, FunctionError, Kind, StatusError};
 pub use leader::{Audience, Leader};
+pub use observer::{CallEvent, CallEventKind, Observer, Trace};
 pub use options::{ClientBuilder, LeaderLoss, Role};
 pub use outcome::{Facts, Flight};
 pub use waiting::{Chunks, Event};

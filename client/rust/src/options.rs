@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::codec::{Codec, Json};
 use crate::constants as shared;
 use crate::error::{Code, StatusError};
+use crate::observer::Observer;
 use crate::security::{check_token_way, Given, TokenFile};
 #[cfg(feature = "tls")]
 use crate::tls::TlsFiles;
@@ -43,7 +44,11 @@ pub enum LeaderLoss {
     Hold,
 }
 
-#[derive(Debug, Clone)]
+#[cfg(feature = "test")]
+pub(crate) type Dialer = dyn Fn() -> std::io::Result<tokio::io::DuplexStream> + Send + Sync;
+pub(crate) type Traceparent = dyn Fn() -> Option<String> + Send + Sync;
+
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub addresses: Vec<String>,
     pub caller: Arc<str>,
@@ -54,8 +59,12 @@ pub(crate) struct Settings {
     pub keepalive_time: Duration,
     pub keepalive_timeout: Duration,
     pub result_limit: usize,
+    pub observer: Option<Arc<dyn Observer>>,
+    pub traceparent: Option<Arc<Traceparent>>,
     pub given: Given, // about security
     pub token: Option<TokenFile>,
+    #[cfg(feature = "test")]
+    pub dialer: Option<Arc<Dialer>>,
     #[cfg(feature = "tls")]
     pub tls: Option<tonic::transport::ClientTlsConfig>,
     #[cfg(feature = "tls")]
@@ -122,11 +131,18 @@ impl Settings {
 }
 
 /// Settings of a [`Client`]; made by [`Client::builder`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use]
 pub struct ClientBuilder<C = Json> {
     settings: Settings,
     codec: C,
+}
+
+impl<C> std::fmt::Debug for ClientBuilder<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let addresses = &self.settings.addresses;
+        f.debug_struct("ClientBuilder").field("addresses", addresses).finish_non_exhaustive()
+    }
 }
 
 impl ClientBuilder {
@@ -143,8 +159,12 @@ impl ClientBuilder {
                 keepalive_time: shared::KEEPALIVE_TIME,
                 keepalive_timeout: shared::KEEPALIVE_TIMEOUT,
                 result_limit: shared::RESULT_BYTES_MAX,
+                observer: None,
+                traceparent: None,
                 given: Given::default(),
                 token: None,
+                #[cfg(feature = "test")]
+                dialer: None,
                 #[cfg(feature = "tls")]
                 tls: None,
                 #[cfg(feature = "tls")]
@@ -258,6 +278,23 @@ impl<C: Codec> ClientBuilder<C> {
         self
     }
 
+    /// Is told what happens to the calls (nobody). With the feature `tracing`, the same is logged at
+    /// debug level, with the target `singleflightd`.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.settings.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// The W3C trace context of a call that begins, for the server's traces; it is called in the
+    /// task that makes the call, and must not block (that of the observer's [`Trace`](crate::Trace)).
+    pub fn traceparent(
+        mut self,
+        traceparent: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.traceparent = Some(Arc::new(traceparent));
+        self
+    }
+
     /// Makes the client, inside of a tokio runtime (with I/O and time: `enable_all`), in which its
     /// tasks and the functions run. It connects when the first call needs it. Calls of a client that
     /// outlives its runtime end with `Cancelled`.
@@ -266,6 +303,34 @@ impl<C: Codec> ClientBuilder<C> {
     /// `InvalidArgument`: an address or setting cannot be read. `FailedPrecondition`: there is no
     /// runtime here.
     pub fn build(mut self) -> Result<Client<C>, StatusError> {
+        self.check()?;
+        self.settings.secure()?;
+        self.start()
+    }
+
+    /// A client whose connections are those of `dialer`, with an observer around the program's own.
+    #[cfg(feature = "test")]
+    pub(crate) fn build_for_test(
+        mut self,
+        observer: impl FnOnce(Option<Arc<dyn Observer>>) -> Arc<dyn Observer>,
+        dialer: Arc<Dialer>,
+    ) -> Result<Client<C>, StatusError> {
+        let settings = &mut self.settings;
+        settings.addresses = vec![shared::ADDRESS_DEFAULT.to_owned()];
+        settings.observer = Some(observer(settings.observer.take()));
+        settings.dialer = Some(dialer);
+        self.check()?;
+        self.start()
+    }
+
+    fn start(self) -> Result<Client<C>, StatusError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
+            StatusError::new(Code::FailedPrecondition, "a client is made inside of a tokio runtime")
+        })?;
+        Ok(Client::start(self.settings, self.codec, runtime))
+    }
+
+    fn check(&mut self) -> Result<(), StatusError> {
         let settings = &mut self.settings;
         if settings.addresses.is_empty() {
             settings.addresses = default_addresses();
@@ -286,11 +351,7 @@ impl<C: Codec> ClientBuilder<C> {
         if settings.keepalive_time.is_zero() || settings.keepalive_timeout.is_zero() {
             return Err(invalid("keepalive: both times are above 0"));
         }
-        self.settings.secure()?;
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
-            StatusError::new(Code::FailedPrecondition, "a client is made inside of a tokio runtime")
-        })?;
-        Ok(Client::start(self.settings, self.codec, runtime))
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use futures_core::Stream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::client::Handle;
-use crate::engine::{CallEnd, CallId, Done, Inner};
+use crate::engine::{CallEnd, CallId, Done, Inner, Watch};
 use crate::error::{Code, Error, StatusError};
 use crate::outcome::Flight;
 
@@ -74,6 +74,7 @@ impl Drop for Waiting {
 pub struct Chunks {
     pub(crate) waiting: Waiting,
     pub(crate) events: mpsc::UnboundedReceiver<Event>,
+    pub(crate) watch: Watch, // dropped after `waiting`
 }
 
 impl Chunks {
@@ -87,7 +88,9 @@ impl Chunks {
     /// # Errors
     /// As [`Call::run_bytes`](crate::Call::run_bytes).
     pub async fn result(self) -> Result<Flight<Bytes>, Error> {
-        self.waiting.await
+        let end = self.waiting.await;
+        self.watch.over().await;
+        end
     }
 }
 

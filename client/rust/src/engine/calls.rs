@@ -9,12 +9,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::observed::shielded;
 use super::seat::Seat;
 use super::timers::{Armed, Timer};
-use super::{Inner, SeatId, State};
+use super::{Inner, Observation, SeatId, State};
 use crate::error::{Code, Error, Failure, StatusError};
 use crate::leader::{Leader, LeaderShared};
 use crate::nesting::Leads;
+use crate::observer::Trace;
 use crate::options::Join;
 use crate::outcome::{Facts, Flight, Outcome};
 use crate::panics::caught;
@@ -39,6 +41,7 @@ pub(crate) struct CallStart {
     pub function: Option<Function>,
     pub done: oneshot::Sender<Done>,
     pub events: Option<mpsc::UnboundedSender<Event>>,
+    pub observed: Option<Arc<Observation>>,
 }
 
 pub(super) struct Call {
@@ -48,6 +51,7 @@ pub(super) struct Call {
     pub function: Option<Function>,
     pub events: Option<mpsc::UnboundedSender<Event>>,
     pub seat: Option<SeatId>,
+    pub observed: Option<Arc<Observation>>,
     join: Arc<Join>,
     pub inside: Leads,
     deadline_timer: Option<Armed>,
@@ -72,7 +76,11 @@ impl State {
     fn start_call(&mut self, mut start: CallStart) -> CallId {
         let id = self.new_id();
         if let Err(why) = self.check(&start) {
-            let _ = start.done.send((Err(why.into()), start.function));
+            let end = Err(why.into());
+            if let Some(observed) = &start.observed {
+                observed.end(&end);
+            }
+            let _ = start.done.send((end, start.function));
             return id;
         }
         start.join.local_merge &= !self.is_for_outer(&start.join, &start.inside);
@@ -89,6 +97,7 @@ impl State {
             function: start.function,
             events: start.events,
             seat: None,
+            observed: start.observed,
             join: join.clone(),
             inside: start.inside,
             deadline_timer,
@@ -197,11 +206,12 @@ impl State {
         let Some(function) = call.function.take() else { return };
         call.runs = true;
         let inside = call.inside.with(shared.clone());
+        let trace = call.observed.as_ref().and_then(|observed| observed.trace.clone());
         let inner = self.me.clone();
         let leader = Leader::new(shared.clone());
         let shared = shared.clone();
         self.spawn(inside.scope(async move {
-            let end = run_while_led(function, leader, &shared.lost).await;
+            let end = run_while_led(function, leader, &shared.lost, trace).await;
             if let Some(inner) = inner.upgrade() {
                 inner.state().on_function_ended(id, &shared, end);
             }
@@ -227,6 +237,9 @@ impl State {
 
 impl Call {
     fn deliver(&mut self, end: CallEnd) {
+        if let Some(observed) = &self.observed {
+            observed.end(&end);
+        }
         if let Some(done) = self.done.take() {
             let _ = done.send((end, self.function.take())); // who is gone does not mind
         }
@@ -239,6 +252,7 @@ async fn run_while_led(
     function: Function,
     leader: Leader,
     lost: &CancellationToken,
+    trace: Option<Arc<dyn Trace>>,
 ) -> Option<FunctionEnd> {
     let mut ending = pin!(caught(|| function(leader)));
     let mut losing = pin!(lost.cancelled());
@@ -246,7 +260,10 @@ async fn run_while_led(
         if lost.is_cancelled() {
             return Poll::Ready(None);
         }
-        match ending.as_mut().poll(context) {
+        let entered = trace.as_deref().and_then(|trace| shielded(|| trace.enter()));
+        let polled = ending.as_mut().poll(context);
+        drop(entered);
+        match polled {
             Poll::Ready(Ok(end)) => Poll::Ready(Some(end)),
             Poll::Ready(Err(panic)) => Poll::Ready(Some(Err(panic.into()))),
             Poll::Pending => losing.as_mut().poll(context).map(|()| None),

@@ -9,6 +9,7 @@ mod backoff;
 mod calls;
 mod hold;
 mod ids;
+mod observed;
 mod rendezvous;
 mod seat;
 mod seat_frames;
@@ -30,6 +31,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+
+pub(crate) use observed::{Observation, Watch};
 
 pub(crate) use calls::{CallEnd, CallId, CallStart, Done, Function, FunctionEnd};
 #[cfg(feature = "tls")]
@@ -68,6 +71,7 @@ pub(crate) struct State {
     sessions: IdMap<session::Session>,
     timers: timers::Timers,
     waits: waits::Waits,
+    untold: observed::Untold,
 }
 
 impl Inner {
@@ -94,6 +98,7 @@ impl Inner {
                     sessions: IdMap::default(),
                     timers: timers::Timers::default(),
                     waits: waits::Waits::default(),
+                    untold: observed::Untold::default(),
                 }),
                 settings,
             }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use super::observed::LeadId;
 use super::seat_lead::Lead;
 use super::session::Place;
 use super::timers::{Armed, Timer};
@@ -51,6 +52,7 @@ pub(super) struct Seat {
     pub value_bytes: usize,
     pub next_sequence: u64,
     pub has_told: bool, // live: a chunk has been handed out since the last restart
+    pub followed: LeadId, // the lead, here or elsewhere, that calls follow; zero: none is known
     pub is_void: bool,  // live: what was handed out is void, and nobody has been told yet
     // As a leader.
     pub lead: Option<Lead>,
@@ -86,6 +88,7 @@ impl State {
                 value_bytes: 0,
                 next_sequence: 0,
                 has_told: false,
+                followed: LeadId::default(),
                 is_void: false,
                 lead: None,
             },
@@ -94,7 +97,10 @@ impl State {
 
     fn add_call(&mut self, seat: SeatId, call: CallId) {
         self.calls.get_mut(&call).expect("the call waits").seat = Some(seat);
-        self.seats.get_mut(&seat).expect("the seat is there").calls.push(call);
+        let seat = self.seats.get_mut(&seat).expect("the seat is there");
+        seat.calls.push(call);
+        let followed = seat.followed;
+        self.tell_follows(call, followed);
     }
 
     // -------------------------------------------------------------------------------- merging
@@ -278,8 +284,13 @@ impl State {
             }
             _ => 0,
         };
-        let step =
-            Step::Join(pb::Join { within: seat.within.to_vec(), ..wire_join(&seat.join, token) });
+        let first = seat.calls.first().and_then(|call| self.calls.get(call));
+        let observed = first.and_then(|call| call.observed.as_ref());
+        let step = Step::Join(pb::Join {
+            within: seat.within.to_vec(),
+            traceparent: observed.map(|of| of.traceparent.clone()).unwrap_or_default(),
+            ..wire_join(&seat.join, token)
+        });
         self.send(place, id, step, timeout_ms, 0);
     }
 
@@ -372,6 +383,7 @@ impl State {
             return;
         }
         seat.state = SeatState::Joining;
+        seat.followed = LeadId::default();
         seat.is_void |= seat.has_told;
         seat.clear_value();
         self.place(id);
@@ -429,6 +441,7 @@ impl State {
         if let Some(lead) = &seat.lead {
             lead.leader.lose(why);
         }
+        self.tell_lost(&seat);
         self.end_calls(seat.calls, why);
     }
 

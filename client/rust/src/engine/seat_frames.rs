@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tonic::{Code, Status};
 
+use super::observed::LeadId;
 use super::seat::SeatState;
 use super::{SeatId, State};
 use crate::error::StatusError;
@@ -62,6 +63,7 @@ impl State {
         }
         self.set_answered(id);
         self.seats.get_mut(&id).expect("it was there").state = SeatState::Following;
+        self.tell_followed(id, LeadId { attempt: follow.attempt, token: 0 }, None);
         self.tell_restart(id, follow.attempt, &follow.leader);
         self.tell(id, || Event::Follow {
             attempt: follow.attempt,
@@ -92,6 +94,7 @@ impl State {
         }
         seat.clear_value();
         seat.is_void = seat.join.live;
+        self.tell_followed(id, LeadId { attempt: restart.attempt, token: 0 }, None);
         self.tell_restart(id, restart.attempt, &restart.leader);
     }
 
@@ -134,6 +137,9 @@ impl State {
         if let Some(lead) = seat.lead.as_ref().filter(|_| seat.state != SeatState::Finishing) {
             let why = "the flight has ended without this leader";
             lead.leader.lose(&StatusError::new(Code::Aborted, why));
+        }
+        if !result.led {
+            self.tell_lost(&seat);
         }
         let leading = match &seat.lead {
             _ if !result.led => None,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use super::hold::{Due, Hold};
+use super::observed::LeadId;
 use super::seat::SeatState;
 use super::session::Sent;
 use super::timers::{Armed, Timer};
@@ -149,6 +150,9 @@ impl State {
         if !std::mem::replace(&mut lead.has_begun, true) {
             lead.call = *call; // the one that was the first may have left
             let (call, leader) = (lead.call, lead.leader.clone());
+            let is_alone = seat.state == SeatState::Alone;
+            let led = LeadId { attempt: leader.attempt, token: leader.token };
+            self.tell_led(id, call, led, is_alone);
             self.run_function(call, &leader);
         }
     }
@@ -310,9 +314,10 @@ impl State {
         let Some(lead) = seat.lead.as_mut() else { return };
         seat.state = SeatState::Alone;
         lead.leader.go_alone();
-        let has_ended = lead.finish.is_some();
+        let (has_ended, call) = (lead.finish.is_some(), lead.call);
         let mut timer = lead.lease_timer.take();
         self.disarm(&mut timer);
+        self.tell_alone(call);
         if has_ended {
             self.finish_alone(id);
         } else if !self.seats[&id].is_wanted() {
@@ -330,6 +335,7 @@ impl State {
         let Some(seat) = self.seats.get_mut(&id) else { return true };
         let mut timer = seat.lead.take().and_then(|lead| lead.lease_timer);
         seat.state = SeatState::Joining;
+        seat.followed = LeadId::default();
         seat.rank = 0;
         self.disarm(&mut timer);
         self.place(id);

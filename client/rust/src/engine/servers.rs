@@ -395,6 +395,15 @@ pub(crate) async fn connect(settings: &Settings, address: &str) -> Result<Channe
         Some(tls) => endpoint.tls_config(tls).map_err(|error| Unreachable::of(&error))?,
         None => endpoint,
     };
+    #[cfg(feature = "test")]
+    if let Some(dialer) = settings.dialer.clone() {
+        let connector = tower::service_fn(move |_| {
+            let dialed = dialer().map(hyper_util::rt::TokioIo::new);
+            async { dialed }
+        });
+        let connected = endpoint.connect_with_connector(connector).await;
+        return connected.map_err(|error| Unreachable::of(&error));
+    }
     let connected = match socket {
         None => endpoint.connect().await,
         Some(path) => {
