@@ -116,8 +116,10 @@ bool sfl_quota_take_flight(struct sfl_quota_shares *shares)
 
 void sfl_quota_add_flight(struct sfl_quota_shares *shares)
 {
-    if (shares != NULL)
-        (void)sfl_share_take(&shares->flights, 1, SFL_QUOTA_NONE);
+    if (shares == NULL)
+        return;
+    (void)sfl_share_take(&shares->flights, 1, SFL_QUOTA_NONE);
+    sfl_budget_recall(&shares->quota->flights); // nothing was to be drawn in advance beside it
 }
 
 bool sfl_quota_take_caller(struct sfl_quota_shares *shares)

@@ -138,6 +138,33 @@ static void a_value_over_the_quota_is_an_outcome_that_says_so(void **state)
     world_close(w);
 }
 
+static void bytes_count_until_the_last_reader_has_them(void **state)
+{
+    (void)state;
+    struct world *w = WORLD(.held_bytes_max = 10);
+    JOIN_KEY(w, "A", "1");
+    JOIN_KEY(w, "B", "1");
+    HEAR(w, "A", "lead token=1 attempt=1");
+    HEAR(w, "B", "follow attempt=1 leader=A running=0");
+    world_settled_late(w, true);
+    world_finish(w, "A", "OK 12345678");
+    HEAR(w, "A", "result OK \"\" callers=2 attempt=1 token=1 shared led");
+    JOIN_KEY(w, "C", "2");
+    HEAR(w, "C", "lead token=2 attempt=1");
+    world_finish(w, "C", "OK 123");
+    HEAR(w, "C",
+         "result ERROR \"\" callers=1 attempt=1 token=2 led texts=\"8 singleflight.LimitExceeded: "
+         "bytes held for results of this group: its quota of 10 is reached\"");
+    world_settled_late(w, false);
+    world_take_settled(w);
+    HEAR(w, "B", "result OK \"12345678\" callers=2 attempt=1 token=1 shared");
+    JOIN_KEY(w, "C", "2");
+    HEAR(w, "C", "lead token=3 attempt=1");
+    world_finish(w, "C", "OK 1234567890");
+    HEAR(w, "C", "result OK \"\" callers=1 attempt=1 token=3 led");
+    world_close(w);
+}
+
 static void an_outcome_over_the_quota_is_not_retained(void **state)
 {
     (void)state;
@@ -274,6 +301,7 @@ int main(void)
         cmocka_unit_test(a_flight_that_cannot_be_joined_takes_nothing),
         cmocka_unit_test(what_a_limit_of_the_server_refuses_takes_nothing_of_the_quota),
         cmocka_unit_test(a_value_over_the_quota_is_an_outcome_that_says_so),
+        cmocka_unit_test(bytes_count_until_the_last_reader_has_them),
         cmocka_unit_test(an_outcome_over_the_quota_is_not_retained),
         cmocka_unit_test(a_group_that_joins_too_often_is_refused),
         cmocka_unit_test(a_leader_that_comes_back_is_never_too_often),
