@@ -173,6 +173,11 @@ uint64_t sfl_security_generation(const struct sfl_security *security)
     return atomic_load_explicit(&security->generation, memory_order_acquire);
 }
 
+const _Atomic uint64_t *sfl_security_generation_in_force(const struct sfl_security *security)
+{
+    return &security->generation;
+}
+
 // --- counts ---
 
 static const char *const denied_words[] = {

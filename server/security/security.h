@@ -39,6 +39,9 @@ struct sfl_access *sfl_security_snapshot(struct sfl_security *security);
 // That of the snapshot in force: one load, for whoever keeps what came of an older one. Any thread.
 uint64_t sfl_security_generation(const struct sfl_security *security);
 
+// Where it stands, as long as `security` does, for whoever asks at every call.
+const _Atomic uint64_t *sfl_security_generation_in_force(const struct sfl_security *security);
+
 // What a call was refused for, to be counted.
 #define SFL_AUTH_DENIED_LIST(X)                                                                    \
     X(BAD_TOKEN, "bad_token")     /* not in the token file, or not readable */                     \

@@ -11,17 +11,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-// The right of some calls of one stream in one group.
-struct sfl_grant {
-    struct sfl_link link; // in the order of the generations, and then of their age
-    struct sfl_list calls;
-    uint64_t generation;
-    unsigned rights; // that the caller has in the group
-    unsigned needs;  // those of them that the calls rely on
-    size_t group_size;
-    uint8_t group[];
-};
-
 static const struct sfl_refusal none = {.reason = SFL_REASON_NONE};
 
 // --- what is refused ---
@@ -132,6 +121,12 @@ static enum sfl_reason reason_to_end(const struct sfl_admit *admit)
     return reason_of_state(sfl_identity_state(admit->identity));
 }
 
+static void forget_current(struct sfl_admit *admit)
+{
+    for (unsigned i = 0; i < SFL_ADMIT_SLOTS; i++)
+        admit->current[i] = NULL;
+}
+
 struct sfl_refusal sfl_admit_open(struct sfl_admit *admit, struct sfl_transport *transport,
                                   struct sfl_stream *stream)
 {
@@ -140,13 +135,15 @@ struct sfl_refusal sfl_admit_open(struct sfl_admit *admit, struct sfl_transport 
     admit->identity = NULL;
     sfl_list_init(&admit->grants);
     sfl_link_init(&admit->in_watched);
-    admit->current[0] = admit->current[1] = NULL;
     admit->recheck = NULL;
     if (transport->security == NULL)
         return none;
+    forget_current(admit);
     admit->identity = identify(transport->security, stream);
     if (admit->identity == NULL)
         return (struct sfl_refusal){.reason = SFL_REASON_NO_MEMORY};
+    admit->generation = sfl_identity_generation(admit->identity);
+    admit->in_force = sfl_security_generation_in_force(transport->security);
     enum sfl_reason reason = reason_to_end(admit);
     return reason == SFL_REASON_NONE ? none : refuse(admit, reason, sfl_span_of(NULL, 0), NULL);
 }
@@ -177,8 +174,7 @@ void sfl_admit_close(struct sfl_admit *admit)
 
 static bool is_current(const struct sfl_admit *admit)
 {
-    return sfl_identity_generation(admit->identity) ==
-           sfl_security_generation(admit->transport->security);
+    return admit->generation == atomic_load_explicit(admit->in_force, memory_order_acquire);
 }
 
 // Something under way loses its right. `who` had it.
@@ -198,7 +194,8 @@ struct sfl_refusal sfl_admit_renew(struct sfl_admit *admit)
     char who[SFL_IDENTITY_TEXT_MAX];
     sfl_identity_text(admit->identity, who); // what its token was called
     sfl_identity_renew(admit->identity);
-    admit->current[0] = admit->current[1] = NULL;
+    admit->generation = sfl_identity_generation(admit->identity);
+    forget_current(admit);
     enum sfl_reason reason = reason_to_end(admit);
     if (reason != SFL_REASON_NONE)
         note_lost(admit, who, sfl_span_of(NULL, 0), NULL, reason);
@@ -254,16 +251,22 @@ static bool is_of_group(const struct sfl_grant *grant, struct sfl_span group)
            memcmp(grant->group, group.data, group.size) == 0;
 }
 
+static bool is_at_hand(const struct sfl_admit *admit, const struct sfl_grant *grant)
+{
+    struct sfl_span group = sfl_span_of(grant->group, grant->group_size);
+    return admit->current[sfl_admit_slot(group, false)] == grant ||
+           admit->current[sfl_admit_slot(group, true)] == grant;
+}
+
 // Frees grants that no call relies on any more: two are looked at for each that is made.
 static void drop_unused(struct sfl_admit *admit)
 {
     for (int looks = 0; looks < 2; looks++) {
         struct sfl_grant *grant = first_grant(admit);
         // Older generations are the recheck's.
-        if (grant == NULL || grant->generation != sfl_identity_generation(admit->identity))
+        if (grant == NULL || grant->generation != admit->generation)
             return;
-        if (sfl_list_is_empty(&grant->calls) && grant != admit->current[0] &&
-            grant != admit->current[1]) {
+        if (sfl_list_is_empty(&grant->calls) && !is_at_hand(admit, grant)) {
             free_grant(grant);
         } else {
             sfl_link_remove(&grant->link);
@@ -281,46 +284,48 @@ static struct sfl_grant *create_grant(struct sfl_admit *admit, struct sfl_span g
     drop_unused(admit);
     sfl_link_init(&grant->link);
     sfl_list_init(&grant->calls);
-    grant->generation = sfl_identity_generation(admit->identity);
+    grant->generation = admit->generation;
     grant->rights = rights;
     grant->needs = SFL_RIGHT_DO | (would_lead ? rights & SFL_RIGHT_LEAD : 0);
     grant->group_size = group.size;
     memcpy(grant->group, group.data, group.size);
     sfl_list_append(&admit->grants, &grant->link);
-    admit->current[would_lead] = grant;
+    admit->current[sfl_admit_slot(group, would_lead)] = grant;
     return grant;
 }
 
 // Without the right to lead.
-static struct sfl_refusal make_follow(const struct sfl_admit *admit, struct sfl_join *join)
+static bool make_follow(const struct sfl_admit *admit, struct sfl_join *join,
+                        struct sfl_refusal *refusal_out)
 {
-    if (join->role == SFL_ROLE_LEAD_ONLY || join->resume_token != 0)
-        return refuse_right(admit, SFL_RIGHT_LEAD, join->group);
+    if (join->role == SFL_ROLE_LEAD_ONLY || join->resume_token != 0) {
+        *refusal_out = refuse_right(admit, SFL_RIGHT_LEAD, join->group);
+        return false;
+    }
     join->role = SFL_ROLE_FOLLOW_ONLY;
-    return none;
+    return true;
 }
 
-struct sfl_refusal sfl_admit_join_known(struct sfl_admit *admit, struct sfl_join *join,
-                                        struct sfl_list **relying_out)
+bool sfl_admit_join_slowly(struct sfl_admit *admit, struct sfl_join *join, bool would_lead,
+                           struct sfl_list **relying_out, struct sfl_refusal *refusal_out)
 {
-    bool would_lead = join->role != SFL_ROLE_FOLLOW_ONLY || join->resume_token != 0;
-    struct sfl_grant *grant = admit->current[would_lead];
+    struct sfl_grant *grant = admit->current[sfl_admit_slot(join->group, would_lead)];
     if (!is_current(admit) || !is_of_group(grant, join->group)) {
-        struct sfl_refusal refusal = sfl_admit_check(admit, SFL_RIGHT_DO, join->group);
-        if (refusal.reason != SFL_REASON_NONE)
-            return refusal;
+        *refusal_out = sfl_admit_check(admit, SFL_RIGHT_DO, join->group);
+        if (refusal_out->reason != SFL_REASON_NONE)
+            return false;
         grant = create_grant(admit, join->group, sfl_identity_rights(admit->identity, join->group),
                              would_lead);
-        if (grant == NULL)
-            return (struct sfl_refusal){.reason = SFL_REASON_NO_MEMORY};
+        if (grant == NULL) {
+            refusal_out->reason = SFL_REASON_NO_MEMORY;
+            return false;
+        }
     }
-    if (would_lead && (grant->rights & SFL_RIGHT_LEAD) == 0) {
-        struct sfl_refusal refusal = make_follow(admit, join);
-        if (refusal.reason != SFL_REASON_NONE)
-            return refusal;
-    }
+    bool may_lead = (grant->rights & SFL_RIGHT_LEAD) != 0;
+    if (would_lead && !may_lead && !make_follow(admit, join, refusal_out))
+        return false;
     *relying_out = &grant->calls;
-    return none;
+    return true;
 }
 
 // --- reloads ---
@@ -334,7 +339,7 @@ static struct sfl_link *take_lost(struct sfl_admit *admit, struct sfl_grant *gra
     unsigned rights = sfl_identity_rights(admit->identity, group);
     unsigned lost = grant->needs & ~rights;
     if (lost == 0) {
-        grant->generation = sfl_identity_generation(admit->identity);
+        grant->generation = admit->generation;
         grant->rights = rights;
         sfl_link_remove(&grant->link);
         sfl_list_append(&admit->grants, &grant->link);
@@ -357,8 +362,7 @@ enum sfl_lost_right sfl_admit_take_lost(struct sfl_admit *admit, struct sfl_link
                                         enum sfl_reason *reason_out)
 {
     struct sfl_grant *grant;
-    while ((grant = first_grant(admit)) != NULL &&
-           grant->generation != sfl_identity_generation(admit->identity)) {
+    while ((grant = first_grant(admit)) != NULL && grant->generation != admit->generation) {
         *relying_out = take_lost(admit, grant, reason_out);
         if (*relying_out != NULL)
             return SFL_LOST_RIGHT_CALL;
@@ -402,7 +406,7 @@ void sfl_admit_watch(struct sfl_admit *admit, bool (*recheck)(struct sfl_admit *
         sfl_list_init(&watched.streams);
     watched.is_made = true;
     admit->recheck = recheck;
-    admit->checked = sfl_identity_generation(admit->identity);
+    admit->checked = admit->generation;
     sfl_list_append(&watched.streams, &admit->in_watched);
 }
 
@@ -416,7 +420,7 @@ static bool recheck_some(uint64_t generation)
             return true;
         if (!admit->recheck(admit))
             return false;
-        admit->checked = sfl_identity_generation(admit->identity);
+        admit->checked = admit->generation;
         sfl_link_remove(link);
         sfl_list_append(&watched.streams, link);
         if (sfl_pump_should_yield())

@@ -22,16 +22,30 @@
 
 struct sfl_stream;
 struct sfl_transport;
-struct sfl_grant;
 struct sfl_forgotten;
+
+// The right of some calls of one stream in one group.
+struct sfl_grant {
+    struct sfl_link link; // in the order of the generations, and then of their age
+    struct sfl_list calls;
+    uint64_t generation;
+    unsigned rights; // that the caller has in the group
+    unsigned needs;  // those of them that the calls rely on
+    size_t group_size;
+    uint8_t group[];
+};
+
+enum { SFL_ADMIT_SLOTS = 16 };
 
 struct sfl_admit {
     struct sfl_transport *transport;
     struct sfl_stream *stream;
     struct sfl_identity *identity; // NULL: everybody may do everything
+    uint64_t generation;           // that `identity` knows of
+    const _Atomic uint64_t *in_force;
     // What its calls rely on; see sfl_admit_join.
     struct sfl_list grants;
-    struct sfl_grant *current[2]; // of the last join that would follow only, and that would lead
+    struct sfl_grant *current[SFL_ADMIT_SLOTS]; // those of the last joins; see sfl_admit_slot
     // Among the streams of this pump that a reload looks at.
     struct sfl_link in_watched;
     uint64_t checked; // the generation at whose rights all its calls have been looked at
@@ -63,19 +77,36 @@ struct sfl_refusal sfl_admit_check_server(struct sfl_admit *admit);
 // Whether it may list the group; a question of many, so nothing is logged.
 bool sfl_admit_may_list(const struct sfl_admit *admit, struct sfl_span group);
 
-struct sfl_refusal sfl_admit_join_known(struct sfl_admit *admit, struct sfl_join *join,
-                                        struct sfl_list **relying_out);
+// Where the grant of a group is kept at hand, of joins that would lead (or only follow).
+static inline unsigned sfl_admit_slot(struct sfl_span group, bool would_lead)
+{
+    unsigned end = group.size == 0 ? 0 : group.data[group.size - 1];
+    return ((unsigned)group.size * 2 + end * 2 + would_lead) % SFL_ADMIT_SLOTS;
+}
 
-// Whether the caller may join like that. Without the right to lead, one that may lead becomes one
-// that follows. `*relying_out` is the list that the call has to join, as long as it relies on the
-// right that it has; NULL: none.
-static inline struct sfl_refusal sfl_admit_join(struct sfl_admit *admit, struct sfl_join *join,
-                                                struct sfl_list **relying_out)
+bool sfl_admit_join_slowly(struct sfl_admit *admit, struct sfl_join *join, bool would_lead,
+                           struct sfl_list **relying_out, struct sfl_refusal *refusal_out);
+
+// Whether the caller may join like that; otherwise `*refusal_out` says why. Without the right to
+// lead, one that may lead becomes one that follows. `*relying_out` is the list that the call has to
+// join, as long as it relies on the right that it has; NULL: none.
+static inline bool sfl_admit_join(struct sfl_admit *admit, struct sfl_join *join,
+                                  struct sfl_list **relying_out, struct sfl_refusal *refusal_out)
 {
     *relying_out = NULL;
     if (admit->identity == NULL)
-        return (struct sfl_refusal){.reason = SFL_REASON_NONE};
-    return sfl_admit_join_known(admit, join, relying_out);
+        return true;
+    bool would_lead = join->role != SFL_ROLE_FOLLOW_ONLY || join->resume_token != 0;
+    struct sfl_grant *grant = admit->current[sfl_admit_slot(join->group, would_lead)];
+    bool is_known =
+        grant != NULL && (grant->rights & SFL_RIGHT_LEAD) != 0 &&
+        admit->generation == atomic_load_explicit(admit->in_force, memory_order_acquire) &&
+        grant->group_size == join->group.size &&
+        memcmp(grant->group, join->group.data, join->group.size) == 0;
+    if (!is_known)
+        return sfl_admit_join_slowly(admit, join, would_lead, relying_out, refusal_out);
+    *relying_out = &grant->calls;
+    return true;
 }
 
 enum sfl_lost_right {

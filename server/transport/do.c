@@ -106,8 +106,8 @@ static void join(struct do_stream *stream, struct sfl_join *join)
     struct sfl_transport *transport = stream->outbox.transport;
     uint64_t max = transport->connection_callers_max;
     struct sfl_list *relying;
-    struct sfl_refusal denied = sfl_admit_join(&stream->admit, join, &relying);
-    if (denied.reason != SFL_REASON_NONE) {
+    struct sfl_refusal denied;
+    if (!sfl_admit_join(&stream->admit, join, &relying, &denied)) {
         refuse(stream, &denied, &no_fault);
         return;
     }

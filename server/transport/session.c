@@ -194,8 +194,8 @@ static void join(struct sfl_session *session, struct sfl_request *request, uint6
         return;
     }
     struct sfl_list *relying;
-    struct sfl_refusal denied = sfl_admit_join(&session->admit, &request->join, &relying);
-    if (denied.reason != SFL_REASON_NONE) {
+    struct sfl_refusal denied;
+    if (!sfl_admit_join(&session->admit, &request->join, &relying, &denied)) {
         const struct sfl_reply_end end = {.refusal = denied};
         answer(session, request->id, &end);
         return;
