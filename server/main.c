@@ -264,7 +264,9 @@ static void on_signal(uv_signal_t *handle, int number)
 static void on_hangup(uv_signal_t *handle, int number)
 {
     struct daemon *daemon = handle->data;
-    if (!sfl_rights_reload(&daemon->rights))
+    bool has_rights = sfl_rights_reload(&daemon->rights);
+    bool has_certificates = sfl_door_read_again(&daemon->door);
+    if (!has_rights && !has_certificates)
         sfl_log(SFL_LOG_INFO, "nothing_to_reload", SFL_I64("signal", number));
 }
 
@@ -490,6 +492,7 @@ static bool create_parts(struct daemon *daemon)
         .keepalive_timeout_ms = settings->keepalive_timeout_ms,
         .first_message_ms = settings->first_message_ms,
         .connection_streams_max = settings->connection_streams_max,
+        .certificates = daemon->door.certificates,
     };
     struct sfl_method methods[SFL_TRANSPORT_METHODS];
     sfl_transport_get_methods(daemon->transport, methods);
@@ -535,7 +538,6 @@ static void count_hits(struct daemon *daemon)
 static void destroy_parts(struct daemon *daemon)
 {
     sfl_admin_wiring_close(&daemon->admin);
-    sfl_door_close(&daemon->door);
     if (daemon->engine != NULL)
         sfl_engine_shut(daemon->engine); // what was loaded stays on disk when the start failed
     // Answers that wait for the disk refer to streams.
@@ -561,6 +563,7 @@ static void destroy_parts(struct daemon *daemon)
         sfl_runs_destroy(daemon->runs);
     }
     sfl_guard_close();
+    sfl_door_close(&daemon->door);
 }
 
 // --- listening ---
@@ -576,12 +579,12 @@ static bool start_admin(struct daemon *daemon)
 
 static bool start(struct daemon *daemon)
 {
-    if (!sfl_door_open(&daemon->door, &daemon->settings, daemon->server) || !start_admin(daemon))
+    if (!sfl_door_open(&daemon->door, daemon->server) || !start_admin(daemon))
         return false;
     sfl_rpc_server_start(daemon->server);
     sfl_door_announce(&daemon->door);
     sfl_admin_wiring_announce(&daemon->admin);
-    return true;
+    return sfl_door_watch(&daemon->door, &daemon->loop);
 }
 
 // --- the end ---
@@ -611,6 +614,8 @@ static void leave_at_once(struct daemon *daemon)
 static int run(struct daemon *daemon)
 {
     int exit_code = EXIT_CANNOT_START;
+    if (!sfl_door_prepare(&daemon->door, &daemon->settings))
+        return SFL_EXIT_CONFIG;
     daemon->started_us = sfl_clock_wall_us(); // before the first token can be granted
     if (!open_store(daemon))
         goto out_of_store;

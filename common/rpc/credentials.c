@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/credentials_private.h"
 
-grpc_server_credentials *sfl_server_credentials_create(void)
+#include "rpc/certificates_private.h"
+
+grpc_server_credentials *sfl_server_credentials_create(struct sfl_certificates *certificates)
 {
-    return grpc_insecure_server_credentials_create();
+    return certificates == NULL ? grpc_insecure_server_credentials_create()
+                                : sfl_certificates_for_port(certificates);
 }
 
 grpc_channel_credentials *sfl_channel_credentials_create(const struct sfl_channel_tls *tls)

@@ -63,6 +63,7 @@ struct sfl_rpc_server {
     grpc_server *server;
     struct sfl_pumps *pumps;
     uint64_t message_bytes_max;
+    struct sfl_certificates *certificates; // NULL: not encrypted
     struct sfl_silence silence;
     struct sfl_operation shutdown;
     bool is_shutting_down; // whoever owns the server
@@ -235,6 +236,11 @@ static int receive_length_max(const struct sfl_rpc_server_options *options)
 #endif
 }
 
+static int handshake_timeout(const struct sfl_rpc_server_options *options)
+{
+    return options->first_message_ms == 0 ? INT_MAX : sfl_arg_clamp(options->first_message_ms);
+}
+
 static grpc_server *create_grpc_server(const struct sfl_rpc_server_options *options)
 {
     grpc_arg args[] = {
@@ -253,6 +259,7 @@ static grpc_server *create_grpc_server(const struct sfl_rpc_server_options *opti
         // many may come is for our own limits to say. Older ones do not know these two.
         sfl_arg_int("grpc.server.max_pending_requests", INT_MAX),
         sfl_arg_int("grpc.server.max_pending_requests_hard_limit", INT_MAX),
+        sfl_arg_int(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, handshake_timeout(options)),
         sfl_arg_int(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
         sfl_arg_int(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         // Clients that wait for long must ping; none is to be thrown out for it.
@@ -345,6 +352,7 @@ enum sfl_status sfl_rpc_server_create(const struct sfl_rpc_server_options *optio
         return SFL_NO_MEMORY;
     server->pumps = options->pumps;
     server->message_bytes_max = options->message_bytes_max;
+    server->certificates = options->certificates;
     server->shutdown.on_done = on_shutdown;
     sfl_silence_init(&server->silence, options->first_message_ms, options->connection_streams_max);
     server->method_count = method_count;
@@ -372,9 +380,12 @@ enum sfl_status sfl_rpc_server_create(const struct sfl_rpc_server_options *optio
 
 // --- listening ---
 
-static bool add_port(struct sfl_rpc_server *server, const char *address, int *port_out)
+static bool add_port(struct sfl_rpc_server *server, const char *address,
+                     struct sfl_certificates *certificates, int *port_out)
 {
-    grpc_server_credentials *credentials = sfl_server_credentials_create();
+    grpc_server_credentials *credentials = sfl_server_credentials_create(certificates);
+    if (credentials == NULL)
+        return false;
     *port_out = grpc_server_add_http2_port(server->server, address, credentials);
     grpc_server_credentials_release(credentials);
     return *port_out > 0;
@@ -388,7 +399,7 @@ enum sfl_status sfl_rpc_server_listen(struct sfl_rpc_server *server, const char 
     if (status != SFL_OK)
         return status;
     int port;
-    if (!add_port(server, address, &port)) {
+    if (!add_port(server, address, server->certificates, &port)) {
         snprintf(bound_out, 300, "gRPC cannot listen there");
         return SFL_UNAVAILABLE;
     }
@@ -406,7 +417,7 @@ enum sfl_status sfl_rpc_server_listen_unix(struct sfl_rpc_server *server, const 
     char address[300];
     int port;
     snprintf(address, sizeof(address), "unix:%s", path);
-    bool is_added = add_port(server, address, &port);
+    bool is_added = add_port(server, address, NULL, &port);
     sfl_unix_socket_settle(claim);
     if (!is_added) {
         snprintf(bound_out, 300, "gRPC cannot listen there");

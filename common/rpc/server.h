@@ -3,6 +3,7 @@
 #ifndef SFL_RPC_SERVER_H
 #define SFL_RPC_SERVER_H
 
+#include "rpc/certificates.h"
 #include "rpc/pump.h"
 #include "rpc/stream.h"
 
@@ -18,11 +19,14 @@ struct sfl_rpc_server_options {
     uint64_t keepalive_time_ms; // silence before the server pings a connection; 0 = no pings
     uint64_t keepalive_timeout_ms; // how long it waits for the answer
     // How long a stream may stay without its first message; then it ends with DEADLINE_EXCEEDED.
-    // 0 = for ever.
+    // And how long a connection may take to begin as HTTP/2, or TLS and HTTP/2, do; then it is
+    // closed. 0 = for ever.
     uint64_t first_message_ms;
     // Streams that one connection may have; 0 = no limit. A peer is told; one that does not listen
     // has RESOURCE_EXHAUSTED on those that last.
     uint64_t connection_streams_max;
+    // TLS on every TCP address; borrowed until the server is destroyed. NULL: not encrypted.
+    struct sfl_certificates *certificates;
 };
 
 // How one method is served.

@@ -155,8 +155,8 @@ const struct sfl_setting sfl_setting_table[] = {
      .fallback = "30s",
      .min = 0,
      .max = HOUR,
-     .help = "End a stream that was opened and on which no whole message has come after so long. "
-             "0: never."},
+     .help = "End a stream that was opened and on which no whole message has come after so long, "
+             "and a connection that has not shaken hands. 0: never."},
     {.name = "admin-listen",
      .group = LISTENING,
      .type = SFL_SETTING_TEXT,

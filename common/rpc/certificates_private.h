@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// Private to common/rpc: how gRPC gets at the certificates.
+#ifndef SFL_RPC_CERTIFICATES_PRIVATE_H
+#define SFL_RPC_CERTIFICATES_PRIVATE_H
+
+#include "rpc/certificates.h"
+
+#include <grpc/grpc_security.h>
+
+// Credentials for one port. NULL: no memory.
+grpc_server_credentials *sfl_certificates_for_port(struct sfl_certificates *certificates);
+
+#endif
