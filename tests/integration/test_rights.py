@@ -3,6 +3,7 @@
 
 import pathlib
 import signal
+import socket
 
 import grpc
 import pytest
@@ -49,8 +50,8 @@ def house(tmp_path):
     """house(tokens=..., access=...) starts a daemon for this test alone."""
     houses = []
 
-    def start(tokens=NAMES, access=ACCESS, flags=()):
-        houses.append(House(tmp_path, tokens, access, flags))
+    def start(tokens=NAMES, access=ACCESS, flags=(), **options):
+        houses.append(House(tmp_path, tokens, access, flags, **options))
         return houses[-1]
 
     yield start
@@ -164,6 +165,27 @@ def test_a_bad_token_is_unauthenticated(shared, authorization):
 def test_two_tokens_are_none(shared):
     net = shared.net(authorization=["Bearer secret-of-ops", "Bearer secret-of-worker"])
     net.join(group=GROUP).ended(UNAUTHENTICATED, "token")
+
+
+def own_address():
+    """An address of this machine that is not loopback, or None. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            asked.connect(("192.0.2.77", 9))
+        except OSError:
+            return None
+        address = asked.getsockname()[0]
+    return None if address.startswith("127.") else address
+
+
+def test_no_token_is_taken_where_others_could_read_it(house):
+    """Over plain TCP that is not loopback."""
+    address = own_address()
+    if address is None:
+        pytest.skip("this machine has no address but loopback")
+    opened = house(flags=("--insecure-listen",), listen=(f"{address}:0",))
+    opened.net("ops").join(group=GROUP).ended(UNAUTHENTICATED, "TLS", "loopback")
+    opened.net("ops", unix=True).key_is_free(group=GROUP)
 
 
 def test_the_scheme_is_bearer_in_either_case(shared):

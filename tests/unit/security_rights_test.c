@@ -4,8 +4,10 @@
 #include "security/pattern.h"
 #include "security/security.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -295,6 +297,55 @@ static void a_file_that_cannot_be_read_is_named(void **state)
     assert_string_equal(problem, "/nowhere/tokens: cannot be read: No such file or directory");
 }
 
+struct asker {
+    struct house *house;
+    atomic_bool *is_over;
+    uint64_t answers;
+    bool is_wrong;
+};
+
+static void *ask(void *argument)
+{
+    struct asker *asker = argument;
+    struct sfl_identity *cron = caller(asker->house, NULL, "a");
+    while (!atomic_load(asker->is_over)) {
+        unsigned rights = sfl_identity_rights(cron, sfl_span_of_text("g"));
+        asker->is_wrong |= rights != SFL_RIGHT_DO && rights != SFL_RIGHTS_OF_GROUP;
+        asker->answers++;
+        if (sfl_identity_generation(cron) != sfl_security_generation(asker->house->security))
+            sfl_identity_renew(cron);
+    }
+    sfl_identity_destroy(cron);
+    return NULL;
+}
+
+static void rights_are_asked_for_while_they_are_exchanged(void **state)
+{
+    (void)state;
+    enum { THREADS = 3, RELOADS = 100 };
+    struct house house;
+    char problem[SFL_SECURITY_PROBLEM_MAX];
+    open_house(&house, "cron " HASH_A "\n", "[who]\nc = token:cron\n[group *]\ndo = c\n");
+    atomic_bool is_over = false;
+    struct asker askers[THREADS];
+    pthread_t threads[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        askers[i] = (struct asker){.house = &house, .is_over = &is_over};
+        assert_int_equal(pthread_create(&threads[i], NULL, ask, &askers[i]), 0);
+    }
+    for (unsigned i = 0; i < RELOADS; i++) {
+        write_file(house.access_path, i % 2 == 0 ? "[who]\nc = token:cron\n[group *]\nall = c\n"
+                                                 : "[who]\nc = token:cron\n[group *]\ndo = c\n");
+        assert_int_equal(sfl_security_reload(house.security, problem), SFL_OK);
+    }
+    atomic_store(&is_over, true);
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_false(askers[i].is_wrong);
+    }
+    close_house(&house);
+}
+
 static void the_log_names_a_caller(void **state)
 {
     (void)state;
@@ -325,6 +376,7 @@ int main(void)
         cmocka_unit_test(who_has_no_name_may_be_let_in_by_the_file),
         cmocka_unit_test(a_reload_is_in_force_at_once_and_a_broken_one_never),
         cmocka_unit_test(a_file_that_cannot_be_read_is_named),
+        cmocka_unit_test(rights_are_asked_for_while_they_are_exchanged),
         cmocka_unit_test(the_log_names_a_caller),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,7 +61,7 @@ class TokenNet(Net):
 class House:
     """A daemon with its files. Tokens are what their names say: "secret of NAME"."""
 
-    def __init__(self, folder, tokens=None, access=None, flags=()):
+    def __init__(self, folder, tokens=None, access=None, flags=(), **options):
         self._folder = folder
         self._nets = []
         self.unix = str(folder / "socket")
@@ -72,7 +72,7 @@ class House:
         if access is not None:
             self.write_access(access)
             arguments += ["--access-file", folder / "access"]
-        self.daemon = Daemon(*arguments)
+        self.daemon = Daemon(*arguments, **options)
 
     def _write(self, name, text):
         """As one should: another file takes the place of the old one."""
