@@ -8,7 +8,7 @@ import os
 import grpc
 
 from support.daemon import Daemon
-from support.net import Net
+from support.net import Net, open_channel
 
 
 class _Details(
@@ -54,8 +54,12 @@ class TokenNet(Net):
         super().__init__(daemon, **options)
 
     def open_channel(self, address=None, options=()):
-        channel = super().open_channel(address, options)
+        channel = self.plain_channel(address or self.address, options)
+        self._closers.append(channel)
         return grpc.intercept_channel(channel, _Authorization(self._metadata))
+
+    def plain_channel(self, address, options):
+        return open_channel(address, options)
 
 
 class House:
