@@ -26,9 +26,7 @@ func TestTheReadmeRunsAsItIsWritten(t *testing.T) {
 		t.Errorf("links that a package page may not find: %q", links)
 	}
 	daemon := daemontest.Start(t)
-	secure := startSecure(t)
-	secure.value = `"Ann"`
-	writeFile(t, secure.path("token"), "s3cret\n")
+	secure := startSecureDaemon(t)
 	folder := folderBesideTheTree(t)
 	if err := os.Symlink(secure.folder, filepath.Join(folder, "certs")); err != nil {
 		t.Fatal(err)
@@ -55,7 +53,7 @@ func TestTheReadmeRunsAsItIsWritten(t *testing.T) {
 		programs++
 		address = daemon.Address
 		if strings.Contains(code, "TLSCA") {
-			address = secure.address
+			address = secure.Address
 		}
 		if strings.Contains(code, `"testing"`) {
 			writeFile(t, filepath.Join(folder, "main_test.go"), code)

@@ -70,14 +70,13 @@ type visitor struct{ name, authorization string }
 // followed and has the result "v", after which its stream ends when `leaves` is set.
 type secureServer struct {
 	folder, address string
-	value           string // that everybody gets
 	last            atomic.Pointer[visitor]
 	leaves          atomic.Bool
 }
 
 func startSecure(t *testing.T) *secureServer {
 	t.Helper()
-	s := &secureServer{folder: certificates(t), value: "v"}
+	s := &secureServer{folder: certificates(t)}
 	pair, err := tls.LoadX509KeyPair(s.path("server.pem"), s.path("server.key"))
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +85,7 @@ func startSecure(t *testing.T) *secureServer {
 	pool.AppendCertsFromPEM([]byte(readFile(t, s.path("ca.pem"))))
 	fake := &fakeServer{admit: s.admit}
 	fake.answer = func(int, *pb.CallRequest) ([]*pb.CallResponse, error) {
-		frames := []*pb.CallResponse{follow(), result(s.value, uint64(len(s.value)))}
+		frames := []*pb.CallResponse{follow(), result("v", 1)}
 		if s.leaves.Load() {
 			return frames, status.Error(codes.Unavailable, "leaves")
 		}
