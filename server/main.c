@@ -19,6 +19,7 @@
 #include "runs/runs.h"
 #include "sockets/guard.h"
 #include "store/keeper.h"
+#include "tracing/tracing.h"
 #include "transport/service.h"
 
 #include <assert.h>
@@ -42,6 +43,8 @@ enum {
     STOP_GRACE_MS = 1400,
     // And the disk so long to take what waits for it, beyond the drain time.
     FLUSH_GRACE_MS = 500,
+    // And the collector of traces so long to take what is left of them.
+    TRACES_GRACE_MS = 300,
     TRIM_LOOK_MS = 2000,
     RUNS_LOOK_MS = 200,
 };
@@ -52,9 +55,10 @@ struct daemon {
     struct sfl_settings settings;
     struct sfl_limits limits;
     struct sfl_pumps *pumps;
-    struct sfl_store *store; // NULL without a data directory
-    struct sfl_runs *runs;   // NULL when they are not remembered
-    uint64_t started_us;     // of the wall clock; every token is greater
+    struct sfl_store *store;     // NULL without a data directory
+    struct sfl_runs *runs;       // NULL when they are not remembered
+    struct sfl_tracing *tracing; // NULL when nobody asked for traces
+    uint64_t started_us;         // of the wall clock; every token is greater
     struct sfl_coordinator *coordinator;
     struct sfl_engine *engine;
     struct sfl_transport *transport;
@@ -257,6 +261,8 @@ static void on_signal(uv_signal_t *handle, int number)
     daemon->drain_until_ms = sfl_clock_now_ms() + daemon->settings.drain_time_ms;
     sfl_transport_drain(daemon->transport);
     sfl_engine_drain(daemon->engine);
+    if (daemon->tracing != NULL)
+        sfl_tracing_hurry(daemon->tracing);
     uv_timer_start(&daemon->drain_poll, on_drain_poll, 0, DRAIN_POLL_MS);
 }
 
@@ -454,6 +460,8 @@ static bool create_parts(struct daemon *daemon)
         return false;
     if (!create_runs(daemon) || !create_coordinator(daemon))
         return false;
+    if (sfl_tracing_open(&daemon->tracing) != SFL_OK)
+        return false;
     const struct sfl_engine_options engine = {
         .shards = settings->shards,
         .limits = &daemon->limits,
@@ -477,6 +485,7 @@ static bool create_parts(struct daemon *daemon)
         .connection_callers_max = settings->connection_callers_max,
         .runs = daemon->runs,
         .security = daemon->rights.security,
+        .tracing = daemon->tracing,
         .silence_ms = settings->keepalive_time_ms + settings->keepalive_timeout_ms,
         .on_earlier_tick = on_earlier_tick,
         .tick_context = daemon,
@@ -551,6 +560,8 @@ static void destroy_parts(struct daemon *daemon)
     count_hits(daemon);
     if (daemon->transport != NULL)
         sfl_transport_destroy(daemon->transport);
+    if (daemon->tracing != NULL)
+        sfl_tracing_destroy(daemon->tracing, TRACES_GRACE_MS);
     if (daemon->coordinator != NULL)
         daemon->coordinator->ops->destroy(daemon->coordinator);
     // Outcomes that wait to be written give their bytes back to the engine, so it goes last.

@@ -16,3 +16,13 @@ bool sfl_utf8_is_valid(struct sfl_span text)
 {
     return is_ascii(text) || u8_check(text.data, text.size) == NULL;
 }
+
+struct sfl_span sfl_utf8_beginning(struct sfl_span text, size_t size_max)
+{
+    if (text.size <= size_max)
+        return text;
+    text.size = size_max;
+    while (text.size > 0 && !sfl_utf8_is_valid(text))
+        text.size--;
+    return text;
+}

@@ -60,6 +60,15 @@ static inline uint8_t *sfl_wire_put_bytes(uint8_t *at, uint32_t field, struct sf
     return at + bytes.size;
 }
 
+// Writes a field of 64 bits whose number is below 16, also when it is 0.
+static inline uint8_t *sfl_wire_put_fixed64(uint8_t *at, uint32_t field, uint64_t value)
+{
+    *at++ = (uint8_t)(field << 3 | SFL_WIRE_TYPE_FIXED64);
+    for (unsigned i = 0; i < 8; i++)
+        *at++ = (uint8_t)(value >> (8 * i));
+    return at;
+}
+
 // What a field of `size` bytes takes, its tag and length included; 0 for no bytes.
 static inline uint64_t sfl_wire_bytes_size(uint64_t size)
 {

@@ -27,6 +27,13 @@ struct sfl_held {
     struct sfl_quota_shares *quota; // of the group; NULL without one
 };
 
+// What the sink leaves on an outcome when its leader is told, for those who get it later: the core
+// does not look at it. All zero: nothing.
+enum { SFL_ORIGIN_BYTES = 24 };
+struct sfl_origin {
+    uint8_t bytes[SFL_ORIGIN_BYTES];
+};
+
 // How an attempt ended. Never changed once made; shared by all that receive it, from any thread. It
 // stands in the memory of its value, if it has one, so that both are made and found together.
 struct sfl_outcome {
@@ -41,6 +48,7 @@ struct sfl_outcome {
     uint64_t value_bytes;
     struct sfl_value *value; // its first value_bytes bytes; NULL when there are none
     struct sfl_bytes *texts; // code, message, type, stack, details as the transport encoded them
+    struct sfl_origin origin;
 };
 
 // A part of a value. All blocks but the last are full.

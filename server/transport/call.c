@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/references.h"
+#include "tracing/tracing.h"
 #include "transport/transport.h"
 
 #include <assert.h>
@@ -45,6 +46,7 @@ void sfl_call_init(struct sfl_call *call, struct sfl_outbox *outbox, uint64_t id
     call->reader = (struct sfl_reader){0};
     call->detaches = false;
     call->renewals = NULL;
+    call->traced = NULL;
 }
 
 static void drop_reader(struct sfl_call *call)
@@ -67,6 +69,7 @@ static void clear(struct sfl_call *call)
         sfl_told_result_release(&call->result);
     else if (call->pending & PENDING_END)
         sfl_reply_end_release(&call->end);
+    sfl_tracing_end(call->traced);
 }
 
 bool sfl_call_let_go(struct sfl_call *call)
@@ -126,6 +129,13 @@ static void end(struct sfl_call *call, unsigned pending)
     sfl_outbox_unlock(call->outbox);
 }
 
+static void trace_end(struct sfl_call *call)
+{
+    char text[SFL_REFUSAL_TEXT_MAX];
+    int code = sfl_reply_end_describe(&call->end, text);
+    sfl_traced_set_refusal(call->traced, code, text);
+}
+
 static void set_end_locked(struct sfl_call *call, const struct sfl_refusal *refusal,
                            const struct sfl_fault *fault)
 {
@@ -134,6 +144,8 @@ static void set_end_locked(struct sfl_call *call, const struct sfl_refusal *refu
     call->end = (struct sfl_reply_end){.refusal = *refusal, .fault = *fault};
     if (refusal->reason != SFL_REASON_NONE)
         sfl_bytes_ref(call->end.refusal.name);
+    if (call->traced != NULL)
+        trace_end(call);
 }
 
 // True while the outcome is known, and the value that comes before it is still being read: for the
@@ -204,6 +216,7 @@ void sfl_call_on_lead(void *context, struct sfl_member *member, const struct sfl
     call->pending &= ~(unsigned)PENDING_RESTART;
     drop_reader(call);
     call->lead = *lead;
+    sfl_trace_lead(call->traced, lead->attempt, lead->token);
     if (call->detaches)
         call->deadline_ms = UINT64_MAX;
     end(call, PENDING_LEAD);
@@ -219,6 +232,7 @@ void sfl_call_on_follow(void *context, struct sfl_member *member, const struct s
     call->follow = (struct sfl_reply_follow){.attempt = follow->attempt,
                                              .running_ms = follow->running_ms,
                                              .leader = sfl_bytes_ref(follow->leader)};
+    sfl_trace_follow(call->traced, follow->attempt);
     show_value_locked(call, follow->value, follow->attempt, follow->value_bytes);
     end(call, PENDING_FOLLOW);
 }
@@ -242,6 +256,7 @@ void sfl_call_on_restart(void *context, struct sfl_member *member, uint32_t atte
     if (!begin(call))
         return;
     drop_reader(call);
+    sfl_trace_restart(call->traced, attempt);
     call->reader.attempt = attempt;
     sfl_bytes_unref(call->restart.leader);
     // A reference is taken of bytes that nobody changes.
@@ -278,6 +293,7 @@ void sfl_call_set_result_locked(struct sfl_call *call, const struct sfl_told_res
     else
         show_outcome_locked(call, said->result.outcome);
     call->result = *said;
+    sfl_trace_result(call->traced, &said->result);
     call->pending |= PENDING_RESULT;
     make_ready_locked(call);
 }
@@ -350,6 +366,8 @@ void sfl_call_on_result(void *context, struct sfl_member *member, const struct s
     struct sfl_call *call = sfl_call_of(member);
     struct sfl_told_result said = {.result = *result};
     (void)context;
+    if (result->led && !result->retained)
+        sfl_trace_mark(call->traced, result->outcome);
     // A leader goes on from here, and may acknowledge a message: so its outcome is safe by then,
     // and no restart makes it lead again.
     struct sfl_engine *engine = call->outbox->transport->engine;
@@ -370,9 +388,23 @@ void sfl_call_on_refuse(void *context, struct sfl_member *member, const struct s
 
 // --- what the caller does ---
 
-void sfl_call_join(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_join *join,
+static void begin_trace(struct sfl_call *call, struct sfl_tracing *tracing,
+                        const struct sfl_request *request, const struct sfl_trace_context *trace)
+{
+    struct sfl_trace_context parent = sfl_trace_context_read(request->traceparent);
+    if (request->traceparent.size == 0 && trace != NULL)
+        parent = *trace;
+    call->traced = sfl_tracing_begin(tracing, &parent, request->join.group);
+}
+
+void sfl_call_join(struct sfl_call *call, struct sfl_engine *engine,
+                   const struct sfl_request *request, const struct sfl_trace_context *trace,
                    uint64_t now_ms)
 {
+    const struct sfl_join *join = &request->join;
+    struct sfl_tracing *tracing = call->outbox->transport->tracing;
+    if (tracing != NULL)
+        begin_trace(call, tracing, request, trace);
     // The engine's is the second one. Nobody else knows of the call yet.
     atomic_store_explicit(&call->references, 2, memory_order_relaxed);
     if (join->ends_at_deadline)
@@ -612,9 +644,11 @@ void sfl_call_take_locked(struct sfl_call *call, uint64_t chunk_bytes_max,
         break;
     case SFL_REPLY_RESULT:
         take_result(call, &reply_out->result);
+        sfl_trace_told(call->traced);
         break;
     case SFL_REPLY_END:
         reply_out->end = call->end;
+        sfl_trace_told(call->traced);
         break;
     }
 }

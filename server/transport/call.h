@@ -18,6 +18,9 @@
 #include "transport/renewals.h"
 #include "transport/reply.h"
 
+struct sfl_trace_context;
+struct sfl_traced;
+
 // Where a follower is in the value of an attempt.
 struct sfl_reader {
     struct sfl_value *value; // a reference; NULL while there is nothing to read
@@ -52,6 +55,7 @@ struct sfl_call {
     struct sfl_audience audience;
     struct sfl_reader reader;
     struct sfl_renewals *renewals; // NULL until one has an id
+    struct sfl_traced *traced;     // NULL when it is not
     union {
         struct sfl_told_result result;
         struct sfl_reply_end end;
@@ -75,8 +79,10 @@ void sfl_call_refuse(struct sfl_call *call, const struct sfl_refusal *refusal,
 void sfl_call_step(struct sfl_call *call, struct sfl_engine *engine,
                    const struct sfl_request *request, uint64_t now_ms);
 
-// Joins: from here on the engine has a reference, until it has said the last word.
-void sfl_call_join(struct sfl_call *call, struct sfl_engine *engine, const struct sfl_join *join,
+// Joins: from here on the engine has a reference, until it has said the last word. `trace` (may be
+// NULL) counts when the request names no trace.
+void sfl_call_join(struct sfl_call *call, struct sfl_engine *engine,
+                   const struct sfl_request *request, const struct sfl_trace_context *trace,
                    uint64_t now_ms);
 
 // Ends a call that has joined because of a fault of its own step.

@@ -2,6 +2,7 @@
 // SingleFlight.Do: one stream is one caller.
 #include "base/clock.h"
 #include "base/status.h"
+#include "tracing/trace_context.h"
 #include "transport/admit.h"
 #include "transport/call.h"
 #include "transport/decode.h"
@@ -26,6 +27,7 @@ struct do_stream {
     bool is_lost;                      // and it is on its way
     int closed_code;                   // how the stream closed meanwhile; -1: it has not
     struct sfl_connection *connection; // NULL on a unix socket
+    struct sfl_trace_context trace;    // that the metadata names
     bool has_joined;
     bool has_spoken;
     uint8_t part; // in which it is counted from then on, see under_way.h
@@ -100,14 +102,14 @@ static void fail(struct do_stream *stream, const struct sfl_fault *fault)
         refuse(stream, &none, fault);
 }
 
-static void join(struct do_stream *stream, struct sfl_join *join)
+static void join(struct do_stream *stream, struct sfl_request *request)
 {
     static const struct sfl_fault no_fault = {0};
     struct sfl_transport *transport = stream->outbox.transport;
     uint64_t max = transport->connection_callers_max;
     struct sfl_list *relying;
     struct sfl_refusal denied;
-    if (!sfl_admit_join(&stream->admit, join, &relying, &denied)) {
+    if (!sfl_admit_join(&stream->admit, &request->join, &relying, &denied)) {
         refuse(stream, &denied, &no_fault);
         return;
     }
@@ -121,9 +123,9 @@ static void join(struct do_stream *stream, struct sfl_join *join)
     if (relying != NULL)
         sfl_list_append(relying, &stream->call.relying);
     // gRPC ends the stream at its deadline; the core needs to know it for the audience's sake.
-    join->deadline_ms = sfl_stream_deadline_ms(stream->outbox.stream);
-    join->ends_at_deadline = false;
-    sfl_call_join(&stream->call, transport->engine, join, sfl_clock_now_ms());
+    request->join.deadline_ms = sfl_stream_deadline_ms(stream->outbox.stream);
+    request->join.ends_at_deadline = false;
+    sfl_call_join(&stream->call, transport->engine, request, &stream->trace, sfl_clock_now_ms());
 }
 
 static void handle(struct do_stream *stream, struct sfl_span message)
@@ -136,7 +138,7 @@ static void handle(struct do_stream *stream, struct sfl_span message)
         sfl_call_step(&stream->call, stream->outbox.transport->engine, &request,
                       sfl_clock_now_ms());
     else if (request.type == SFL_REQUEST_JOIN)
-        join(stream, &request.join);
+        join(stream, &request);
     else
         fail(stream, &no_join);
 }
@@ -313,6 +315,8 @@ void sfl_do_on_call(void *context, struct sfl_stream *rpc_stream,
     stream->has_joined = false;
     stream->has_spoken = false;
     stream->is_over = false;
+    if (transport->tracing != NULL)
+        stream->trace = sfl_trace_context_read(sfl_stream_metadata(rpc_stream, "traceparent"));
     *events_out = &events;
     *stream_context_out = stream;
     struct sfl_refusal refusal = sfl_admit_open(&stream->admit, transport, rpc_stream);

@@ -5,17 +5,6 @@
 #include "transport/decode.h"
 #include "transport/transport.h"
 
-// The beginning of a text, without a torn character.
-static struct sfl_span beginning_of(struct sfl_span text)
-{
-    if (text.size <= SFL_RUN_MESSAGE_MAX)
-        return text;
-    text.size = SFL_RUN_MESSAGE_MAX;
-    while (text.size > 0 && !sfl_utf8_is_valid(text))
-        text.size--;
-    return text;
-}
-
 // What the status of its followers says, without the token of its leader.
 static struct sfl_span text_of(const struct sfl_refusal *refusal, char *text)
 {
@@ -52,7 +41,7 @@ uint64_t sfl_runs_on_ended(void *context, const struct sfl_flight *flight,
         run.value_bytes = ended->outcome->value_bytes;
         sfl_read_texts(ended->outcome->texts, &run.code, &run.message);
     }
-    run.message = beginning_of(run.message);
+    run.message = sfl_utf8_beginning(run.message, SFL_RUN_MESSAGE_MAX);
     return sfl_runs_add(transport->runs, &run);
 }
 

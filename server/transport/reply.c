@@ -215,16 +215,16 @@ static const struct sfl_bytes *ready_body(const struct sfl_reply *reply)
     return encoded->size <= SFL_MESSAGE_COPY_MAX ? encoded : NULL;
 }
 
-// The status of an END; `text` has room for any of our texts.
-static int describe_end(const struct sfl_reply_end *end, char text[static SFL_REFUSAL_TEXT_MAX])
+int sfl_reply_end_describe(const struct sfl_reply_end *end,
+                           char text_out[static SFL_REFUSAL_TEXT_MAX])
 {
     static_assert((int)SFL_FAULT_TEXT_MAX <= (int)SFL_REFUSAL_TEXT_MAX, "one buffer for both");
     static_assert((int)SFL_REFUSAL_TEXT_MAX + 16 <= (int)HEAD_MAX, "a text fits a head");
     if (end->refusal.reason == SFL_REASON_NONE) {
-        sfl_fault_text(&end->fault, text);
+        sfl_fault_text(&end->fault, text_out);
         return sfl_status_code(SFL_INVALID_ARGUMENT);
     }
-    sfl_refusal_text(&end->refusal, text);
+    sfl_refusal_text(&end->refusal, text_out);
     return sfl_status_code(sfl_reason_status(end->refusal.reason));
 }
 
@@ -238,7 +238,7 @@ void sfl_reply_end_release(struct sfl_reply_end *end)
 static void encode_end(struct body *body, struct sfl_reply_end *end)
 {
     char text[SFL_REFUSAL_TEXT_MAX];
-    int code = describe_end(end, text);
+    int code = sfl_reply_end_describe(end, text);
     uint8_t *at = sfl_wire_put_number(body->head, 1, (uint64_t)code);
     at = sfl_wire_put_bytes(at, 2, sfl_span_of_text(text));
     sfl_reply_end_release(end);
@@ -249,7 +249,7 @@ static void encode_end(struct body *body, struct sfl_reply_end *end)
 void sfl_reply_end_status(struct sfl_message *message, struct sfl_reply_end *end)
 {
     char text[SFL_REFUSAL_TEXT_MAX];
-    int code = describe_end(end, text);
+    int code = sfl_reply_end_describe(end, text);
     sfl_message_set_status(message, code, text);
     sfl_reply_end_release(end);
 }

@@ -96,6 +96,10 @@ void sfl_reply_put_session(struct sfl_message *message, struct sfl_reply *reply)
 // Sets the message's status to what an END says, and takes its references.
 void sfl_reply_end_status(struct sfl_message *message, struct sfl_reply_end *end);
 
+// The gRPC code of an END; `text_out` gets its text.
+int sfl_reply_end_describe(const struct sfl_reply_end *end,
+                           char text_out[static SFL_REFUSAL_TEXT_MAX]);
+
 // Drops the references of an END, and of a RESULT.
 void sfl_reply_end_release(struct sfl_reply_end *end);
 void sfl_told_result_release(struct sfl_told_result *told);

@@ -87,6 +87,7 @@ enum sfl_status sfl_transport_create(const struct sfl_transport_options *options
     transport->connection_callers_max = options->connection_callers_max;
     transport->silence_ms = options->silence_ms;
     transport->runs = options->runs;
+    transport->tracing = options->tracing;
     transport->count_network = options->count_network;
     transport->network_context = options->network_context;
     transport->hash_seed = sfl_entropy_u64();

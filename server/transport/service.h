@@ -9,6 +9,7 @@
 #include "runs/runs.h"
 #include "security/security.h"
 
+struct sfl_tracing;
 struct sfl_transport;
 
 // field, kind, metric, help. Since the start, but for what is so now.
@@ -47,6 +48,7 @@ struct sfl_transport_options {
     uint64_t silence_ms;           // after which the server gives up a silent connection
     struct sfl_runs *runs;         // borrowed; where flights that end are put down; NULL: nowhere
     struct sfl_security *security; // borrowed; who may do what; NULL: everybody everything
+    struct sfl_tracing *tracing;   // borrowed; NULL: no call is traced
     // An earlier tick is wanted than sfl_transport_tick last said. Any thread, under locks.
     void (*on_earlier_tick)(void *context);
     void *tick_context;

@@ -214,7 +214,7 @@ static void join(struct sfl_session *session, struct sfl_request *request, uint6
         sfl_list_append(relying, &call->relying);
     request->join.deadline_ms = deadline_of(request->timeout_ms, now_ms);
     request->join.ends_at_deadline = true;
-    sfl_call_join(call, session->outbox.transport->engine, &request->join, now_ms);
+    sfl_call_join(call, session->outbox.transport->engine, request, NULL, now_ms);
 }
 
 // A step for an id that has no call.

@@ -12,6 +12,7 @@
 #include "transport/under_way.h"
 
 struct sfl_network_counts; // service.h
+struct sfl_tracing;
 
 struct sfl_transport {
     // Every call reads these, and nobody writes them.
@@ -23,6 +24,7 @@ struct sfl_transport {
     struct sfl_runs *runs;            // NULL: none is remembered
     struct sfl_security *security;    // NULL: everybody may do everything
     struct sfl_admit_reload *reloads; // with `security`: one for each pump
+    struct sfl_tracing *tracing;      // NULL: no call is traced
     uint64_t silence_ms;              // a connection that is silent for so long is given up
     void (*count_network)(void *context, struct sfl_network_counts *counts_out);
     void *network_context;

@@ -241,6 +241,13 @@ uint64_t sfl_stream_deadline_ms(const struct sfl_stream *stream)
     return UINT64_MAX;
 }
 
+struct sfl_span sfl_stream_metadata(const struct sfl_stream *stream, const char *key)
+{
+    (void)stream;
+    (void)key;
+    return sfl_span_of(NULL, 0);
+}
+
 char *sfl_stream_peer(struct sfl_stream *stream)
 {
     return strdup(stream->peer);
