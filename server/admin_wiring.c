@@ -91,6 +91,25 @@ static void count_rights(struct sfl_security *security, struct sfl_snapshot *sna
     };
 }
 
+static void count_tls(const struct sfl_door *door, struct sfl_snapshot *snapshot)
+{
+    const struct sfl_tls_counts *counts = sfl_door_tls_counts(door);
+    if (counts == NULL)
+        return;
+    snapshot->tls = (struct sfl_tls_metrics){
+        .files =
+            {
+                .is_in_use = true,
+                .is_newest = counts->last_reload_was_good,
+                .reloads = counts->reloads,
+                .failures = counts->reloads_failed,
+                .read_unix_ms = counts->last_good_unix_ms,
+            },
+        .handshakes = sfl_certificates_handshakes(door->certificates),
+        .not_after_unix_s = counts->not_after_unix_s,
+    };
+}
+
 static void write_metrics(void *context, struct sfl_admin_page *page)
 {
     struct sfl_admin_wiring *wiring = context;
@@ -120,6 +139,7 @@ static void write_metrics(void *context, struct sfl_admin_page *page)
         sfl_store_count(parts->store, &snapshot.store);
     if (parts->security != NULL)
         count_rights(parts->security, &snapshot);
+    count_tls(parts->door, &snapshot);
     sfl_metrics_write(page, &snapshot);
 }
 

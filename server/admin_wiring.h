@@ -5,6 +5,7 @@
 
 #include "admin/admin.h"
 #include "config/settings.h"
+#include "door.h"
 #include "engine/engine.h"
 #include "rpc/server.h"
 #include "runs/runs.h"
@@ -23,7 +24,8 @@ struct sfl_admin_parts {
     struct sfl_store *store;       // NULL: there is none
     struct sfl_runs *runs;         // NULL: they are not remembered
     struct sfl_security *security; // NULL: everybody may do everything
-    uint64_t started_us;           // of the wall clock
+    const struct sfl_door *door;
+    uint64_t started_us; // of the wall clock
 };
 
 struct sfl_admin_wiring {

@@ -119,7 +119,9 @@ uint64_t sfl_certificates_handshakes(const struct sfl_certificates *certificates
 static grpc_ssl_server_certificate_config *config_of(const struct texts *texts)
 {
     const grpc_ssl_pem_key_cert_pair pair = {.private_key = texts->key, .cert_chain = texts->cert};
-    return grpc_ssl_server_certificate_config_create(texts->client_ca, &pair, 1);
+    // gRPC wants some in any case. Clients are asked for a certificate only when there is a CA.
+    const char *roots = texts->client_ca == NULL ? texts->cert : texts->client_ca;
+    return grpc_ssl_server_certificate_config_create(roots, &pair, 1);
 }
 
 // gRPC asks once when the port is added, and then at every handshake, on the thread that does it.

@@ -21,8 +21,6 @@ RUNBOOK = SOURCE / "docs" / "runbook.md"
 
 # Of features that the daemon of this test does not have on.
 ABSENT = {
-    "singleflight_tls_certificate_not_after_timestamp_seconds",
-    "singleflight_tls_handshakes_total",
     "singleflight_traces_dropped_total",
 }
 
@@ -119,11 +117,17 @@ class Metrics(Case):
         super().setUp()
         self.admin = f"127.0.0.1:{free_port()}"
         access = self.folder / "access"
-        access.write_text("[who]\nall = anonymous\n[group *]\nall = all\n")
+        access.write_text("[who]\nall = unix anonymous\n[group *]\nall = all\n")
+        certificates = self.folder / "certificates"
+        subprocess.run([SOURCE / "tests" / "support" / "certificates", certificates], check=True)
+        socket = self.folder / "socket"
         self.loaded = Daemon(flags=("--admin-listen", self.admin, "--metrics-groups", "default",
-                                    "--data-dir", self.folder / "data", "--access-file", access))
+                                    "--data-dir", self.folder / "data", "--access-file", access,
+                                    "--tls-cert", certificates / "server.pem",
+                                    "--tls-key", certificates / "server.key",
+                                    "--unix-socket", socket))
         self.addCleanup(self.loaded.stop)
-        self.address = self.loaded.address
+        self.address = f"unix:{socket}"  # which stays plain
         for key in ("a", "b"):
             done = self.run_do("--retain", "1m", key, "--", "/bin/echo", "x")
             self.assertEqual(done.code, 0, done.errors())
