@@ -234,12 +234,12 @@ void sfl_cli_write_man_page(FILE *out)
     write_man_synopsis(out);
     fprintf(out, ".SH DESCRIPTION\nTimes are written as 500ms, 2s, 10m, 1h or 7d, sizes as 4096 or "
                  "64MiB.\n");
-    unsigned all = 0;
-    for (size_t i = 0; i < sfl_cli_subcommand_count; i++)
-        all |= sfl_cli_subcommand_table[i].bit;
+    unsigned all = SFL_CLI_COMMANDS_OF_KEYS;
     for (size_t i = 0; i < sfl_cli_subcommand_count; i++)
         write_man_subcommand(out, &sfl_cli_subcommand_table[i], all);
-    fprintf(out, ".SS Options of every subcommand\n");
+    fprintf(out,
+            ".SS Common options\n"
+            "Health asks about no key, and has no \\fB\\-\\-group\\fR; token asks no server.\n");
     for (size_t i = 0; i < sfl_cli_option_count; i++) {
         if ((sfl_cli_option_table[i].commands & all) == all)
             write_man_option(out, &sfl_cli_option_table[i]);

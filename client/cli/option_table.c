@@ -5,7 +5,7 @@
 #define DAY (24 * 3600 * SECOND)
 
 #define VIEWS (SFL_CLI_LIST | SFL_CLI_TOP | SFL_CLI_RUNS | SFL_CLI_STATS)
-#define GROUPED (SFL_CLI_DO | SFL_CLI_FORGET | SFL_CLI_STOP | VIEWS)
+#define GROUPED SFL_CLI_COMMANDS_OF_KEYS
 #define ALL (GROUPED | SFL_CLI_HEALTH)
 
 #define FIELD(name) .offset = offsetof(struct sfl_cli_options, name)

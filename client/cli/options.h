@@ -23,6 +23,11 @@ enum sfl_cli_command_bit {
     SFL_CLI_TOKEN = 1 << 9,
 };
 
+// Those that are about keys: they ask a server, and have a group.
+#define SFL_CLI_COMMANDS_OF_KEYS                                                                   \
+    (SFL_CLI_DO | SFL_CLI_FORGET | SFL_CLI_STOP | SFL_CLI_LIST | SFL_CLI_TOP | SFL_CLI_RUNS |      \
+     SFL_CLI_STATS)
+
 #define SFL_CLI_ADDRESSES_MAX 64
 #define SFL_CLI_FINGERPRINT_MAX 64 // bytes
 

@@ -94,7 +94,7 @@ class Secure(SecureCase):
                            ["list", "-g", "denied"], ["stats", "-g", "denied"]):
             tool = self.run_tool(*subcommand)
             self.assertEqual(tool.code, 77, (subcommand, tool.errors()))
-            self.assertIn("denied", tool.errors())
+            self.assertIn("no right to", tool.errors())
             self.assertEqual(len(tool.errors().splitlines()), 1, tool.errors())
 
     def test_a_token_that_changes_is_used_by_the_next_call(self):

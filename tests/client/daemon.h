@@ -17,6 +17,9 @@ struct test_daemon {
 // listens. The program is that of the environment variable SFL_DAEMON.
 struct test_daemon daemon_start(const char *address);
 
+// The same with more flags, ended by NULL; at most 16.
+struct test_daemon daemon_start_with(const char *address, const char *const *flags);
+
 // Sends `signal` to it and waits for its end.
 void daemon_end(struct test_daemon *daemon, int signal);
 
