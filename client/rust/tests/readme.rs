@@ -6,7 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::Daemon;
+use support::{Certificates, Daemon};
 
 fn blocks(language: &str) -> Vec<String> {
     let text = include_str!("../README.md");
@@ -33,7 +33,7 @@ fn output(command: &mut Command) -> String {
 fn install(folder: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     std::os::unix::fs::symlink(root, folder.join("singleflightd")).unwrap();
-    let typed = blocks("sh").remove(0);
+    let typed = blocks("sh").concat(); // the second one in the folder that the first has made
     let (clone, rest) = typed.split_once('\n').unwrap();
     assert!(clone.starts_with("git clone "), "{clone}");
     let script = format!("set -e\nexport CARGO_NET_OFFLINE=true\n{rest}");
@@ -47,19 +47,29 @@ fn its_lines_install_and_its_program_runs() {
     let folder = folder();
     install(&folder);
     let app = folder.join("app");
+    let certificates = Certificates::new("readme");
+    std::os::unix::fs::symlink(certificates.path(""), app.join("certs")).unwrap();
+    let secure = certificates.daemon(&[]);
     let programs = blocks("rust");
-    assert_eq!(programs.len(), 1);
-    for program in programs {
+    let promises: [(&Daemon, &str, &[&str]); 4] = [
+        (&daemon, "run", &["I lead, with token", "name: \"Ann\" } led=true callers=1"]),
+        (&secure, "run", &["secure: Ann"]),
+        (&daemon, "run", &["default leader OK ok"]),
+        (&daemon, "test", &["2 passed"]),
+    ];
+    assert_eq!(programs.len(), promises.len());
+    for (program, (daemon, what, promised)) in programs.into_iter().zip(promises) {
         std::fs::write(app.join("src/main.rs"), program).unwrap();
         let said = output(
             Command::new(env!("CARGO"))
-                .args(["run", "--quiet", "--offline"])
+                .args([what, "--quiet", "--offline"])
                 .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme"))
                 .env("SINGLEFLIGHT_ADDRESS", &daemon.address)
                 .current_dir(&app),
         );
-        assert!(said.contains("I lead, with token"), "{said}");
-        assert!(said.contains("name: \"Ann\" } led=true callers=1"), "{said}");
+        for promise in promised {
+            assert!(said.contains(promise), "{promise}: {said}");
+        }
     }
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -6,6 +6,7 @@
 pub mod relay;
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -74,6 +75,49 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A folder with the certificates of tests/support/certificates, and the token of `app`.
+pub struct Certificates(PathBuf);
+
+impl Certificates {
+    pub fn new(name: &str) -> Self {
+        let name = format!("sfl-rust-certificates-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/support/certificates");
+        assert!(Command::new(script).arg(&folder).status().unwrap().success());
+        let certificates = Certificates(folder);
+        certificates.write("token", "s3cret\n");
+        // Of "s3cret", by sha256sum.
+        let digest = "1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0";
+        certificates.write("tokens", &format!("app {digest}\n"));
+        certificates
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        std::fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+
+    /// A daemon that asks for a certificate, and knows the token.
+    pub fn daemon(&self, more: &[&str]) -> Daemon {
+        let files = ["server.pem", "server.key", "ca.pem", "tokens"].map(|name| self.path(name));
+        let [cert, key, ca, tokens] = files.each_ref().map(|path| path.to_str().unwrap());
+        let mut arguments = vec!["--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key];
+        arguments.extend(["--tls-client-ca", ca, "--token-file", tokens]);
+        arguments.extend(more);
+        Daemon::start_with(&arguments)
+    }
+}
+
+impl Drop for Certificates {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
