@@ -2,7 +2,10 @@
 """The admin listener: probes and metrics."""
 
 import hashlib
+import pathlib
 import socket
+import subprocess
+import time
 
 import grpc
 import pytest
@@ -12,6 +15,7 @@ from support.daemon import run_to_end
 from support.wait import until
 
 DAEMON_FLAGS = scrape.FLAGS
+CERTIFICATES = pathlib.Path(__file__).resolve().parents[1] / "support" / "certificates"
 
 
 @pytest.mark.parametrize("path, text", [("/livez", "live\n"), ("/readyz", "ready\n")])
@@ -292,3 +296,21 @@ def test_what_is_denied_and_reloads_are_seen(private, tmp_path):
     until(failures, "the broken file is seen")
     page = scrape.Page(net.daemon)
     assert page.value("singleflight_config_last_reload_successful", files="rights") == 0
+
+
+def test_the_certificate_in_force_is_seen(private, tmp_path):
+    """When it runs out, and that a new one was taken."""
+    subprocess.run([CERTIFICATES, tmp_path], check=True)
+    pair = ("--tls-cert", tmp_path / "server.pem", "--tls-key", tmp_path / "server.key")
+    net = private(*scrape.FLAGS, *pair)
+    not_after = "singleflight_tls_certificate_not_after_timestamp_seconds"
+    before = scrape.Page(net.daemon)
+    assert before.value("singleflight_config_reloads_total", files="tls") == 0
+    assert before.value(not_after) > time.time() + 20 * 86400
+    assert "auth_denied" not in before.text
+
+    subprocess.run([CERTIFICATES, "--days", "2", tmp_path, "server", "DNS:localhost"], check=True)
+    until(lambda: scrape.Page(net.daemon).value(not_after) < time.time() + 3 * 86400, "it is taken")
+    page = scrape.Page(net.daemon)
+    assert page.value("singleflight_config_reloads_total", files="tls") == 1
+    assert page.value("singleflight_config_last_reload_successful", files="tls") == 1
