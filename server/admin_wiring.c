@@ -110,6 +110,17 @@ static void count_tls(const struct sfl_door *door, struct sfl_snapshot *snapshot
     };
 }
 
+static void count_traces(struct sfl_tracing *tracing, struct sfl_snapshot *snapshot)
+{
+    struct sfl_tracing_counts counts = sfl_tracing_counts(tracing);
+    snapshot->traces = (struct sfl_trace_metrics){
+        .is_in_use = true,
+        .exported = counts.exported,
+        .dropped = counts.dropped,
+        .failed = counts.failed,
+    };
+}
+
 static void write_metrics(void *context, struct sfl_admin_page *page)
 {
     struct sfl_admin_wiring *wiring = context;
@@ -140,6 +151,8 @@ static void write_metrics(void *context, struct sfl_admin_page *page)
     if (parts->security != NULL)
         count_rights(parts->security, &snapshot);
     count_tls(parts->door, &snapshot);
+    if (parts->tracing != NULL)
+        count_traces(parts->tracing, &snapshot);
     sfl_metrics_write(page, &snapshot);
 }
 

@@ -11,6 +11,7 @@
 #include "runs/runs.h"
 #include "security/security.h"
 #include "store/store.h"
+#include "tracing/tracing.h"
 #include "transport/service.h"
 
 // All borrowed until sfl_admin_wiring_close.
@@ -25,7 +26,8 @@ struct sfl_admin_parts {
     struct sfl_runs *runs;         // NULL: they are not remembered
     struct sfl_security *security; // NULL: everybody may do everything
     const struct sfl_door *door;
-    uint64_t started_us; // of the wall clock
+    struct sfl_tracing *tracing; // NULL: no call is traced
+    uint64_t started_us;         // of the wall clock
 };
 
 struct sfl_admin_wiring {

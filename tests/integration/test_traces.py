@@ -10,7 +10,7 @@ import threading
 
 import grpc
 import pytest
-from support import wait
+from support import scrape, wait
 from support.callers import ERROR
 from support.collector import Collector
 
@@ -203,15 +203,22 @@ def test_a_collector_that_is_not_there_costs_nothing(private):
     assert net.daemon.log().count("traces_not_exported") == 1
 
 
+def counted(net, name, **labels):
+    return int(scrape.Page(net.daemon).value(f"singleflight_traces_{name}", **labels))
+
+
 def test_a_collector_that_hangs_fills_a_queue_that_is_bounded(private):
     held = threading.Event()
     with Collector(held=held) as collector:
-        net = private(env=environment(
+        net = private(*scrape.FLAGS, env=environment(
             collector, OTEL_BSP_MAX_QUEUE_SIZE="8", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="8"))
         run_some(net, 60)
+        wait.until(lambda: counted(net, "dropped_total", reason="queue") >= 60 - 2 * 8, "drops")
+        dropped = counted(net, "dropped_total", reason="queue")
         held.set()
-        assert len(collector.spans(8)) < 60
-        run_some(net, 1)
+        collector.spans(60 - dropped)
+        wait.until(lambda: counted(net, "exported_total") == 60 - dropped, "what was taken counts")
+        assert counted(net, "dropped_total", reason="collector") == 0
 
 
 def test_a_collector_that_has_no_time_is_asked_again(private):
@@ -220,6 +227,15 @@ def test_a_collector_that_has_no_time_is_asked_again(private):
         run_some(net, 1)
         assert len(collector.spans(1)) == 1
         logged(net.daemon, "traces_exported_again")
+
+
+def test_what_a_collector_does_not_want_is_counted_and_not_sent_again(private):
+    with Collector(codes=[grpc.StatusCode.UNAUTHENTICATED]) as collector:
+        net = private(*scrape.FLAGS, env=environment(collector))
+        run_some(net, 1)
+        wait.until(lambda: counted(net, "dropped_total", reason="collector") == 1, "it is counted")
+        run_some(net, 1)
+        assert len(collector.spans(1)) == 1
 
 
 def test_an_end_in_order_exports_what_is_left(private, collector):
