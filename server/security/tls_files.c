@@ -187,10 +187,8 @@ static bool check_key(struct check *check, BIO *input)
     check->key = PEM_read_bio_PrivateKey(input, NULL, on_passphrase, &has_passphrase);
     if (has_passphrase)
         return refuse(check, path, "has a passphrase; it must have none");
-    if (check->key == NULL && is_at_end())
-        return refuse(check, path, "has no private key in PEM");
     if (check->key == NULL)
-        return refuse(check, path, "cannot be read: %s", reason());
+        return refuse(check, path, "has no private key in PEM that can be read: %s", reason());
     if (X509_check_private_key(check->cert, check->key) != 1)
         return refuse(check, path, "does not belong to the certificate in %s", check->paths->cert);
     if (SSL_CTX_use_PrivateKey(check->context, check->key) != 1)

@@ -7,7 +7,7 @@
 
 static void note_good(struct sfl_tls_watch *watch, const struct sfl_tls_texts *texts)
 {
-    watch->is_broken = false;
+    watch->failures = 0;
     watch->counts.last_reload_was_good = true;
     watch->counts.last_good_unix_ms = sfl_clock_wall_us() / 1000;
     watch->counts.not_after_unix_s = texts->not_after_unix_s;
@@ -35,8 +35,7 @@ static bool have_changed(struct sfl_tls_watch *watch)
     return have;
 }
 
-// `is_said`: a failure is news.
-static enum sfl_tls_news read_again(struct sfl_tls_watch *watch, bool is_said,
+static enum sfl_tls_news read_again(struct sfl_tls_watch *watch, bool is_asked_for,
                                     struct sfl_tls_texts *texts_out, char *problem_out)
 {
     if (sfl_tls_files_read(&watch->paths, texts_out, problem_out) == SFL_OK) {
@@ -46,9 +45,12 @@ static enum sfl_tls_news read_again(struct sfl_tls_watch *watch, bool is_said,
     }
     // Read while they were exchanged?
     watch->is_changing = have_changed(watch);
-    if (watch->is_changing || !is_said)
+    if (is_asked_for)
+        watch->failures = SFL_TLS_PATIENCE;
+    else if (!watch->is_changing && watch->failures <= SFL_TLS_PATIENCE)
+        watch->failures++;
+    if (watch->is_changing || watch->failures != SFL_TLS_PATIENCE)
         return SFL_TLS_SAME;
-    watch->is_broken = true;
     watch->counts.reloads++;
     watch->counts.reloads_failed++;
     watch->counts.last_reload_was_good = false;
@@ -60,15 +62,13 @@ enum sfl_tls_news sfl_tls_watch_look(struct sfl_tls_watch *watch, bool is_asked_
                                      char problem_out[SFL_SECURITY_PROBLEM_MAX])
 {
     bool was_changing = watch->is_changing;
-    watch->is_changing = have_changed(watch);
-    if (is_asked_for) {
-        watch->is_changing = false;
-        return read_again(watch, true, texts_out, problem_out);
-    }
+    watch->is_changing = have_changed(watch) && !is_asked_for;
     if (watch->is_changing)
         return SFL_TLS_SAME;
-    // What is broken may become good by the clock: a certificate that does not hold yet.
-    if (was_changing || watch->is_broken)
-        return read_again(watch, was_changing, texts_out, problem_out);
+    if (was_changing)
+        watch->failures = 0;
+    // What is broken may also become good by the clock: a certificate that does not hold yet.
+    if (is_asked_for || was_changing || watch->failures > 0)
+        return read_again(watch, is_asked_for, texts_out, problem_out);
     return SFL_TLS_SAME;
 }

@@ -18,8 +18,8 @@ struct sfl_tls_counts {
 struct sfl_tls_watch {
     struct sfl_tls_paths paths;
     struct sfl_watched_file files[3];
-    bool is_changing; // they have changed, and may be changing still
-    bool is_broken;
+    bool is_changing;  // they have changed, and may be changing still
+    unsigned failures; // to read them since they changed last
     struct sfl_tls_counts counts;
 };
 
@@ -28,6 +28,10 @@ struct sfl_tls_watch {
 enum sfl_status sfl_tls_watch_open(struct sfl_tls_watch *watch, const struct sfl_tls_paths *paths,
                                    struct sfl_tls_texts *texts_out,
                                    char problem_out[SFL_SECURITY_PROBLEM_MAX]) SFL_MUST_USE;
+
+// What is broken is said when it has stayed so for so many looks: whoever exchanges a pair may take
+// some time from the one file to the other.
+enum { SFL_TLS_PATIENCE = 6 };
 
 enum sfl_tls_news {
     SFL_TLS_SAME,
