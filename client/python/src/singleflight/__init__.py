@@ -33,6 +33,7 @@ from .errors import (
     UnavailableError,
     UsedAfterForkError,
 )
+from .observer import EndedEvent, Event, Observer
 from .options import CallOptions, Duration
 from .results import Audience, Chunk, Forgotten, Restart, Result
 from .typed import typed
@@ -53,6 +54,8 @@ __all__ = [
     "DecodeError",
     "Duration",
     "EncodeError",
+    "EndedEvent",
+    "Event",
     "FailedPreconditionError",
     "Forgotten",
     "FunctionError",
@@ -64,6 +67,7 @@ __all__ = [
     "LeaderLoss",
     "LimitExceededError",
     "NotFoundError",
+    "Observer",
     "PanicError",
     "Pending",
     "PermissionDeniedError",

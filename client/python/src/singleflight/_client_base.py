@@ -10,8 +10,10 @@ import grpc
 
 from ._core.model import Settings
 from ._security import FilePath, Security
+from ._shell import AskedCall, KeyLike, ask
 from .codec import JSON, Codec
-from .options import Duration, channel_options, default_caller, read_settings
+from .observer import Observers, Observing, Traceparent
+from .options import CallOptions, Duration, channel_options, default_caller, read_settings
 
 
 class ClientBase:
@@ -43,12 +45,17 @@ class ClientBase:
             address's. Default: ``SINGLEFLIGHT_TLS_SERVER_NAME``.
         token_file: a file with a bearer token; looked at again when it changes. Not over plain TCP
             but to loopback addresses. Default: ``SINGLEFLIGHT_TOKEN_FILE``.
+        observer: is told what happens to calls; or several, in a list.
+        traceparent: a function that returns the W3C trace context of the caller; it is called when
+            a call is made. Not needed beside :mod:`singleflight.otel`.
         credentials: gRPC's channel credentials, instead of all that starts with ``tls_``.
         codec: how values become bytes. Default: JSON.
 
     Raises:
         InvalidArgumentError: an address, an option or a file cannot be read.
     """
+
+    _awaits = False  # it runs coroutine functions
 
     def __init__(
         self,
@@ -69,6 +76,8 @@ class ClientBase:
         token_file: FilePath = None,
         credentials: grpc.ChannelCredentials | None = None,
         codec: Codec = JSON,
+        observer: Observers = None,
+        traceparent: Traceparent | None = None,
     ) -> None:
         self._settings = read_settings(
             addresses, caller, fail_open, connect_timeout, backoff_min, backoff_max, result_limit
@@ -85,11 +94,26 @@ class ClientBase:
             token_file,
         )
         self._codec = codec
+        self._observing = Observing(observer, traceparent)
 
     @property
     def codec(self) -> Codec:
         """The codec of calls that are given none."""
         return self._codec
+
+    def _ask(
+        self,
+        settings: Settings,
+        key: KeyLike,
+        function: object,
+        codec: Codec,
+        check: bool,
+        options: CallOptions,
+        live: bool = False,
+    ) -> AskedCall:
+        asked = ask(settings, key, function, codec, check, options, live, self._awaits)
+        asked.watch_with(self._observing.watch(asked.join))
+        return asked
 
     def _settings_now(self) -> Settings:
         # Perhaps in a child of the process that made it.

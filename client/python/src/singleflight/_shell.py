@@ -46,6 +46,7 @@ from .errors import (
     check_error_fields,
     status_error,
 )
+from .observer import Watch
 from .options import (
     CallOptions,
     Duration,
@@ -438,6 +439,7 @@ class AskedCall:
         stale_ms: int,
     ) -> None:
         self.join = join
+        self.watch: Watch | None = None
         self._place = place
         self._lead: LeadBase | None = lead_variable.get(None)
         self.codec = codec
@@ -451,6 +453,16 @@ class AskedCall:
         self._wanted_age_ms = join.max_age_ms
         if stale_ms > 0:
             join.max_age_ms = max(stale_ms, self._wanted_age_ms)
+
+    def watch_with(self, watch: Watch | None) -> None:
+        """Has it watched."""
+        self.watch = watch
+        if watch is not None:
+            watch.goes_on = self._is_not_worth_it
+
+    def running(self) -> contextlib.AbstractContextManager[None]:
+        """While the function runs, where it runs."""
+        return contextlib.nullcontext() if self.watch is None else self.watch.running()
 
     def waited_for(self) -> contextlib.AbstractContextManager[None]:
         """While the program waits for it; refused if the call would wait for itself."""
@@ -480,6 +492,7 @@ class AskedCall:
             return False
         self._began_again = True
         self.join = replace(self.join, max_age_ms=_AGE_MS_MIN)
+        self._watch_again(self)
         return True
 
     def is_stale(self, ended: Ended) -> bool:
@@ -489,18 +502,26 @@ class AskedCall:
 
     def is_too_old(self, ended: Ended) -> bool:
         """Whether the call begins again, because what is stale is not worth being served."""
-        outcome = ended.outcome
-        if outcome is None or outcome.kind is Kind.OK or not self.is_stale(ended):
+        if not self._is_not_worth_it(ended):
             return False
         self._stale_ms = 0
         self.join = replace(self.join, max_age_ms=self._wanted_age_ms or _AGE_MS_MIN)
         return True
+
+    def _is_not_worth_it(self, ended: Ended) -> bool:
+        outcome = ended.outcome
+        return outcome is not None and outcome.kind is not Kind.OK and self.is_stale(ended)
+
+    def _watch_again(self, call: AskedCall) -> None:
+        if self.watch is not None:
+            call.watch_with(self.watch.again())
 
     def refresh(self) -> AskedCall:
         """The call that brings what is stale up to date; when it fails, what is there stays."""
         join = replace(self.join, max_age_ms=self._wanted_age_ms or _AGE_MS_MIN, retain_error_ms=0)
         call = AskedCall(join, self._place, self.codec, False, None, 0)
         call._refreshes = True
+        self._watch_again(call)
         return call
 
 

@@ -26,8 +26,9 @@ from ._core.server import Server
 from ._core.session import Session
 from ._network import Tries, is_refusal, serves_health
 from ._security import Security
-from ._shell import abandoned
+from ._shell import AskedCall, abandoned
 from .errors import CallCancelledError
+from .observer import News
 from .results import Forgotten
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ class Engine:
     ) -> None:
         self.settings = settings
         self.core = Core(settings)
+        self._news = News()
         self.loop = asyncio.get_running_loop()
         self._options = [*options, *security.channel_options]
         self.security = security
@@ -74,9 +76,9 @@ class Engine:
 
     # ---- what the program asks for
 
-    def begin(self, join: Join, timeout: float | None, shell: CallShell) -> Call:
+    def begin(self, asked: AskedCall, shell: CallShell) -> Call:
         """Has a call begin."""
-        call = Call(join, timeout, shell)
+        call = Call(asked.join, asked.time_left, shell, asked.watch)
         self.step(partial(self._begin, call))
         return call
 
@@ -117,6 +119,7 @@ class Engine:
         result = step()
         self._perform()
         self._arm()
+        self._news.spread()
         return result
 
     def _perform(self) -> None:
@@ -175,13 +178,18 @@ class Engine:
             probe.cancel()
 
     def _tell_call(self, effect: Any) -> None:
+        self._news.see(effect.call.watch, effect)
         effect.call.shell.put(effect)
 
     def _tell_lead(self, effect: Any) -> None:
         if effect.lead.shell is not None:
             effect.lead.shell.on_change()
 
+    def _watch_lead(self, effect: Any) -> None:
+        self._news.see(effect.lead.call.watch, effect)
+
     def _lose(self, effect: effects.Lost) -> None:
+        self._watch_lead(effect)
         shell: Any = effect.lead.shell
         if shell is not None:
             shell.on_lost()
@@ -276,6 +284,8 @@ _PERFORMERS: dict[type[Any], Callable[[Engine, Any], None]] = {
     effects.Restarts: Engine._tell_call,
     effects.Done: Engine._tell_call,
     effects.Lost: Engine._lose,
+    effects.Unconfirmed: Engine._watch_lead,
+    effects.FailedOpen: Engine._watch_lead,
     effects.AudienceChanged: Engine._tell_lead,
     effects.Drained: Engine._tell_lead,
 }

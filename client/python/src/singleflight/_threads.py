@@ -34,8 +34,9 @@ from ._core.session import Session
 from ._fork import ForkGuard
 from ._network import Tries, is_refusal, serves_health
 from ._security import Security
-from ._shell import abandoned
+from ._shell import AskedCall, abandoned
 from .errors import CallCancelledError
+from .observer import News
 from .results import Forgotten
 
 T = TypeVar("T")
@@ -66,6 +67,7 @@ class Engine:
         self.security = security
         self._token = security.token  # that of the sessions
         self.core = Core(settings)
+        self._news = News()
         self._lock = threading.Lock()
         self._gate = threading.Lock()  # before _steps, so that none is put there after the last
         self._steps: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
@@ -82,9 +84,9 @@ class Engine:
 
     # ---- what the program asks for
 
-    def begin(self, join: Join, timeout: float | None, shell: CallShell) -> Call:
+    def begin(self, asked: AskedCall, shell: CallShell) -> Call:
         """Has a call begin."""
-        call = Call(join, timeout, shell)
+        call = Call(asked.join, asked.time_left, shell, asked.watch)
         self.post(partial(self._begin, call))
         return call
 
@@ -159,6 +161,7 @@ class Engine:
             if next_at is not None and next_at < self._armed_for:
                 self._armed_for = next_at
                 self._steps.put(None)
+        self._news.spread()
         return result
 
     def _perform(self) -> None:
@@ -185,6 +188,7 @@ class Engine:
                 next_at = core.timers.next_at()
                 self._armed_for = math.inf if next_at is None else next_at
                 wait = max(0.0, min(self._armed_for - clock(), _WAIT_MAX))
+            self._news.spread()
 
     # ---- effects; under the lock
 
@@ -220,7 +224,15 @@ class Engine:
             probe.stop()
 
     def _tell_call(self, effect: Any) -> None:
+        self._news.see(effect.call.watch, effect)
         effect.call.shell.put(effect)
+
+    def _watch_lead(self, effect: Any) -> None:
+        self._news.see(effect.lead.call.watch, effect)
+
+    def _lose(self, effect: effects.Lost) -> None:
+        self._watch_lead(effect)
+        self._tell_lead(effect)
 
     def _tell_lead(self, effect: Any) -> None:
         if effect.lead.shell is not None:
@@ -339,7 +351,9 @@ _PERFORMERS: dict[type[Any], Callable[[Engine, Any], None]] = {
     effects.Chunk: Engine._tell_call,
     effects.Restarts: Engine._tell_call,
     effects.Done: Engine._tell_call,
-    effects.Lost: Engine._tell_lead,
+    effects.Lost: Engine._lose,
+    effects.Unconfirmed: Engine._watch_lead,
+    effects.FailedOpen: Engine._watch_lead,
     effects.AudienceChanged: Engine._tell_lead,
     effects.Drained: Engine._tell_lead,
 }

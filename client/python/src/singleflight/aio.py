@@ -19,7 +19,6 @@ from ._shell import (
     AskedCall,
     LeadBase,
     StreamBase,
-    ask,
     leading,
     outcome_of,
     read_forget,
@@ -130,7 +129,7 @@ class _Pending(StreamBase[T]):
 
     def _begin(self) -> None:
         self._ended = self._engine.loop.create_future()
-        self._call = self._engine.begin(self._asked.join, self._asked.time_left, self)
+        self._call = self._engine.begin(self._asked, self)
 
     def put(self, event: effects.Effect) -> None:
         """From the client."""
@@ -146,7 +145,7 @@ class _Pending(StreamBase[T]):
     async def _run(self, lead: Lead, core: CoreLead) -> None:
         assert self._function is not None, "calls without one only follow"
         try:
-            with leading(lead):
+            with leading(lead), self._asked.running():
                 work = self._function(lead)
                 if not inspect.isawaitable(work):
                     raise lead.refuse_value(
@@ -271,6 +270,7 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
 
     _engine: Engine | None = None
     _closed = False
+    _awaits = True
 
     def after_fork(self) -> None:
         """In a child of the process: the next call starts anew."""
@@ -316,7 +316,7 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         """
         engine = self._started()
         given = codec or self._codec
-        asked = ask(engine.settings, key, function, given, check, options, awaits=True)
+        asked = self._ask(engine.settings, key, function, given, check, options)
         return await _Pending(engine, function, asked).wait()
 
     def stream(
@@ -333,7 +333,7 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         What the function writes, if it runs here, is in the stream.
         """
         engine = self._started()
-        asked = ask(engine.settings, key, function, codec, check, options, live=True, awaits=True)
+        asked = self._ask(engine.settings, key, function, codec, check, options, live=True)
         return Stream(engine, function, asked)
 
     async def forget(

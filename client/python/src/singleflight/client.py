@@ -21,7 +21,6 @@ from ._shell import (
     AskedCall,
     LeadBase,
     StreamBase,
-    ask,
     leading,
     outcome_of,
     read_forget,
@@ -106,25 +105,23 @@ class _Runner:
         self,
         engine: Engine,
         function: Function[Any] | None,
-        codec: Codec,
-        refreshes: bool = False,
+        asked: AskedCall,
     ) -> None:
         self.engine = engine
-        self.refreshes = refreshes
         self.function = function
-        self.codec = codec
+        self._asked = asked
         self.own_error: BaseException | None = None
 
     def run(self, core: CoreLead) -> None:
         """Runs the function, and tells how it ended."""
         lead = Lead(self.engine, core)
-        lead.refreshes = self.refreshes
+        lead.refreshes = self._asked.refreshes
         core.shell = lead
         if core.lost is not None:  # before it was told of its shell
             lead.on_change()
         assert self.function is not None, "calls without one only follow"
         try:
-            with leading(lead):
+            with leading(lead), self._asked.running():
                 value = self.function(lead)
             if inspect.isawaitable(value):
                 if inspect.iscoroutine(value):
@@ -132,7 +129,7 @@ class _Runner:
                 raise lead.refuse_value(
                     "the function returned what must be awaited: use the client of singleflight.aio"
                 )
-            data = lead.encode(self.engine.core, self.codec, value)
+            data = lead.encode(self.engine.core, self._asked.codec, value)
             outcome = lead.success(data)
             lead.echo(outcome.value)
         except BaseException as error:
@@ -146,11 +143,11 @@ class _Runner:
             target=context.run, args=(self.run, core), name="singleflight-leader", daemon=True
         ).start()
 
-    def result(self, ended: Ended, call: AskedCall) -> Result[Any]:
+    def result(self, ended: Ended) -> Result[Any]:
         """The result of the call, or what it raises."""
         error, self.own_error = self.own_error, None
         try:
-            return result_of(ended, call, error)
+            return result_of(ended, self._asked, error)
         finally:
             del error  # its traceback leads here
 
@@ -172,8 +169,7 @@ class Pending(StreamBase[T]):
         self._begin()
 
     def _begin(self) -> None:
-        asked = self._asked
-        self._call = self._runner.engine.begin(asked.join, asked.time_left, self)
+        self._call = self._runner.engine.begin(self._asked, self)
 
     def put(self, event: effects.Effect) -> None:
         """From the client's threads."""
@@ -227,7 +223,7 @@ class Pending(StreamBase[T]):
                 try:
                     if self._asked.is_too_old(self._ended):
                         return self._begin_again()
-                    self._result = self._runner.result(self._ended, self._asked)
+                    self._result = self._runner.result(self._ended)
                 except DecodeError:
                     if not self._asked.begins_again(self._ended):
                         raise
@@ -256,8 +252,8 @@ def _refresh(runner: _Runner, call: AskedCall) -> None:
     engine, name = runner.engine, (call.join.group, call.join.key)
     if name not in engine.refreshes:
         engine.refreshes.add(name)
-        behind = _Runner(engine, runner.function, call.codec, refreshes=True)
-        _Refresh(behind, call.refresh())
+        again = call.refresh()
+        _Refresh(_Runner(engine, runner.function, again), again)
 
 
 class Stream(Pending[T]):
@@ -349,8 +345,8 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
             StatusError: the service could not do it; the subclass and the text say why.
         """
         engine = self._started()
-        call = ask(engine.settings, key, function, codec or self._codec, check, options)
-        runner = _Runner(engine, function, call.codec)
+        call = self._ask(engine.settings, key, function, codec or self._codec, check, options)
+        runner = _Runner(engine, function, call)
         while True:
             with call.waited_for():
                 ended = self._wait(engine, call, runner)
@@ -359,14 +355,14 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
             if call.is_stale(ended):
                 _refresh(runner, call)
             try:
-                return runner.result(ended, call)
+                return runner.result(ended)
             except DecodeError:
                 if not call.begins_again(ended):
                     raise
 
     def _wait(self, engine: Engine, asked: AskedCall, runner: _Runner) -> Ended:
         events: queue.SimpleQueue[effects.Effect] = queue.SimpleQueue()
-        call = engine.begin(asked.join, asked.time_left, events)
+        call = engine.begin(asked, events)
         runs_here = False
         try:
             while True:
@@ -399,8 +395,8 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
     ) -> Pending[T]:
         """As :meth:`do`, but returns at once. The function, if it runs, has a thread of its own."""
         engine = self._started()
-        call = ask(engine.settings, key, function, codec or self._codec, check, options)
-        return Pending(_Runner(engine, function, call.codec), call)
+        call = self._ask(engine.settings, key, function, codec or self._codec, check, options)
+        return Pending(_Runner(engine, function, call), call)
 
     def stream(
         self,
@@ -416,8 +412,8 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         The function, if it runs here, has a thread of its own, and what it writes is in the stream.
         """
         engine = self._started()
-        call = ask(engine.settings, key, function, codec, check, options, live=True)
-        return Stream(_Runner(engine, function, call.codec), call)
+        call = self._ask(engine.settings, key, function, codec, check, options, live=True)
+        return Stream(_Runner(engine, function, call), call)
 
     def forget(
         self,

@@ -22,7 +22,19 @@ def blocks(kind: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL)
 
 
-EXPECTED = ["User(id=123, name='Ann')", "b'first '\nb'second'\n", "{'tea': 3}", "over TLS"]
+EXPECTED = [
+    "User(id=123, name='Ann')",
+    "b'first '\nb'second'\n",
+    "{'tea': 3}",
+    "over TLS",
+    "leader OK ok 0.",
+]
+    "User(id=123, name='Ann')",
+    "b'first '\nb'second'\n",
+    "{'tea': 3}",
+    "over TLS",
+    "leader OK ok 0.",
+]
 SECURE = 3
 
 

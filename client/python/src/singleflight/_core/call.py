@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Call:
-    """Shells make it, and may keep what they like in ``shell``; all else is the core's."""
+    """Shells make it, and use ``shell`` and ``watch``; all else is the core's."""
 
     __slots__ = (
         "deadline",
@@ -26,12 +26,16 @@ class Call:
         "shell",
         "timeout",
         "timer",
+        "watch",
     )
 
-    def __init__(self, join: Join, timeout: float | None, shell: object) -> None:
+    def __init__(
+        self, join: Join, timeout: float | None, shell: object, watch: object = None
+    ) -> None:
         self.join = join
         self.timeout = timeout
         self.shell = shell
+        self.watch = watch  #: the shell's, too
         self.deadline: float | None = None
         self.seat: Seat | None = None
         self.lead: Lead | None = None  #: while its function runs

@@ -70,6 +70,7 @@ class Core:
         equal = self._find_equal(call) if call.join.mergeable else None
         if equal is not None:
             equal.add(call)
+            equal.tell_follows([call])
             seat_lead.tell_audience(equal)
             return
         seat = Seat(self, call.join)

@@ -57,6 +57,18 @@ class Lost(NamedTuple):
     lead: Lead
 
 
+class Unconfirmed(NamedTuple):
+    """The same when the function has ended: whether its outcome arrived is not known."""
+
+    lead: Lead
+
+
+class FailedOpen(NamedTuple):
+    """No server on the way: the function goes on for this process alone."""
+
+    lead: Lead
+
+
 class AudienceChanged(NamedTuple):
     """``lead.followers`` and ``lead.latest_deadline`` were set."""
 
@@ -70,7 +82,7 @@ class Drained(NamedTuple):
 
 
 class Follows(NamedTuple):
-    """Somebody else leads."""
+    """Somebody else leads, here or elsewhere."""
 
     call: Call
     attempt: int
@@ -107,6 +119,8 @@ Effect = Union[
     StopProbe,
     Leads,
     Lost,
+    Unconfirmed,
+    FailedOpen,
     AudienceChanged,
     Drained,
     Follows,

@@ -130,6 +130,7 @@ class Join:
     fresh: bool = False
     within: tuple[LeadRef, ...] = ()
     mergeable: bool = True
+    traceparent: str = ""
 
     def merge_key(self) -> tuple[object, ...]:
         """Calls of equal merge keys may share a seat: everything that counts but the timeouts."""

@@ -89,6 +89,7 @@ class Seat:
         self.abandons = False  #: LEAVING with a lease: `finish` that passes on, not `cancel`
 
         # As a follower.
+        self.leader = (0, "")  #: the attempt that it follows, and whose it is
         self.parts: list[bytes] = []
         self.value_bytes = 0
         self.next_sequence = 0
@@ -313,6 +314,8 @@ class Seat:
     def end(self, code: Code, why: str) -> None:
         """Ends every call so, loses the lead if its function runs, and leaves."""
         if self.lead is not None:
+            if self.lead.outcome is not None:
+                self.core.effects.append(effects.Unconfirmed(self.lead))
             self.core.lose(self.lead, code, why)
         for call in list(self.calls):
             self.core.end_call(call, Ended(code, why))
@@ -367,9 +370,22 @@ class Seat:
         """Whether no server could be reached."""
         return self.state is State.ALONE
 
-    def follow(self) -> None:
+    def follow(self, attempt: int, leader: str) -> None:
         """Somebody else leads."""
         self.state = State.FOLLOWING
+        self.leader = (attempt, leader)
+        self.tell_restart(attempt, leader)
+        self.tell_follows(list(self.calls))
+
+    def tell_follows(self, calls: list[Call]) -> None:
+        """Tells calls of the seat whom they follow, if that is known."""
+        attempt, leader = self.leader
+        if self.lead is not None and not self.confirms:
+            attempt, leader = self.lead.attempt, self.lead.call.join.caller
+        elif self.state is not State.FOLLOWING:
+            return
+        for call in calls:
+            self.core.effects.append(effects.Follows(call, attempt, leader))
 
     def on_lead(self) -> None:
         """One of its calls leads."""

@@ -209,10 +209,7 @@ def _on_follow(seat: Seat, frame: pb.CallResponse) -> None:
         return
     follow = frame.follow
     seat.set_answered()
-    seat.follow()
-    seat.tell_restart(follow.attempt, follow.leader)
-    for call in seat.calls:
-        seat.core.effects.append(effects.Follows(call, follow.attempt, follow.leader))
+    seat.follow(follow.attempt, follow.leader)
 
 
 def _on_chunk(seat: Seat, frame: pb.CallResponse) -> None:
@@ -233,7 +230,7 @@ def _on_restart(seat: Seat, frame: pb.CallResponse) -> None:
         return
     seat.clear_value()
     seat.is_void = seat.join.live
-    seat.tell_restart(frame.restart.attempt, frame.restart.leader)
+    seat.follow(frame.restart.attempt, frame.restart.leader)
 
 
 def _on_audience(seat: Seat, frame: pb.CallResponse) -> None:

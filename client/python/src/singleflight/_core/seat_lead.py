@@ -157,6 +157,7 @@ def _start(seat: Seat) -> None:
     call.lead = lead
     seat.tell_restart(lead.attempt, call.join.caller)
     seat.core.effects.append(effects.Leads(call, lead))
+    seat.tell_follows([other for other in seat.calls if other is not call])
     tell_audience(seat)
 
 
@@ -304,6 +305,7 @@ def over(seat: Seat, why: str) -> None:
     seat.leave_place()
     seat.fail_open()
     lead.failed_open = True
+    seat.core.effects.append(effects.FailedOpen(lead))
     _arm_clock(seat)
     if lead.was_full:
         lead.was_full = False
@@ -408,6 +410,7 @@ _JOIN_FIELDS = (
     "fingerprint",
     "retain_from_lead",
     "fresh",
+    "traceparent",
 )
 
 
