@@ -29,12 +29,6 @@ EXPECTED = [
     "over TLS",
     "leader OK ok 0.",
 ]
-    "User(id=123, name='Ann')",
-    "b'first '\nb'second'\n",
-    "{'tea': 3}",
-    "over TLS",
-    "leader OK ok 0.",
-]
 SECURE = 3
 
 
