@@ -38,7 +38,7 @@ static bool is_in_ratio(double ratio, const uint8_t *trace_id)
     uint64_t last = 0;
     for (size_t i = SFL_TRACE_ID_BYTES - 8; i < SFL_TRACE_ID_BYTES; i++)
         last = last << 8 | trace_id[i];
-    return (double)(last >> 1) < ratio * (double)(UINT64_C(1) << 63);
+    return last >> 1 < (uint64_t)(ratio * (double)(UINT64_C(1) << 63));
 }
 
 bool sfl_sampler_decide(const struct sfl_sampler *sampler, const struct sfl_trace_context *parent,
