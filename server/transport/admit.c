@@ -396,6 +396,7 @@ static _Thread_local struct watched watched;
 struct sfl_admit_reload {
     struct sfl_pump_work work;
     struct sfl_transport *transport;
+    atomic_bool is_counted; // in the transport's `reloading`
 };
 
 void sfl_admit_watch(struct sfl_admit *admit, bool (*recheck)(struct sfl_admit *admit))
@@ -432,9 +433,17 @@ static bool recheck_some(uint64_t generation)
 // On each pump. A stream that opens meanwhile has the new rights already.
 static void on_reload(struct sfl_pump_work *work)
 {
-    const struct sfl_admit_reload *reload = SFL_CONTAINER_OF(work, struct sfl_admit_reload, work);
-    if (!recheck_some(sfl_security_generation(reload->transport->security)))
+    struct sfl_admit_reload *reload = SFL_CONTAINER_OF(work, struct sfl_admit_reload, work);
+    struct sfl_transport *transport = reload->transport;
+    if (!recheck_some(sfl_security_generation(transport->security)))
         sfl_pump_defer_crowd(work);
+    else if (atomic_exchange(&reload->is_counted, false))
+        atomic_fetch_sub(&transport->reloading, 1);
+}
+
+bool sfl_admit_is_reloading(const struct sfl_transport *transport)
+{
+    return atomic_load_explicit(&transport->reloading, memory_order_acquire) > 0;
 }
 
 bool sfl_admit_init(struct sfl_transport *transport)
@@ -459,6 +468,12 @@ void sfl_admit_deinit(struct sfl_transport *transport)
 
 void sfl_transport_rights_changed(struct sfl_transport *transport)
 {
-    for (unsigned i = 0; i < sfl_pumps_count(transport->pumps); i++)
+    unsigned count = sfl_pumps_count(transport->pumps);
+    // All are counted before the first one looks.
+    for (unsigned i = 0; i < count; i++) {
+        if (!atomic_exchange(&transport->reloads[i].is_counted, true))
+            atomic_fetch_add(&transport->reloading, 1);
+    }
+    for (unsigned i = 0; i < count; i++)
         sfl_pump_post(sfl_pumps_get(transport->pumps, i), &transport->reloads[i].work);
 }

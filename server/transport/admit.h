@@ -124,6 +124,9 @@ enum sfl_lost_right sfl_admit_take_lost(struct sfl_admit *admit, struct sfl_link
 void sfl_admit_note_forget(const struct sfl_admit *admit, const struct sfl_forget *forget,
                            const struct sfl_forgotten *forgotten);
 
+// Whether some pump is still to look at its streams after a reload. Any thread.
+bool sfl_admit_is_reloading(const struct sfl_transport *transport);
+
 // Once, before anything is served; false when there is no memory. Destroyed with the transport.
 bool sfl_admit_init(struct sfl_transport *transport);
 void sfl_admit_deinit(struct sfl_transport *transport);

@@ -25,6 +25,7 @@ struct do_stream {
     struct sfl_admit admit;
     struct sfl_lost loss;              // of the lead, when the peer sends no more steps
     bool is_lost;                      // and it is on its way
+    enum sfl_reason revoked;           // the right that it has lost meanwhile; NONE: it has it
     int closed_code;                   // how the stream closed meanwhile; -1: it has not
     struct sfl_connection *connection; // NULL on a unix socket
     struct sfl_trace_context trace;    // that the metadata names
@@ -219,14 +220,22 @@ static void put_away(struct do_stream *stream, int code)
     sfl_outbox_unref(&stream->outbox);
 }
 
+static void revoke(struct do_stream *stream)
+{
+    sfl_call_revoke(&stream->call, stream->outbox.transport->engine, stream->revoked,
+                    sfl_clock_now_ms());
+}
+
 static void lose(struct sfl_lost *loss)
 {
     struct do_stream *stream = SFL_CONTAINER_OF(loss, struct do_stream, loss);
     stream->is_lost = false;
-    if (stream->closed_code < 0)
-        half_close(stream);
-    else
+    if (stream->closed_code >= 0)
         put_away(stream, stream->closed_code);
+    else if (stream->revoked != SFL_REASON_NONE)
+        revoke(stream);
+    else
+        half_close(stream);
 }
 
 static void on_closed(void *context, int code, const char *text)
@@ -262,9 +271,12 @@ static bool recheck(struct sfl_admit *admit)
     if (reason == SFL_REASON_NONE &&
         sfl_admit_take_lost(admit, &lost, &reason) == SFL_LOST_RIGHT_NONE)
         return true;
-    if (reason != SFL_REASON_NONE)
-        sfl_call_revoke(&stream->call, stream->outbox.transport->engine, reason,
-                        sfl_clock_now_ms());
+    if (reason == SFL_REASON_NONE)
+        return true;
+    // A leader waits: it must not hand over to one that has lost its right, too.
+    stream->revoked = reason;
+    if (!loses_later(stream))
+        revoke(stream);
     return true;
 }
 
@@ -310,6 +322,7 @@ void sfl_do_on_call(void *context, struct sfl_stream *rpc_stream,
     sfl_call_init(&stream->call, &stream->outbox, 0, free_call);
     stream->loss.lose = lose;
     stream->is_lost = false;
+    stream->revoked = SFL_REASON_NONE;
     stream->closed_code = -1;
     stream->connection = NULL;
     stream->has_joined = false;

@@ -2,6 +2,7 @@
 #include "transport/losses.h"
 
 #include "base/clock.h"
+#include "transport/admit.h"
 #include "transport/transport.h"
 
 // Of one pump thread.
@@ -45,8 +46,9 @@ static void end_wait_if_quiet(void)
     bool is_crowd = breaks - losses.crowd_start >= SFL_LOSS_CROWD;
     bool is_quiet =
         is_crowd ? now_ms - losses.last_ms >= SFL_LOSS_WAIT_MS : !has_more && sfl_pump_is_drained();
-    uint64_t wait_max_ms = is_crowd ? SFL_LOSS_CROWD_WAIT_MS : SFL_LOSS_WAIT_MS;
-    if (is_quiet || now_ms - losses.first_ms >= wait_max_ms)
+    bool is_reload = sfl_admit_is_reloading(losses.transport);
+    uint64_t wait_max_ms = is_crowd || is_reload ? SFL_LOSS_CROWD_WAIT_MS : SFL_LOSS_WAIT_MS;
+    if ((is_quiet && !is_reload) || now_ms - losses.first_ms >= wait_max_ms)
         sfl_list_append_all(&losses.due, &losses.waiting);
 }
 
@@ -63,6 +65,12 @@ static void on_turn(struct sfl_pump_work *work)
     // Between two turns the pump looks at the sockets.
     if (!sfl_list_is_empty(&losses.due) || !sfl_list_is_empty(&losses.waiting))
         sfl_pump_defer_crowd(work);
+}
+
+void sfl_losses_go_on(struct sfl_lost *loss)
+{
+    sfl_list_append(&losses.due, &loss->link);
+    sfl_pump_defer_crowd(&losses.work);
 }
 
 void sfl_losses_add(struct sfl_transport *transport, struct sfl_lost *loss)

@@ -148,6 +148,8 @@ static void fail_stream(struct sfl_session *session, enum sfl_status status,
 static void deny_stream(struct sfl_session *session, enum sfl_reason reason)
 {
     const struct sfl_fault fault = {NULL, sfl_reason_text(reason)};
+    sfl_losses_note_break(session->outbox.transport);
+    session->is_denied = true;
     end_stream(session, sfl_reason_status(reason), &fault, reason);
 }
 
@@ -382,6 +384,45 @@ static void on_turn(struct sfl_pump_work *work)
     sfl_outbox_unref(&session->outbox);
 }
 
+static void revoke(struct sfl_session *session, struct sfl_call *call, enum sfl_reason reason)
+{
+    sfl_call_revoke(call, session->outbox.transport->engine, reason, sfl_clock_now_ms());
+}
+
+// The others that have lost their right are gone.
+static void revoke_leaders(struct sfl_lost *loss)
+{
+    struct sfl_session *session = SFL_CONTAINER_OF(loss, struct sfl_session, revoked);
+    struct sfl_link *link = NULL;
+    while ((link = sfl_list_pop(&session->lost_leaders)) != NULL) {
+        revoke(session, SFL_CONTAINER_OF(link, struct sfl_call, relying), SFL_REASON_MAY_NOT_LEAD);
+        if (sfl_pump_should_yield()) {
+            sfl_losses_go_on(loss);
+            return;
+        }
+    }
+    session->has_revoked = false;
+    sfl_outbox_unref(&session->outbox);
+}
+
+// A call that leads waits, as in losses.h: it must not hand over to one that has lost its right,
+// too, and is looked at later.
+static void revoke_or_wait(struct sfl_session *session, struct sfl_call *call,
+                           enum sfl_reason reason)
+{
+    sfl_losses_note_break(session->outbox.transport);
+    if (!sfl_session_leads(session, call)) {
+        revoke(session, call, reason);
+        return;
+    }
+    sfl_list_append(&session->lost_leaders, &call->relying);
+    if (session->has_revoked)
+        return;
+    session->has_revoked = true;
+    sfl_outbox_ref(&session->outbox);
+    sfl_losses_add(session->outbox.transport, &session->revoked);
+}
+
 // The rights have changed: calls that rely on one that is gone end, or all of them with the stream.
 static bool recheck(struct sfl_admit *admit)
 {
@@ -397,8 +438,7 @@ static bool recheck(struct sfl_admit *admit)
     }
     enum sfl_lost_right lost;
     while ((lost = sfl_admit_take_lost(admit, &link, &reason)) == SFL_LOST_RIGHT_CALL) {
-        struct sfl_call *call = SFL_CONTAINER_OF(link, struct sfl_call, relying);
-        sfl_call_revoke(call, session->outbox.transport->engine, reason, sfl_clock_now_ms());
+        revoke_or_wait(session, SFL_CONTAINER_OF(link, struct sfl_call, relying), reason);
         if (sfl_pump_should_yield())
             return false;
     }
@@ -474,6 +514,8 @@ void sfl_session_on_call(void *context, struct sfl_stream *stream,
     sfl_list_init(&session->leaders);
     session->turn.run = on_turn;
     session->loss.lose = sfl_session_on_loss;
+    session->revoked.lose = revoke_leaders;
+    sfl_list_init(&session->lost_leaders);
     sfl_list_init(&session->ended);
     sfl_strays_init(&session->strays, connection);
     sfl_outbox_init(&session->outbox, &outbox_ops, transport, stream);

@@ -18,7 +18,7 @@ static void move(struct sfl_call *call, struct sfl_list *to)
     sfl_list_append(to, &call->in_stream);
 }
 
-static bool leads(struct sfl_session *session, const struct sfl_call *call)
+bool sfl_session_leads(const struct sfl_session *session, const struct sfl_call *call)
 {
     return sfl_engine_leads(session->outbox.transport->engine, &call->member);
 }
@@ -52,7 +52,7 @@ static void leave_or_wait(struct sfl_session *session, struct sfl_call *call)
     sfl_outbox_lock(&session->outbox);
     sfl_call_detach_locked(call);
     sfl_outbox_unlock(&session->outbox);
-    if (leads(session, call))
+    if (sfl_session_leads(session, call))
         move(call, &session->leaders);
     else
         leave(session, call);
@@ -85,7 +85,7 @@ void sfl_session_go_on_leaving(struct sfl_session *session)
         return;
     if (!take_calls(session, &session->calls, leave_or_wait)) {
         sfl_session_defer_turn(session);
-    } else if (session->broken && !session->waits_for_others &&
+    } else if ((session->broken || session->is_denied) && !session->waits_for_others &&
                !sfl_list_is_empty(&session->leaders)) {
         session->waits_for_others = true;
         sfl_losses_add(session->outbox.transport, &session->loss);
@@ -127,7 +127,7 @@ static void half_close(struct sfl_session *session, struct sfl_call *call)
 // A leader that half-closes leaves, and must not hand over to one who is about to learn of it.
 static void half_close_or_wait(struct sfl_session *session, struct sfl_call *call)
 {
-    if (leads(session, call))
+    if (sfl_session_leads(session, call))
         move(call, &session->leaders);
     else
         half_close(session, call);

@@ -33,8 +33,12 @@ struct sfl_session {
     bool broken;               // and whether leases outlive it
     bool has_turn;             // `turn` is on its way
     bool waits_for_others;     // its leaders do, see losses.h
+    bool is_denied;            // others of the same caller may be about to leave, too
+    bool has_revoked;          // `revoked` is on its way
     struct sfl_pump_work turn; // in which calls leave, or learn of the half-close
     struct sfl_lost loss;
+    struct sfl_lost revoked;      // in which `lost_leaders` end
+    struct sfl_list lost_leaders; // that have lost the right to lead
     // Under the outbox's lock.
     struct sfl_list ended;    // calls whose last word has been taken, to be put away
     uint64_t ended_count;     // of all calls ever
@@ -64,6 +68,9 @@ uint64_t sfl_session_calls_now(const struct sfl_session *session);
 void sfl_session_put_ended_away(struct sfl_session *session);
 
 // --- how calls end, on the stream's thread ---
+
+// True when the call leads now; it may change at any time.
+bool sfl_session_leads(const struct sfl_session *session, const struct sfl_call *call);
 
 // What is to be done for every call goes on in another turn of this pump thread.
 void sfl_session_defer_turn(struct sfl_session *session);

@@ -23,6 +23,7 @@ struct sfl_transport {
     uint64_t connection_callers_max;
     struct sfl_runs *runs;            // NULL: none is remembered
     struct sfl_security *security;    // NULL: everybody may do everything
+    atomic_uint reloading;            // pumps that are still to look at their streams
     struct sfl_admit_reload *reloads; // with `security`: one for each pump
     struct sfl_tracing *tracing;      // NULL: no call is traced
     uint64_t silence_ms;              // a connection that is silent for so long is given up

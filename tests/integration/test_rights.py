@@ -300,6 +300,25 @@ def test_a_token_that_is_removed_ends_its_calls(house, kind):
     assert "who=token:worker" in lost and "reason=bad_token" in lost
 
 
+@pytest.mark.parametrize("change", ["token", "rule"])
+def test_who_has_lost_its_right_is_not_promoted(house, change):
+    """The lead goes past all who lose their right with it, wherever their streams are."""
+    opened = house(flags=("--pumps", "2"))
+    leader = opened.net("worker", kind="session").lead(group=GROUP)
+    nets = [opened.net("worker", kind=kind) for kind in ("do", "session") for _ in range(4)]
+    lost = [net.follow(group=GROUP) for net in nets for _ in range(5)]
+    kept = opened.net("ops").follow(group=GROUP)
+    if change == "token":
+        opened.write_tokens("ops")
+    else:
+        opened.write_access(ACCESS.replace("do = reader worker\nlead = worker\n", ""))
+    for caller in (leader, *lost):
+        caller.ended(UNAUTHENTICATED if change == "token" else PERMISSION_DENIED)
+    assert kept.leads().attempt == 2
+    kept.finish(b"v")
+    kept.delivery()
+
+
 def test_a_session_whose_caller_is_unknown_ends(house):
     opened = house()
     stream = opened.net("worker", kind="session").session()
