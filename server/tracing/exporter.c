@@ -15,7 +15,7 @@
 #define EXPORT_PATH "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 enum {
-    BACKOFF_FIRST_MS = 500,
+    BACKOFF_FIRST_MS = 1000,
     BACKOFF_MAX_MS = 16000,
     TRIES_MAX = 6, // about half a minute; then the batch is given up
     RESPONSE_BYTES_MAX = 64 * 1024,
