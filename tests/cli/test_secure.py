@@ -104,6 +104,19 @@ class Secure(SecureCase):
         self.until_taken()
         self.assert_ends(self.do("k", "--", "echo", "x"), 0, b"x\n")
 
+    def test_a_right_that_is_taken_away_ends_command_and_followers(self):
+        gate = self.gate()
+        leader = self.do("k", "--", "sh", "-c", f"{self.note()}; {gate.shell()}")
+        self.wait_for_runs(1)
+        follower = self.do("--fail-open", "k", "--", "true")
+        self.wait_for_callers(2)
+        (self.folder / "access").write_text("[who]\nops = token:ops\n[server]\nadmin = ops\n")
+        self.assert_ends(leader, 77)
+        self.assert_ends(follower, 77)
+        self.assert_command_is_gone()
+        for tool in (leader, follower):
+            self.assertIn("no right to", tool.errors())
+
     def until_taken(self):
         """The daemon looks at its files again every 500 ms."""
         until(lambda: self.run_tool("list").code == 0, "the new token is taken")
