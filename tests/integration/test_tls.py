@@ -11,11 +11,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from support.daemon import Daemon, run_to_end
+from support.daemon import Daemon, run_to_end, sanitized
+from support.flood import flooding
 from support.http2 import CHECK, HEADERS, Peer
 from support.net import Net
 from support.secure import Certificates, SecureNet, shown_serial, tcp
-from support.wait import BOUND, until
+from support.wait import BOUND, milliseconds, until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
@@ -382,3 +383,18 @@ def test_a_message_over_the_limit_is_refused(made):
         caller.ended(grpc.StatusCode.RESOURCE_EXHAUSTED)
         leader.finish(b"value")
         assert leader.delivery() is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["empty data", "reset"])
+def test_a_flood_of_frames_holds_nobody_up(made, kind):
+    """Its frames cannot be counted here, so a connection's turn ends by time alone."""
+    seconds = 6
+    with Daemon(*made.flags(), "--pumps", "1") as daemon:
+        slowest = 0
+        with flooding(daemon, kind, seconds, secured=True) as process:
+            while process.is_alive():
+                began = milliseconds()
+                assert is_let_in(daemon, made.credentials())
+                slowest = max(slowest, milliseconds() - began)
+        assert sanitized() or slowest < seconds * 1000 / 2, slowest

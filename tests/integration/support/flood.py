@@ -30,12 +30,12 @@ FLOODS = {
 }
 
 
-def flood(address, kind, seconds):
+def flood(address, kind, seconds, secured):
     """The sender's process."""
     path, make_blocks = FLOODS[kind]
     blocks = make_blocks()
     end = milliseconds() + seconds * 1000
-    with Peer(address) as peer, contextlib.suppress(OSError):
+    with Peer(address, secured=secured) as peer, contextlib.suppress(OSError):
         if path:
             peer.open(1, path)
         for block in itertools.takewhile(lambda _: milliseconds() < end, blocks):
@@ -43,11 +43,11 @@ def flood(address, kind, seconds):
 
 
 @contextlib.contextmanager
-def flooding(daemon, kind, seconds):
+def flooding(daemon, kind, seconds, secured=False):
     """A flood that begins now and ends by itself."""
     # Not forked: gRPC has threads in this process.
     process = multiprocessing.get_context("spawn").Process(
-        target=flood, args=(daemon.address, kind, seconds)
+        target=flood, args=(daemon.address, kind, seconds, secured)
     )
     process.start()
     try:

@@ -4,6 +4,7 @@
 import collections
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 
@@ -63,10 +64,19 @@ def message(payload):
     return prefix(len(payload)) + payload
 
 
-class Peer:
-    """One TCP or unix connection. What it receives is read only when asked for."""
+def _secure(plain):
+    """TLS to whoever it may be."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context.wrap_socket(plain)
 
-    def __init__(self, address, source=None, greet=True):
+
+class Peer:
+    """One TCP or unix connection, with TLS when it is `secured`. What it receives is read only when asked for."""
+
+    def __init__(self, address, source=None, greet=True, secured=False):
         if address.startswith("unix:"):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(BOUND)
@@ -76,6 +86,8 @@ class Peer:
             self.socket = socket.create_connection(
                 (host, int(port)), timeout=BOUND, source_address=(source, 0) if source else None
             )
+        if secured:
+            self.socket = _secure(self.socket)
         self._received = b""
         if greet:
             self.send(PREFACE + frame(SETTINGS, 0, 0, NO_TABLE))
