@@ -136,15 +136,19 @@ static void tell_closed(struct sfl_stream *stream)
     stream->events->on_closed(stream->context, code, "");
 }
 
-// By the status that the peer has been given, or would have been.
+// The status that the peer has been given, or would have been. Who cancels may do so while another
+// thread gives one; then that is not looked at.
+static int handled_code(struct sfl_stream *stream)
+{
+    if (!stream->cancelled)
+        return stream->given_code;
+    int code = atomic_load_explicit(&stream->cancel_code, memory_order_acquire);
+    return code == 0 ? GRPC_STATUS_CANCELLED : code;
+}
+
 static void count_handled(struct sfl_stream *stream)
 {
-    int code = stream->given_code;
-    if (stream->cancelled) {
-        code = atomic_load_explicit(&stream->cancel_code, memory_order_acquire);
-        if (code == 0)
-            code = GRPC_STATUS_CANCELLED;
-    }
+    int code = handled_code(stream);
     if (code >= 0 && code < SFL_CODES)
         sfl_counter_add(&stream->handled[code], 1);
 }
