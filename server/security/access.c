@@ -37,7 +37,7 @@ const char *sfl_right_word(enum sfl_right right)
 static void free_patterns(struct sfl_identity_patterns *patterns)
 {
     for (uint32_t i = 0; i < patterns->count; i++)
-        free(patterns->items[i]);
+        free(patterns->items[i].text);
     free(patterns->items);
 }
 

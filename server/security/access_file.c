@@ -64,24 +64,36 @@ static void *grow(void *items, uint32_t count, size_t size)
 
 // --- identities ---
 
-static bool has_prefix(struct sfl_span word, const char *prefix)
-{
-    return sfl_span_starts_with(word, sfl_span_of_text(prefix)) && word.size > strlen(prefix);
-}
+struct kind_row {
+    const char *prefix;
+    enum sfl_identity_kind kind;
+    bool is_whole; // nothing comes after it
+};
 
-static bool is_identity(struct sfl_span word)
+static const struct kind_row kinds[] = {
+    {"dns:", SFL_IDENTITY_DNS, false},           {"uri:", SFL_IDENTITY_URI, false},
+    {"token:", SFL_IDENTITY_TOKEN, false},       {"unix", SFL_IDENTITY_UNIX, true},
+    {"anonymous", SFL_IDENTITY_ANONYMOUS, true},
+};
+
+// False when the word is no identity.
+static bool find_kind(struct sfl_span word, enum sfl_identity_kind *kind_out)
 {
-    return has_prefix(word, "dns:") || has_prefix(word, "uri:") || has_prefix(word, "token:") ||
-           sfl_span_equal(word, sfl_span_of_text("unix")) ||
-           sfl_span_equal(word, sfl_span_of_text("anonymous"));
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct sfl_span prefix = sfl_span_of_text(kinds[i].prefix);
+        bool is_whole = word.size == prefix.size;
+        if (!sfl_span_starts_with(word, prefix) || is_whole != kinds[i].is_whole)
+            continue;
+        *kind_out = kinds[i].kind;
+        return true;
+    }
+    return false;
 }
 
 // Names of hosts mean the same in either case.
-static void lower_dns(char *identity)
+static void lower(char *text)
 {
-    if (strncmp(identity, "dns:", 4) != 0)
-        return;
-    for (char *at = identity; *at != '\0'; at++) {
+    for (char *at = text; *at != '\0'; at++) {
         if (*at >= 'A' && *at <= 'Z')
             *at = (char)(*at - 'A' + 'a');
     }
@@ -102,13 +114,14 @@ static void add_identities(struct reading *reading, struct sfl_identity_patterns
 {
     struct sfl_span word;
     while ((word = sfl_take_word(&words)).size > 0 && reading->status == SFL_OK) {
-        if (!is_identity(word)) {
+        enum sfl_identity_kind kind;
+        if (!find_kind(word, &kind)) {
             REFUSE(reading,
                    "\"%.*s\" is no identity: dns:NAME, uri:URI, token:NAME, unix, anonymous",
                    (int)word.size, (const char *)word.data);
             return;
         }
-        char **items = grow(patterns->items, patterns->count, sizeof(*items));
+        struct sfl_identity_pattern *items = grow(patterns->items, patterns->count, sizeof(*items));
         char *copy = copy_word(word);
         if (items != NULL)
             patterns->items = items;
@@ -117,8 +130,10 @@ static void add_identities(struct reading *reading, struct sfl_identity_patterns
             lack_memory(reading);
             return;
         }
-        lower_dns(copy);
-        patterns->items[patterns->count++] = copy;
+        if (kind == SFL_IDENTITY_DNS)
+            lower(copy);
+        patterns->items[patterns->count++] =
+            (struct sfl_identity_pattern){.kind = kind, .size = (uint32_t)word.size, .text = copy};
     }
 }
 

@@ -14,9 +14,23 @@ enum {
     SFL_ACCESS_FILE_MAX = 1024 * 1024, // bytes, of each of the two files
 };
 
-// Identities, or patterns of them: "dns:*.example", "unix".
+enum sfl_identity_kind {
+    SFL_IDENTITY_DNS,
+    SFL_IDENTITY_URI,
+    SFL_IDENTITY_TOKEN,
+    SFL_IDENTITY_UNIX,
+    SFL_IDENTITY_ANONYMOUS,
+};
+
+// An identity, or a pattern of some: "dns:*.example", "unix".
+struct sfl_identity_pattern {
+    enum sfl_identity_kind kind;
+    uint32_t size;
+    char *text; // as it stands in the file, with its kind; of dns, in lower case
+};
+
 struct sfl_identity_patterns {
-    char **items;
+    struct sfl_identity_pattern *items;
     uint32_t count;
 };
 

@@ -112,31 +112,41 @@ bool sfl_identity_is_known(const struct sfl_identity *identity)
     return has_certificate(identity) || identity->token_name != NULL || identity->is_unix;
 }
 
-static bool matches_token(const struct sfl_identity *identity, const char *pattern)
+// A certificate's names begin with their kind, as patterns do.
+static bool matches_names(const struct sfl_identity *identity, struct sfl_span pattern)
 {
-    return identity->token_name != NULL && strncmp(pattern, "token:", 6) == 0 &&
-           sfl_pattern_matches(sfl_span_of_text(pattern + 6),
-                               sfl_span_of_text(identity->token_name));
-}
-
-static bool matches(const struct sfl_identity *identity, const char *pattern)
-{
-    if (strcmp(pattern, "unix") == 0)
-        return identity->is_unix;
-    if (strcmp(pattern, "anonymous") == 0)
-        return !sfl_identity_is_known(identity);
     for (size_t i = 0; i < identity->name_count; i++) {
-        if (sfl_pattern_matches(sfl_span_of_text(pattern), identity->names[i]))
+        if (sfl_pattern_matches(pattern, identity->names[i]))
             return true;
     }
-    return matches_token(identity, pattern);
+    return false;
+}
+
+static bool matches(const struct sfl_identity *identity, const struct sfl_identity_pattern *pattern)
+{
+    enum { TOKEN_PREFIX = 6 }; // "token:"
+    switch (pattern->kind) {
+    case SFL_IDENTITY_DNS:
+    case SFL_IDENTITY_URI:
+        return matches_names(identity, sfl_span_of(pattern->text, pattern->size));
+    case SFL_IDENTITY_TOKEN:
+        return identity->token_name != NULL &&
+               sfl_pattern_matches(
+                   sfl_span_of(pattern->text + TOKEN_PREFIX, pattern->size - TOKEN_PREFIX),
+                   sfl_span_of_text(identity->token_name));
+    case SFL_IDENTITY_UNIX:
+        return identity->is_unix;
+    case SFL_IDENTITY_ANONYMOUS:
+        return !sfl_identity_is_known(identity);
+    }
+    return false;
 }
 
 static bool matches_any(const struct sfl_identity *identity,
                         const struct sfl_identity_patterns *patterns)
 {
     for (uint32_t i = 0; i < patterns->count; i++) {
-        if (matches(identity, patterns->items[i]))
+        if (matches(identity, &patterns->items[i]))
             return true;
     }
     return false;

@@ -4,8 +4,9 @@
 #include "security/lines_private.h"
 
 #include <openssl/crypto.h>
-#include <openssl/sha.h>
+#include <openssl/evp.h>
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,9 +28,21 @@ static const struct sfl_token_hash hash_of_nothing = {
      0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b,
      0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55}};
 
+// To look the algorithm up takes longer than the hash of a token.
+static EVP_MD *sha256;
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+
+static void find_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 void sfl_token_hash_of(struct sfl_span token, struct sfl_token_hash *hash_out)
 {
-    SHA256(token.data, token.size, hash_out->bytes);
+    pthread_once(&sha256_once, find_sha256);
+    int is_done = EVP_Digest(token.data, token.size, hash_out->bytes, NULL, sha256, NULL);
+    if (is_done != 1) // no memory: a hash that no token has
+        memset(hash_out, 0, sizeof(*hash_out));
 }
 
 void sfl_tokens_destroy(struct sfl_tokens *tokens)
