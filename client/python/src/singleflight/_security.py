@@ -24,7 +24,7 @@ FilePath = Union[str, "os.PathLike[str]", None]
 
 SYSTEM = "system"  # as tls_ca: the roots of the system
 
-_TOKEN_LOOK_TIME = 1.0
+LOOK_TIME = 1.0  # seconds between two looks at the token's file
 
 # Where systems keep their roots in one file, beside what OpenSSL was told.
 _SYSTEM_ROOTS = (
@@ -35,10 +35,15 @@ _SYSTEM_ROOTS = (
 )
 
 
+def variable_of(option: str) -> str:
+    """The environment variable that stands in for an option."""
+    return f"SINGLEFLIGHT_{option.upper()}"
+
+
 def _given(option: object, name: str) -> str:
     # The option, or what the environment says; "" is none.
     if option is None:
-        return os.environ.get(f"SINGLEFLIGHT_{name.upper()}", "")
+        return os.environ.get(variable_of(name), "")
     try:
         text = os.fspath(option)  # type: ignore[call-overload]
     except TypeError:
@@ -152,14 +157,14 @@ class _Token:
         self._path = path
         self._mark = self._look()
         self._value = self._read()
-        self._look_at = clock() + _TOKEN_LOOK_TIME
+        self._look_at = clock() + LOOK_TIME
 
     def current(self) -> str:
         """What the file holds, or held a second ago."""
         now = clock()
         if now < self._look_at:
             return self._value
-        self._look_at = now + _TOKEN_LOOK_TIME
+        self._look_at = now + LOOK_TIME
         mark = self._look()
         if mark == self._mark:
             return self._value

@@ -8,7 +8,7 @@ import contextlib
 import contextvars
 import inspect
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar, Union
 
@@ -77,6 +77,9 @@ _PANICS = (AssertionError, MemoryError, RecursionError, SystemError)
 # ---- the function's end
 
 
+_NOTHING: Mapping[str, Any] = {}
+
+
 def _text(text: str, keeps_end: bool = False) -> str:
     data = text.encode(errors="replace")
     if len(data) <= _TEXT_BYTES_MAX:
@@ -108,6 +111,11 @@ def outcome_of(error: BaseException, lead: LeadBase) -> Outcome:
         lead.pass_on()
     if lead.refreshes:
         lead.forget_retain()
+    return error_outcome(error, lead.given_error)
+
+
+def error_outcome(error: BaseException, given: Mapping[str, Any] = _NOTHING) -> Outcome:
+    """What others are told of an exception; ``given`` is what the function has said beside it."""
     name, stack, message, code, details = _type_name(error), "", str(error), 0, b""
     if isinstance(error, EncodeError):
         name = ENCODE_ERROR
@@ -116,7 +124,6 @@ def outcome_of(error: BaseException, lead: LeadBase) -> Outcome:
         name, stack, message = error.type or name, error.stack, error.message
         code, details = error.code, error.details
     stack = stack or "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    given = lead.given_error
     return Outcome(
         kind_of(error),
         b"",
@@ -492,7 +499,8 @@ class AskedCall:
             return False
         self._began_again = True
         self.join = replace(self.join, max_age_ms=_AGE_MS_MIN)
-        self._watch_again(self)
+        if self.watch is not None:
+            self.watch_with(self.watch.again())
         return True
 
     def is_stale(self, ended: Ended) -> bool:
@@ -512,16 +520,11 @@ class AskedCall:
         outcome = ended.outcome
         return outcome is not None and outcome.kind is not Kind.OK and self.is_stale(ended)
 
-    def _watch_again(self, call: AskedCall) -> None:
-        if self.watch is not None:
-            call.watch_with(self.watch.again())
-
     def refresh(self) -> AskedCall:
         """The call that brings what is stale up to date; when it fails, what is there stays."""
         join = replace(self.join, max_age_ms=self._wanted_age_ms or _AGE_MS_MIN, retain_error_ms=0)
         call = AskedCall(join, self._place, self.codec, False, None, 0)
         call._refreshes = True
-        self._watch_again(call)
         return call
 
 

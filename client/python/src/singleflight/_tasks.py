@@ -46,6 +46,16 @@ class CallShell(Protocol):
         """Leads, Follows, Chunk, Restarts or Done."""
 
 
+class SomeStream(Protocol):
+    """A stream of a session."""
+
+    def wake(self) -> None:
+        """There is something to send."""
+
+    def cut(self) -> None:
+        """Ends it now."""
+
+
 class Engine:
     """One client's core, its tasks and streams."""
 
@@ -63,7 +73,7 @@ class Engine:
         self.security = security
         self._token = security.token  # that of the sessions
         self._timer: asyncio.TimerHandle | None = None
-        self._streams: dict[_Stream, None] = {}
+        self._streams: dict[SomeStream, None] = {}
         self._probes: dict[Server, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self.refreshes: set[tuple[str, bytes]] = set()  #: keys whose outcome is brought up to date
@@ -151,26 +161,31 @@ class Engine:
     def _open_stream(self, effect: effects.OpenStream) -> None:
         session = effect.session
         try:
-            channel = self.channel(session.server.address)
+            stream = self._make_stream(session)
         except Exception as error:  # gRPC cannot make one of the address or credentials
             self.core.closed(session, Code.UNKNOWN, f"no channel can be made: {error}")
             return
-        stream = _Stream(self, session, channel)
         session.shell = stream
         self._streams[stream] = None
 
+    def _make_stream(self, session: Session) -> SomeStream:
+        return _Stream(self, session, self.channel(session.server.address))
+
     def _wake(self, effect: effects.Wake) -> None:
-        stream = effect.session.shell
-        if isinstance(stream, _Stream):
-            stream.wakes.set()
+        stream: Any = effect.session.shell
+        if stream is not None:
+            stream.wake()
 
     def _cut_stream(self, effect: effects.CutStream) -> None:
-        stream = effect.session.shell
-        if isinstance(stream, _Stream):
+        stream: Any = effect.session.shell
+        if stream is not None:
             stream.cut()
 
     def _start_probe(self, effect: effects.Probe) -> None:
-        self._probes[effect.server] = self.spawn(self._probe(effect.server, effect.timeout))
+        self._ask_health(effect.server, effect.timeout)
+
+    def _ask_health(self, server: Server, timeout: float) -> None:
+        self._probes[server] = self.spawn(self._probe(server, timeout))
 
     def _stop_probe(self, effect: effects.StopProbe) -> None:
         probe = self._probes.get(effect.server)
@@ -303,6 +318,10 @@ class _Stream:
         self._call = stub.Session(metadata=engine.security.metadata)
         self._writer = engine.spawn(self._write())
         engine.spawn(self._read())
+
+    def wake(self) -> None:
+        """There is something to send."""
+        self.wakes.set()
 
     def cut(self) -> None:
         """Ends the stream now."""

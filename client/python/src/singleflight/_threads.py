@@ -52,6 +52,22 @@ class CallShell(Protocol):
         """Leads, Follows, Chunk, Restarts or Done."""
 
 
+class SomeStream(Protocol):
+    """A stream of a session."""
+
+    def start(self) -> None:
+        """Opens it."""
+
+    def wake(self) -> None:
+        """There is something to send."""
+
+    def cut(self) -> None:
+        """Ends it now."""
+
+    def join(self) -> None:
+        """Waits for its end."""
+
+
 class Engine:
     """One client's core, its threads and streams."""
 
@@ -67,12 +83,12 @@ class Engine:
         self.security = security
         self._token = security.token  # that of the sessions
         self.core = Core(settings)
-        self._news = News()
+        self.news = News()
         self._lock = threading.Lock()
         self._gate = threading.Lock()  # before _steps, so that none is put there after the last
         self._steps: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
         self._armed_for = math.inf  # when the clock's thread looks by itself
-        self._streams: dict[_Stream, None] = {}
+        self._streams: dict[SomeStream, None] = {}
         self._probes: dict[Server, _Probe] = {}
         self._ended = False
         self.refreshes: set[tuple[str, bytes]] = set()  #: keys whose outcome is brought up to date
@@ -161,7 +177,7 @@ class Engine:
             if next_at is not None and next_at < self._armed_for:
                 self._armed_for = next_at
                 self._steps.put(None)
-        self._news.spread()
+        self.news.spread()
         return result
 
     def _perform(self) -> None:
@@ -188,14 +204,14 @@ class Engine:
                 next_at = core.timers.next_at()
                 self._armed_for = math.inf if next_at is None else next_at
                 wait = max(0.0, min(self._armed_for - clock(), _WAIT_MAX))
-            self._news.spread()
+            self.news.spread()
 
     # ---- effects; under the lock
 
     def _open_stream(self, effect: effects.OpenStream) -> None:
         session = effect.session
         try:
-            stream = _Stream(self, session)
+            stream = self._make_stream(session)
         except Exception as error:  # gRPC cannot make a channel of the address or credentials
             self.core.closed(session, Code.UNKNOWN, f"no channel can be made: {error}")
             return
@@ -203,19 +219,25 @@ class Engine:
         self._streams[stream] = None
         stream.start()
 
+    def _make_stream(self, session: Session) -> SomeStream:
+        return _Stream(self, session)
+
     def _wake(self, effect: effects.Wake) -> None:
-        stream = effect.session.shell
-        if isinstance(stream, _Stream):
+        stream: Any = effect.session.shell
+        if stream is not None:
             stream.wake()
 
     def _cut_stream(self, effect: effects.CutStream) -> None:
-        stream = effect.session.shell
-        if isinstance(stream, _Stream):
+        stream: Any = effect.session.shell
+        if stream is not None:
             stream.cut()
 
     def _start_probe(self, effect: effects.Probe) -> None:
-        probe = _Probe(self, effect.server, effect.timeout)
-        self._probes[effect.server] = probe
+        self._ask_health(effect.server, effect.timeout)
+
+    def _ask_health(self, server: Server, timeout: float) -> None:
+        probe = _Probe(self, server, timeout)
+        self._probes[server] = probe
         probe.thread.start()
 
     def _stop_probe(self, effect: effects.StopProbe) -> None:
@@ -224,11 +246,11 @@ class Engine:
             probe.stop()
 
     def _tell_call(self, effect: Any) -> None:
-        self._news.see(effect.call.watch, effect)
+        self.news.see(effect.call.watch, effect)
         effect.call.shell.put(effect)
 
     def _watch_lead(self, effect: Any) -> None:
-        self._news.see(effect.lead.call.watch, effect)
+        self.news.see(effect.lead.call.watch, effect)
 
     def _lose(self, effect: effects.Lost) -> None:
         self._watch_lead(effect)
@@ -320,7 +342,7 @@ class Engine:
         with self._lock:
             streams, probes = list(self._streams), list(self._probes.values())
         for stream in streams:
-            stream.thread.join()
+            stream.join()
         for probe in probes:
             probe.thread.join()
         with self._gate:
@@ -384,6 +406,10 @@ class _Stream:
     def cut(self) -> None:
         """Ends the stream now."""
         self._call.cancel()
+
+    def join(self) -> None:
+        """Waits for its end."""
+        self.thread.join()
 
     def _requests(self) -> Iterator[pb.SessionRequest]:
         while True:

@@ -31,7 +31,7 @@ from .options import CallOptions, Duration, read_timeout
 from .results import Audience, Chunk, Forgotten, Restart, Result
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
 T = TypeVar("T")
 
@@ -282,10 +282,13 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         if self._closed:
             raise CallCancelledError("the client is closed")
         if self._engine is None:
-            self._engine = Engine(self._settings_now(), self._options, self._security)
+            self._engine = self._make_engine()
             tell_of_forks(self)
         self._engine.check()
         return self._engine
+
+    def _make_engine(self) -> Engine:
+        return Engine(self._settings_now(), self._options, self._security)
 
     async def do(
         self,
@@ -367,7 +370,7 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
             self._engine.check()
             await self._engine.close()
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

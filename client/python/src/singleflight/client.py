@@ -33,7 +33,7 @@ from .options import CallOptions, Duration, read_timeout
 from .results import Audience, Chunk, Forgotten, Restart, Result
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
 T = TypeVar("T")
 
@@ -215,6 +215,7 @@ class Pending(StreamBase[T]):
 
     def _finish(self) -> bool:
         # False: it has begun again.
+        self._runner.engine.news.settle()
         with self._lock:
             if not self._done.is_set():
                 return False
@@ -309,10 +310,13 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
                 if self._closed:
                     raise CallCancelledError("the client is closed")
                 if self._engine is None:
-                    self._engine = Engine(self._settings_now(), self._options, self._security)
+                    self._engine = self._make_engine()
                     tell_of_forks(self)
                 engine = self._engine
         return engine
+
+    def _make_engine(self) -> Engine:
+        return Engine(self._settings_now(), self._options, self._security)
 
     def do(
         self,
@@ -352,6 +356,7 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
                 ended = self._wait(engine, call, runner)
             if call.is_too_old(ended):
                 continue
+            engine.news.settle()
             if call.is_stale(ended):
                 _refresh(runner, call)
             try:
@@ -450,7 +455,7 @@ class Client(ClientBase):  # noqa: D101  # it is the next line
         if engine is not None:
             engine.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -246,6 +246,7 @@ class News:
     def __init__(self) -> None:
         self._waiting: collections.deque[tuple[Callable[[Any], None], Event]] = collections.deque()
         self._telling = threading.Lock()
+        self._teller = 0
 
     def add(self, tell: Callable[[Any], None], event: Event) -> None:
         """Has an observer told soon."""
@@ -260,12 +261,21 @@ class News:
         """Tells what waits, unless somebody is at it; then it is told there."""
         while self._waiting and self._telling.acquire(blocking=False):
             try:
+                self._teller = threading.get_ident()
                 while self._waiting:
                     tell, event = self._waiting.popleft()
                     with _harmless():
                         tell(event)
             finally:
+                self._teller = 0
                 self._telling.release()
+
+    def settle(self) -> None:
+        """Returns when all is told that waited; but not in an observer, where it is told later."""
+        if self._teller != threading.get_ident():
+            with self._telling:
+                pass
+            self.spread()
 
 
 class Observing:

@@ -76,6 +76,11 @@ def codec_of(function: object, codec: Codec) -> Codec:
     return found
 
 
+def codec_of_value(value: object, codec: Codec) -> Codec:
+    """``codec``; but one for the type of the value, where JSON is not enough."""
+    return typed(type(value)) if codec is JSON and _is_own(type(value)) else codec
+
+
 # It takes its time to find out what a function returns, and the answer stays the same.
 _found: weakref.WeakKeyDictionary[Any, Codec] = weakref.WeakKeyDictionary()
 

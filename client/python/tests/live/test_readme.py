@@ -28,8 +28,10 @@ EXPECTED = [
     "{'tea': 3}",
     "over TLS",
     "leader OK ok 0.",
+    "2 passed",
 ]
 SECURE = 3
+TESTS = 5
 
 
 def run(program: str, folder: Path) -> str:
@@ -47,7 +49,7 @@ def run(program: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("number", [n for n in range(len(EXPECTED)) if n != SECURE])
+@pytest.mark.parametrize("number", [n for n in range(len(EXPECTED)) if n not in (SECURE, TESTS)])
 def test_the_programs_run(shared_daemon: Daemon, tmp_path: Path, number: int) -> None:
     assert len(blocks("python")) == len(EXPECTED), "each has its test"
     program = blocks("python")[number].replace("127.0.0.1:7433", shared_daemon.address)
@@ -62,6 +64,13 @@ def test_the_secure_one_runs(tmp_path: Path) -> None:
     assert EXPECTED[SECURE] in run(program, tmp_path)
     assert server.tokens == ["Bearer secret"]
     server.stop()
+
+
+def test_the_tests_of_a_program_pass(tmp_path: Path) -> None:
+    (tmp_path / "test_program.py").write_text(blocks("python")[TESTS])
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:asyncio"]
+    program = f"import pytest, sys; sys.exit(pytest.main({options}))"
+    assert EXPECTED[TESTS] in run(program, tmp_path)
 
 
 def test_it_is_installed_as_it_says(tmp_path: Path) -> None:

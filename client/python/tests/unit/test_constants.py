@@ -9,8 +9,10 @@ from typing import Any
 
 from support import ROOT
 
-from singleflight import Client, _shell, errors, options
+from singleflight import Client, _security, _shell, errors, options
 from singleflight._core import core, lead, model, seat, seat_lead
+
+FILES = ("tls_ca", "tls_cert", "tls_key", "tls_server_name", "token_file")
 
 
 def test_the_shared_numbers() -> None:
@@ -38,6 +40,9 @@ def test_the_shared_numbers() -> None:
         "caller_bytes_max": options._CALLER_BYTES_MAX,
         "type_encode_error": model.ENCODE_ERROR,
         "type_limit_exceeded": model.LIMIT_EXCEEDED,
+        "tls_ca_system": _security.SYSTEM,
+        "files_look_ms": _security.LOOK_TIME * 1000,
+        **{f"{name}_variable": _security.variable_of(name) for name in FILES},
     }
     # What is told is told by a timer that is armed for that very moment.
     not_a_number_of_ours = {"about", "lost_told_within_ms"}

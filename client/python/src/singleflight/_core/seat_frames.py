@@ -157,6 +157,8 @@ def _on_end(seat: Seat, frame: pb.CallResponse) -> None:
         seat.on_session_over(code, text)
         return
     server.on_session_up(session)
+    if code is Code.UNAUTHENTICATED:
+        session.retire()  # the next one may come with a better token
     if code is Code.OK:
         code = Code.INTERNAL
     if seat.lead is not None:
