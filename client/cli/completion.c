@@ -18,6 +18,28 @@ static void write_bash_options(FILE *out, const struct sfl_cli_subcommand *subco
     fprintf(out, "\" ;;\n");
 }
 
+static bool takes_file(const struct sfl_cli_option *option)
+{
+    return option->argument != NULL && strcmp(option->argument, "FILE") == 0;
+}
+
+// After an option that takes a file come files.
+static void write_bash_files(FILE *out)
+{
+    fprintf(out, "    case ${COMP_WORDS[COMP_CWORD - 1]} in\n    ");
+    const char *bar = "";
+    for (size_t i = 0; i < sfl_cli_option_count; i++) {
+        if (!takes_file(&sfl_cli_option_table[i]))
+            continue;
+        fprintf(out, "%s--%s", bar, sfl_cli_option_table[i].name);
+        bar = " | ";
+    }
+    fprintf(out, ")\n"
+                 "        mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n"
+                 "        return ;;\n"
+                 "    esac\n");
+}
+
 void sfl_cli_write_bash_completion(FILE *out)
 {
     fprintf(out, "# bash completion for singleflight; made from its option table.\n"
@@ -39,8 +61,9 @@ void sfl_cli_write_bash_completion(FILE *out)
                  "            mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n"
                  "        fi\n"
                  "        return\n"
-                 "    done\n"
-                 "    case ${COMP_WORDS[1]} in\n");
+                 "    done\n");
+    write_bash_files(out);
+    fprintf(out, "    case ${COMP_WORDS[1]} in\n");
     for (size_t i = 0; i < sfl_cli_subcommand_count; i++)
         write_bash_options(out, &sfl_cli_subcommand_table[i]);
     fprintf(out, "    esac\n"
@@ -72,7 +95,7 @@ static void write_zsh_option(FILE *out, const struct sfl_cli_option *option)
     if (option->argument != NULL) {
         fprintf(out, ":");
         write_zsh_text(out, option->argument);
-        fprintf(out, ": ");
+        fputs(takes_file(option) ? ":_files" : ": ", out);
     }
     fprintf(out, "' \\\n");
 }

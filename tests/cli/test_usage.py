@@ -110,6 +110,7 @@ class Usage(Case):
         self.assertEqual(self.complete("do", "--retain"), ["--retain", "--retain-error", "--retained-code"])
         self.assertEqual(self.complete("list", "--retain"), [])
         self.assertIn("true", self.complete("do", "key", "--", "tru"))
+        self.assertEqual(self.complete("list", "--tls-ca", __file__[:-1]), [__file__])
 
     @unittest.skipUnless(shutil.which("zsh"), "zsh is not installed")
     def test_zsh_can_read_its_completion(self):
