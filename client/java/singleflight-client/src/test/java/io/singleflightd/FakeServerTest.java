@@ -288,7 +288,8 @@ class FakeServerTest {
         SingleflightClient.builder()
             .addresses(server.address())
             .failOpen(true)
-            .connectTimeout(Duration.ofSeconds(20))
+            .connectTimeout(Duration.ofSeconds(5))
+            .backoff(Duration.ofMinutes(1), Duration.ofMinutes(1)) // a refusal is no reason to wait
             .build();
   }
 

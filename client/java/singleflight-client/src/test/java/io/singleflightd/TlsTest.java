@@ -177,6 +177,34 @@ class TlsTest {
   }
 
   @Test
+  void aNewCaIsTrustedOnNewConnections() throws Exception {
+    Certificates.makeIn(folder.resolve("other"));
+    Path trusted = folder.resolve("trusted.pem");
+    Certificates.write(trusted, Files.readString(folder.resolve("other/ca.pem")));
+    try (SingleflightClient client =
+        builder()
+            .tlsCa(trusted.toString())
+            .connectTimeout(Duration.ofMillis(300))
+            .backoff(Duration.ofMillis(1), Duration.ofMillis(20))
+            .build()) {
+      assertTrue(refused(client).isUnavailable());
+      Certificates.write(trusted, Files.readString(folder.resolve("ca.pem")));
+      Eventually.isTrue("the server is trusted", () -> isThere(client));
+    }
+  }
+
+  private static boolean isThere(SingleflightClient client) {
+    try {
+      return call(client).equals("value");
+    } catch (StatusException away) {
+      assertTrue(away.isUnavailable());
+      return false;
+    } catch (InterruptedException interrupted) {
+      throw new IllegalStateException(interrupted);
+    }
+  }
+
+  @Test
   void anotherTokenTakesAnotherSession() throws Exception {
     Path token = folder.resolve("token");
     Certificates.write(token, "first");
