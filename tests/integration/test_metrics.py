@@ -3,6 +3,7 @@
 
 import hashlib
 import pathlib
+import resource
 import socket
 import subprocess
 import time
@@ -314,3 +315,36 @@ def test_the_certificate_in_force_is_seen(private, tmp_path):
     page = scrape.Page(net.daemon)
     assert page.value("singleflight_config_reloads_total", files="tls") == 1
     assert page.value("singleflight_config_last_reload_successful", files="tls") == 1
+
+
+def test_a_disk_that_is_full_is_seen(private, tmp_path):
+    """And that it takes everything again."""
+    net = private(*scrape.FLAGS, "--data-dir", tmp_path / "data")
+    size = (tmp_path / "data" / "data.mdb").stat().st_size
+    unlimited = resource.RLIM_INFINITY
+    resource.prlimit(net.daemon.pid, resource.RLIMIT_FSIZE, (size, unlimited))
+    net.retained(b"x" * 100_000)
+
+    def failing():
+        return scrape.Page(net.daemon).value("singleflight_store_failing")
+
+    until(lambda: failing() == 1, "it says so")
+    page = scrape.Page(net.daemon)
+    assert page.value("singleflight_store_write_failures_total") >= 1
+    assert page.value("singleflight_store_outcomes_lost_total") == 1
+    assert scrape.get(net.daemon, "/readyz")[0] == 200, "flights go on"
+    resource.prlimit(net.daemon.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+    until(lambda: failing() == 0, "it is written again")
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1:9", "no.such.host.invalid:9"])
+def test_an_address_that_cannot_be_had_is_one_clear_line(address):
+    ended = run_to_end("--listen", "127.0.0.1:0", "--admin-listen", address)
+    assert ended.returncode == 1
+    (line,) = [line for line in ended.stderr.splitlines() if "cannot_listen" in line]
+    assert f"address={address}" in line and "reason=" in line
+
+
+def test_it_listens_on_ipv6_too(private):
+    net = private("--admin-listen", "[::1]:0")
+    assert scrape.get(net.daemon, "/livez")[0] == 200
