@@ -153,7 +153,7 @@ static enum sfl_status read_endpoint(const struct sfl_environment *environment, 
         return set_text(&settings->target, DEFAULT_TARGET);
     settings->is_tls = has_scheme(value, "https://", &rest);
     if (settings->is_tls || has_scheme(value, "http://", &rest)) {
-        if (*rest != '\0' && *rest != '/' && *rest != ':')
+        if (strcspn(rest, "/?#:") > 0 && strchr(rest, '@') == NULL)
             return set_host(settings, rest);
     } else if (strstr(value, "://") == NULL || has_scheme(value, "unix:", &rest) ||
                has_scheme(value, "dns:", &rest)) {

@@ -120,6 +120,8 @@ static void an_endpoint_becomes_what_grpc_calls_a_target(void **state)
         {"ftp://collector", NULL, false},
         {"http://", NULL, false},
         {"http:///v1/traces", NULL, false},
+        {"http://:4317", NULL, false},
+        {"https://user:secret@collector:4317", NULL, false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct world world = {.variables = {{ENDPOINT, rows[i].endpoint}}};
