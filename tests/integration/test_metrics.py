@@ -345,6 +345,16 @@ def test_an_address_that_cannot_be_had_is_one_clear_line(address):
     assert f"address={address}" in line and "reason=" in line
 
 
+def has_ipv6():
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
 def test_it_listens_on_ipv6_too(private):
     net = private("--admin-listen", "[::1]:0")
     assert scrape.get(net.daemon, "/livez")[0] == 200
