@@ -81,6 +81,11 @@ static void calls_of_other_traces_are_equal(void **state)
     assert_int_equal(sfl_join_hash(one, 7), sfl_join_hash(none, 7));
     free(one);
     free(none);
+    options.struct_bytes = offsetof(struct singleflight_do_options, traceparent);
+    options.traceparent = (const char *)(uintptr_t)1; // of a program that knows no such field
+    struct sfl_join *older = join_of(&options);
+    assert_string_equal(older->options.traceparent, "");
+    free(older);
 }
 
 static void the_client_supplies_what_the_call_leaves_open(void **state)

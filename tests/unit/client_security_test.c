@@ -215,6 +215,24 @@ static void a_token_does_not_travel_for_all_to_read(void **state)
     unset_all();
 }
 
+static void what_an_older_program_did_not_know_is_not_read(void **state)
+{
+    (void)state;
+    unset_all();
+    struct singleflight_client_options options = SINGLEFLIGHT_CLIENT_OPTIONS_INIT;
+    options.struct_bytes = offsetof(struct singleflight_client_options, tls_ca);
+    options.tls_ca = "/no/where";
+    options.token_file = "/no/where";
+    options.observer = (const struct singleflight_observer *)(uintptr_t)1;
+    struct sfl_settings settings;
+    const char *problem = NULL;
+    assert_int_equal(sfl_settings_init(&settings, &options, &problem), SFL_OK);
+    assert_false(settings.security.has_tls);
+    assert_null(settings.security.authorization);
+    assert_false(settings.is_observed);
+    sfl_settings_deinit(&settings);
+}
+
 struct complaints {
     unsigned count;
     char last[600];
@@ -302,6 +320,7 @@ int main(void)
         cmocka_unit_test(the_system_may_be_trusted),
         cmocka_unit_test(a_token_is_one_word),
         cmocka_unit_test(a_token_does_not_travel_for_all_to_read),
+        cmocka_unit_test(what_an_older_program_did_not_know_is_not_read),
         cmocka_unit_test(files_are_read_again),
         cmocka_unit_test(what_is_broken_leaves_the_old),
     };
