@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from secure import Server, make_certificates
+from secure import make_certificates
 from support import PATIENCE, ROOT, Daemon
 
 PACKAGE = ROOT / "client" / "python"
@@ -59,11 +60,15 @@ def test_the_programs_run(shared_daemon: Daemon, tmp_path: Path, number: int) ->
 def test_the_secure_one_runs(tmp_path: Path) -> None:
     make_certificates(tmp_path)
     (tmp_path / "token").write_text("secret\n")
-    server = Server(tmp_path, wants_client=True)
-    program = blocks("python")[SECURE].replace("localhost:7433", f"localhost:{server.port}")
-    assert EXPECTED[SECURE] in run(program, tmp_path)
-    assert server.tokens == ["Bearer secret"]
-    server.stop()
+    (tmp_path / "tokens").write_text(f"ours {hashlib.sha256(b'secret').hexdigest()}\n")
+    names = {"cert": "server.pem", "key": "server.key", "client-ca": "ca.pem"}
+    flags = [f"--tls-{name}={tmp_path / file}" for name, file in names.items()]
+    daemon = Daemon(f"--token-file={tmp_path / 'tokens'}", *flags)
+    try:
+        program = blocks("python")[SECURE].replace("localhost:7433", f"localhost:{daemon.port}")
+        assert EXPECTED[SECURE] in run(program, tmp_path)
+    finally:
+        daemon.stop()
 
 
 def test_the_tests_of_a_program_pass(tmp_path: Path) -> None:
