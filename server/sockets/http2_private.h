@@ -10,7 +10,7 @@
 // knows it (refused.h) and ends that RPC with RESOURCE_EXHAUSTED. Nobody else on the connection
 // notices.
 //
-// What does not begin as HTTP/2 does (TLS) is let through.
+// What does not begin as HTTP/2 does (TLS) is let through; its bytes count as work.
 #ifndef SFL_SOCKETS_HTTP2_PRIVATE_H
 #define SFL_SOCKETS_HTTP2_PRIVATE_H
 

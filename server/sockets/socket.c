@@ -12,7 +12,8 @@
 // What one connection may have read before the others are looked after. gRPC reads until nothing is
 // left, and a peer that sends faster than we read would hold the pump: its other connections, and
 // what it has to send and to free. Small frames cost gRPC much more than their bytes do, so frames
-// are counted; time is what there is to go by in a connection that we cannot look into.
+// are counted, or bytes in a connection that we cannot look into. gRPC may read many times before
+// it does anything with the bytes, so time alone does not tell.
 #define TURN_WORK 1024
 #define TURN_NS 2000000
 

@@ -370,6 +370,17 @@ static void what_is_not_http2_passes(void **state)
     assert_true(wire->http2.stands_aside);
 }
 
+static void a_full_read_of_what_cannot_be_seen_is_a_turn(void **state)
+{
+    struct wire *wire = *state;
+    uint8_t bytes[32768] = {0x16, 3, 1};
+    assert_int_equal(sfl_http2_receive(&wire->http2, bytes, sizeof(bytes)), SFL_HTTP2_PASS);
+    assert_true(wire->http2.work > 1024);
+    wire->http2.work = 0;
+    assert_int_equal(sfl_http2_receive(&wire->http2, bytes, 300), SFL_HTTP2_PASS);
+    assert_in_range(wire->http2.work, 1, 100);
+}
+
 static void streams_come_and_go_in_any_order(void **state)
 {
     (void)state;
@@ -417,6 +428,7 @@ int main(void)
         STORY(a_block_of_headers_has_few_frames),
         STORY(open_streams_have_a_limit),
         STORY(what_is_not_http2_passes),
+        STORY(a_full_read_of_what_cannot_be_seen_is_a_turn),
         STORY(streams_come_and_go_in_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
