@@ -56,21 +56,20 @@ static bool is_text(const char *value, size_t size)
     return size > 0;
 }
 
-static void add_name(struct sfl_stream_identity *identity, const char *prefix, const char *value,
-                     size_t size)
+static void add_name(struct sfl_stream_identity *identity, struct sfl_span prefix,
+                     const char *value, size_t size)
 {
-    size_t prefix_size = strlen(prefix);
     size_t left = sizeof(identity->bytes) - identity->bytes_used;
     if (identity->name_count == SFL_STREAM_NAMES_MAX || !is_text(value, size) || size > left ||
-        prefix_size > left - size) {
+        prefix.size > left - size) {
         identity->are_names_whole = false;
         return;
     }
     char *name = identity->bytes + identity->bytes_used;
-    memcpy(name, prefix, prefix_size);
-    memcpy(name + prefix_size, value, size);
-    identity->names[identity->name_count++] = sfl_span_of(name, prefix_size + size);
-    identity->bytes_used += prefix_size + size;
+    memcpy(name, prefix.data, prefix.size);
+    memcpy(name + prefix.size, value, size);
+    identity->names[identity->name_count++] = sfl_span_of(name, prefix.size + size);
+    identity->bytes_used += prefix.size + size;
 }
 
 static void add_names(struct sfl_stream_identity *identity, const grpc_auth_context *context,
@@ -80,7 +79,7 @@ static void add_names(struct sfl_stream_identity *identity, const grpc_auth_cont
         grpc_auth_context_find_properties_by_name(context, property_name);
     const grpc_auth_property *property;
     while ((property = grpc_auth_property_iterator_next(&walk)) != NULL)
-        add_name(identity, prefix, property->value, property->value_length);
+        add_name(identity, sfl_span_of_text(prefix), property->value, property->value_length);
 }
 
 static bool is_tls(const grpc_auth_context *context)

@@ -254,17 +254,22 @@ bool sfl_identity_is_admin(const struct sfl_identity *identity)
 
 // --- for the log ---
 
-static size_t put_word(char *text, size_t used, const char *prefix, struct sfl_span word)
+static size_t put_bytes(char *text, size_t used, struct sfl_span bytes)
 {
-    size_t prefix_size = strlen(prefix);
-    size_t size = (used > 0) + prefix_size + word.size;
-    if (used + size >= SFL_IDENTITY_TEXT_MAX)
+    if (bytes.size > 0)
+        memcpy(text + used, bytes.data, bytes.size);
+    return used + bytes.size;
+}
+
+// Adds a word, unless there is no room for it.
+static size_t put_word(char *text, size_t used, struct sfl_span prefix, struct sfl_span word)
+{
+    size_t blank = used > 0;
+    if (used + blank + prefix.size + word.size >= SFL_IDENTITY_TEXT_MAX)
         return used;
-    if (used > 0)
+    if (blank > 0)
         text[used++] = ' ';
-    memcpy(text + used, prefix, prefix_size);
-    memcpy(text + used + prefix_size, word.data, word.size);
-    used += prefix_size + word.size;
+    used = put_bytes(text, put_bytes(text, used, prefix), word);
     text[used] = '\0';
     return used;
 }
@@ -272,14 +277,16 @@ static size_t put_word(char *text, size_t used, const char *prefix, struct sfl_s
 void sfl_identity_text(const struct sfl_identity *identity,
                        char text_out[static SFL_IDENTITY_TEXT_MAX])
 {
+    const struct sfl_span nothing = {NULL, 0};
     size_t used = 0;
     text_out[0] = '\0';
     if (identity->token_name != NULL)
-        used = put_word(text_out, used, "token:", sfl_span_of_text(identity->token_name));
+        used = put_word(text_out, used, sfl_span_of_text("token:"),
+                        sfl_span_of_text(identity->token_name));
     for (size_t i = 0; i < identity->name_count; i++)
-        used = put_word(text_out, used, "", identity->names[i]);
+        used = put_word(text_out, used, nothing, identity->names[i]);
     if (identity->is_unix)
-        used = put_word(text_out, used, "unix", sfl_span_of(NULL, 0));
+        used = put_word(text_out, used, sfl_span_of_text("unix"), nothing);
     if (used == 0)
-        put_word(text_out, 0, "anonymous", sfl_span_of(NULL, 0));
+        put_word(text_out, 0, sfl_span_of_text("anonymous"), nothing);
 }

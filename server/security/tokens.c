@@ -149,31 +149,29 @@ static enum sfl_status read_line(struct reading *reading, struct sfl_span line)
 
 static int compare(const void *a, const void *b)
 {
-    const struct token *const *left = a;
-    const struct token *const *right = b;
-    int order = memcmp(&(*left)->hash, &(*right)->hash, sizeof((*left)->hash));
-    return order != 0 ? order : (*left)->line < (*right)->line ? -1 : 1;
+    const struct token *left = a;
+    const struct token *right = b;
+    int order = memcmp(&left->hash, &right->hash, sizeof(left->hash));
+    if (order != 0)
+        return order;
+    return left->line < right->line ? -1 : 1;
 }
 
+// Their order means nothing to those who look for one.
 static enum sfl_status check_twice(const struct reading *reading)
 {
-    const struct sfl_tokens *tokens = reading->tokens;
-    const struct token **sorted = malloc((tokens->count + 1) * sizeof(*sorted));
-    if (sorted == NULL)
-        return SFL_NO_MEMORY;
-    for (size_t i = 0; i < tokens->count; i++)
-        sorted[i] = &tokens->items[i];
-    qsort(sorted, tokens->count, sizeof(struct token *), compare);
-    enum sfl_status status = SFL_OK;
-    for (size_t i = 1; i < tokens->count && status == SFL_OK; i++) {
-        if (memcmp(&sorted[i - 1]->hash, &sorted[i]->hash, sizeof(sorted[i]->hash)) != 0)
+    struct token *items = reading->tokens->items;
+    size_t count = reading->tokens->count;
+    if (count > 1)
+        qsort(items, count, sizeof(items[0]), compare);
+    for (size_t i = 1; i < count; i++) {
+        if (memcmp(&items[i - 1].hash, &items[i].hash, sizeof(items[i].hash)) != 0)
             continue;
-        sfl_security_problem(reading->problem, reading->path, sorted[i]->line,
-                             "the same token stands on line %u", sorted[i - 1]->line);
-        status = SFL_INVALID_ARGUMENT;
+        sfl_security_problem(reading->problem, reading->path, items[i].line,
+                             "the same token stands on line %u", items[i - 1].line);
+        return SFL_INVALID_ARGUMENT;
     }
-    free(sorted);
-    return status;
+    return SFL_OK;
 }
 
 static enum sfl_status read_lines(struct reading *reading, struct sfl_span text)
