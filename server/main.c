@@ -573,7 +573,8 @@ static void destroy_parts(struct daemon *daemon)
         (void)sfl_runs_log(daemon->runs);
         sfl_runs_destroy(daemon->runs);
     }
-    // gRPC closes a connection of our own in a thread of its own, maybe only now, and asks the guard.
+    // gRPC closes a connection of our own in a thread of its own, maybe only now, and asks the
+    // guard.
     if (daemon->tracing == NULL)
         sfl_guard_close();
     sfl_door_close(&daemon->door);

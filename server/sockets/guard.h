@@ -43,8 +43,8 @@ void sfl_guard_listeners(bool is_on);
 // Any thread.
 struct sfl_guard_counts sfl_guard_counts(void);
 
-// When no socket of gRPC's is open any more, a client's neither, and no pump runs. It may be left out
-// at the end of the process.
+// When no socket of gRPC's is open any more, a client's neither, and no pump runs. It may be left
+// out at the end of the process.
 void sfl_guard_close(void);
 
 #endif
