@@ -136,11 +136,19 @@ const char *sfl_settings_open_address(const struct sfl_settings *settings)
     return NULL;
 }
 
+// Whether nobody gets in who is not known, or the access file says what such a caller may do.
+static bool knows_callers(const struct sfl_settings *settings)
+{
+    if (settings->token_file != NULL)
+        return true;
+    bool must_show = settings->tls_client_auth == SFL_TLS_CLIENT_AUTH_REQUIRE;
+    return settings->tls_client_ca != NULL && (must_show || settings->access_file != NULL);
+}
+
 bool sfl_settings_are_open(const struct sfl_settings *settings)
 {
-    bool knows_callers = settings->tls_client_ca != NULL || settings->token_file != NULL;
     return sfl_settings_open_address(settings) != NULL &&
-           (settings->tls_cert == NULL || !knows_callers);
+           (settings->tls_cert == NULL || !knows_callers(settings));
 }
 
 static enum sfl_status check_open_door(const struct sfl_settings *settings,
@@ -148,6 +156,14 @@ static enum sfl_status check_open_door(const struct sfl_settings *settings,
 {
     if (!sfl_settings_are_open(settings) || settings->insecure_listen)
         return SFL_OK;
+    if (settings->tls_client_ca != NULL) {
+        snprintf(problem_out, SFL_PROBLEM_MAX,
+                 "listen %.64s can be reached by other machines, and with tls-client-auth optional "
+                 "nothing says who may call; set token-file or access-file, or require "
+                 "certificates, or give --insecure-listen",
+                 sfl_settings_open_address(settings));
+        return SFL_INVALID_ARGUMENT;
+    }
     snprintf(problem_out, SFL_PROBLEM_MAX,
              "listen %.64s can be reached by other machines, and %s; set %stls-client-ca or "
              "token-file, or listen on 127.0.0.1, or give --insecure-listen",
