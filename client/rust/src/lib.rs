@@ -47,6 +47,11 @@
 //!
 //! A call for a key that the calling function leads would wait for itself, and fails with
 //! [`Code::FailedPrecondition`]. [`Leader::inside`] takes that knowledge to other tasks.
+//!
+//! # Features
+//!
+//! `tls` (default): TLS to the daemon. `tracing`: what happens to calls is logged at debug level.
+//! `otel`: OpenTelemetry sees the calls. `test`: a scripted server in the process, for unit tests.
 #![doc(html_no_source)]
 
 mod call;
