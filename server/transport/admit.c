@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 static const struct sfl_refusal none = {.reason = SFL_REASON_NONE};
+static const struct sfl_refusal no_memory = {.reason = SFL_REASON_NO_MEMORY};
 
 // --- what is refused ---
 
@@ -133,6 +134,7 @@ struct sfl_refusal sfl_admit_open(struct sfl_admit *admit, struct sfl_transport 
     admit->transport = transport;
     admit->stream = stream;
     admit->identity = NULL;
+    admit->is_shut = false;
     sfl_list_init(&admit->grants);
     sfl_link_init(&admit->in_watched);
     admit->recheck = NULL;
@@ -140,8 +142,9 @@ struct sfl_refusal sfl_admit_open(struct sfl_admit *admit, struct sfl_transport 
         return none;
     forget_current(admit);
     admit->identity = identify(transport->security, stream);
-    if (admit->identity == NULL)
-        return (struct sfl_refusal){.reason = SFL_REASON_NO_MEMORY};
+    admit->is_shut = admit->identity == NULL;
+    if (admit->is_shut)
+        return no_memory;
     admit->generation = sfl_identity_generation(admit->identity);
     admit->in_force = sfl_security_generation_in_force(transport->security);
     enum sfl_reason reason = reason_to_end(admit);
@@ -214,7 +217,7 @@ struct sfl_refusal sfl_admit_check(struct sfl_admit *admit, enum sfl_right right
                                    struct sfl_span group)
 {
     if (admit->identity == NULL)
-        return none;
+        return admit->is_shut ? no_memory : none;
     struct sfl_refusal refusal = renew_if_changed(admit);
     if (refusal.reason != SFL_REASON_NONE)
         return refusal;
@@ -230,7 +233,7 @@ struct sfl_refusal sfl_admit_check(struct sfl_admit *admit, enum sfl_right right
 struct sfl_refusal sfl_admit_check_server(struct sfl_admit *admit)
 {
     if (admit->identity == NULL)
-        return none;
+        return admit->is_shut ? no_memory : none;
     struct sfl_refusal refusal = renew_if_changed(admit);
     if (refusal.reason != SFL_REASON_NONE || sfl_identity_is_admin(admit->identity))
         return refusal;
@@ -239,8 +242,9 @@ struct sfl_refusal sfl_admit_check_server(struct sfl_admit *admit)
 
 bool sfl_admit_may_list(const struct sfl_admit *admit, struct sfl_span group)
 {
-    return admit->identity == NULL ||
-           (sfl_identity_rights(admit->identity, group) & SFL_RIGHT_LIST) != 0;
+    if (admit->identity == NULL)
+        return !admit->is_shut;
+    return (sfl_identity_rights(admit->identity, group) & SFL_RIGHT_LIST) != 0;
 }
 
 // --- joins ---
@@ -309,6 +313,10 @@ static bool make_follow(const struct sfl_admit *admit, struct sfl_join *join,
 bool sfl_admit_join_slowly(struct sfl_admit *admit, struct sfl_join *join, bool would_lead,
                            struct sfl_list **relying_out, struct sfl_refusal *refusal_out)
 {
+    if (admit->is_shut) {
+        *refusal_out = no_memory;
+        return false;
+    }
     struct sfl_grant *grant = admit->current[sfl_admit_slot(join->group, would_lead)];
     if (!is_current(admit) || !is_of_group(grant, join->group)) {
         *refusal_out = sfl_admit_check(admit, SFL_RIGHT_DO, join->group);
@@ -317,7 +325,7 @@ bool sfl_admit_join_slowly(struct sfl_admit *admit, struct sfl_join *join, bool 
         grant = create_grant(admit, join->group, sfl_identity_rights(admit->identity, join->group),
                              would_lead);
         if (grant == NULL) {
-            refusal_out->reason = SFL_REASON_NO_MEMORY;
+            *refusal_out = no_memory;
             return false;
         }
     }

@@ -40,7 +40,8 @@ enum { SFL_ADMIT_SLOTS = 16 };
 struct sfl_admit {
     struct sfl_transport *transport;
     struct sfl_stream *stream;
-    struct sfl_identity *identity; // NULL: everybody may do everything
+    struct sfl_identity *identity; // NULL: everybody may do everything, or is_shut
+    bool is_shut;                  // nobody may do anything: there was no memory to find out who
     uint64_t generation;           // that `identity` knows of
     const _Atomic uint64_t *in_force;
     // What its calls rely on; see sfl_admit_join.
@@ -94,7 +95,7 @@ static inline bool sfl_admit_join(struct sfl_admit *admit, struct sfl_join *join
                                   struct sfl_list **relying_out, struct sfl_refusal *refusal_out)
 {
     *relying_out = NULL;
-    if (admit->identity == NULL)
+    if (admit->identity == NULL && !admit->is_shut)
         return true;
     bool would_lead = join->role != SFL_ROLE_FOLLOW_ONLY || join->resume_token != 0;
     struct sfl_grant *grant = admit->current[sfl_admit_slot(join->group, would_lead)];
