@@ -57,7 +57,7 @@ static enum sfl_status read_file(const char *path, char **text_out, char *proble
 // One run of checks; what it makes is freed at its end.
 struct check {
     const struct sfl_tls_paths *paths;
-    const struct sfl_tls_texts *texts;
+    struct sfl_tls_texts *texts;
     SSL_CTX *context; // as gRPC makes one
     X509 *cert;
     EVP_PKEY *key;
@@ -171,6 +171,7 @@ static bool check_chain(struct check *check, BIO *input)
 }
 
 // A passphrase is asked for: there is nobody to ask.
+// NOLINTNEXTLINE(readability-non-const-parameter): OpenSSL's type
 static int on_passphrase(char *buffer, int size, int is_written, void *context)
 {
     (void)buffer;
@@ -228,21 +229,20 @@ static bool run_on(struct check *check, const char *path, const char *text,
     return is_good;
 }
 
-static enum sfl_status check_texts(const struct sfl_tls_paths *paths, struct sfl_tls_texts *texts,
-                                   char *problem)
+static bool check_texts(struct check *check)
 {
-    struct check check = {.paths = paths, .texts = texts, .problem = problem};
+    const struct sfl_tls_paths *paths = check->paths;
     ERR_clear_error();
-    check.context = SSL_CTX_new(TLS_server_method());
-    bool is_good = check.context != NULL || refuse(&check, paths->cert, "no memory");
-    is_good = is_good && run_on(&check, paths->cert, texts->cert, check_chain) &&
-              run_on(&check, paths->key, texts->key, check_key) &&
-              run_on(&check, paths->client_ca, texts->client_ca, check_client_ca);
-    texts->not_after_unix_s = check.not_after;
-    EVP_PKEY_free(check.key);
-    X509_free(check.cert);
-    SSL_CTX_free(check.context);
-    return is_good ? SFL_OK : SFL_INVALID_ARGUMENT;
+    check->context = SSL_CTX_new(TLS_server_method());
+    bool is_good = check->context != NULL || refuse(check, paths->cert, "no memory");
+    is_good = is_good && run_on(check, paths->cert, check->texts->cert, check_chain) &&
+              run_on(check, paths->key, check->texts->key, check_key) &&
+              run_on(check, paths->client_ca, check->texts->client_ca, check_client_ca);
+    check->texts->not_after_unix_s = check->not_after;
+    EVP_PKEY_free(check->key);
+    X509_free(check->cert);
+    SSL_CTX_free(check->context);
+    return is_good;
 }
 
 enum sfl_status sfl_tls_files_read(const struct sfl_tls_paths *paths,
@@ -255,8 +255,9 @@ enum sfl_status sfl_tls_files_read(const struct sfl_tls_paths *paths,
         status = read_file(paths->key, &texts.key, problem_out);
     if (status == SFL_OK)
         status = read_file(paths->client_ca, &texts.client_ca, problem_out);
-    if (status == SFL_OK)
-        status = check_texts(paths, &texts, problem_out);
+    struct check check = {.paths = paths, .texts = &texts, .problem = problem_out};
+    if (status == SFL_OK && !check_texts(&check))
+        status = SFL_INVALID_ARGUMENT;
     if (status == SFL_OK)
         *texts_out = texts;
     else
