@@ -40,8 +40,9 @@ static void read_context(struct sfl_span text)
 static void read_pairs(struct sfl_span text)
 {
     struct sfl_pairs pairs = {0};
-    char *copy = strndup((const char *)text.data, text.size);
+    char *copy = calloc(1, text.size + 1);
     CHECK(copy != NULL);
+    memcpy(copy, text.data, text.size);
     if (sfl_pairs_read(&pairs, copy) != SFL_OK)
         CHECK(pairs.count == 0);
     for (size_t i = 0; i < pairs.count; i++) {

@@ -266,7 +266,7 @@ def test_traces_go_over_tls(private, tmp_path):
     with Collector(credentials) as collector:
         net = private(env=environment(
             collector,
-            OTEL_EXPORTER_OTLP_ENDPOINT=f"https://localhost:{collector.port}",
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"https://127.0.0.1:{collector.port}",
             OTEL_EXPORTER_OTLP_CERTIFICATE=str(tmp_path / "ca.pem"),
         ))
         run_some(net, 1)
