@@ -16,10 +16,14 @@ import io.singleflightd.grpc.v1.SingleFlightGrpc;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.function.BiConsumer;
 
 /** A server that says what a test likes. */
 final class FakeServer implements AutoCloseable {
+  // grpc never gives back the shared one that a server with TLS takes.
+  private final ExecutorService executor = Executors.newCachedThreadPool();
   private final Server server;
 
   FakeServer(BindableService... services) throws IOException {
@@ -30,6 +34,7 @@ final class FakeServer implements AutoCloseable {
     NettyServerBuilder builder =
         NettyServerBuilder.forAddress(
             new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), credentials);
+    builder.executor(executor);
     for (BindableService service : services) {
       builder.addService(service);
     }
@@ -93,5 +98,6 @@ final class FakeServer implements AutoCloseable {
     } catch (InterruptedException interrupted) {
       Thread.currentThread().interrupt();
     }
+    executor.shutdown();
   }
 }
