@@ -56,6 +56,7 @@ func (c *Client) start(ctx context.Context, started *call) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	started.observed.onStarted()
 	if problem == nil {
 		problem = started.wouldCloseARing()
 	}

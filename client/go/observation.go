@@ -164,7 +164,18 @@ func (o *observation) onFailedOpen() {
 	}
 }
 
-func (o *observation) onLost() { o.tell(Event{Kind: EventLost}) }
+// onLost: the call has not left by itself.
+func (o *observation) onLost() {
+	if o != nil && o.end == nil {
+		o.tell(Event{Kind: EventLost})
+	}
+}
+
+func (o *observation) onStarted() {
+	if o != nil {
+		o.end = nil // of a first try, whose retained value could not be decoded
+	}
+}
 
 // onEnded: it ends when the caller says so, unless nobody waits for it.
 func (o *observation) onEnded(end *ending, isStarted bool) {

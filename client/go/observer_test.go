@@ -110,6 +110,14 @@ func TestAnObserverIsToldWhatHappensToACall(t *testing.T) {
 			fake.Outcome("k", nil, &singleflight.StatusError{Code: codes.PermissionDenied})
 			_, _ = singleflight.Do(patient(t), client, "k", one)
 		},
+		"led ended(leader,CANCELLED,)": func(_ *singleflighttest.Fake, client *singleflight.Client) {
+			ctx, cancel := context.WithCancel(patient(t))
+			_, _ = singleflight.Do(ctx, client, "k", func(ctx context.Context) (int, error) {
+				cancel() // this caller leaves, and nobody else waits
+				<-ctx.Done()
+				return 0, nil
+			})
+		},
 		"ended(follower,CANCELLED,)": func(_ *singleflighttest.Fake, client *singleflight.Client) {
 			client.Close()
 			_, _ = singleflight.Do(patient(t), client, "k", one)
