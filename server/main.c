@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/standard_files.h"
 #include "base/trim.h"
+#include "check_files.h"
 #include "config/settings.h"
 #include "coordinator/coordinator.h"
 #include "door.h"
@@ -661,6 +662,7 @@ int main(int argc, char *argv[])
     int exit_code = EXIT_SUCCESS;
     if (!sfl_standard_files_open())
         return EXIT_CANNOT_START;
+    sfl_settings_set_file_check(sfl_check_files);
     if (!sfl_settings_load(argc, argv, environ, stdout, stderr, &daemon.settings, &exit_code))
         return exit_code;
     prepare_process(&daemon.settings);

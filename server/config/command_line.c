@@ -9,7 +9,9 @@
 const struct sfl_command_flag sfl_command_flags[] = {
     {"config", 0, "FILE", "Read settings from this file. Also SINGLEFLIGHTD_CONFIG.",
      SFL_COMMAND_RUN},
-    {"check-config", 0, NULL, "Print the settings in force and where each comes from, and exit.",
+    {"check-config", 0, NULL,
+     "Print the settings in force and where each comes from, read the files that they name, and "
+     "exit.",
      SFL_COMMAND_CHECK_CONFIG},
     {"print-sample-config", 0, NULL, "Print a file with all settings and their defaults, and exit.",
      SFL_COMMAND_SAMPLE_CONFIG},

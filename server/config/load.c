@@ -178,6 +178,13 @@ static void hand_over(struct loading *loading, struct sfl_settings *settings)
     }
 }
 
+static int (*file_check)(const struct sfl_settings *settings);
+
+void sfl_settings_set_file_check(int (*check)(const struct sfl_settings *settings))
+{
+    file_check = check;
+}
+
 // True: *settings is filled and owns its strings. False: done, with the exit code.
 static bool load(struct loading *loading, struct sfl_settings *settings, int *exit_code)
 {
@@ -198,6 +205,8 @@ static bool load(struct loading *loading, struct sfl_settings *settings, int *ex
     if (loading->line.command == SFL_COMMAND_CHECK_CONFIG) {
         sfl_print_settings(loading->values, settings, loading->config_path, loading->out);
         mention_unknown_variables(loading);
+        if (file_check != NULL)
+            *exit_code = file_check(settings);
         return false;
     }
     hand_over(loading, settings);

@@ -119,6 +119,10 @@ SFL_MUST_USE bool sfl_settings_load(int argc, char *const argv[], char *const en
                                     FILE *out, FILE *err, struct sfl_settings *settings_out,
                                     int *exit_code_out);
 
+// What --check-config asks beside the settings: whether the files that they name are good. `check`
+// returns the code to exit with, after it has said what is wrong. Before sfl_settings_load.
+void sfl_settings_set_file_check(int (*check)(const struct sfl_settings *settings));
+
 // The first TCP address that other machines can reach; NULL: none.
 const char *sfl_settings_open_address(const struct sfl_settings *settings);
 

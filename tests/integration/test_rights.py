@@ -413,6 +413,19 @@ def test_a_broken_file_at_the_start_is_one_line_and_exit_78(tmp_path):
     assert f"singleflightd: {tmp_path}/access:2: \"nobody\" is no identity" in ended.stderr
 
 
+def test_files_are_checked_before_a_start(tmp_path):
+    """--check-config reads them, and listens nowhere."""
+    access = tmp_path / "access"
+    access.write_text("[who]\nops = unix\n[group x]\nall = ops\n")
+    ended = run_to_end("--check-config", "--access-file", access)
+    assert ended.returncode == 0 and "access-file" in ended.stdout and not ended.stderr
+    access.write_text("[who]\nops = unix\n[group x]\nall = opps\n")
+    ended = run_to_end("--check-config", "--access-file", access)
+    assert ended.returncode == 78 and 'access:4: "opps" is not in [who]' in ended.stderr
+    ended = run_to_end("--check-config", "--tls-cert", "/nowhere", "--tls-key", "/nowhere")
+    assert ended.returncode == 78 and "/nowhere" in ended.stderr
+
+
 def test_the_sample_is_taken():
     sample = pathlib.Path(__file__).parents[2] / "deploy" / "security" / "access.ini"
     with Daemon("--access-file", sample) as daemon:
