@@ -22,6 +22,9 @@
 // An error of the function reaches the callers of its own process as it is, and all others as a
 // [*FunctionError]. What the service refuses, or cannot do, is a [*StatusError]. What the codec cannot
 // carry is a [*CodecError].
+//
+// [ClientOptions] secures the connection (TLS, mutual TLS, tokens) and lets an [Observer] see what
+// happens. Package singleflighttest has a server in the process for tests of what uses this package.
 package singleflight
 
 // Version is the version of this package.

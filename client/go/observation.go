@@ -46,8 +46,10 @@ func (c *Client) begin(ctx context.Context, options *options, hasFunction bool) 
 	*observation) {
 	observer, traceparent := c.settings.observer, c.settings.traceparent
 	isTold := observer != nil || c.logger().Enabled(ctx, slog.LevelDebug)
-	started := &call{options: options, hasFunction: hasFunction}
-	if (!isTold && traceparent == nil) || started.problem() != nil {
+	if !isTold && traceparent == nil { // the usual case, which costs nothing
+		return ctx, nil
+	}
+	if (&call{options: options, hasFunction: hasFunction}).problem() != nil {
 		return ctx, nil
 	}
 	o := &observation{
