@@ -159,6 +159,8 @@ def test_it_does_not_start_with_what_is_broken(certificates, spoil):
     assert ended.stdout == ""
     (line,) = ended.stderr.splitlines()
     assert line.startswith("singleflightd: ") and said in line
+    checked = run_to_end("--check-config", *certificates.flags(client_ca="ca"))
+    assert checked.returncode == 78 and said in checked.stderr
 
 
 def test_an_address_for_others_needs_more_than_a_certificate(made):
