@@ -29,10 +29,11 @@ EXPECTED = [
     "{'tea': 3}",
     "over TLS",
     "leader OK ok 0.",
+    "made in a span",
     "2 passed",
 ]
 SECURE = 3
-TESTS = 5
+TESTS = 6
 
 
 def run(program: str, folder: Path) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +22,7 @@ from secure import Server
 from singleflight import Client, EndedEvent, Event, Observer, UnauthenticatedError, aio
 from singleflight._core import effects
 from singleflight._core.model import Code
-from singleflight.observer import News, Watch
+from singleflight.observer import CallObserver, News, TracingObserver, Watch
 from singleflight.otel import OpenTelemetryObserver
 from singleflight.v1 import singleflight_pb2 as pb
 
@@ -199,6 +200,31 @@ def test_an_observer_that_fails_or_calls_back_changes_nothing(
     with Client(plain.address, observer=Bad()) as client:
         assert client.do("key", lambda lead: 1).value == 1
     assert "broken observer" in caplog.text
+
+
+@pytest.mark.parametrize("fails_at", ["begin", "enter", "exit"])
+def test_an_adapter_that_fails_changes_nothing(
+    plain: Server, caplog: pytest.LogCaptureFixture, fails_at: str
+) -> None:
+    class OfCall(CallObserver):
+        @contextlib.contextmanager
+        def running(self) -> Iterator[None]:
+            if fails_at == "enter":
+                raise RuntimeError("broken adapter")
+            yield
+            raise RuntimeError("broken adapter")
+
+    class Bad(TracingObserver):
+        def begin(self, event: Event) -> CallObserver:
+            if fails_at == "begin":
+                raise RuntimeError("broken adapter")
+            return OfCall()
+
+    with Client(plain.address, observer=Bad()) as client:
+        assert client.do("key", lambda lead: 1).value == 1
+        with pytest.raises(ZeroDivisionError):
+            client.do("key", lambda lead: 1 / 0)
+    assert caplog.text.count("RuntimeError: broken adapter") == 2
 
 
 def test_the_log_says_the_same_at_debug(plain: Server, caplog: pytest.LogCaptureFixture) -> None:
