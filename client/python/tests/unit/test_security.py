@@ -317,6 +317,15 @@ def test_a_server_that_refuses_never_counts_as_gone() -> None:
     assert net.probes == []
 
 
+def test_a_timeout_says_that_no_server_was_reached() -> None:
+    net = Net()
+    call = net.begin(timeout=1)
+    net.break_stream(text="Socket closed")
+    net.wait(1)
+    text = "the timeout of 1 s is over, and a:1 was not reached: Socket closed"
+    assert (net.done[call].status, net.done[call].text) == (Code.DEADLINE_EXCEEDED, text)
+
+
 def test_so_is_a_refusal_of_one_call() -> None:
     net = Net(("a:1", "b:1"), fail_open=True)
     call = net.begin(fail_open=True, role=Role.ANY)

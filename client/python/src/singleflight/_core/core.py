@@ -96,7 +96,13 @@ class Core:
 
     def _on_deadline(self, call: Call) -> None:
         timeout = call.timeout or 0.0
-        self.cancel(call, Code.DEADLINE_EXCEEDED, f"the timeout of {timeout:.4g} s is over")
+        why = f"the timeout of {timeout:.4g} s is over"
+        seat = call.seat
+        if seat is not None and seat.is_joining and seat.server is not None:
+            server = seat.server
+            if server.last_error:  # a handshake that fails looks like this, too
+                why += f", and {server.address} was not reached: {server.last_error}"
+        self.cancel(call, Code.DEADLINE_EXCEEDED, why)
 
     def end_call(self, call: Call, ended: Ended) -> None:
         """Takes a call off its seat and ends it: now, or when its function has been told and ended.
