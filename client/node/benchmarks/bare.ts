@@ -36,6 +36,7 @@ const JOIN: Omit<Join, 'key'> = {
   retainFromLead: false,
   fresh: false,
   within: [],
+  traceparent: '',
 };
 
 type Listener = (frame: CallResponse) => void;

@@ -6,6 +6,7 @@ import type { StatusError } from './errors.js';
 import type { Leader } from './leader.js';
 import { runInside } from './nesting.js';
 import type { Nest } from './nesting.js';
+import type { EndedEvent, WatchedCall, Watcher } from './observer.js';
 import type { Join } from './options.js';
 import { settle } from './result.js';
 import type { Facts, Outcome, Settled } from './result.js';
@@ -55,6 +56,11 @@ export class Call {
   readonly #scope: AsyncResource | undefined;
   #resolve!: (settled: Settled) => void;
   #reject!: (error: unknown) => void;
+  readonly #begun = performance.now();
+  /** The attempt that it has heard of as a follower; 0: none. */
+  #followed = 0;
+  /** The lead that its own function has had. */
+  #led: Leader | undefined;
 
   constructor(
     readonly join: Join,
@@ -64,6 +70,8 @@ export class Call {
     /** Where it is while it has an ending, and waits for its function. */
     private readonly lingering: Set<Call>,
     private readonly client: object,
+    private readonly watched: WatchedCall,
+    private readonly watcher: Watcher,
   ) {
     this.deadline = bounds.timeout === undefined ? Infinity : performance.now() + bounds.timeout;
     if (work !== undefined) this.#scope = new AsyncResource('singleflightd.Call');
@@ -89,10 +97,43 @@ export class Call {
   }
 
   /** The seat hands over the lead. */
-  lead(leader: Leader): void {
+  lead(leader: Leader, isAlone: boolean): void {
     this.#leader = leader;
+    this.#led = leader;
+    if (isAlone) {
+      this.#tell('failedOpen', leader);
+    } else {
+      if (this.#followed > 0) this.#tell('takeover', leader);
+      this.#tell('led', leader);
+    }
     this.events.onLead?.(leader);
     void this.#run(leader);
+  }
+
+  #tell(kind: 'led' | 'takeover' | 'failedOpen' | 'lost', { attempt, token }: Leader): void {
+    if (!this.#ended) this.watcher.tell(kind, { ...this.#facts(), attempt, token });
+  }
+
+  #facts(): { call: WatchedCall; group: string; key: Buffer } {
+    const { group, key } = this.watched;
+    return { call: this.watched, group, key };
+  }
+
+  /** Somebody else leads, here or elsewhere. */
+  onFollowed(attempt: number): void {
+    if (attempt === 0 || attempt === this.#followed || this.#ended) return;
+    this.#followed = attempt;
+    this.watcher.tell('followed', { ...this.#facts(), attempt, token: 0n });
+  }
+
+  /** The lead is gone that its function has. */
+  onLost(): void {
+    if (this.#led !== undefined) this.#tell('lost', this.#led);
+  }
+
+  /** Its function goes on without a server. */
+  onAlone(): void {
+    if (this.#led !== undefined) this.#tell('failedOpen', this.#led);
   }
 
   async #run(leader: Leader): Promise<void> {
@@ -155,12 +196,35 @@ export class Call {
   }
 
   #deliver(ending: Ending): void {
+    if (!this.#ended) this.watcher.tell('ended', this.#describe(ending));
     this.#ended = true;
     clearTimeout(this.#timer);
     this.bounds.signal?.removeEventListener('abort', this.#onAbort);
     this.lingering.delete(this);
     if ('error' in ending) this.#reject(errorAt(ending.error, this.bounds.site));
     else this.#resolve(ending.settled);
+  }
+
+  #describe(ending: Ending): EndedEvent {
+    const facts = { ...this.#facts(), duration: performance.now() - this.#begun };
+    const token = this.#led?.token ?? 0n;
+    if ('settled' in ending) {
+      const { attempt, callers, kind } = ending.settled;
+      const outcome = kind.toLowerCase() as EndedEvent['outcome'];
+      return {
+        ...facts,
+        attempt,
+        token,
+        callers,
+        role: roleOf(ending.settled),
+        status: 'OK',
+        outcome,
+      };
+    }
+    const attempt = this.#led?.attempt ?? this.#followed;
+    const role = this.#led === undefined ? 'follower' : 'leader';
+    const status = ending.error.code;
+    return { ...facts, attempt, token, callers: 0, role, status, outcome: '' };
   }
 
   #onTimeout(): void {
@@ -170,6 +234,12 @@ export class Call {
   readonly #onAbort = (): void => {
     this.leave(errorOfSignal(this.bounds.signal));
   };
+}
+
+function roleOf({ failedOpen, led, retained }: Settled): EndedEvent['role'] {
+  if (failedOpen) return 'alone';
+  if (led) return 'leader';
+  return retained ? 'retained' : 'follower';
 }
 
 /** What an aborted signal means: a deadline if it says so, else a cancel. */

@@ -8,7 +8,7 @@
 //   session  one Session stream; seats are spread over it
 //   server   one address: its channel, its sessions, and whether it can be reached
 import { setMaxListeners } from 'node:events';
-import { Metadata, status as grpcStatus } from '@grpc/grpc-js';
+import { status as grpcStatus } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
 import { Backoff } from './backoff.js';
 import { Call, errorOfSignal } from './call.js';
@@ -25,6 +25,7 @@ import type { ForgetRequest, ForgetResponse } from './gen/singleflight/v1/single
 import type { Leader } from './leader.js';
 import { runningLeads, WITHIN_MAX } from './nesting.js';
 import type { Nest } from './nesting.js';
+import { Watcher } from './observer.js';
 import type { Join, Settings } from './options.js';
 import { rendezvous } from './rendezvous.js';
 import type { Rendezvous } from './rendezvous.js';
@@ -34,6 +35,8 @@ import { Table } from './table.js';
 
 // How long closing waits for the last frames to go out.
 export const CLOSE_MS = 500;
+
+const UNWATCHED = new Watcher(undefined);
 
 interface Place {
   group: string;
@@ -52,6 +55,7 @@ export class Core {
   readonly #merging = new Table<Seat[]>();
   /** Leaders whose flight no call joins any more. */
   readonly #forgotten = new WeakSet<Leader>();
+  readonly #watcher: Watcher;
   #order: Rendezvous | undefined;
   #ordering: Promise<void> | undefined;
   /** Ends what waits for nothing but time. */
@@ -60,6 +64,7 @@ export class Core {
 
   constructor(readonly settings: Settings) {
     setMaxListeners(0, this.#closed.signal); // one for each forget under way
+    this.#watcher = new Watcher(settings.observer);
     this.servers = settings.addresses.map((address) => new Server(this, address));
   }
 
@@ -70,7 +75,10 @@ export class Core {
     const { own, others } = this.#findSurrounding(asked, bounds);
     // It may wait for itself over another client: only the server knows, and is asked by itself.
     const join = others ? { ...asked, mergeId: undefined } : asked;
-    const call = new Call(join, bounds, events, work, this.#lingering, this);
+    const watched = { group: asked.wire.group || 'default', key: asked.wire.key };
+    if (!asked.keepsOld) asked.wire.traceparent = this.settings.traceparent(watched);
+    const watcher = join.keepsOld ? UNWATCHED : this.#watcher; // nobody made that call
+    const call = new Call(join, bounds, events, work, this.#lingering, this, watched, watcher);
     if (this.closing) call.fail(new CancelledError('the client is closed'));
     else if (bounds.signal?.aborted) call.fail(errorOfSignal(bounds.signal));
     else if (bounds.timeout === 0)
@@ -240,7 +248,8 @@ export class Core {
         this.#closed.signal.removeEventListener('abort', stop);
         resolve(error === null ? response : this.#forgetError(server, error, signal));
       };
-      const call = server.stub().forget(request, new Metadata(), { deadline }, done);
+      const metadata = this.settings.security.metadata();
+      const call = server.stub().forget(request, metadata, { deadline }, done);
       if (signal !== undefined) setMaxListeners(0, signal);
       signal?.addEventListener('abort', stop);
       this.#closed.signal.addEventListener('abort', stop);

@@ -30,5 +30,7 @@ export { Leader } from './leader.js';
 export type { Audience } from './leader.js';
 export { LiveCall } from './live.js';
 export type { ChunkEvent, LiveEvent, RestartEvent } from './live.js';
+export type { CallEvent, EndedEvent, Observer, WatchedCall } from './observer.js';
 export type { CallOptions, ClientOptions, DoOptions } from './options.js';
 export type { Facts, Result, Settled } from './result.js';
+export type { SecurityOptions } from './security.js';

@@ -76,7 +76,8 @@ export class Lead {
     this.call = call;
     this.#armTimer();
     this.tellAudience();
-    call.lead(this.leader);
+    call.lead(this.leader, this.seat.state === 'ALONE');
+    for (const other of this.seat.calls) if (other !== call) other.onFollowed(this.leader.attempt);
   }
 
   /** How long it still holds. */

@@ -10,6 +10,10 @@ import { LeaderLoss, Role } from './gen/singleflight/v1/singleflight.js';
 import type { Join as WireJoin } from './gen/singleflight/v1/singleflight.js';
 import { leadRefs } from './nesting.js';
 import type { Nest } from './nesting.js';
+import { KINDS, warn } from './observer.js';
+import type { Observer, WatchedCall } from './observer.js';
+import { Security } from './security.js';
+import type { SecurityOptions } from './security.js';
 
 export const ADDRESS_VARIABLE = 'SINGLEFLIGHT_ADDRESS';
 export const ADDRESS_DEFAULT = '127.0.0.1:7433';
@@ -25,7 +29,7 @@ const TEXT_BYTES_MAX = 4096;
 export const KEY_BYTES_MAX = 64 * 1024;
 
 /** Options of a client. Times are milliseconds, sizes are bytes. */
-export interface ClientOptions {
+export interface ClientOptions extends SecurityOptions {
   /**
    * Servers: "host:port" or "unix:/path". Default: the environment variable SINGLEFLIGHT_ADDRESS,
    * comma separated; without that, 127.0.0.1:7433. With several, each key has its home at one of
@@ -58,10 +62,17 @@ export interface ClientOptions {
   resultLimit?: number | undefined;
   /** `leader.write()` waits while more bytes than this wait to be sent. Default: 1 MiB. */
   unsentLimit?: number | undefined;
-  /** Default: insecure. */
+  /** gRPC's own, instead of those that `tlsCa` and its like make. */
   credentials?: ChannelCredentials | undefined;
   /** Further options of the gRPC channels, such as `grpc.ssl_target_name_override`. */
   channelOptions?: ChannelOptions | undefined;
+  /** Told what becomes of calls. */
+  observer?: Observer | undefined;
+  /**
+   * The W3C trace context that a call belongs to, as in the header `traceparent`; asked when a call
+   * begins. singleflightd/otel brings one.
+   */
+  traceparent?: ((call: WatchedCall) => string | undefined) | undefined;
 }
 
 /**
@@ -147,6 +158,13 @@ const CLIENT_OPTIONS: Record<keyof ClientOptions, true> = {
   unsentLimit: true,
   credentials: true,
   channelOptions: true,
+  tlsCa: true,
+  tlsCert: true,
+  tlsKey: true,
+  tlsServerName: true,
+  tokenFile: true,
+  observer: true,
+  traceparent: true,
 };
 
 const CALL_OPTIONS: Record<keyof CallOptions, true> = {
@@ -196,8 +214,10 @@ export interface Settings {
   keepaliveTimeout: number;
   resultLimit: number;
   unsentLimit: number;
-  credentials: ChannelCredentials | undefined;
+  security: Security;
   channelOptions: ChannelOptions;
+  observer: Observer | undefined;
+  traceparent: (call: WatchedCall) => string;
 }
 
 /** @internal What a call asks for: shared by the calls that are merged. */
@@ -227,8 +247,9 @@ export interface Asking {
 export function readClientOptions(given: ClientOptions): Settings {
   refuseUnknown('new Client()', given, CLIENT_OPTIONS, "{ addresses: '127.0.0.1:7433' }");
   const backoffMin = positive('backoffMin', given.backoffMin, 50);
+  const addresses = readAddresses(given.addresses);
   return {
-    addresses: readAddresses(given.addresses),
+    addresses,
     caller: given.caller === undefined ? defaultCaller() : readCaller(given.caller),
     failOpen: readFlag('failOpen', given.failOpen, false),
     connectTimeout: readConnectTimeout(given.connectTimeout, CONNECT_TIMEOUT_MS),
@@ -238,8 +259,33 @@ export function readClientOptions(given: ClientOptions): Settings {
     keepaliveTimeout: positive('keepaliveTimeout', given.keepaliveTimeout, 5000),
     resultLimit: positive('resultLimit', given.resultLimit, 64 * 1024 * 1024),
     unsentLimit: positive('unsentLimit', given.unsentLimit, 1024 * 1024),
-    credentials: given.credentials,
+    security: new Security(given, given.credentials, addresses),
     channelOptions: given.channelOptions ?? {},
+    observer: readObserver(given.observer),
+    traceparent: readTraceparent(given.traceparent),
+  };
+}
+
+function readObserver(given: Observer | undefined): Observer | undefined {
+  if (given === undefined) return undefined;
+  const observer: unknown = given;
+  if (typeof observer !== 'object' || observer === null)
+    throw new MisuseError(`observer has to be an object with some of ${KINDS.join(', ')}`);
+  return given;
+}
+
+// What it gives that is no text, or throws, is no trace context.
+function readTraceparent(given: ClientOptions['traceparent']): Settings['traceparent'] {
+  if (given === undefined) return () => '';
+  if (typeof given !== 'function') throw new MisuseError('traceparent has to be a function');
+  return (call) => {
+    try {
+      const text: unknown = given(call);
+      return typeof text === 'string' && text.length <= TEXT_BYTES_MAX ? text : '';
+    } catch (error) {
+      warn('traceparent()', error);
+      return '';
+    }
   };
 }
 

@@ -81,7 +81,11 @@ function onFollow(seat: Seat, wire: Follow): void {
   }
   seat.state = 'FOLLOWING';
   seat.tellRestart(wire.attempt, wire.leader);
-  for (const call of seat.calls) call.events.onFollow?.(wire.attempt, wire.leader);
+  seat.ledAttempt = wire.attempt;
+  for (const call of seat.calls) {
+    call.onFollowed(wire.attempt);
+    call.events.onFollow?.(wire.attempt, wire.leader);
+  }
 }
 
 function onChunk(seat: Seat, chunk: Chunk): void {
@@ -98,6 +102,8 @@ function onChunk(seat: Seat, chunk: Chunk): void {
 
 function onRestart(seat: Seat, restart: Restart): void {
   if (seat.lead !== undefined) return;
+  seat.ledAttempt = restart.attempt;
+  for (const call of seat.calls) call.onFollowed(restart.attempt);
   seat.voidValue();
   seat.isVoid = seat.join.wire.live;
   seat.tellRestart(restart.attempt, restart.leader);
@@ -146,6 +152,7 @@ function onResult(seat: Seat, result: WireResult): void {
     seat.end(internal(text));
     return;
   }
+  seat.lead?.call?.onLost();
   seat.lead?.leader.lose(new AbortedError(whyEnded(result.outcome)));
   endAll(seat, readOutcome(result.outcome, seat.incoming.value()), result);
 }
@@ -194,6 +201,7 @@ function onEnd(seat: Seat, end: End): void {
   }
   server.onSessionUp(session);
   const status = statusCodeOf(end.code);
+  if (status === 'UNAUTHENTICATED') session.retire(); // another one may show a newer token
   const pause = status === 'ABORTED' ? (seat.lead?.whyPaused ?? '') : '';
   const error = statusError(status, `${end.message}${pause}`);
   if (seat.lead !== undefined) seat.lose(error);

@@ -69,6 +69,8 @@ export class Seat {
   /** Live: what was told is void, and nobody has been told yet. */
   isVoid = false;
   lead: Lead | undefined;
+  /** The attempt that is led, here or elsewhere; 0: not known. */
+  ledAttempt = 0;
 
   /** Place of its server in the key's order. */
   #rank = 0;
@@ -95,6 +97,7 @@ export class Seat {
   add(call: Call): void {
     call.seat = this;
     this.calls.add(call);
+    call.onFollowed(this.ledAttempt);
   }
 
   /** The first call that sits here decides the deadline of all. */
@@ -250,6 +253,7 @@ export class Seat {
       return;
     }
     this.state = 'JOINING';
+    this.ledAttempt = 0;
     this.voidValue();
     this.place();
   }
@@ -288,6 +292,7 @@ export class Seat {
     lead.stop();
     lead.isCutLoose = true;
     this.state = 'ALONE';
+    lead.call.onAlone();
     lead.finishAlone(); // if its function has ended
   }
 
@@ -312,6 +317,7 @@ export class Seat {
   startLead(lead: Lead): void {
     this.lead = lead;
     if (this.state !== 'ALONE') this.state = 'LEADING';
+    this.ledAttempt = lead.leader.attempt;
     this.voidValue();
     this.tellRestart(lead.leader.attempt, this.join.wire.caller);
     lead.begin();
@@ -356,6 +362,7 @@ export class Seat {
 
   /** Ends every call with `error`, loses the lead if its function runs, and leaves. */
   end(error: StatusError): void {
+    if (this.state === 'LEADING' || this.state === 'FINISHING') this.lead?.call?.onLost();
     this.lead?.leader.lose(error);
     for (const call of [...this.calls]) call.fail(error);
     this.leave();

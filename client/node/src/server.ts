@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // One address: its channel, its sessions, and whether it can be reached.
-import { credentials, Metadata, status as grpcStatus } from '@grpc/grpc-js';
-import type { ChannelOptions, ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
+import { Metadata, status as grpcStatus } from '@grpc/grpc-js';
+import type {
+  ChannelCredentials,
+  ChannelOptions,
+  ClientUnaryCall,
+  ServiceError,
+} from '@grpc/grpc-js';
 import { Backoff } from './backoff.js';
 import type { Core } from './core.js';
 import { HealthCheckResponse_ServingStatus, HealthClient } from './gen/grpc/health/v1/health.js';
@@ -29,6 +34,10 @@ export class Server {
   current: Session | undefined;
 
   #stub: SingleFlightClient | undefined;
+  /** What its channel was made with. */
+  #stubGeneration = 0;
+  /** What its session shows of who calls. */
+  #identity = 0;
   #probe: { stub: HealthClient; call: ClientUnaryCall } | undefined;
   readonly #sessions = new Set<Session>();
   /** Seats that wait for a session. */
@@ -139,6 +148,8 @@ export class Server {
 
   /** Puts a seat on a session, at once or as soon as there is one. */
   seat(seat: Seat): void {
+    // What runs on a session that shows an old certificate or token goes on there.
+    if (this.#identity !== this.core.settings.security.identity) this.current?.retire();
     if (this.current !== undefined) {
       this.current.add(seat);
       return;
@@ -156,7 +167,8 @@ export class Server {
   }
 
   #openSession(): void {
-    const session = new Session(this, this.stub().session());
+    this.#identity = this.core.settings.security.identity;
+    const session = new Session(this, this.stub().session(this.core.settings.security.metadata()));
     this.#sessions.add(session);
     this.current = session;
     this.#setFailing(); // until it answers
@@ -188,8 +200,12 @@ export class Server {
     this.#dropStub();
   }
 
-  onSessionOver(session: Session, text: string): void {
+  onSessionOver(session: Session, isAnswer: boolean, text: string): void {
     this.#sessions.delete(session);
+    if (isAnswer) {
+      session.up = true; // it does not let us in, but it is there
+      this.#setReachable();
+    }
     const wasCurrent = this.current === session;
     if (wasCurrent) this.current = undefined;
     if (!session.up) this.#dropStub();
@@ -213,6 +229,9 @@ export class Server {
 
   /** The stub of the channel that is in use. */
   stub(): SingleFlightClient {
+    const { generation } = this.core.settings.security;
+    if (generation !== this.#stubGeneration) this.#dropStub(); // there are new certificates
+    this.#stubGeneration = generation;
     this.#stub ??= new SingleFlightClient(...this.#target());
     return this.#stub;
   }
@@ -224,8 +243,9 @@ export class Server {
     this.#stub = undefined;
   }
 
-  #target(): [string, ReturnType<typeof credentials.createInsecure>, ChannelOptions] {
+  #target(): [string, ChannelCredentials, ChannelOptions] {
     const { settings } = this.core;
+    const secure = settings.security.channel(this.address);
     const options: ChannelOptions = {
       'grpc.keepalive_time_ms': settings.keepaliveTime,
       'grpc.keepalive_timeout_ms': settings.keepaliveTimeout,
@@ -234,9 +254,10 @@ export class Server {
       'grpc.max_reconnect_backoff_ms': settings.backoffMax,
       'grpc.use_local_subchannel_pool': 1,
       'grpc.enable_retries': 0,
+      ...secure.options,
       ...settings.channelOptions,
     };
-    return [this.address, settings.credentials ?? credentials.createInsecure(), options];
+    return [this.address, secure.credentials, options];
   }
 
   // ------------------------------------------------------------------------------------ probes

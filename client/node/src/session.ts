@@ -251,11 +251,16 @@ export class Session {
     this.#over = true;
     this.retired = true;
     clearTimeout(this.#idleTimer);
-    this.server.onSessionOver(this, details);
+    this.server.onSessionOver(this, isRefusal(code), details);
     const seats = this.#seats.values();
     for (const seat of seats) this.remove(seat);
     for (const seat of seats) seat.onSessionOver(code, details);
   }
+}
+
+// Who calls is not let in.
+function isRefusal(code: number): boolean {
+  return code === STATUS_NUMBERS.UNAUTHENTICATED || code === STATUS_NUMBERS.PERMISSION_DENIED;
 }
 
 function refuses(frame: CallResponse): boolean {

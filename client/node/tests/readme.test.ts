@@ -2,6 +2,7 @@
 // The README as a newcomer meets it: each of its code blocks, in an empty folder.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -28,7 +29,23 @@ const OUTPUTS: Record<string, RegExp> = {
   'hello.mjs': /^led: token \d+, attempt 1\n\{ user: 'ada', number: 0\.\d+.*\} mine\n$/,
   'hello.cjs': /^42\n$/,
   'report.mjs': /^one\ntwo\n$/,
+  'secure.mjs': /^true\n$/,
+  'watched.mjs': /^people leader OK ok\n$/,
+  'users.test.mjs': /^# pass 2\n# fail 0$/m,
 };
+
+/** A daemon that wants certificates and tokens, and what a caller needs, in the folder. */
+async function startSecured(folder: string): Promise<Daemon> {
+  await run(resolve(home, '../../tests/support/certificates'), [folder]);
+  const at = (name: string): string => join(folder, name);
+  writeFileSync(at('token'), 'a-secret');
+  const hash = createHash('sha256').update('a-secret').digest('hex');
+  writeFileSync(at('tokens'), `ada ${hash}\n`);
+  return Daemon.start(
+    ...['--tls-cert', at('server.pem'), '--tls-key', at('server.key')],
+    ...['--tls-client-ca', at('ca.pem'), '--token-file', at('tokens')],
+  );
+}
 
 describe('README', { timeout: 180_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'singleflight-node-'));
@@ -58,14 +75,16 @@ describe('README', { timeout: 180_000 }, () => {
     const programs = blocks.filter((block) => block.language === 'js');
     const names = programs.map(({ text }) => /^\/\/ ([\w.]+)/.exec(text)?.[1] ?? '');
     assert.deepEqual(names, Object.keys(OUTPUTS));
-    const env = { ...process.env, SINGLEFLIGHT_ADDRESS: daemon.address };
+    const secured = await startSecured(folder);
     const outputs = programs.map(async ({ text }, index) => {
       const name = names[index] ?? '';
+      const { address } = name === 'secure.mjs' ? secured : daemon;
+      const env = { ...process.env, SINGLEFLIGHT_ADDRESS: address, NODE_TEST_CONTEXT: '' };
       writeFileSync(join(folder, name), text);
       const { stdout } = await run(process.execPath, [name], { cwd: folder, env });
       assert.match(stdout, OUTPUTS[name] ?? /^$/);
     });
-    await Promise.all(outputs);
+    await Promise.all(outputs).finally(() => secured.stop());
   });
 
   it('has a program whose types are right', async () => {
@@ -81,7 +100,7 @@ describe('README', { timeout: 180_000 }, () => {
   it('has no other blocks, and no link that needs the tree', () => {
     assert.deepEqual(
       blocks.map((block) => block.language),
-      ['sh', 'js', 'js', 'ts', 'js'],
+      ['sh', 'js', 'js', 'ts', 'js', 'js', 'js', 'js'],
     );
     const links = [...readme.matchAll(/\]\(([^)]*)\)/g)].map((match) => match[1] ?? '');
     assert.ok(links.length > 0);
