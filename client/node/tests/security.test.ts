@@ -130,11 +130,13 @@ describe('security', { timeout: 180_000 }, () => {
     await until('the daemon knows the new token', ask);
     const work = new Work();
     const call = failureOf(client.do(freshKey(), work.run), StatusError);
-    await work.entered.opened; // it keeps the session open
+    const leader = await work.entered.opened; // it keeps the session open
     write('rotated', 'good-2');
     await delay(1100); // poll: files are looked at once a second
     assert.equal(await ask(), true);
     letIn('good-1', 'good-2');
+    await until('the lead is lost', () => leader.lost);
+    work.goOn.open('too late');
     assert.equal((await call).code, 'UNAUTHENTICATED');
     assert.equal(await ask(), true);
   });
