@@ -5,6 +5,9 @@
 
 #include <stdio.h>
 
+// Between two looks at the files: what changes is in force within half a second.
+enum { LOOK_MS = 200 };
+
 // What a group may use now; under a lock of the quotas.
 static struct sfl_quota_limits limits_of(void *context, struct sfl_span group)
 {
@@ -53,6 +56,7 @@ bool sfl_rights_open(struct sfl_rights *rights, const struct sfl_settings *setti
 bool sfl_rights_reload(struct sfl_rights *rights)
 {
     char problem[SFL_SECURITY_PROBLEM_MAX];
+    rights->has_changed = false;
     if (rights->security == NULL)
         return false;
     if (sfl_security_reload(rights->security, problem) != SFL_OK)
@@ -63,12 +67,16 @@ bool sfl_rights_reload(struct sfl_rights *rights)
     return true;
 }
 
+// A file that is being written may be a good one at any moment, and say something else. So it is
+// read when a look has found no further change.
 static void on_look(uv_timer_t *timer)
 {
     struct sfl_rights *rights = timer->data;
     bool has_new_tokens = sfl_watched_file_look(&rights->token_file);
     bool has_new_access = sfl_watched_file_look(&rights->access_file);
     if (has_new_tokens || has_new_access)
+        rights->has_changed = true;
+    else if (rights->has_changed)
         (void)sfl_rights_reload(rights);
 }
 
@@ -79,7 +87,7 @@ bool sfl_rights_watch(struct sfl_rights *rights, uv_loop_t *loop, struct sfl_tra
         return true;
     rights->look.data = rights;
     return uv_timer_init(loop, &rights->look) == 0 &&
-           uv_timer_start(&rights->look, on_look, SFL_WATCH_LOOK_MS, SFL_WATCH_LOOK_MS) == 0;
+           uv_timer_start(&rights->look, on_look, LOOK_MS, LOOK_MS) == 0;
 }
 
 void sfl_rights_close(struct sfl_rights *rights)

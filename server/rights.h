@@ -19,6 +19,7 @@ struct sfl_rights {
     struct sfl_transport *transport;
     struct sfl_watched_file token_file;
     struct sfl_watched_file access_file;
+    bool has_changed; // a file has, and may still be written
     uv_timer_t look;
 };
 

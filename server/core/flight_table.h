@@ -185,7 +185,7 @@ bool sfl_table_restore_lead(struct sfl_table *table, const struct sfl_left_lead 
 bool sfl_table_is_at_rest(const struct sfl_table *table, uint64_t *callers_out);
 
 // What an outcome of this group is charged to that sfl_table_restore or _restore_lead is to get.
-struct sfl_held *sfl_table_held(struct sfl_table *table, struct sfl_span group);
+struct sfl_held *sfl_table_held(struct sfl_table *table, struct sfl_span name);
 
 // How often the retained outcome of this token has been served; 0 when it is not retained any more.
 uint64_t sfl_table_hits(const struct sfl_table *table, uint64_t hash, struct sfl_span group,

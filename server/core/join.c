@@ -350,18 +350,36 @@ static void join_found(struct sfl_step *step, const struct sfl_event *event,
     }
 }
 
+// The flight whose lead the caller takes back; NULL: there is none.
+static struct sfl_flight *find_to_resume(const struct sfl_table *table,
+                                         const struct sfl_event *event)
+{
+    const struct sfl_join *join = event->join;
+    struct sfl_flight *flight = sfl_table_find(table, SFL_PLACE_RUNNING, event->hash, join->group,
+                                               join->key, join->resume_token);
+    if (flight == NULL)
+        flight = sfl_table_find(table, SFL_PLACE_FORGOTTEN, event->hash, join->group, join->key,
+                                join->resume_token);
+    return flight;
+}
+
 // True when the caller is refused: its group joins too often, or there are too many groups to have
 // a quota each. Whoever leads already may always come back.
-static bool refuses_by_quota(struct sfl_step *step, struct sfl_caller *caller,
-                             const struct sfl_join *join)
+static bool refuses_by_quota(struct sfl_step *step, const struct sfl_event *event)
 {
-    const struct sfl_group *group = sfl_table_group(step->table, join->group);
-    if (group == NULL)
-        sfl_step_refuse_limit(step, caller, join, SFL_REASON_GROUPS_LIMIT);
-    else if (join->resume_token > 0 || sfl_quota_take_join(group->quota->quota, step->now_ms))
+    const struct sfl_join *join = event->join;
+    bool may_open = join->role != SFL_ROLE_FOLLOW_ONLY && join->resume_token == 0;
+    // Who cannot open a flight makes no group either.
+    const struct sfl_group *group = may_open ? sfl_table_group(step->table, join->group)
+                                             : sfl_table_find_group(step->table, join->group);
+    if (group == NULL && may_open) {
+        sfl_step_refuse_limit(step, event->caller, join, SFL_REASON_GROUPS_LIMIT);
+        return true;
+    }
+    bool comes_back = join->resume_token > 0 && find_to_resume(step->table, event) != NULL;
+    if (group == NULL || comes_back || sfl_quota_take_join(group->quota->quota, step->now_ms))
         return false;
-    else
-        sfl_step_refuse_limit(step, caller, join, SFL_REASON_JOINS_QUOTA);
+    sfl_step_refuse_limit(step, event->caller, join, SFL_REASON_JOINS_QUOTA);
     return true;
 }
 
@@ -375,8 +393,7 @@ void sfl_step_join(struct sfl_step *step, const struct sfl_event *event)
         sfl_step_refuse(step, event->caller, &refusal);
         return;
     }
-    if (step->table->quota_of != NULL && !event->is_again &&
-        refuses_by_quota(step, event->caller, join))
+    if (step->table->quota_of != NULL && !event->is_again && refuses_by_quota(step, event))
         return;
     if (join->resume_token > 0)
         resume(step, event);

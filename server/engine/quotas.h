@@ -21,8 +21,8 @@ enum sfl_status sfl_quotas_create(const struct sfl_quotas_options *options,
 void sfl_quotas_destroy(struct sfl_quotas *quotas);
 
 // The quota of a group, made if need be; it stays until the quotas are destroyed. NULL when there
-// is no memory. Any thread; for tables (the signature is that of sfl_table_options.quota_of).
-struct sfl_quota *sfl_quotas_find(void *quotas, struct sfl_span group);
+// is no memory. Any thread; for tables: `context` is the quotas (see sfl_table_options.quota_of).
+struct sfl_quota *sfl_quotas_find(void *context, struct sfl_span group);
 
 // Asks anew what each group may use. Any thread.
 void sfl_quotas_reload(struct sfl_quotas *quotas);

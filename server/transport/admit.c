@@ -387,10 +387,14 @@ void sfl_admit_note_forget(const struct sfl_admit *admit, const struct sfl_forge
     if (admit->identity == NULL || !sfl_log_is_on(SFL_LOG_INFO))
         return;
     sfl_identity_text(admit->identity, who);
-    sfl_log(SFL_LOG_INFO, "forgotten", SFL_STR("who", who), SFL_SPAN("group", forget->group),
-            SFL_SPAN("key", forget->key), SFL_BOOL("end", forget->end),
-            SFL_BOOL("flight", forgotten->flight), SFL_BOOL("retained", forgotten->retained),
-            SFL_BOOL("ended", forgotten->ended));
+    // Whoever forgets much must not hide who ends a flight: each event has its own bound on lines.
+    if (forgotten->ended)
+        sfl_log(SFL_LOG_INFO, "ended", SFL_STR("who", who), SFL_SPAN("group", forget->group),
+                SFL_SPAN("key", forget->key), SFL_BOOL("retained", forgotten->retained));
+    else
+        sfl_log(SFL_LOG_INFO, "forgotten", SFL_STR("who", who), SFL_SPAN("group", forget->group),
+                SFL_SPAN("key", forget->key), SFL_BOOL("end", forget->end),
+                SFL_BOOL("flight", forgotten->flight), SFL_BOOL("retained", forgotten->retained));
 }
 
 // The streams of one pump. Those that have been looked at since the last reload are at the end.

@@ -48,7 +48,6 @@ def house(tmp_path):
     [
         ("flights-limit = 20", ("flights of this group", "quota of 20")),
         ("callers-limit = 20", ("callers of this group", "quota of 20")),
-        ("joins-per-second = 20", ("joins of this group", "quota of 20 a second")),
     ],
 )
 def test_a_group_over_its_quota_is_refused_and_no_other(house, kind, quota, words):
@@ -63,8 +62,24 @@ def test_a_group_over_its_quota_is_refused_and_no_other(house, kind, quota, word
     for leader in leaders + others:
         leader.finish(b"v")
         assert leader.delivery().led
-    if "second" not in quota:
-        net.key_is_free(key=b"one more", group="small.a")
+    net.key_is_free(key=b"one more", group="small.a")
+
+
+@KINDS
+def test_a_group_that_joins_too_often_is_refused_and_no_other(house, kind):
+    """A second's worth at once; how many come in later depends on the time."""
+    net = house("joins-per-second = 20").net("all", kind=kind)
+    leaders = [net.lead(key=b"%d" % n, group="small.a") for n in range(20)]
+    for number in range(20, 5000):
+        caller = net.join(key=b"%d" % number, group="small.a")
+        name, message = caller.next()
+        if name == "end":
+            break
+        leaders.append(caller)
+    assert name == "end" and message.code == EXHAUSTED
+    assert "joins of this group: its quota of 20 a second" in message.message
+    net.lead(key=b"k", group="large").finish(b"v")
+    assert net.stats(group="large").refused == 0
 
 
 @KINDS

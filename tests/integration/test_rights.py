@@ -106,8 +106,8 @@ def list_runs(net, group):
     list(net.admin.ListRuns(pb.ListRunsRequest(group=group), timeout=wait.BOUND))
 
 
-def end_flight(net, group):
-    request = pb.ForgetRequest(group=group, key=b"none", end=True)
+def end_flight(net, group, key=b"none"):
+    request = pb.ForgetRequest(group=group, key=key, end=True)
     net.single_flight.Forget(request, timeout=wait.BOUND)
 
 
@@ -440,7 +440,13 @@ def test_the_sample_is_taken():
 def test_refusals_and_forgets_are_told(house):
     opened = house()
     opened.net("reader").join(group="other", key=b"k").ended(PERMISSION_DENIED)
-    opened.net("ops").forget(key=b"k", group="other")
+    ops = opened.net("ops")
+    ops.forget(key=b"k", group="other")
+    leader = ops.lead(key=b"evil", group="other")
+    for _ in range(40):
+        ops.forget(key=b"none", group="other")
+    end_flight(ops, "other", b"evil")
+    leader.ended()
     log = opened.daemon.log()
     refused = next(line for line in log.splitlines() if "event=call_refused" in line)
     for word in ("level=warn", "who=token:reader", "peer=ipv4:127.0.0.1", "group=other", "right=do",
@@ -449,4 +455,19 @@ def test_refusals_and_forgets_are_told(house):
     forgotten = next(line for line in log.splitlines() if "event=forgotten" in line)
     for word in ("level=info", "who=token:ops", "group=other", "key=k", "end=false"):
         assert word in forgotten
+    ended = next(line for line in log.splitlines() if "event=ended" in line)
+    assert "who=token:ops" in ended and "key=evil" in ended
     assert "secret" not in log
+
+
+def test_a_file_that_is_being_written_is_not_taken_up(house, tmp_path):
+    """Without its last lines it is a good file, which says something else."""
+    opened = house()
+    net = opened.net("stolen")
+    path = tmp_path / "access"
+    whole = path.read_text()
+    for _ in range(30):
+        path.write_text(whole.replace("deny = token:stolen\n", ""))  # in place
+        denied(lambda: net.flights(group=GROUP), PERMISSION_DENIED)
+        path.write_text(whole)
+    assert "event=rights_reloaded" not in opened.daemon.log()

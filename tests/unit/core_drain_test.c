@@ -97,9 +97,8 @@ static void retain_many(struct world *w, const char *prefix)
         struct sfl_outcome *outcome = NULL;
         snprintf(key, sizeof(key), "%s%u", prefix, i);
         struct sfl_join join = {.group = sfl_span_of_text("g"), .key = sfl_span_of_text(key)};
-        assert_int_equal(sfl_outcome_create(&world_memory(w)->allocator,
-                                            &world_table(w)->held, world_limits(w),
-                                            NULL, NULL, &outcome),
+        assert_int_equal(sfl_outcome_create(&world_memory(w)->allocator, &world_table(w)->held,
+                                            world_limits(w), NULL, NULL, &outcome),
                          SFL_REASON_NONE);
         assert_true(
             sfl_table_restore(world_table(w), &join, world_hash("g", key), outcome, 1, 0, 1000, 0));

@@ -236,6 +236,32 @@ static void a_leader_that_comes_back_is_never_too_often(void **state)
     world_close(w);
 }
 
+static void a_token_that_is_made_up_counts_as_a_join(void **state)
+{
+    (void)state;
+    struct world *w = WORLD(.joins_per_second = 1);
+    JOIN(w, "A", .lease_ms = 1000);
+    HEAR(w, "A", "lead token=1 attempt=1 lease=1000");
+    JOIN(w, "B", .resume_token = 7);
+    HEAR(w, "B", "RESOURCE_EXHAUSTED: joins of this group: its quota of 1 a second is reached");
+    world_close(w);
+}
+
+static void who_cannot_open_a_flight_makes_no_group(void **state)
+{
+    (void)state;
+    struct world *w = WORLD(.flights_max = 1);
+    JOIN(w, "A", OTHER, .role = SFL_ROLE_FOLLOW_ONLY);
+    HEAR(w, "A", "NOT_FOUND: nothing to follow: no flight runs for this key");
+    JOIN(w, "B", OTHER, .resume_token = 7);
+    HEAR(w, "B", "ABORTED: fenced: token 7, now 0");
+    assert_int_equal(world_table(w)->groups.count, 0);
+    JOIN(w, "C", OTHER);
+    HEAR(w, "C", "lead token=1 attempt=1");
+    assert_int_equal(world_table(w)->groups.count, 1);
+    world_close(w);
+}
+
 static void a_smaller_quota_holds_at_once_and_takes_nothing_back(void **state)
 {
     (void)state;
@@ -305,6 +331,8 @@ int main(void)
         cmocka_unit_test(an_outcome_over_the_quota_is_not_retained),
         cmocka_unit_test(a_group_that_joins_too_often_is_refused),
         cmocka_unit_test(a_leader_that_comes_back_is_never_too_often),
+        cmocka_unit_test(a_token_that_is_made_up_counts_as_a_join),
+        cmocka_unit_test(who_cannot_open_a_flight_makes_no_group),
         cmocka_unit_test(a_smaller_quota_holds_at_once_and_takes_nothing_back),
         cmocka_unit_test(the_longest_overdue_of_the_group_gives_its_room),
         cmocka_unit_test(without_memory_for_its_quota_a_group_is_refused),

@@ -32,9 +32,8 @@ static struct sfl_outcome *outcome_of(struct world *w, uint64_t token)
                                             .token = token,
                                             .value = sfl_span_of_text("partial")};
     struct sfl_outcome *outcome;
-    assert_int_equal(sfl_outcome_restore(&world_memory(w)->allocator,
-                                         &world_table(w)->held, world_limits(w),
-                                         &parts, &outcome),
+    assert_int_equal(sfl_outcome_restore(&world_memory(w)->allocator, &world_table(w)->held,
+                                         world_limits(w), &parts, &outcome),
                      SFL_REASON_NONE);
     return outcome;
 }

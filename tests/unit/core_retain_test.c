@@ -215,9 +215,8 @@ static void a_data_files_outcome_is_served_again(void **state)
     struct world *w = world_open();
     world_pass(w, 5000);
     struct sfl_outcome *outcome = NULL;
-    enum sfl_reason reason =
-        sfl_outcome_create(&world_memory(w)->allocator, &world_table(w)->held,
-                           world_limits(w), NULL, NULL, &outcome);
+    enum sfl_reason reason = sfl_outcome_create(&world_memory(w)->allocator, &world_table(w)->held,
+                                                world_limits(w), NULL, NULL, &outcome);
     assert_int_equal(reason, SFL_REASON_NONE);
     outcome->kind = SFL_OUTCOME_OK;
     outcome->attempt = 2;

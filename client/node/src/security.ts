@@ -29,7 +29,8 @@ export interface SecurityOptions {
   tokenFile?: string | undefined;
 }
 
-const VARIABLES = {
+/** @internal */
+export const VARIABLES = {
   tlsCa: 'SINGLEFLIGHT_TLS_CA',
   tlsCert: 'SINGLEFLIGHT_TLS_CERT',
   tlsKey: 'SINGLEFLIGHT_TLS_KEY',
@@ -37,13 +38,17 @@ const VARIABLES = {
   tokenFile: 'SINGLEFLIGHT_TOKEN_FILE',
 } as const;
 
+/** @internal */
+export const SYSTEM = 'system';
+
 // Where machines keep the certificates that they trust.
 const SYSTEM_CA = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',
   '/etc/ssl/cert.pem',
 ];
-const LOOK_MS = 1000;
+/** @internal */
+export const LOOK_MS = 1000;
 const TOKEN_BYTES_MAX = 8192;
 
 const debug = debuglog('singleflight');
@@ -206,7 +211,7 @@ function readTls(
   cert: string | undefined,
   key: string | undefined,
 ): Reread<ChannelCredentials> {
-  const caPath = ca === 'system' ? systemCa() : ca;
+  const caPath = ca === SYSTEM ? systemCa() : ca;
   const pair = cert === undefined || key === undefined ? [] : [cert, key];
   return new Reread([caPath, ...pair], () => {
     const roots = readCertificates('tlsCa', caPath);

@@ -29,6 +29,7 @@ import {
   readClientOptions,
 } from '../src/options.js';
 import { WIRE_SLACK_DIVISOR, WIRE_SLACK_MS_MIN } from '../src/seat.js';
+import { LOOK_MS, SYSTEM, VARIABLES } from '../src/security.js';
 import { MESSAGE_BYTES_MAX } from '../src/server.js';
 import { rendezvous } from '../src/rendezvous.js';
 
@@ -109,6 +110,13 @@ describe('constants', () => {
     const ours = {
       address_variable: ADDRESS_VARIABLE,
       address_default: ADDRESS_DEFAULT,
+      tls_ca_variable: VARIABLES.tlsCa,
+      tls_cert_variable: VARIABLES.tlsCert,
+      tls_key_variable: VARIABLES.tlsKey,
+      tls_server_name_variable: VARIABLES.tlsServerName,
+      token_file_variable: VARIABLES.tokenFile,
+      tls_ca_system: SYSTEM,
+      files_look_ms: LOOK_MS,
       connect_timeout_ms: settings.connectTimeout,
       backoff_min_ms: settings.backoffMin,
       backoff_max_ms: settings.backoffMax,
