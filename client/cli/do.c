@@ -270,6 +270,8 @@ static bool is_silent_about(const struct sfl_cli_run *run, const struct singlefl
 static void conclude_outcome(struct sfl_cli_run *run, const struct singleflight_result *result)
 {
     run->exit_code = sfl_cli_exit_of_outcome(result);
+    if (result->led && run->own_code >= 0 && sfl_cli_is_over_limit(result))
+        keep_own_outcome(run, result);
     if (result->retained && run->options->retained_code <= UINT8_MAX)
         run->exit_code = (int)run->options->retained_code;
     if (result->retained && run->options->verbose)

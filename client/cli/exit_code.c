@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/exit_code.h"
 
+#include <string.h>
+
 int sfl_cli_exit_of_status(enum singleflight_status status)
 {
     switch (status) {
@@ -36,12 +38,21 @@ int sfl_cli_exit_of_silence(enum singleflight_status status)
                                                     : sfl_cli_exit_of_status(status);
 }
 
+bool sfl_cli_is_over_limit(const struct singleflight_result *result)
+{
+    return result->outcome == SINGLEFLIGHT_OUTCOME_ERROR &&
+           strcmp(result->type, SINGLEFLIGHT_TYPE_LIMIT_EXCEEDED) == 0;
+}
+
 int sfl_cli_exit_of_outcome(const struct singleflight_result *result)
 {
     if (result->outcome == SINGLEFLIGHT_OUTCOME_OK)
         return SFL_CLI_EXIT_OK;
     // Its leader was lost and may not be replaced (--hold), or gave up.
     if (result->outcome == SINGLEFLIGHT_OUTCOME_ABANDONED && result->code == 0)
+        return SFL_CLI_EXIT_TRY_LATER;
+    // The value met a limit of the server: that is no word of the command's.
+    if (sfl_cli_is_over_limit(result))
         return SFL_CLI_EXIT_TRY_LATER;
     // Other programs may lead, too, and their error codes need not be exit codes.
     bool is_exit_code = result->code >= 1 && result->code <= 255;

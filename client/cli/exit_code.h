@@ -48,4 +48,7 @@ int sfl_cli_exit_of_silence(enum singleflight_status status);
 // The code for a Do whose status is OK: the command's own.
 int sfl_cli_exit_of_outcome(const struct singleflight_result *result);
 
+// True when a limit of the server took the place of what the function made.
+bool sfl_cli_is_over_limit(const struct singleflight_result *result);
+
 #endif
