@@ -85,10 +85,28 @@ static void on_own_result(struct sfl_seat *seat, const struct sfl_answer_result 
     end_all(seat, sfl_leader_outcome(seat->leader), result);
 }
 
+static bool is_over_limit(const struct sfl_answer_outcome *outcome)
+{
+    return sfl_span_equal(outcome->type, sfl_span_of_text(SINGLEFLIGHT_TYPE_LIMIT_EXCEEDED));
+}
+
 // The server has made another outcome of ours: a limit that the value met, or a loss that was held.
 static bool is_changed(const struct sfl_seat *seat, const struct sfl_answer_result *result)
 {
-    return result->has_outcome && (int)seat->leader->outcome != result->outcome.kind;
+    return result->has_outcome &&
+           ((int)seat->leader->outcome != result->outcome.kind || is_over_limit(&result->outcome));
+}
+
+// Settled without us, while our function runs. What met a limit need not end the work.
+static void lose_leader(struct sfl_seat *seat, const struct sfl_answer_outcome *outcome)
+{
+    char why[SFL_SEAT_WHY_SIZE] = "the flight has ended without this leader";
+    enum singleflight_status status = SINGLEFLIGHT_ABORTED;
+    if (is_over_limit(outcome)) {
+        status = SINGLEFLIGHT_RESOURCE_EXHAUSTED;
+        sfl_answer_text(outcome->message, why, sizeof(why));
+    }
+    sfl_call_lose(seat->leader->call, seat->leader, status, why);
 }
 
 static void on_result(struct sfl_seat *seat, const struct sfl_answer_result *result)
@@ -113,9 +131,8 @@ static void on_result(struct sfl_seat *seat, const struct sfl_answer_result *res
         sfl_seat_end(seat, SINGLEFLIGHT_INTERNAL, why);
         return;
     }
-    if (seat->leader != NULL) // settled without us, while our function runs
-        sfl_call_lose(seat->leader->call, seat->leader, SINGLEFLIGHT_ABORTED,
-                      "the flight has ended without this leader");
+    if (seat->leader != NULL)
+        lose_leader(seat, &result->outcome);
     struct sfl_value *value = seat->value;
     seat->value = NULL;
     end_all(seat, sfl_outcome_read(&result->outcome, value), result);

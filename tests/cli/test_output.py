@@ -136,17 +136,20 @@ class ServerLimit(Case):
 class ServerIsFull(Case):
     daemon_flags = ("--result-limit", "64KiB", "--held-limit", "64KiB")
 
-    def test_what_the_server_has_no_room_for_is_no_word_of_the_commands(self):
+    def test_without_room_at_the_server_the_sharing_ends_and_not_the_job(self):
         kept = self.run_do("--retain", "1m", "kept", "--", "head", "-c", "40000", "/dev/zero")
         self.assert_ends(kept, 0, bytes(40000))
-        tool = self.run_do("--buffer", "--retain-error", "1m", "key", "--", "sh", "-c",
-                           "head -c 40000 /dev/zero; exit 4")
-        self.assertEqual(tool.code, 4, tool.errors())
-        self.assertTrue(tool.output() == bytes(40000))
-        self.assertIn("bytes held for results", tool.errors())
-        late = self.run_do("key", "--", "false")
-        self.assertEqual(late.code, 75)
-        self.assertIn("bytes held for results", late.errors())
+        for options in ([], ["--buffer"]):
+            with self.subTest(options=options):
+                key = f"key{len(options)}"
+                tool = self.run_do("--retain-error", "1m", *options, key, "--", "sh", "-c",
+                                   "head -c 40000 /dev/zero; exit 4")
+                self.assertEqual(tool.code, 4, tool.errors())
+                self.assertTrue(tool.output() == bytes(40000))
+                self.assertIn("bytes held for results", tool.errors())
+                late = self.run_do(key, "--", "false")
+                self.assertEqual(late.code, 75)
+                self.assertIn("bytes held for results", late.errors())
 
 
 class Readers(Case):

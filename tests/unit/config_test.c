@@ -125,8 +125,8 @@ static void an_address_for_others_needs_tls_and_a_way_to_know_them(void **state)
         "--listen localhost.example:1",
         "--listen 0.0.0.0:1 --token-file /t",
         "--listen 0.0.0.0:1 --access-file /a --tls-cert /c --tls-key /k",
-        "--listen 0.0.0.0:1 --tls-cert /c --tls-key /k --tls-client-ca /a --tls-client-auth "
-        "optional",
+        ("--listen 0.0.0.0:1 --tls-cert /c --tls-key /k --tls-client-ca /a --tls-client-auth "
+         "optional"),
     };
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         config_run_expect_error(run, refused[i], SFL_EXIT_CONFIG, "or give --insecure-listen");
@@ -135,8 +135,8 @@ static void an_address_for_others_needs_tls_and_a_way_to_know_them(void **state)
         "--listen 0.0.0.0:1 --insecure-listen",
         "--listen 0.0.0.0:1 --tls-cert /c --tls-key /k --token-file /t",
         "--listen 0.0.0.0:1 --tls-cert /c --tls-key /k --tls-client-ca /a",
-        "--listen 0.0.0.0:1 --tls-cert /c --tls-key /k --tls-client-ca /a --tls-client-auth "
-        "optional --access-file /x",
+        ("--listen 0.0.0.0:1 --tls-cert /c --tls-key /k --tls-client-ca /a --tls-client-auth "
+         "optional --access-file /x"),
         "--listen none --unix-socket /run/s.sock",
     };
     for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
