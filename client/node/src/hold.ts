@@ -72,6 +72,11 @@ export class Hold {
     return this.hasEnd && this.clock.now() >= this.#end;
   }
 
+  /** Over, or so near its end that an answer may not come in time. */
+  get isDoubtful(): boolean {
+    return this.isOver || (this.isAnswered && this.left < this.#silence / RENEWALS_PER_HOLD);
+  }
+
   /** Looks at the clock because it is time to. */
   check(): Due {
     const now = this.clock.now();

@@ -62,7 +62,7 @@ export class Lead {
 
   /** Its function begins now, or when the server confirms a lead that came long after its join. */
   begin(): void {
-    if (this.hold.isOver) {
+    if (this.hold.isDoubtful) {
       this.hold.ask();
       this.#armTimer();
     } else {
