@@ -74,7 +74,7 @@ void sfl_cli_print_flights_json(FILE *out, const struct sfl_cli_snapshot *snapsh
         add_number(object, "value_bytes", flight->value_bytes);
         json_object_object_add(object, "next", json_object_new_boolean(flight->next));
         json_object_object_add(object, "overdue", json_object_new_boolean(flight->overdue));
-        add_text(object, "outcome", sfl_cli_outcome_name(flight->outcome));
+        add_text(object, "outcome", singleflight_outcome_name(flight->outcome));
         json_object_object_add(object, "code", json_object_new_int(flight->code));
         add_number(object, "ended_unix_ms", flight->ended_unix_ms);
         add_number(object, "expires_ms", flight->expires_ms);
@@ -91,7 +91,7 @@ void sfl_cli_print_runs_json(FILE *out, const struct sfl_cli_snapshot *snapshot)
         add_text(object, "address", run->address);
         add_text(object, "group", run->group);
         add_key(object, run->key, run->key_bytes);
-        add_text(object, "outcome", sfl_cli_outcome_name(run->outcome));
+        add_text(object, "outcome", singleflight_outcome_name(run->outcome));
         json_object_object_add(object, "code", json_object_new_int(run->code));
         add_text(object, "message", run->message);
         add_text(object, "leader", run->leader);

@@ -37,29 +37,13 @@ const char *sfl_cli_state_name(enum singleflight_flight_state state)
     return "unknown";
 }
 
-const char *sfl_cli_outcome_name(enum singleflight_outcome outcome)
-{
-    switch (outcome) {
-    case SINGLEFLIGHT_OUTCOME_NONE:
-        return "";
-    case SINGLEFLIGHT_OUTCOME_OK:
-        return "ok";
-    case SINGLEFLIGHT_OUTCOME_ERROR:
-        return "error";
-    case SINGLEFLIGHT_OUTCOME_PANIC:
-        return "panic";
-    case SINGLEFLIGHT_OUTCOME_ABANDONED:
-        return "abandoned";
-    }
-    return "unknown";
-}
-
 // "ok", "error 7".
 static void add_outcome(struct sfl_cli_table *table, enum singleflight_outcome outcome,
                         int32_t code, const char *none)
 {
     char text[48];
-    const char *name = outcome == SINGLEFLIGHT_OUTCOME_NONE ? none : sfl_cli_outcome_name(outcome);
+    const char *name =
+        outcome == SINGLEFLIGHT_OUTCOME_NONE ? none : singleflight_outcome_name(outcome);
     if (code == 0)
         snprintf(text, sizeof(text), "%s", name);
     else

@@ -64,7 +64,4 @@ void sfl_cli_print_health_json(FILE *out, const struct singleflight_health *heal
 // "next", "finding-home", "led", "orphaned", "retained".
 const char *sfl_cli_state_name(enum singleflight_flight_state state);
 
-// "ok", "error", "panic", "abandoned"; "" for none.
-const char *sfl_cli_outcome_name(enum singleflight_outcome outcome);
-
 #endif

@@ -170,5 +170,5 @@ const char *singleflight_outcome_name(enum singleflight_outcome outcome)
     case SINGLEFLIGHT_OUTCOME_ABANDONED:
         return "abandoned";
     }
-    return "";
+    return "unknown";
 }

@@ -69,7 +69,7 @@ struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_j
 
 enum sfl_reason sfl_group_take_flight(struct sfl_table *table, const struct sfl_group *group)
 {
-    struct sfl_quota_shares *quota = group == NULL ? NULL : group->quota;
+    struct sfl_quota_shares *quota = sfl_group_quota(group);
     if (!sfl_quota_take_flight(quota))
         return SFL_REASON_FLIGHTS_QUOTA;
     if (sfl_share_take(&table->shares.flights, 1, table->limits->flights_max))
@@ -81,7 +81,7 @@ enum sfl_reason sfl_group_take_flight(struct sfl_table *table, const struct sfl_
 void sfl_group_give_flight(struct sfl_table *table, const struct sfl_group *group)
 {
     sfl_share_give(&table->shares.flights, 1);
-    sfl_quota_give_flight(group == NULL ? NULL : group->quota);
+    sfl_quota_give_flight(sfl_group_quota(group));
 }
 
 void sfl_flight_unplace(struct sfl_table *table, struct sfl_flight *flight)

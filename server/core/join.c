@@ -298,17 +298,28 @@ static void take_over(struct sfl_step *step, struct sfl_flight *flight, struct s
     sfl_flight_audience_changed(step, flight);
 }
 
-static void resume(struct sfl_step *step, const struct sfl_event *event)
+// The flight whose lead the caller takes back; NULL: there is none.
+static struct sfl_flight *find_to_resume(const struct sfl_table *table,
+                                         const struct sfl_event *event)
 {
     const struct sfl_join *join = event->join;
     const enum sfl_flight_place places[] = {SFL_PLACE_RUNNING, SFL_PLACE_FORGOTTEN};
     for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        struct sfl_flight *flight = sfl_table_find(step->table, places[i], event->hash, join->group,
+        struct sfl_flight *flight = sfl_table_find(table, places[i], event->hash, join->group,
                                                    join->key, join->resume_token);
-        if (flight != NULL && sfl_flight_has_attempt(flight)) {
-            take_over(step, flight, event->caller, join);
-            return;
-        }
+        if (flight != NULL && sfl_flight_has_attempt(flight))
+            return flight;
+    }
+    return NULL;
+}
+
+static void resume(struct sfl_step *step, const struct sfl_event *event)
+{
+    const struct sfl_join *join = event->join;
+    struct sfl_flight *flight = find_to_resume(step->table, event);
+    if (flight != NULL) {
+        take_over(step, flight, event->caller, join);
+        return;
     }
     struct sfl_flight *retained = sfl_table_find(step->table, SFL_PLACE_RETAINED, event->hash,
                                                  join->group, join->key, join->resume_token);
@@ -348,19 +359,6 @@ static void join_found(struct sfl_step *step, const struct sfl_event *event,
     } else {
         open_or_refuse(step, event);
     }
-}
-
-// The flight whose lead the caller takes back; NULL: there is none.
-static struct sfl_flight *find_to_resume(const struct sfl_table *table,
-                                         const struct sfl_event *event)
-{
-    const struct sfl_join *join = event->join;
-    struct sfl_flight *flight = sfl_table_find(table, SFL_PLACE_RUNNING, event->hash, join->group,
-                                               join->key, join->resume_token);
-    if (flight == NULL)
-        flight = sfl_table_find(table, SFL_PLACE_FORGOTTEN, event->hash, join->group, join->key,
-                                join->resume_token);
-    return flight;
 }
 
 // True when the caller is refused: its group joins too often, or there are too many groups to have

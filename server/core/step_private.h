@@ -150,9 +150,14 @@ uint64_t sfl_limit_of(const struct sfl_table *table, const struct sfl_group *gro
                       enum sfl_reason reason);
 
 // Their quotas; NULL: none.
+static inline struct sfl_quota_shares *sfl_group_quota(const struct sfl_group *group)
+{
+    return group == NULL ? NULL : group->quota;
+}
+
 static inline struct sfl_quota_shares *sfl_flight_quota(const struct sfl_flight *flight)
 {
-    return flight->group == NULL ? NULL : flight->group->quota;
+    return sfl_group_quota(flight->group);
 }
 
 static inline struct sfl_held *sfl_flight_held(struct sfl_table *table,

@@ -57,8 +57,8 @@ struct singleflight_observer {
         .struct_bytes = sizeof(struct singleflight_observer)                                       \
     }
 
-// The name in lower case, as metrics have it: "ok", "error", "panic", "abandoned"; "" for NONE.
-// Static storage.
+// The name in lower case, as metrics have it: "ok", "error", "panic", "abandoned"; "" for NONE,
+// "unknown" for what this library does not know. Static storage.
 SINGLEFLIGHT_API const char *singleflight_outcome_name(enum singleflight_outcome outcome);
 
 #ifdef __cplusplus
