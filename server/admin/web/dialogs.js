@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dialogs: all there is to know of a flight or a run, the question before something is done,
+// and signing in.
+import { ApiError, get, post, setToken } from "./api.js";
+import { byId, element, say } from "./dom.js";
+import { bytes, count, dateAndTime, duration, readable } from "./text.js";
+
+function head(dialog, title) {
+  return element("div.head", {},
+    element("h2", { id: `${dialog.id}-title` }, title),
+    element("button.close", { type: "button", "aria-label": "Close", onclick: () => dialog.close() },
+      "✕"));
+}
+
+function show(dialog, ...children) {
+  dialog.replaceChildren(...children);
+  if (!dialog.open) dialog.showModal();
+}
+
+// --- details ---
+
+const hiddenKey = () => element("em", {}, "hidden: sign in to see it");
+
+function keyOf(row) {
+  if (row.key === null) return hiddenKey();
+  return element("pre.whole", { tabindex: "0", "aria-label": "The whole key" },
+    ...readable(row.key));
+}
+
+// [name, value]; a value is text, nodes or null (then it is left out).
+function facts(pairs) {
+  return element("dl.facts", {}, pairs.filter(([, value]) => value !== null).map(([name, value]) =>
+    element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+}
+
+const foreign = (text) => (text ? readable(text) : "–");
+const known = (value, format) => (value ? format(value) : null);
+
+export function showFlight(row, viewer) {
+  const dialog = byId("details");
+  const mayForget = row.key !== null && (row.can_forget ?? viewer.can_forget);
+  const mayEnd = row.key !== null && row.state !== "retained" && (row.can_end ?? viewer.can_end);
+  const action = (isOffered, ask, text) => isOffered
+    ? element("button", { type: "button", onclick: () => ask(row) }, text) : null;
+  show(dialog, head(dialog, row.state === "retained" ? "Retained outcome" : "Flight"), facts([
+    ["Key", keyOf(row)],
+    ["Group", foreign(row.group)],
+    ["State", row.state],
+    ["Outcome", known(row.outcome, foreign)],
+    ["Leader", foreign(row.leader)],
+    ["Callers", `${count(row.callers)}, the leader included`],
+    ["Age", duration(row.age_ms)],
+    ["Lease", known(row.lease_ms, duration)],
+    ["Expires in", known(row.expires_ms, duration)],
+    ["Attempt", count(row.attempt)],
+    ["Bytes", bytes(row.bytes)],
+    ["Token", row.token ?? "–"],
+  ]), element("div.actions", {}, action(mayForget, askForget, "Forget…"),
+    action(mayEnd, askEnd, "End…")));
+}
+
+export function showRun(row) {
+  const dialog = byId("details");
+  show(dialog, head(dialog, "Run that ended"), facts([
+    ["Key", keyOf(row)],
+    ["Group", foreign(row.group)],
+    ["Outcome", foreign(row.outcome)],
+    ["Detail", known(row.detail, foreign)],
+    ["Leader", foreign(row.leader)],
+    ["Began", dateAndTime(row.began_ms)],
+    ["Ended", dateAndTime(row.ended_ms)],
+    ["Took", duration(row.took_ms)],
+    ["Callers", `${count(row.callers)}, the leader included`],
+    ["Attempts", count(row.attempt)],
+    ["Bytes", bytes(row.bytes)],
+  ]));
+}
+
+// --- questions ---
+
+function askForget(row) {
+  const text = row.state === "retained"
+    ? "The retained outcome is dropped: the next call runs its function anew."
+    : "The next call runs its function anew. Those who wait now still get the outcome of the " +
+      "flight that runs.";
+  ask("Forget this key?", row, text, "Forget", async () => {
+    const { forgotten } = await post("forget", { group: row.group, key: row.key });
+    return forgotten ? "Forgotten." : "There was nothing left to forget.";
+  });
+}
+
+function askEnd(row) {
+  const followers = Math.max(0, row.callers - 1);
+  const waiting = followers === 1 ? "1 caller that waits" : `${count(followers)} callers that wait`;
+  ask("End this flight?", row,
+    `Its leader is fenced, and ${waiting} for it now get an error (ABORTED). What the leader's ` +
+    "process is doing, it has to stop by itself.", "End", async () => {
+      const { ended } = await post("end", { group: row.group, key: row.key, token: row.token });
+      return ended ? "Ended." : "It had ended already, or another attempt runs by now.";
+    });
+}
+
+function ask(title, row, text, verb, act) {
+  const dialog = byId("confirm");
+  const result = element("p.result", { role: "alert" });
+  const go = element("button.danger", { type: "button" }, verb);
+  const cancel = element("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
+  go.addEventListener("click", async () => {
+    go.disabled = true;
+    try {
+      const done = await act();
+      dialog.close();
+      byId("details").close();
+      say(done);
+    } catch (error) {
+      go.disabled = false;
+      result.replaceChildren(...readable(error.message));
+    }
+  });
+  show(dialog, head(dialog, title),
+    facts([["Key", keyOf(row)], ["Group", foreign(row.group)], ["Leader", foreign(row.leader)]]),
+    element("p", {}, text), result, element("div.actions", {}, cancel, go));
+  cancel.focus();
+}
+
+// --- signing in ---
+
+const mayStandInHeader = /^[\x21-\x7e]+$/;
+
+// `onSignedIn()` once the daemon has taken the token.
+export function askToken(onSignedIn, why = "") {
+  const dialog = byId("token");
+  const input = element("input", {
+    id: "token-input", type: "password", autocomplete: "off", required: true, maxlength: "4096",
+    "aria-describedby": "token-help token-error",
+  });
+  const error = element("p.result", { id: "token-error", role: "alert" }, why);
+  const submit = async (event) => {
+    event.preventDefault();
+    const text = input.value.trim();
+    error.replaceChildren();
+    try {
+      if (!mayStandInHeader.test(text)) throw new ApiError(401, "That is no token");
+      await get("status", {}, null, text);
+      setToken(text);
+      dialog.close();
+      onSignedIn();
+    } catch (failure) {
+      error.replaceChildren(...readable(failure.message));
+      input.select();
+    }
+  };
+  show(dialog, head(dialog, "Sign in"), element("form", { onsubmit: submit },
+    element("label", { for: "token-input" }, "Token"), input,
+    element("p.help", { id: "token-help" },
+      "One of the daemon's token file. It stays in this tab and is gone with it."),
+    error,
+    element("div.actions", {},
+      element("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
+      element("button.primary", { type: "submit" }, "Sign in"))));
+  input.focus();
+}
