@@ -662,6 +662,7 @@ int main(int argc, char *argv[])
     int exit_code = EXIT_SUCCESS;
     if (!sfl_standard_files_open())
         return EXIT_CANNOT_START;
+    sfl_library_skip_exit_cleanup();
     sfl_settings_set_file_check(sfl_check_files);
     if (!sfl_settings_load(argc, argv, environ, stdout, stderr, &daemon.settings, &exit_code))
         return exit_code;

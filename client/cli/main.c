@@ -6,6 +6,7 @@
 #include "cli/options.h"
 #include "cli/refresh.h"
 #include "cli/subcommands.h"
+#include "rpc/library.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,7 @@ int main(int argc, char *argv[])
         return SFL_CLI_EXIT_OS_ERROR;
     if (argc > 1 && strcmp(argv[1], SFL_CLI_EXEC_CHILD_WORD) == 0)
         return sfl_cli_exec_child(argc, argv);
+    sfl_library_skip_exit_cleanup();
     // getopt changes the order of argv.
     char **words = sfl_cli_allocate(((size_t)argc + 1) * sizeof(*words));
     memcpy(words, argv, (size_t)argc * sizeof(*words));

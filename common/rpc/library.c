@@ -6,6 +6,7 @@
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
 
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -63,6 +64,11 @@ static void prepare(void)
 }
 
 #endif
+
+void sfl_library_skip_exit_cleanup(void)
+{
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
 
 void sfl_library_start(void)
 {

@@ -8,6 +8,11 @@
 void sfl_library_start(void);
 void sfl_library_stop(void);
 
+// Leaves OpenSSL as it is when the process ends. By itself it clears up in exit(), while threads of
+// gRPC still shake hands: at best that leaks. For programs of ours: it holds for the whole process,
+// so a library must not. Once, first thing in main().
+void sfl_library_skip_exit_cleanup(void);
+
 // Sends what gRPC logs through sfl_log, as the event "grpc". For programs of ours: it holds for the
 // whole process, so a library must not. Once, before the first start; the log's options are set.
 void sfl_library_take_log(void);

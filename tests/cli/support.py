@@ -69,8 +69,10 @@ class Daemon:
         )
         line = self.process.stdout.readline().decode()
         if " listening on " not in line:
+            self.process.wait(BOUND)
+            said = self.log()
             self.stop()
-            raise AssertionError("the daemon does not listen: " + self.log())
+            raise AssertionError("the daemon does not listen: " + said)
         self.address = line.split()[-1]
 
     def log(self):
