@@ -328,6 +328,47 @@ func TestALeadThatComesLateIsConfirmedBeforeTheFunctionRuns(t *testing.T) {
 	}
 }
 
+// The answer may be old, too: the machine slept while it was on its way.
+func TestALeadWhoseConfirmationComesTooLateIsAskedForAgain(t *testing.T) {
+	promote, first, second := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	k := newKeeper(leased(time.Minute), func(id uint64) []*pb.CallResponse {
+		if id == 1 {
+			<-first
+		} else {
+			<-second
+		}
+		return renewed(id)
+	})
+	k.answer = func(_ int, call *pb.CallRequest) ([]*pb.CallResponse, error) {
+		k.joins <- call
+		<-promote
+		return []*pb.CallResponse{follow(), {Step: &pb.CallResponse_Lead{Lead: k.lead}}}, nil
+	}
+	client := serveFake(t, &k.fakeServer)
+	begun := make(chan error, 1)
+	ended := inBackground(patient(t), client, "k", func(ctx context.Context) (string, error) {
+		begun <- singleflight.LeaderFromContext(ctx).Err()
+		return "here", nil
+	})
+	wait(t, "the join", k.joins)
+	client.Sleep(time.Hour)
+	close(promote)
+	wait(t, "the question", k.renewals)
+	client.Sleep(time.Hour)
+	close(first)
+	wait(t, "the question that follows", k.renewals)
+	if len(begun) > 0 {
+		t.Error("the function runs under a lead that is over")
+	}
+	close(second)
+	if err := wait(t, "the function", begun); err != nil {
+		t.Errorf("it begins with a lead that is lost: %v", err)
+	}
+	if got := wait(t, "the end", ended); got.err != nil || got.result.Value != "here" {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestACallInsideAFunctionTellsTheServerItsLeads(t *testing.T) {
 	k := newKeeper(leased(time.Minute), renewed)
 	client := serveFake(t, &k.fakeServer)

@@ -93,7 +93,7 @@ func (s *seat) onRenewed(id uint64, length time.Duration) {
 		return
 	}
 	s.leader.hold.onRenewed(id, length)
-	if s.isUnconfirmed {
+	if s.isUnconfirmed && !s.leader.hold.isOver(now()) {
 		s.beginFunction()
 	}
 }

@@ -282,7 +282,7 @@ static void on_audience(struct sfl_seat *seat, const struct sfl_answer_audience 
 static void on_renewed(struct sfl_seat *seat, const struct sfl_answer_renewed *renewed)
 {
     sfl_seat_hold_renewed(seat, renewed);
-    if (seat->state == SFL_SEAT_CONFIRMING)
+    if (seat->state == SFL_SEAT_CONFIRMING && sfl_clock_boot_ms() < seat->hold.until_ms)
         sfl_seat_lead(seat);
 }
 

@@ -16,6 +16,7 @@
 
 #define SESSION_PATH "/singleflight.v1.SingleFlight/Session"
 #define LEASE_MS 400
+#define HAS_NOT_RUN ((enum singleflight_status)1000)
 
 // What is said to the first call, packed; to be freed.
 static struct sfl_span pack(Singleflight__V1__CallResponse *frame)
@@ -69,15 +70,13 @@ static enum singleflight_outcome wait_for_loss(struct singleflight_leader *leade
 
 // What a leader has heard of its lead after so long, from a server that says no more than `lead`
 // and the answer to one renewal, which may be empty.
-static enum singleflight_status heard_from(struct sfl_span lead, struct sfl_span renewed,
-                                           uint64_t patience_ms)
+static enum singleflight_status heard(const struct fake_answer *answer, uint64_t patience_ms)
 {
-    const struct fake_answer answer = {.message = lead, .second = renewed};
     struct fake fake;
-    fake_start(&fake, SESSION_PATH, &answer, 1);
+    fake_start(&fake, SESSION_PATH, answer, 1);
     struct singleflight_client *client = client_of(fake.address);
     struct singleflight_do_options options = options_of("k");
-    struct watch watch = {.patience_ms = patience_ms};
+    struct watch watch = {.patience_ms = patience_ms, .lost = HAS_NOT_RUN};
     struct asker asker;
     options.timeout_ms = patience_ms + LEASE_MS;
     options.lease_ms = LEASE_MS;
@@ -85,9 +84,16 @@ static enum singleflight_status heard_from(struct sfl_span lead, struct sfl_span
     singleflight_result_free(asker_join(&asker));
     singleflight_client_destroy(client);
     fake_stop(&fake);
-    free((void *)lead.data);
-    free((void *)renewed.data);
+    free((void *)answer->message.data);
+    free((void *)answer->second.data);
     return watch.lost;
+}
+
+static enum singleflight_status heard_from(struct sfl_span lead, struct sfl_span renewed,
+                                           uint64_t patience_ms)
+{
+    const struct fake_answer answer = {.message = lead, .second = renewed};
+    return heard(&answer, patience_ms);
 }
 
 static enum singleflight_status heard_after(struct sfl_span lead, uint64_t patience_ms)
@@ -137,6 +143,19 @@ static void an_answer_extends_the_lead(void **state)
     assert_int_equal(lost, SINGLEFLIGHT_OK);
 }
 
+// The lead comes late, and so does the answer to the question whether it holds: by then it may not.
+static void no_function_begins_on_an_answer_that_is_too_old(void **state)
+{
+    (void)state;
+    const struct fake_answer answer = {
+        .message = pack_lead(LEASE_MS, LEASE_MS),
+        .message_late_ms = LEASE_MS / 2,
+        .second = pack_renewed(1, 0),
+        .second_late_ms = LEASE_MS + LEASE_MS / 2,
+    };
+    assert_int_equal(heard(&answer, 4 * LEASE_MS), HAS_NOT_RUN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +165,7 @@ int main(void)
         cmocka_unit_test(so_does_one_without_a_lease),
         cmocka_unit_test(an_answer_may_say_a_shorter_time),
         cmocka_unit_test(an_answer_extends_the_lead),
+        cmocka_unit_test(no_function_begins_on_an_answer_that_is_too_old),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -27,12 +28,20 @@ static void finish(struct rpc *rpc, struct sfl_span message, int code)
     sfl_stream_finish(rpc->stream, &piece, message.size > 0 ? 1 : 0, code, "as the test wants it");
 }
 
+// What is under way for long, as through a connection that stalls.
+static void pass_ms(unsigned late_ms)
+{
+    const struct timespec late = {.tv_sec = late_ms / 1000, .tv_nsec = late_ms % 1000 * 1000000L};
+    nanosleep(&late, NULL); // poll: only time makes it late
+}
+
 static void answer_again(struct rpc *rpc)
 {
     const struct fake_answer *answer = rpc->answer;
     if (rpc->is_answered_again || (answer->second.size == 0 && !answer->ends_second))
         return;
     rpc->is_answered_again = true;
+    pass_ms(answer->second_late_ms);
     if (answer->ends_second) {
         finish(rpc, answer->second, answer->code);
         return;
@@ -50,6 +59,7 @@ static void on_message(void *context, struct sfl_span message)
         return;
     }
     rpc->is_answered = true;
+    pass_ms(rpc->answer->message_late_ms);
     if (rpc->answer->ends) {
         finish(rpc, rpc->answer->message, rpc->answer->code);
         return;

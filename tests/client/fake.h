@@ -11,10 +11,12 @@
 
 // What it does once the first message of an RPC has come.
 struct fake_answer {
-    struct sfl_span message; // sent; none when it is empty
-    struct sfl_span second;  // sent when a second message has come, unless it is empty
-    bool ends;               // then the RPC ends with `code`, otherwise it stays open
-    bool ends_second;        // the same once a second message has come
+    struct sfl_span message;  // sent; none when it is empty
+    struct sfl_span second;   // sent when a second message has come, unless it is empty
+    unsigned message_late_ms; // both are so much under way
+    unsigned second_late_ms;
+    bool ends;        // then the RPC ends with `code`, otherwise it stays open
+    bool ends_second; // the same once a second message has come
     int code;
 };
 
