@@ -96,7 +96,7 @@ uint64_t sfl_budget_used(struct sfl_budget *budget)
     const struct sfl_link *link = sfl_list_first(&budget->open);
     for (; link != NULL; link = sfl_list_next(&budget->open, link)) {
         const struct sfl_share *share = SFL_CONTAINER_OF(link, struct sfl_share, in_open);
-        used -= (uint64_t)atomic_load_explicit(&share->left, memory_order_relaxed);
+        used -= (uint64_t)atomic_load_explicit(&share->left, memory_order_acquire);
     }
     pthread_mutex_unlock(&budget->lock);
     return used;

@@ -82,8 +82,9 @@ static inline void sfl_share_give(struct sfl_share *share, uint64_t amount)
     int64_t most = atomic_load_explicit(&share->most, memory_order_relaxed);
     int64_t left = atomic_load_explicit(&share->left, memory_order_relaxed);
     while (left >= 0 && amount <= (uint64_t)most && left <= most - (int64_t)amount) {
+        // Whoever learns that nothing is used any more may end the share.
         if (atomic_compare_exchange_weak_explicit(&share->left, &left, left + (int64_t)amount,
-                                                  memory_order_relaxed, memory_order_relaxed))
+                                                  memory_order_release, memory_order_relaxed))
             return;
     }
     if (amount > 0)

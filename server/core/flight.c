@@ -61,10 +61,13 @@ struct sfl_flight *sfl_flight_create(struct sfl_table *table, const struct sfl_j
     };
     sfl_list_init(&flight->followers);
     sfl_list_init(&flight->live);
-    if (copy_names(table, flight, join))
-        return flight;
-    sfl_pages_give(&table->pages, flight);
-    return NULL;
+    if (!copy_names(table, flight, join)) {
+        sfl_pages_give(&table->pages, flight);
+        return NULL;
+    }
+    if (flight->group != NULL)
+        flight->group->flights++;
+    return flight;
 }
 
 enum sfl_reason sfl_group_take_flight(struct sfl_table *table, const struct sfl_group *group)
@@ -144,6 +147,8 @@ void sfl_table_collect(struct sfl_table *table)
             sfl_flight_drop_past(table, flight);
         if (names_size > SFL_NEAR_NAMES)
             sfl_free(table->allocator, flight->far_names, names_size);
+        if (flight->group != NULL)
+            flight->group->flights--;
         sfl_pages_give(&table->pages, flight);
     }
 }

@@ -86,9 +86,10 @@ enum sfl_flight_place {
 };
 
 // Counters of one group; `stats` comes first so that a flight can reach them in one load. A group
-// lives as long as its table.
+// that has nothing may have to make room for another one (groups.c).
 struct sfl_group {
     struct sfl_stats stats;
+    uint64_t flights;               // that stand in memory, whatever their state: they point here
     struct sfl_quota_shares *quota; // NULL without quotas
     struct sfl_held held;           // what its values are charged to
     uint64_t hash;

@@ -20,6 +20,7 @@ void sfl_table_init(struct sfl_table *table, const struct sfl_table_options *opt
     sfl_shares_init(&table->shares, options->usage);
     table->held.all = &table->shares.held_bytes;
     table->quota_of = options->quota_of;
+    table->quota_done = options->quota_done;
     table->quota_context = options->quota_context;
     sfl_index_init(&table->flights, options->allocator);
     sfl_index_init(&table->groups, options->allocator);

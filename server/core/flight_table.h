@@ -14,7 +14,7 @@
 #include "core/index.h"
 #include "core/pages.h"
 
-enum { SFL_GROUPS_MAX = 10000 }; // groups with counters of their own, per table
+enum { SFL_GROUPS_MAX = 10000 }; // groups with counters of their own at a time, per table
 
 // Which flights are remembered as runs.
 enum sfl_runs_wanted {
@@ -36,9 +36,11 @@ struct sfl_table_options {
     // Encodes what the core says itself, as the texts of an outcome: code, message, type. NULL when
     // there is no memory. May be NULL: then such outcomes have no texts.
     struct sfl_bytes *(*describe)(int32_t code, struct sfl_span message, struct sfl_span type);
-    // The quota of a group, which lives as long as the table; NULL when there is no memory. Called
-    // once for each group, and may block only for a moment. NULL: groups have no quotas.
+    // The quota of a group, a reference; NULL when there is no memory. Called once for each group,
+    // and may block only for a moment. NULL: groups have no quotas.
     struct sfl_quota *(*quota_of)(void *context, struct sfl_span group);
+    // Gives that reference back. NULL if `quota_of` is.
+    void (*quota_done)(void *context, struct sfl_quota *quota);
     void *quota_context;
 };
 
@@ -55,6 +57,7 @@ struct sfl_table {
     struct sfl_shares shares;
     struct sfl_held held; // what values are charged to whose group has no quota
     struct sfl_quota *(*quota_of)(void *context, struct sfl_span group);
+    void (*quota_done)(void *context, struct sfl_quota *quota);
     void *quota_context;
     struct sfl_index flights; // by group and key; all that run or are retained
     struct sfl_index groups;
@@ -78,6 +81,7 @@ struct sfl_table {
     uint64_t now_ms;       // the latest time that an event brought; it never goes back
     uint32_t counts_begun; // of audiences
     uint64_t shut_at;      // where the search for the next flight to shut goes on
+    uint64_t evict_at;     // and that for a group to evict
     bool draining;
     bool keeps;
     enum sfl_runs_wanted runs;
@@ -227,7 +231,7 @@ bool sfl_table_visit(const struct sfl_table *table, uint64_t now_ms,
 const char *sfl_table_check(const struct sfl_table *table);
 
 // The counters of one group, or of all for an empty span. A group without counters of its own (see
-// SFL_GROUPS_MAX) has zeroes.
+// SFL_GROUPS_MAX), or that had to make room, has zeroes.
 struct sfl_stats sfl_table_stats(const struct sfl_table *table, struct sfl_span group);
 
 #endif

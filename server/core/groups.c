@@ -2,6 +2,8 @@
 // The counters of groups and their quotas, found by name.
 #include "core/step_private.h"
 
+enum { EVICTION_LOOKS = 32 };
+
 static bool has_name(const struct sfl_group *group, struct sfl_span name)
 {
     return sfl_span_equal(sfl_span_of(group->name, group->name_size), name);
@@ -29,8 +31,10 @@ static bool open_quota(struct sfl_table *table, struct sfl_group *group)
     if (quota == NULL)
         return false;
     struct sfl_quota_shares *shares = sfl_alloc(table->allocator, sizeof(*shares));
-    if (shares == NULL)
+    if (shares == NULL) {
+        table->quota_done(table->quota_context, quota);
         return false;
+    }
     sfl_quota_shares_init(shares, quota);
     group->quota = shares;
     group->held.quota = shares;
@@ -40,15 +44,46 @@ static bool open_quota(struct sfl_table *table, struct sfl_group *group)
 static void free_group(struct sfl_table *table, struct sfl_group *group)
 {
     if (group->quota != NULL) {
+        struct sfl_quota *quota = group->quota->quota;
         sfl_quota_shares_deinit(group->quota);
         sfl_free(table->allocator, group->quota, sizeof(*group->quota));
+        table->quota_done(table->quota_context, quota);
     }
     sfl_free(table->allocator, group, sizeof(*group) + group->name_size);
 }
 
+// Nothing points to it, and nobody could tell it from one that was never there.
+static bool has_nothing(const struct sfl_table *table, const struct sfl_group *group)
+{
+    return group->flights == 0 &&
+           (group->quota == NULL || sfl_quota_has_nothing(group->quota->quota, table->now_ms));
+}
+
+// Makes room for a group. Of some that have nothing the one goes that was called least: names that
+// somebody makes up are not used again. False when none was found; the next search goes on there.
+static bool evict_group(struct sfl_table *table)
+{
+    struct sfl_group *found = NULL;
+    for (unsigned looks = 0; looks < EVICTION_LOOKS; looks++) {
+        struct sfl_group *group = sfl_index_any(&table->groups, &table->evict_at);
+        bool is_better = found == NULL || group->stats.calls < found->stats.calls;
+        if (is_better && has_nothing(table, group))
+            found = group;
+    }
+    if (found == NULL)
+        return false;
+    if (table->last_group == found)
+        table->last_group = NULL;
+    sfl_index_remove(&table->groups, found->hash, found);
+    free_group(table, found);
+    return true;
+}
+
 static struct sfl_group *create_group(struct sfl_table *table, struct sfl_span name)
 {
-    if (table->groups.count >= SFL_GROUPS_MAX || !sfl_index_reserve(&table->groups))
+    if (table->groups.count >= SFL_GROUPS_MAX && !evict_group(table))
+        return NULL;
+    if (!sfl_index_reserve(&table->groups))
         return NULL;
     struct sfl_group *group = sfl_alloc(table->allocator, sizeof(*group) + name.size);
     if (group == NULL)
@@ -112,7 +147,7 @@ uint64_t sfl_limit_of(const struct sfl_table *table, const struct sfl_group *gro
 struct sfl_held *sfl_table_held(struct sfl_table *table, struct sfl_span name)
 {
     struct sfl_group *group = sfl_table_group(table, name);
-    return group == NULL ? &table->held : &group->held;
+    return group == NULL || group->quota == NULL ? &table->held : &group->held;
 }
 
 void sfl_table_free_groups(struct sfl_table *table)

@@ -57,6 +57,8 @@ void sfl_usage_init(struct sfl_usage *usage);
 // Nothing may be in use.
 void sfl_usage_deinit(struct sfl_usage *usage);
 
+enum { SFL_GROUP_BYTES_MAX = 1024 }; // whatever group_bytes_max is
+
 // One table's shares of it.
 struct sfl_shares {
     struct sfl_share flights;

@@ -92,6 +92,12 @@ bool sfl_quota_take_join(struct sfl_quota *quota, uint64_t now_ms)
     }
 }
 
+bool sfl_quota_has_nothing(struct sfl_quota *quota, uint64_t now_ms)
+{
+    return get(&quota->joins_due_ns) <= now_ms * NS_IN_MS &&
+           sfl_budget_used(&quota->held_bytes) == 0;
+}
+
 void sfl_quota_shares_init(struct sfl_quota_shares *shares, struct sfl_quota *quota)
 {
     shares->quota = quota;

@@ -51,6 +51,10 @@ struct sfl_quota_limits sfl_quota_get(const struct sfl_quota *quota);
 // second as it may, by the generic cell rate algorithm (ITU-T I.371) with a second's worth at once.
 bool sfl_quota_take_join(struct sfl_quota *quota, uint64_t now_ms);
 
+// Whether no byte is held and no join counts at `now_ms`. Nothing more can be held when no flight
+// of the group is left in any table. Any thread.
+bool sfl_quota_has_nothing(struct sfl_quota *quota, uint64_t now_ms);
+
 // One table's shares of it.
 struct sfl_quota_shares {
     struct sfl_quota *quota;

@@ -163,7 +163,8 @@ static inline struct sfl_quota_shares *sfl_flight_quota(const struct sfl_flight 
 static inline struct sfl_held *sfl_flight_held(struct sfl_table *table,
                                                const struct sfl_flight *flight)
 {
-    return flight->group == NULL ? &table->held : &flight->group->held;
+    return flight->group == NULL || flight->group->quota == NULL ? &table->held
+                                                                 : &flight->group->held;
 }
 
 // Only when the table ends.

@@ -21,8 +21,10 @@ enum sfl_reason sfl_held_take(struct sfl_held *held, const struct sfl_limits *li
 
 void sfl_held_give(struct sfl_held *held, uint64_t bytes)
 {
-    sfl_quota_give_held(held->quota, bytes);
+    if (bytes == 0) // it holds nothing of the group, which may be gone
+        return;
     sfl_share_give(held->all, bytes);
+    sfl_quota_give_held(held->quota, bytes); // and with the last byte it may go
 }
 
 // Charges what a value of `size` bytes is to grow by.

@@ -21,7 +21,7 @@ enum { SFL_LIMIT_CODE = 8 };
 
 struct sfl_value;
 
-// What values and texts are charged to. It stays until the last of them is freed.
+// What values and texts are charged to. It stays until the last of their bytes is given back.
 struct sfl_held {
     struct sfl_share *all;          // of held_bytes
     struct sfl_quota_shares *quota; // of the group; NULL without one

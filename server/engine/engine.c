@@ -68,6 +68,7 @@ enum sfl_status sfl_engine_create(const struct sfl_engine_options *options,
             .first_token = options->first_token,
             .keeps = options->keeper != NULL,
             .quota_of = options->quotas == NULL ? NULL : sfl_quotas_find,
+            .quota_done = sfl_quotas_release,
             .quota_context = options->quotas,
         };
         init_lock(&shard->lock);
@@ -284,6 +285,18 @@ static void carry_out_all(struct sfl_shard *shard, struct sfl_effects *effects,
     }
 }
 
+static void note_needs(const struct sfl_effects *effects, struct sfl_needs *needs_out)
+{
+    const struct sfl_group *group = effects->needs_of;
+    needs_out->room = effects->needs;
+    needs_out->group_size = 0;
+    if (group == NULL)
+        return;
+    assert(group->name_size <= sizeof(needs_out->group));
+    needs_out->group_size = group->name_size;
+    memcpy(needs_out->group, group->name, group->name_size);
+}
+
 // Steps the table and tells the sink, under the shard's lock. `needs_out`: the room that is to be
 // made before the event is stepped again. True when it is to be stepped again in any case.
 static bool step(struct sfl_shard *shard, const struct sfl_event *event,
@@ -292,11 +305,11 @@ static bool step(struct sfl_shard *shard, const struct sfl_event *event,
     struct sfl_effects effects;
     struct answers answers;
     bool more = false;
-    *needs_out = (struct sfl_needs){SFL_ROOM_NONE, NULL};
+    needs_out->room = SFL_ROOM_NONE;
     for (;;) {
         sfl_table_step(&shard->table, event, &effects);
         if (effects.needs != SFL_ROOM_NONE)
-            *needs_out = (struct sfl_needs){effects.needs, effects.needs_of};
+            note_needs(&effects, needs_out);
         more = more || effects.more;
         carry_out_all(shard, &effects, forgotten_out, &answers);
         if (answers.count == 0)
@@ -380,7 +393,7 @@ bool sfl_shard_run_and_unlock(struct sfl_shard *shard, const struct sfl_event *e
     struct sfl_needs needs;
     bool more = sfl_shard_run_once_and_unlock(shard, event, forgotten_out, &needs);
     if (needs.room != SFL_ROOM_NONE)
-        sfl_shard_run_with_room(shard, event, needs);
+        sfl_shard_run_with_room(shard, event, &needs);
     return more;
 }
 

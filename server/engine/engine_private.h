@@ -65,7 +65,8 @@ static inline bool sfl_shard_run(struct sfl_shard *shard, const struct sfl_event
 // The room that an event wants made.
 struct sfl_needs {
     enum sfl_room room;
-    const struct sfl_group *group; // whose flights alone can give it; NULL: any
+    size_t group_size;                  // of the group whose flights alone can give it; 0: any can
+    uint8_t group[SFL_GROUP_BYTES_MAX]; // a copy: it is used without the lock of its table
 };
 
 // As sfl_shard_run_and_unlock, but that the room that `needs_out` names is to be made before the
@@ -82,7 +83,7 @@ void sfl_shard_set_home_found(struct sfl_event *event_out, struct sfl_flight *fl
 
 // Runs an event again for which there was no room, for as long as overdue leaders give their own.
 void sfl_shard_run_with_room(struct sfl_shard *shard, const struct sfl_event *event,
-                             struct sfl_needs needs);
+                             struct sfl_needs *needs);
 
 // --- keeping.c; all under the shard's lock ---
 

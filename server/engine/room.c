@@ -23,31 +23,26 @@ static struct sfl_shard *find_overdue(struct sfl_engine *engine, enum sfl_room r
     return found;
 }
 
-static struct sfl_span name_of(const struct sfl_group *group)
-{
-    return group == NULL ? sfl_span_of(NULL, 0) : sfl_span_of(group->name, group->name_size);
-}
-
 // What one gives may be too little, or taken by somebody else.
 void sfl_shard_run_with_room(struct sfl_shard *shard, const struct sfl_event *event,
-                             struct sfl_needs needs)
+                             struct sfl_needs *needs)
 {
     struct sfl_event again = *event;
     again.is_again = true;
-    while (needs.room != SFL_ROOM_NONE) {
-        struct sfl_span group = name_of(needs.group);
-        struct sfl_shard *overdue = find_overdue(shard->engine, needs.room, group, event->caller);
+    while (needs->room != SFL_ROOM_NONE) {
+        struct sfl_span group = sfl_span_of(needs->group, needs->group_size);
+        struct sfl_shard *overdue = find_overdue(shard->engine, needs->room, group, event->caller);
         if (overdue != NULL) {
             const struct sfl_event make_room = {.type = SFL_EVENT_MAKE_ROOM,
                                                 .now_ms = event->now_ms,
                                                 .caller = event->caller,
                                                 .group = group,
-                                                .room = needs.room};
+                                                .room = needs->room};
             pthread_mutex_lock(&overdue->lock);
-            (void)sfl_shard_run_once_and_unlock(overdue, &make_room, NULL, &needs);
+            (void)sfl_shard_run_once_and_unlock(overdue, &make_room, NULL, needs);
         }
         again.may_ask_for_room = overdue != NULL;
         pthread_mutex_lock(&shard->lock);
-        (void)sfl_shard_run_once_and_unlock(shard, &again, NULL, &needs);
+        (void)sfl_shard_run_once_and_unlock(shard, &again, NULL, needs);
     }
 }

@@ -39,6 +39,7 @@ struct world {
     struct sfl_quota quota;    // of the group "g", in a world with quotas
     struct sfl_quota no_quota; // and of every other
     bool has_quotas;
+    int quota_references;
     struct sfl_table table;
     struct carry_sink sink;
     uint64_t now_ms;
@@ -270,7 +271,14 @@ static void step(struct world *w, struct sfl_event *event)
 static struct sfl_quota *quota_of(void *context, struct sfl_span group)
 {
     struct world *w = context;
+    w->quota_references++;
     return sfl_span_equal(group, sfl_span_of_text("g")) ? &w->quota : &w->no_quota;
+}
+
+static void quota_done(void *context, struct sfl_quota *quota)
+{
+    (void)quota;
+    ((struct world *)context)->quota_references--;
 }
 
 static struct world *open_world(uint64_t first_token, const struct sfl_quota_limits *quota)
@@ -284,11 +292,9 @@ static struct world *open_world(uint64_t first_token, const struct sfl_quota_lim
                             on_renewed, on_result, on_refuse, on_forgotten, on_flight};
     w->last_token = first_token;
     sfl_usage_init(&w->usage);
-    if (quota != NULL) {
-        w->has_quotas = true;
-        sfl_quota_init(&w->quota, quota);
-        sfl_quota_init(&w->no_quota, &sfl_quota_unlimited);
-    }
+    w->has_quotas = quota != NULL;
+    sfl_quota_init(&w->quota, quota != NULL ? quota : &sfl_quota_unlimited);
+    sfl_quota_init(&w->no_quota, &sfl_quota_unlimited);
     sfl_table_init(&w->table,
                    &(struct sfl_table_options){.allocator = &w->memory.allocator,
                                                .limits = &w->limits,
@@ -296,6 +302,7 @@ static struct world *open_world(uint64_t first_token, const struct sfl_quota_lim
                                                .first_token = first_token,
                                                .describe = describe,
                                                .quota_of = w->has_quotas ? quota_of : NULL,
+                                               .quota_done = quota_done,
                                                .quota_context = w});
     return w;
 }
@@ -358,10 +365,9 @@ void world_close(struct world *w)
     sfl_table_deinit(&w->table);
     check_nothing_left(w);
     sfl_usage_deinit(&w->usage);
-    if (w->has_quotas) { // which finds out what is still in use
-        sfl_quota_deinit(&w->quota);
-        sfl_quota_deinit(&w->no_quota);
-    }
+    assert_int_equal(w->quota_references, 0);
+    sfl_quota_deinit(&w->quota); // which finds out what is still in use
+    sfl_quota_deinit(&w->no_quota);
     free(w);
 }
 

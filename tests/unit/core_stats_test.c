@@ -119,44 +119,6 @@ static void groups_are_counted_apart(void **state)
     world_close(w);
 }
 
-static void groups_beyond_the_last_that_is_counted_work_all_the_same(void **state)
-{
-    (void)state;
-    struct world *w = world_open();
-    char group[16];
-    struct sfl_caller caller;
-    struct sfl_effects effects;
-    for (unsigned i = 0; i < SFL_GROUPS_MAX; i++) {
-        snprintf(group, sizeof(group), "g%u", i);
-        struct sfl_join join = {.group = sfl_span_of_text(group),
-                                .key = sfl_span_of_text("k"),
-                                .role = SFL_ROLE_ANY,
-                                .deadline_ms = UINT64_MAX};
-        sfl_caller_init(&caller);
-        struct sfl_event joins = {.type = SFL_EVENT_JOIN,
-                                  .caller = &caller,
-                                  .hash = world_hash(group, "k"),
-                                  .join = &join};
-        sfl_table_step(world_table(w), &joins, &effects);
-        struct sfl_event found = {
-            .type = SFL_EVENT_HOME_FOUND,
-            .home = {.flight = effects.items[0].flight, .found = true, .token = i + 1}};
-        sfl_table_step(world_table(w), &found, &effects);
-        struct sfl_event leaves = {.type = SFL_EVENT_LEAVE,
-                                   .caller = &caller,
-                                   .leave = {.refusal = {.reason = SFL_REASON_CANCELLED}}};
-        sfl_table_step(world_table(w), &leaves, &effects);
-    }
-    JOIN(w, "A", .group = sfl_span_of_text("one-too-many"));
-    world_finish(w, "A", "OK v");
-    HEAR(w, "A", "lead token=1 attempt=1");
-    HEAR(w, "A", "result OK \"\" callers=1 attempt=1 token=1 led");
-    struct sfl_span last = sfl_span_of_text("one-too-many");
-    assert_int_equal(sfl_table_stats(world_table(w), last).calls, 0);
-    assert_int_equal(world_stats(w).calls, SFL_GROUPS_MAX + 1);
-    world_close(w);
-}
-
 static void a_listing_shows_the_current_leaders_time_and_all_callers(void **state)
 {
     (void)state;
@@ -321,7 +283,6 @@ int main(void)
         cmocka_unit_test(fenced_counts_leaders_ended_so),
         cmocka_unit_test(forgets_count_those_that_forgot_something),
         cmocka_unit_test(groups_are_counted_apart),
-        cmocka_unit_test(groups_beyond_the_last_that_is_counted_work_all_the_same),
         cmocka_unit_test(calls_are_counted_by_what_they_began_as),
         cmocka_unit_test(a_flight_that_was_led_is_counted_by_how_it_ended),
         cmocka_unit_test(times_are_from_the_first_lead_and_from_the_join),

@@ -259,6 +259,55 @@ static void a_quota_that_is_reloaded_holds_for_groups_that_are_known(void **stat
     assert_true(late->leads);
 }
 
+// Of the groups below, while they are asked for anew.
+struct asked {
+    struct sfl_quotas *quotas; // NULL: for the first time
+    unsigned count;
+};
+
+static struct sfl_quota_limits ask(void *context, struct sfl_span group)
+{
+    struct asked *asked = context;
+    struct sfl_quota_limits limits = sfl_quota_unlimited;
+    asked->count++;
+    if (asked->quotas == NULL)
+        return limits;
+    limits.flights_max = group.size;
+    // Somebody else comes meanwhile, and has not to wait.
+    struct sfl_quotas *quotas = asked->quotas;
+    asked->quotas = NULL;
+    sfl_quotas_release(quotas, sfl_quotas_find(quotas, sfl_span_of_text("one-more")));
+    asked->quotas = quotas;
+    return limits;
+}
+
+static void a_reload_asks_for_each_group_and_holds_up_nobody(void **state)
+{
+    (void)state;
+    enum { GROUPS = 200, GONE = 30 };
+    struct asked asked = {.quotas = NULL};
+    const struct sfl_quotas_options options = {.limits_of = ask, .context = &asked};
+    struct sfl_quotas *quotas;
+    struct sfl_quota *found[GROUPS];
+    char name[16];
+    assert_int_equal(sfl_quotas_create(&options, &quotas), SFL_OK);
+    for (int i = 0; i < GROUPS; i++) {
+        snprintf(name, sizeof(name), "g%03d", i);
+        found[i] = sfl_quotas_find(quotas, sfl_span_of_text(name));
+    }
+    for (int i = 0; i < GONE; i++)
+        sfl_quotas_release(quotas, found[i]);
+    assert_int_equal(asked.count, GROUPS);
+    asked = (struct asked){.quotas = quotas};
+    sfl_quotas_reload(quotas);
+    assert_int_equal(asked.count, 2 * (GROUPS - GONE)); // each, and the one that came meanwhile
+    for (int i = GONE; i < GROUPS; i++) {
+        assert_int_equal(sfl_quota_get(found[i]).flights_max, 4);
+        sfl_quotas_release(quotas, found[i]);
+    }
+    sfl_quotas_destroy(quotas); // which finds out what is left
+}
+
 static bool count_overdue(void *context, const struct sfl_flight_view *view)
 {
     *(unsigned *)context += view->overdue;
@@ -357,6 +406,7 @@ int main(void)
         STORY(a_groups_quota_of_callers_is_exact_over_all_shards),
         STORY(a_groups_quota_of_flights_is_exact_over_all_shards),
         STORY(a_quota_that_is_reloaded_holds_for_groups_that_are_known),
+        cmocka_unit_test(a_reload_asks_for_each_group_and_holds_up_nobody),
         STORY(without_room_in_its_quota_a_groups_overdue_leaders_give_theirs),
         STORY(without_room_overdue_leaders_give_theirs_one_after_the_other),
         STORY(without_bytes_as_many_overdue_leaders_give_theirs_as_it_takes),
