@@ -47,35 +47,41 @@ brings a folder up to date when the Secret changes, and the daemon reads it agai
 {{- end -}}
 
 {{/*
-The files: a list of {name, folder, source}. With "check" they are for the Job that looks at them first:
-what is missing must not keep that from starting, it is what it has to tell.
+The files: a list of {name, folder, source}. With .check they are for the Job that looks at them first: what
+is missing must not keep that from starting, it is what it has to tell.
 */}}
 {{- define "singleflightd.files" -}}
-{{- $root := .root -}}
-{{- $optional := .check | default false -}}
-{{- $tls := include "singleflightd.tlsSecret" $root -}}
-{{- if and $tls (not .withoutTLS) }}
-- name: tls
-  folder: {{ include "singleflightd.folder" $root }}/tls/{{ $tls }}
-  source: {secret: {secretName: {{ $tls }}, defaultMode: 0440, optional: {{ $optional }}}}
+{{- $values := .root.Values -}}
+{{- $tls := include "singleflightd.tlsSecret" .root -}}
+{{- $ca := include "singleflightd.clientCA" .root -}}
+{{- $kind := splitList "/" $ca | first -}}
+{{- $name := splitList "/" $ca | last -}}
+{{- $access := include "singleflightd.accessConfigMap" .root -}}
+{{- $files := list -}}
+{{- if and $tls (not .withoutTLS) -}}
+{{- $files = append $files (dict "name" "tls" "kind" "secret" "from" $tls) -}}
+{{- end -}}
+{{- if and $ca (not .withoutTLS) (not $values.tls.clientCA.fromTLSSecret) -}}
+{{- $files = append $files (dict "name" "client-ca" "kind" $kind "from" $name) -}}
+{{- end -}}
+{{- with $values.tokens.existingSecret -}}
+{{- $files = append $files (dict "name" "tokens" "kind" "secret" "from" .) -}}
+{{- end -}}
+{{- if $access -}}
+{{- $copy := .accessName | default $access -}}
+{{- $files = append $files (dict "name" "access" "kind" "configMap" "from" $copy "as" $access) -}}
+{{- end -}}
+{{- range $files }}
+- name: {{ .name }}
+  folder: {{ include "singleflightd.folder" $.root }}/{{ .name }}/{{ .as | default .from }}
+  source:
+    {{ .kind }}:
+      {{ eq .kind "secret" | ternary "secretName" "name" }}: {{ .from }}
+      # For the daemon's group: podSecurityContext.fsGroup.
+      defaultMode: 0440
+{{- if $.check }}
+      optional: true
 {{- end }}
-{{- $ca := include "singleflightd.clientCA" $root }}
-{{- if and $ca (not .withoutTLS) (not $root.Values.tls.clientCA.fromTLSSecret) }}
-{{- $kind := splitList "/" $ca | first }}
-{{- $name := splitList "/" $ca | last }}
-- name: client-ca
-  folder: {{ include "singleflightd.folder" $root }}/client-ca/{{ $name }}
-  source: {{ dict $kind (dict (ternary "secretName" "name" (eq $kind "secret")) $name "defaultMode" 0440 "optional" $optional) | toJson }}
-{{- end }}
-{{- with $root.Values.tokens.existingSecret }}
-- name: tokens
-  folder: {{ include "singleflightd.folder" $root }}/tokens/{{ . }}
-  source: {secret: {secretName: {{ . }}, defaultMode: 0440, optional: {{ $optional }}}}
-{{- end }}
-{{- with include "singleflightd.accessConfigMap" $root }}
-- name: access
-  folder: {{ include "singleflightd.folder" $root }}/access/{{ . }}
-  source: {configMap: {name: {{ $.accessName | default . }}, defaultMode: 0440, optional: {{ $optional }}}}
 {{- end }}
 {{- end -}}
 
