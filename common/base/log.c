@@ -22,6 +22,13 @@
 // there be more than these, the last slot counts all that found no slot of their own.
 #define EVENT_SLOTS 128
 
+// Those of callers, who may be many: a slot serves another one when its second is over.
+#define CALLER_SLOTS 64
+#define CALLER_BYTES_MAX 256
+
+// A caller has this part of what an event has in a second.
+#define CALLER_PART 4
+
 #define WINDOW_MS 1000
 
 // What repeats are counted by.
@@ -29,6 +36,7 @@ struct subject {
     const char *event; // NULL: none
     const char *file;  // of a library's line; NULL for one of ours
     int line;
+    const char *who; // the caller that brought it about; NULL: nobody in particular
 };
 
 // How often it was logged within the second that began at window_ms.
@@ -38,6 +46,7 @@ struct event_slot {
     uint32_t written;
     uint64_t suppressed;
     enum sfl_log_level level; // of the last line that was suppressed
+    char who[CALLER_BYTES_MAX];
 };
 
 // A macro, because C lets no object initialise another at file scope.
@@ -50,7 +59,7 @@ struct event_slot {
 static struct {
     pthread_mutex_t lock; // over slots; the options change only while there is one thread
     struct sfl_log_options options;
-    struct event_slot slots[EVENT_SLOTS];
+    struct event_slot slots[EVENT_SLOTS + CALLER_SLOTS];
 } logger = {.lock = PTHREAD_MUTEX_INITIALIZER, .options = DEFAULT_OPTIONS};
 
 struct sfl_log_options sfl_log_defaults(void)
@@ -339,6 +348,36 @@ static bool is_same(const struct subject *one, const struct subject *other)
            is_same_text(one->file, other->file);
 }
 
+static bool window_is_over(const struct event_slot *slot, uint64_t now_ms)
+{
+    return now_ms - slot->window_ms >= WINDOW_MS;
+}
+
+static bool is_free(const struct event_slot *slot, uint64_t now_ms)
+{
+    return slot->subject.event == NULL || (slot->suppressed == 0 && window_is_over(slot, now_ms));
+}
+
+// The slot of an event and a caller; NULL: too many have one. Under the lock.
+static struct event_slot *find_callers_slot(const struct subject *subject, uint64_t now_ms)
+{
+    struct event_slot *free_slot = NULL;
+    for (size_t i = EVENT_SLOTS; i < EVENT_SLOTS + CALLER_SLOTS; i++) {
+        struct event_slot *slot = &logger.slots[i];
+        if (is_same_text(slot->subject.event, subject->event) &&
+            strncmp(slot->who, subject->who, CALLER_BYTES_MAX - 1) == 0)
+            return slot;
+        if (free_slot == NULL && is_free(slot, now_ms))
+            free_slot = slot;
+    }
+    if (free_slot == NULL)
+        return NULL;
+    *free_slot = (struct event_slot){.subject = *subject, .window_ms = now_ms};
+    snprintf(free_slot->who, sizeof(free_slot->who), "%s", subject->who);
+    free_slot->subject.who = free_slot->who;
+    return free_slot;
+}
+
 // The slot of an event; under the lock.
 static struct event_slot *find_slot(const struct subject *subject, uint64_t now_ms)
 {
@@ -347,8 +386,10 @@ static struct event_slot *find_slot(const struct subject *subject, uint64_t now_
         struct event_slot *slot = &logger.slots[i];
         if (slot->subject.event != NULL && !is_same(&slot->subject, subject))
             continue;
-        if (slot->subject.event == NULL)
+        if (slot->subject.event == NULL) {
             *slot = (struct event_slot){.subject = *subject, .window_ms = now_ms};
+            slot->subject.who = NULL;
+        }
         return slot;
     }
     struct event_slot *last = &logger.slots[i];
@@ -357,23 +398,23 @@ static struct event_slot *find_slot(const struct subject *subject, uint64_t now_
     return last;
 }
 
-static bool window_is_over(const struct event_slot *slot, uint64_t now_ms)
-{
-    return now_ms - slot->window_ms >= WINDOW_MS;
-}
-
 // Whether this line goes out; counts it either way.
 static bool admit(enum sfl_log_level level, const struct subject *subject, uint64_t now_ms)
 {
     if (logger.options.repeats_per_second == 0)
         return true;
     pthread_mutex_lock(&logger.lock);
-    struct event_slot *slot = find_slot(subject, now_ms);
+    uint32_t most = logger.options.repeats_per_second;
+    struct event_slot *slot = subject->who == NULL ? NULL : find_callers_slot(subject, now_ms);
+    if (slot != NULL)
+        most = (most + CALLER_PART - 1) / CALLER_PART;
+    else
+        slot = find_slot(subject, now_ms);
     if (window_is_over(slot, now_ms) && slot->suppressed == 0) {
         slot->window_ms = now_ms;
         slot->written = 0;
     }
-    bool admitted = slot->written < logger.options.repeats_per_second;
+    bool admitted = slot->written < most;
     if (admitted) {
         slot->written++;
     } else {
@@ -391,7 +432,7 @@ static bool take_suppressed(uint64_t now_ms, bool everything, size_t *at,
 {
     bool found = false;
     pthread_mutex_lock(&logger.lock);
-    for (; *at < EVENT_SLOTS && !found; (*at)++) {
+    for (; *at < EVENT_SLOTS + CALLER_SLOTS && !found; (*at)++) {
         struct event_slot *slot = &logger.slots[*at];
         if (slot->suppressed == 0 || (!everything && !window_is_over(slot, now_ms)))
             continue;
@@ -411,15 +452,19 @@ void sfl_log_flush(bool everything)
     struct event_slot taken;
     size_t at = 0;
     while (take_suppressed(now_ms, everything, &at, &taken)) {
-        const struct sfl_log_field fields[] = {
+        struct sfl_log_field fields[5] = {
             {.name = "log_suppressed", .kind = SFL_LOG_EVENT},
             sfl_log_str("of", taken.subject.event),
             sfl_log_u64("lines", taken.suppressed),
-            sfl_log_str("file", taken.subject.file),
-            sfl_log_i64("line", taken.subject.line),
         };
-        size_t count = sizeof(fields) / sizeof(fields[0]);
-        format_and_write(taken.level, fields, taken.subject.file == NULL ? count - 2 : count);
+        size_t count = 3;
+        if (taken.subject.who != NULL)
+            fields[count++] = sfl_log_str("who", taken.who);
+        if (taken.subject.file != NULL) {
+            fields[count++] = sfl_log_str("file", taken.subject.file);
+            fields[count++] = sfl_log_i64("line", taken.subject.line);
+        }
+        format_and_write(taken.level, fields, count);
     }
 }
 
@@ -437,6 +482,14 @@ void sfl_log_write(enum sfl_log_level level, const struct sfl_log_field *fields,
 {
     assert(count > 0 && fields[0].kind == SFL_LOG_EVENT);
     const struct subject subject = {.event = fields[0].name};
+    write_repeatable(level, &subject, fields, count);
+}
+
+void sfl_log_write_of(enum sfl_log_level level, const char *who, const struct sfl_log_field *fields,
+                      size_t count)
+{
+    assert(count > 0 && fields[0].kind == SFL_LOG_EVENT);
+    const struct subject subject = {.event = fields[0].name, .who = who};
     write_repeatable(level, &subject, fields, count);
 }
 

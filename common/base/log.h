@@ -84,6 +84,13 @@ void sfl_log_write(enum sfl_log_level level, const struct sfl_log_field *fields,
 // now and then. Any thread.
 void sfl_log_flush(bool everything);
 
+// As sfl_log_write, for what a caller brings about: use sfl_log_of(). Repeats are bounded for each
+// caller by itself, at a quarter of the bound, so that one that is noisy hides no other; of more
+// than 64 that do such things within a second, the rest have one bound for all of them. `who`: its
+// name, of which the first 255 bytes count.
+void sfl_log_write_of(enum sfl_log_level level, const char *who, const struct sfl_log_field *fields,
+                      size_t count);
+
 // A line that a library wrote, with the place in the library's source (`file` is static). Repeats
 // are bounded for each place by itself, so that one that is noisy hides no other. As sfl_log_write.
 void sfl_log_foreign(enum sfl_log_level level, const char *event, const char *file, int line,
@@ -98,6 +105,17 @@ void sfl_log_foreign(enum sfl_log_level level, const char *event, const char *fi
                 {.name = "" event, .kind = SFL_LOG_EVENT}, ##__VA_ARGS__};                         \
             sfl_log_write(level, sfl_log_fields_,                                                  \
                           sizeof(sfl_log_fields_) / sizeof(sfl_log_fields_[0]));                   \
+        }                                                                                          \
+    } while (0)
+
+// The same for what a caller brings about, whose name is the first field, "who".
+#define sfl_log_of(level, event, caller, ...)                                                      \
+    do {                                                                                           \
+        if (sfl_log_is_on(level)) {                                                                \
+            const struct sfl_log_field sfl_log_fields_[] = {                                       \
+                {.name = "" event, .kind = SFL_LOG_EVENT}, SFL_STR("who", caller), ##__VA_ARGS__}; \
+            sfl_log_write_of(level, caller, sfl_log_fields_,                                       \
+                             sizeof(sfl_log_fields_) / sizeof(sfl_log_fields_[0]));                \
         }                                                                                          \
     } while (0)
 

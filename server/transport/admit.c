@@ -14,6 +14,8 @@
 static const struct sfl_refusal none = {.reason = SFL_REASON_NONE};
 static const struct sfl_refusal no_memory = {.reason = SFL_REASON_NO_MEMORY};
 
+enum { LOST_TOLD_MAX = 8 }; // groups of a stream whose caller has lost everything
+
 // --- what is refused ---
 
 static enum sfl_reason reason_of_state(enum sfl_identity_state state)
@@ -81,9 +83,8 @@ static struct sfl_refusal refuse(const struct sfl_admit *admit, enum sfl_reason 
     sfl_security_count_denied(admit->transport->security, denied);
     char *peer = sfl_stream_peer(admit->stream);
     sfl_identity_text(admit->identity, who);
-    sfl_log(SFL_LOG_WARN, "call_refused", SFL_STR("who", who), SFL_STR("peer", peer),
-            SFL_SPAN("group", group), SFL_STR("right", right),
-            SFL_STR("reason", sfl_auth_denied_word(denied)));
+    sfl_log_of(SFL_LOG_WARN, "call_refused", who, SFL_STR("peer", peer), SFL_SPAN("group", group),
+               SFL_STR("right", right), SFL_STR("reason", sfl_auth_denied_word(denied)));
     free(peer);
     return refusal;
 }
@@ -181,13 +182,30 @@ static bool is_current(const struct sfl_admit *admit)
 }
 
 // Something under way loses its right. `who` had it.
-static void note_lost(const struct sfl_admit *admit, const char *who, struct sfl_span group,
-                      const char *right, enum sfl_reason reason)
+static void log_lost(const char *who, struct sfl_span group, unsigned rights,
+                     enum sfl_reason reason)
 {
+    enum sfl_right right = (rights & SFL_RIGHT_DO) != 0 ? SFL_RIGHT_DO : SFL_RIGHT_LEAD;
+    sfl_log_of(SFL_LOG_WARN, "right_lost", who, SFL_SPAN("group", group),
+               SFL_STR("right", rights == 0 ? NULL : sfl_right_word(right)),
+               SFL_STR("reason", sfl_auth_denied_word(denied_of_reason(reason))));
+}
+
+// With its caller, all that the stream has under way does: told for each of some groups.
+static void note_all_lost(const struct sfl_admit *admit, const char *who, enum sfl_reason reason)
+{
+    unsigned told = 0;
     sfl_security_count_denied(admit->transport->security, SFL_AUTH_REVOKED);
-    sfl_log(SFL_LOG_WARN, "right_lost", SFL_STR("who", who), SFL_SPAN("group", group),
-            SFL_STR("right", right),
-            SFL_STR("reason", sfl_auth_denied_word(denied_of_reason(reason))));
+    for (struct sfl_link *at = sfl_list_first(&admit->grants); at != NULL && told < LOST_TOLD_MAX;
+         at = sfl_list_next(&admit->grants, at)) {
+        const struct sfl_grant *grant = SFL_CONTAINER_OF(at, struct sfl_grant, link);
+        if (sfl_list_is_empty(&grant->calls))
+            continue;
+        log_lost(who, sfl_span_of(grant->group, grant->group_size), grant->needs, reason);
+        told++;
+    }
+    if (told == 0)
+        log_lost(who, sfl_span_of(NULL, 0), 0, reason);
 }
 
 struct sfl_refusal sfl_admit_renew(struct sfl_admit *admit)
@@ -201,7 +219,7 @@ struct sfl_refusal sfl_admit_renew(struct sfl_admit *admit)
     forget_current(admit);
     enum sfl_reason reason = reason_to_end(admit);
     if (reason != SFL_REASON_NONE)
-        note_lost(admit, who, sfl_span_of(NULL, 0), NULL, reason);
+        note_all_lost(admit, who, reason);
     return (struct sfl_refusal){.reason = reason};
 }
 
@@ -362,7 +380,8 @@ static struct sfl_link *take_lost(struct sfl_admit *admit, struct sfl_grant *gra
     char who[SFL_IDENTITY_TEXT_MAX];
     sfl_identity_text(admit->identity, who);
     *reason_out = reason_of_right(right);
-    note_lost(admit, who, group, sfl_right_word(right), *reason_out);
+    sfl_security_count_denied(admit->transport->security, SFL_AUTH_REVOKED);
+    log_lost(who, group, lost, *reason_out);
     return link;
 }
 
@@ -389,12 +408,13 @@ void sfl_admit_note_forget(const struct sfl_admit *admit, const struct sfl_forge
     sfl_identity_text(admit->identity, who);
     // Whoever forgets much must not hide who ends a flight: each event has its own bound on lines.
     if (forgotten->ended)
-        sfl_log(SFL_LOG_INFO, "ended", SFL_STR("who", who), SFL_SPAN("group", forget->group),
-                SFL_SPAN("key", forget->key), SFL_BOOL("retained", forgotten->retained));
+        sfl_log_of(SFL_LOG_INFO, "ended", who, SFL_SPAN("group", forget->group),
+                   SFL_SPAN("key", forget->key), SFL_BOOL("retained", forgotten->retained));
     else
-        sfl_log(SFL_LOG_INFO, "forgotten", SFL_STR("who", who), SFL_SPAN("group", forget->group),
-                SFL_SPAN("key", forget->key), SFL_BOOL("end", forget->end),
-                SFL_BOOL("flight", forgotten->flight), SFL_BOOL("retained", forgotten->retained));
+        sfl_log_of(SFL_LOG_INFO, "forgotten", who, SFL_SPAN("group", forget->group),
+                   SFL_SPAN("key", forget->key), SFL_BOOL("end", forget->end),
+                   SFL_BOOL("flight", forgotten->flight),
+                   SFL_BOOL("retained", forgotten->retained));
 }
 
 // The streams of one pump. Those that have been looked at since the last reload are at the end.

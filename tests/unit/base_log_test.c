@@ -344,6 +344,43 @@ static void lines_of_a_library_are_bounded_for_each_place(void **state)
                         LOGFMT_HEAD "log_suppressed of=grpc lines=8 file=filter.cc line=10\n");
 }
 
+static void one_noisy_caller_hides_no_other(void **state)
+{
+    (void)state;
+    configure(SFL_LOG_INFO, SFL_LOG_LOGFMT, 8);
+    for (unsigned i = 0; i < 10; i++)
+        sfl_log_of(SFL_LOG_INFO, "refused", "token:noisy", SFL_U64("n", i));
+    sfl_log_of(SFL_LOG_INFO, "refused", "token:quiet", SFL_U64("n", 1));
+    sfl_log_of(SFL_LOG_INFO, "ended", "token:noisy", SFL_U64("n", 2));
+    assert_string_equal(logged(), LOGFMT_HEAD "refused who=token:noisy n=0\n" //
+                        LOGFMT_HEAD "refused who=token:noisy n=1\n"           //
+                        LOGFMT_HEAD "refused who=token:quiet n=1\n"           //
+                        LOGFMT_HEAD "ended who=token:noisy n=2\n");
+    sfl_log_flush(true);
+    assert_string_equal(logged(),
+                        LOGFMT_HEAD "log_suppressed of=refused lines=8 who=token:noisy\n");
+}
+
+static void callers_beyond_the_slots_share_a_bound(void **state)
+{
+    (void)state;
+    char who[32];
+    configure(SFL_LOG_INFO, SFL_LOG_LOGFMT, 4);
+    for (int i = 0; i < 100; i++) {
+        snprintf(who, sizeof(who), "token:%d", i);
+        sfl_log_of(SFL_LOG_INFO, "refused", who);
+    }
+    assert_int_equal(count_of(logged(), "\n"), 64 + 4);
+    sfl_log_flush(true);
+    assert_string_equal(logged(), LOGFMT_HEAD "log_suppressed of=refused lines=32\n");
+    monotonic_ms += 1000; // the others' second is over, too, and they make room
+    for (int i = 50; i < 100; i++) {
+        snprintf(who, sizeof(who), "token:%d", i);
+        sfl_log_of(SFL_LOG_INFO, "refused", who);
+    }
+    assert_int_equal(count_of(logged(), "\n"), 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +396,8 @@ int main(void)
         WITH_PIPE(a_flush_tells_what_a_quiet_program_would_keep),
         WITH_PIPE(more_events_than_slots_share_the_last_one),
         WITH_PIPE(lines_of_a_library_are_bounded_for_each_place),
+        WITH_PIPE(one_noisy_caller_hides_no_other),
+        WITH_PIPE(callers_beyond_the_slots_share_a_bound),
         WITH_PIPE(lines_of_several_threads_stay_whole_and_in_order),
         WITH_PIPE(a_full_pipe_loses_the_line_and_nothing_else),
     };
