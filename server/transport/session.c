@@ -394,8 +394,15 @@ static void revoke_leaders(struct sfl_lost *loss)
 {
     struct sfl_session *session = SFL_CONTAINER_OF(loss, struct sfl_session, revoked);
     struct sfl_link *link = NULL;
-    while ((link = sfl_list_pop(&session->lost_leaders)) != NULL) {
-        revoke(session, SFL_CONTAINER_OF(link, struct sfl_call, relying), SFL_REASON_MAY_NOT_LEAD);
+    for (;;) {
+        enum sfl_reason reason = SFL_REASON_MAY_NOT_DO;
+        if ((link = sfl_list_pop(&session->lost_doers)) == NULL) {
+            reason = SFL_REASON_MAY_NOT_LEAD;
+            link = sfl_list_pop(&session->lost_leaders);
+        }
+        if (link == NULL)
+            break;
+        revoke(session, SFL_CONTAINER_OF(link, struct sfl_call, relying), reason);
         if (sfl_pump_should_yield()) {
             sfl_losses_go_on(loss);
             return;
@@ -415,7 +422,8 @@ static void revoke_or_wait(struct sfl_session *session, struct sfl_call *call,
         revoke(session, call, reason);
         return;
     }
-    sfl_list_append(&session->lost_leaders, &call->relying);
+    sfl_list_append(reason == SFL_REASON_MAY_NOT_DO ? &session->lost_doers : &session->lost_leaders,
+                    &call->relying);
     if (session->has_revoked)
         return;
     session->has_revoked = true;
@@ -516,6 +524,7 @@ void sfl_session_on_call(void *context, struct sfl_stream *stream,
     session->loss.lose = sfl_session_on_loss;
     session->revoked.lose = revoke_leaders;
     sfl_list_init(&session->lost_leaders);
+    sfl_list_init(&session->lost_doers);
     sfl_list_init(&session->ended);
     sfl_strays_init(&session->strays, connection);
     sfl_outbox_init(&session->outbox, &outbox_ops, transport, stream);

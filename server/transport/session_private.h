@@ -37,8 +37,9 @@ struct sfl_session {
     bool has_revoked;          // `revoked` is on its way
     struct sfl_pump_work turn; // in which calls leave, or learn of the half-close
     struct sfl_lost loss;
-    struct sfl_lost revoked;      // in which `lost_leaders` end
+    struct sfl_lost revoked;      // in which the leaders of the next two end
     struct sfl_list lost_leaders; // that have lost the right to lead
+    struct sfl_list lost_doers;   // that have lost the right to do
     // Under the outbox's lock.
     struct sfl_list ended;    // calls whose last word has been taken, to be put away
     uint64_t ended_count;     // of all calls ever

@@ -297,7 +297,21 @@ def test_a_token_that_is_removed_ends_its_calls(house, kind):
     follower.delivery()
     assert opened.count("event=rights_reloaded") == 1
     lost = next(line for line in opened.daemon.log().splitlines() if "event=right_lost" in line)
-    assert "who=token:worker" in lost and "reason=bad_token" in lost
+    for word in ("who=token:worker", f"group={GROUP}", "right=do", "reason=bad_token"):
+        assert word in lost
+
+
+@pytest.mark.parametrize("kind", ["do", "session"])
+def test_a_leader_is_told_which_right_it_has_lost(house, kind):
+    opened = house()
+    leader = opened.net("worker", kind=kind).lead(group=GROUP)
+    opened.write_access(ACCESS.replace("do = reader worker\nlead = worker\n", ""))
+    leader.ended(PERMISSION_DENIED, "\"do\"")
+    opened.write_access(ACCESS)
+    until(lambda: opened.count("event=rights_reloaded") == 2, "the file is back")
+    leader = opened.net("worker", kind=kind).lead(group=GROUP)
+    opened.write_access(ACCESS.replace("lead = worker\n", ""))
+    leader.ended(PERMISSION_DENIED, "\"lead\"")
 
 
 @pytest.mark.parametrize("change", ["token", "rule"])
