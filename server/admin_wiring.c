@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "admin_wiring.h"
 
+#include "admin_views.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "metrics.h"
@@ -181,7 +182,16 @@ bool sfl_admin_wiring_open(struct sfl_admin_wiring *wiring, struct uv_loop_s *lo
                            const struct sfl_admin_parts *parts)
 {
     const char *address = parts->settings->admin_listen;
-    const struct sfl_admin_sources sources = {why_not_ready, write_metrics, wiring};
+    struct sfl_admin_sources sources = {
+        .version = sfl_version(),
+        .revision = sfl_revision(),
+        .started_unix_ms = parts->started_us / 1000,
+        .security = parts->security,
+        .why_not_ready = why_not_ready,
+        .write_metrics = write_metrics,
+        .context = wiring,
+    };
+    sfl_admin_views_set(&sources);
     *wiring = (struct sfl_admin_wiring){.parts = *parts, .bound = "too little memory"};
     if (address == NULL)
         return true;

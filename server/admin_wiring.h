@@ -25,6 +25,7 @@ struct sfl_admin_parts {
     struct sfl_store *store;       // NULL: there is none
     struct sfl_runs *runs;         // NULL: they are not remembered
     struct sfl_security *security; // NULL: everybody may do everything
+    struct sfl_quotas *quotas;     // NULL: groups have none
     const struct sfl_door *door;
     struct sfl_tracing *tracing; // NULL: no call is traced
     uint64_t started_us;         // of the wall clock
@@ -37,6 +38,7 @@ struct sfl_admin_wiring {
     struct sfl_span *groups; // that have a label of their own
     struct sfl_stats *group_stats;
     struct sfl_method_counts *methods;
+    char why[SFL_ADMIN_TEXT_MAX]; // of what was shown last of the disk
 };
 
 // What GetStats and the metrics say of the network.

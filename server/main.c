@@ -586,9 +586,10 @@ static void destroy_parts(struct daemon *daemon)
 static bool start_admin(struct daemon *daemon)
 {
     const struct sfl_admin_parts parts = {
-        &daemon->settings,       &daemon->limits, daemon->engine,  daemon->transport,
-        daemon->server,          daemon->pumps,   daemon->store,   daemon->runs,
-        daemon->rights.security, &daemon->door,   daemon->tracing, daemon->started_us};
+        &daemon->settings,       &daemon->limits,       daemon->engine, daemon->transport,
+        daemon->server,          daemon->pumps,         daemon->store,  daemon->runs,
+        daemon->rights.security, daemon->rights.quotas, &daemon->door,  daemon->tracing,
+        daemon->started_us};
     return sfl_admin_wiring_open(&daemon->admin, &daemon->loop, &parts);
 }
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // libmicrohttpd without threads of its own: its epoll descriptor is watched by the loop.
-#include "admin/accept.h"
-#include "admin/admin.h"
+#include "admin/answer.h"
 #include "admin/listener.h"
-#include "base/bytes.h"
+#include "admin/routes.h"
+#include "base/address.h"
 #include "base/log.h"
 
-#include <microhttpd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,122 +19,96 @@ enum {
     CONNECTION_TIMEOUT_S = 5,     // in silence
 };
 
-struct sfl_admin {
-    struct sfl_admin_sources sources;
-    struct MHD_Daemon *server;
-    uv_poll_t poll;
-    uv_timer_t timer;
-    unsigned open_handles;
-    unsigned connections; // when it ran last
+static const struct sfl_route routes[] = {
+    {"/livez", false, false, sfl_answer_live},
+    {"/readyz", false, false, sfl_answer_ready},
+    {"/metrics", false, false, sfl_answer_metrics},
+    {"/api/v1/status", false, true, sfl_answer_status},
+    {"/api/v1/history", false, true, sfl_answer_history},
+    {"/api/v1/flights", false, true, sfl_answer_flights},
+    {"/api/v1/runs", false, true, sfl_answer_runs},
+    {"/api/v1/events", false, true, sfl_answer_events},
 };
 
-// --- answers ---
-
-// MHD_NO lets libmicrohttpd end the connection.
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *type,
-                              struct MHD_Response *response)
+static const struct sfl_route *find_route(const char *path)
 {
-    if (response == NULL)
-        return MHD_NO;
-    enum MHD_Result result = MHD_NO;
-    bool is_complete =
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type) == MHD_YES &&
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") == MHD_YES;
-    if (is_complete && status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        is_complete =
-            MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD") == MHD_YES;
-    if (is_complete)
-        result = MHD_queue_response(connection, status, response);
-    MHD_destroy_response(response);
-    return result;
-}
-
-// `text` is static.
-static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status,
-                                   const char *text)
-{
-    return answer(
-        connection, status, "text/plain; charset=utf-8",
-        MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_PERSISTENT));
-}
-
-static enum MHD_Result answer_live(struct sfl_admin *admin, struct MHD_Connection *connection)
-{
-    (void)admin;
-    return answer_text(connection, MHD_HTTP_OK, "live\n");
-}
-
-static enum MHD_Result answer_ready(struct sfl_admin *admin, struct MHD_Connection *connection)
-{
-    const char *why_not = admin->sources.why_not_ready(admin->sources.context);
-    if (why_not == NULL)
-        return answer_text(connection, MHD_HTTP_OK, "ready\n");
-    return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, why_not);
-}
-
-static const char *type_of(enum sfl_admin_format format)
-{
-    return format == SFL_FORMAT_OPENMETRICS
-               ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-               : "text/plain; version=0.0.4; charset=utf-8";
-}
-
-static enum MHD_Result answer_metrics(struct sfl_admin *admin, struct MHD_Connection *connection)
-{
-    enum sfl_admin_format format = sfl_accepted_format(
-        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT));
-    struct sfl_admin_page page;
-    sfl_admin_page_init(&page, format);
-    admin->sources.write_metrics(admin->sources.context, &page);
-    sfl_admin_page_end(&page);
-    if (page.has_failed) {
-        sfl_admin_page_deinit(&page);
-        return answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        if (strcmp(path, routes[i].path) == 0)
+            return &routes[i];
     }
-    return answer(connection, MHD_HTTP_OK, type_of(format),
-                  MHD_create_response_from_buffer(page.size, page.bytes, MHD_RESPMEM_MUST_FREE));
+    return NULL;
 }
 
-static enum MHD_Result answer_index(struct sfl_admin *admin, struct MHD_Connection *connection)
+static enum MHD_Result answer_unknown(struct MHD_Connection *connection, const char *path)
 {
-    (void)admin;
-    return answer_text(connection, MHD_HTTP_OK,
-                       "singleflightd\n"
-                       "/livez    200 while the daemon's loop runs\n"
-                       "/readyz   200 while it takes new calls, 503 otherwise\n"
-                       "/metrics  Prometheus and OpenMetrics\n");
+    if (strncmp(path, "/api/", 5) == 0)
+        return sfl_answer_error(connection, MHD_HTTP_NOT_FOUND, "there is nothing here");
+    return sfl_answer_text(connection, MHD_HTTP_NOT_FOUND, "nothing is here; see /\n");
 }
 
-static const struct place {
-    const char *path;
-    enum MHD_Result (*answer)(struct sfl_admin *admin, struct MHD_Connection *connection);
-} places[] = {
-    {"/livez", answer_live},
-    {"/readyz", answer_ready},
-    {"/metrics", answer_metrics},
-    {"/", answer_index},
-};
+static bool is_get(const char *method)
+{
+    return strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+}
 
-// Answers as soon as the headers are there: what a body would say interests nobody.
-// The type is libmicrohttpd's: NOLINTBEGIN(readability-non-const-parameter)
+static enum MHD_Result refuse_method(struct MHD_Connection *connection, bool is_post, bool is_api)
+{
+    if (is_post)
+        return sfl_answer_not_allowed(connection, "POST", "POST alone", is_api);
+    return sfl_answer_not_allowed(connection, "GET, HEAD", "GET and HEAD alone", is_api);
+}
+
+static enum MHD_Result begin_file(struct MHD_Connection *connection, const char *path,
+                                  const char *method)
+{
+    const struct sfl_admin_asset *asset = sfl_web_find(path);
+    if (asset == NULL)
+        return answer_unknown(connection, path);
+    if (!is_get(method))
+        return refuse_method(connection, false, false);
+    return sfl_web_answer(connection, asset);
+}
+
+static enum MHD_Result begin_request(struct sfl_admin *admin, struct MHD_Connection *connection,
+                                     const char *path, const char *method, void **request_out)
+{
+    const struct sfl_route *route = find_route(path);
+    if (route == NULL)
+        return begin_file(connection, path, method);
+    bool is_allowed = route->is_post ? strcmp(method, MHD_HTTP_METHOD_POST) == 0 : is_get(method);
+    if (!is_allowed)
+        return refuse_method(connection, route->is_post, route->is_api);
+    *request_out = sfl_request_create(admin, connection, route);
+    return *request_out == NULL ? MHD_NO : MHD_YES;
+}
+
+// Called when the headers are there, for each part of the body, and at the end.
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
                                   const char *path, const char *method, const char *version,
-                                  const char *body, size_t *body_size, void **request)
+                                  const char *body, size_t *body_size, void **request_out)
 {
-    struct sfl_admin *admin = context;
+    struct sfl_request *request = *request_out;
     (void)version;
-    (void)body;
-    (void)body_size;
-    (void)request;
-    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-        return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET and HEAD alone\n");
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        if (strcmp(path, places[i].path) == 0)
-            return places[i].answer(admin, connection);
+    if (request == NULL)
+        return begin_request(context, connection, path, method, request_out);
+    if (*body_size > 0) {
+        sfl_request_add_body(request, body, *body_size);
+        *body_size = 0;
+        return MHD_YES;
     }
-    return answer_text(connection, MHD_HTTP_NOT_FOUND, "nothing is here; see /\n");
+    return request->route->answer(request);
 }
-// NOLINTEND(readability-non-const-parameter)
+
+static void on_request_over(void *context, struct MHD_Connection *connection, void **request,
+                            enum MHD_RequestTerminationCode code)
+{
+    (void)context;
+    (void)connection;
+    (void)code;
+    if (*request != NULL)
+        sfl_request_destroy(*request);
+    *request = NULL;
+}
 
 // libmicrohttpd tells of everybody who goes too early: that is for those who look for it.
 static void on_log(void *context, const char *format, va_list arguments)
@@ -187,6 +160,16 @@ static void on_event(uv_poll_t *poll, int status, int events)
     serve(poll->data);
 }
 
+void sfl_admin_kick(struct sfl_admin *admin)
+{
+    uv_timer_start(&admin->timer, on_time, 0, 0);
+}
+
+static void on_second(void *context, const struct sfl_history_point *point)
+{
+    sfl_streams_tick(context, point);
+}
+
 static void on_handle_closed(uv_handle_t *handle)
 {
     struct sfl_admin *admin = handle->data;
@@ -194,27 +177,53 @@ static void on_handle_closed(uv_handle_t *handle)
         free(admin);
 }
 
+static void close_handle(struct sfl_admin *admin, uv_handle_t *handle)
+{
+    if (handle->loop == NULL) // it was never opened
+        return;
+    handle->data = admin;
+    admin->open_handles++;
+    uv_close(handle, on_handle_closed);
+}
+
 static bool watch(struct sfl_admin *admin, uv_loop_t *loop)
 {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(admin->server, MHD_DAEMON_INFO_EPOLL_FD);
     if (info == NULL || uv_poll_init(loop, &admin->poll, info->epoll_fd) != 0)
         return false;
-    uv_timer_init(loop, &admin->timer);
     admin->poll.data = admin;
+    if (uv_timer_init(loop, &admin->timer) != 0)
+        return false;
     admin->timer.data = admin;
-    admin->open_handles = 2;
-    return uv_poll_start(&admin->poll, UV_READABLE, on_event) == 0;
+    return sfl_walk_init(&admin->walk, loop, &admin->sources) &&
+           sfl_sampler_init(&admin->sampler, loop, &admin->sources, on_second, admin) &&
+           uv_poll_start(&admin->poll, UV_READABLE, on_event) == 0;
 }
 
 // Takes the socket on success.
 static struct MHD_Daemon *start_server(struct sfl_admin *admin, int fd)
 {
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, admin,
-                            MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES_MAX,
-                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_TIMEOUT_S,
-                            MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+    return MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request,
+        admin, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_NOTIFY_COMPLETED, on_request_over, NULL, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_TIMEOUT_S,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+}
+
+static struct sfl_admin *create(const char *address, const struct sfl_admin_sources *sources)
+{
+    struct sfl_address parts;
+    struct sfl_admin *admin = calloc(1, sizeof(*admin));
+    if (admin == NULL)
+        return NULL;
+    admin->sources = *sources;
+    if (sfl_address_split(address, &parts))
+        snprintf(admin->host, sizeof(admin->host), "%s", parts.host);
+    sfl_list_init(&admin->requests);
+    sfl_list_init(&admin->streams);
+    return admin;
 }
 
 enum sfl_status sfl_admin_open(struct uv_loop_s *loop, const char *address,
@@ -226,11 +235,9 @@ enum sfl_status sfl_admin_open(struct uv_loop_s *loop, const char *address,
     enum sfl_status status = sfl_admin_listen(address, &fd, bound_out);
     if (status != SFL_OK)
         return status;
-    struct sfl_admin *admin = calloc(1, sizeof(*admin));
-    if (admin != NULL) {
-        admin->sources = *sources;
+    struct sfl_admin *admin = create(address, sources);
+    if (admin != NULL)
         admin->server = start_server(admin, fd);
-    }
     if (admin == NULL || admin->server == NULL) {
         close(fd);
         free(admin);
@@ -247,15 +254,30 @@ enum sfl_status sfl_admin_open(struct uv_loop_s *loop, const char *address,
     return SFL_OK;
 }
 
+// libmicrohttpd ends no connection that is suspended.
+static void resume_all(struct sfl_admin *admin)
+{
+    struct sfl_link *link;
+    while ((link = sfl_list_pop(&admin->requests)) != NULL) {
+        struct sfl_request *request = SFL_CONTAINER_OF(link, struct sfl_request, link);
+        sfl_walk_cancel(&request->look);
+        MHD_resume_connection(request->connection);
+    }
+    sfl_streams_wake(admin);
+}
+
 void sfl_admin_close(struct sfl_admin *admin)
 {
-    if (admin->open_handles == 0) {
-        MHD_stop_daemon(admin->server);
-        free(admin);
-        return;
-    }
-    uv_poll_stop(&admin->poll);
+    resume_all(admin);
+    if (admin->poll.loop != NULL)
+        uv_poll_stop(&admin->poll);
     MHD_stop_daemon(admin->server);
-    uv_close((uv_handle_t *)&admin->poll, on_handle_closed);
-    uv_close((uv_handle_t *)&admin->timer, on_handle_closed);
+    sfl_walk_deinit(&admin->walk);
+    admin->open_handles = 1;
+    close_handle(admin, (uv_handle_t *)&admin->poll);
+    close_handle(admin, (uv_handle_t *)&admin->timer);
+    close_handle(admin, (uv_handle_t *)&admin->walk.timer);
+    close_handle(admin, (uv_handle_t *)&admin->sampler.timer);
+    if (--admin->open_handles == 0)
+        free(admin);
 }

@@ -38,10 +38,12 @@ static void forget(struct sfl_step *step, const struct sfl_event *event)
 {
     struct sfl_table *table = step->table;
     const struct sfl_forget *asked = &event->forget;
-    struct sfl_flight *running =
-        sfl_table_find(table, SFL_PLACE_RUNNING, event->hash, asked->group, asked->key, 0);
-    struct sfl_flight *retained =
-        sfl_table_find(table, SFL_PLACE_RETAINED, event->hash, asked->group, asked->key, 0);
+    struct sfl_flight *running = sfl_table_find(table, SFL_PLACE_RUNNING, event->hash, asked->group,
+                                                asked->key, asked->token);
+    struct sfl_flight *retained = NULL;
+    if (running != NULL || asked->token == 0)
+        retained =
+            sfl_table_find(table, SFL_PLACE_RETAINED, event->hash, asked->group, asked->key, 0);
     bool is_shared = running != NULL && (running->follower_count > 0 || running->beside != NULL);
     bool flight = running != NULL && !(asked->if_unshared && is_shared);
     if (flight)

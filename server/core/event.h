@@ -55,6 +55,7 @@ struct sfl_forget {
     struct sfl_span key;
     bool if_unshared;
     bool end;             // the flight that runs ends, too
+    uint64_t token;       // not 0: nothing is forgotten unless the flight with this token runs
     struct sfl_span name; // of whoever ends it; may be empty
 };
 

@@ -226,6 +226,14 @@ bool sfl_table_visit(const struct sfl_table *table, uint64_t now_ms,
                      bool (*visit)(void *context, const struct sfl_flight_view *view),
                      void *context);
 
+// Looks at up to `slots` places of the table's groups and calls `visit` for each one among them.
+// False when the end is reached.
+bool sfl_table_visit_groups(const struct sfl_table *table, struct sfl_table_cursor *cursor,
+                            uint64_t slots,
+                            void (*visit)(void *context, struct sfl_span name,
+                                          const struct sfl_stats *stats),
+                            void *context);
+
 // Whether every flight is what its state says, stands where it is to be found, and is counted.
 // NULL: they are; otherwise the rule that does not hold. Walks over the whole table: for tests.
 const char *sfl_table_check(const struct sfl_table *table);

@@ -70,6 +70,22 @@ bool sfl_table_visit(const struct sfl_table *table, uint64_t now_ms,
     return false;
 }
 
+bool sfl_table_visit_groups(const struct sfl_table *table, struct sfl_table_cursor *cursor,
+                            uint64_t slots,
+                            void (*visit)(void *context, struct sfl_span name,
+                                          const struct sfl_stats *stats),
+                            void *context)
+{
+    for (; cursor->slot < sfl_index_slots(&table->groups); cursor->slot++) {
+        if (slots-- == 0)
+            return true;
+        const struct sfl_group *group = sfl_index_at(&table->groups, cursor->slot);
+        if (group != NULL)
+            visit(context, sfl_span_of(group->name, group->name_size), &group->stats);
+    }
+    return false;
+}
+
 struct sfl_stats sfl_table_stats(const struct sfl_table *table, struct sfl_span group)
 {
     if (group.size == 0)

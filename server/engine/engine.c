@@ -10,8 +10,7 @@
 #include <stdlib.h>
 
 enum {
-    VISIT_SLOTS = 512, // places of a table that a listing looks at under one lock
-    LARGE = 16384,     // flights and outcomes, which are more than a processor's own cache holds
+    LARGE = 16384, // flights and outcomes, which are more than a processor's own cache holds
     // A tick comes at least so often, so that far deadlines, such as every flight's run_limit, need
     // not ask for one.
     TICK_MS_MAX = 10000,
@@ -610,22 +609,4 @@ uint64_t sfl_engine_hits(struct sfl_engine *engine, struct sfl_span group, struc
 uint64_t sfl_engine_uptime_ms(const struct sfl_engine *engine)
 {
     return sfl_clock_now_ms() - engine->started_at_ms;
-}
-
-bool sfl_engine_visit(struct sfl_engine *engine, struct sfl_engine_cursor *cursor,
-                      bool (*visit)(void *context, const struct sfl_flight_view *view),
-                      void *context)
-{
-    while (cursor->shard < engine->shard_count) {
-        struct sfl_shard *shard = &engine->shards[cursor->shard];
-        pthread_mutex_lock(&shard->lock);
-        bool more = sfl_table_visit(&shard->table, sfl_clock_now_ms(), &cursor->table, VISIT_SLOTS,
-                                    visit, context);
-        pthread_mutex_unlock(&shard->lock);
-        if (more)
-            return true;
-        cursor->shard++;
-        cursor->table = (struct sfl_table_cursor){0};
-    }
-    return false;
 }

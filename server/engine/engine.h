@@ -223,4 +223,10 @@ bool sfl_engine_visit(struct sfl_engine *engine, struct sfl_engine_cursor *curso
                       bool (*visit)(void *context, const struct sfl_flight_view *view),
                       void *context);
 
+// The same for groups: each shard tells what it has counted of a group, under its lock.
+bool sfl_engine_visit_groups(struct sfl_engine *engine, struct sfl_engine_cursor *cursor,
+                             void (*visit)(void *context, struct sfl_span name,
+                                           const struct sfl_stats *stats),
+                             void *context);
+
 #endif

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { VISIT_SLOTS = 512 }; // places that one visit looks at
+
 struct entry {
     struct sfl_quota quota;
     struct sfl_link in_all;
@@ -134,6 +136,22 @@ void sfl_quotas_release(void *context, struct sfl_quota *quota)
     pthread_mutex_lock(&quotas->lock);
     drop(quotas, SFL_CONTAINER_OF(quota, struct entry, quota));
     pthread_mutex_unlock(&quotas->lock);
+}
+
+bool sfl_quotas_visit(struct sfl_quotas *quotas, uint64_t *cursor,
+                      void (*visit)(void *context, struct sfl_span group, struct sfl_quota *quota),
+                      void *context)
+{
+    pthread_mutex_lock(&quotas->lock);
+    uint64_t slots = sfl_index_slots(&quotas->entries);
+    uint64_t end = *cursor + VISIT_SLOTS < slots ? *cursor + VISIT_SLOTS : slots;
+    for (; *cursor < end; (*cursor)++) {
+        struct entry *entry = sfl_index_at(&quotas->entries, *cursor);
+        if (entry != NULL)
+            visit(context, sfl_span_of(entry->name, entry->name_size), &entry->quota);
+    }
+    pthread_mutex_unlock(&quotas->lock);
+    return end < slots;
 }
 
 static void reload(const struct sfl_quotas *quotas, struct entry *entry)

@@ -31,4 +31,10 @@ void sfl_quotas_release(void *context, struct sfl_quota *quota);
 // at a time.
 void sfl_quotas_reload(struct sfl_quotas *quotas);
 
+// Looks at a bounded number of places and calls `visit` for the groups among them, under a lock;
+// `cursor` starts as 0. False at the end. Any thread.
+bool sfl_quotas_visit(struct sfl_quotas *quotas, uint64_t *cursor,
+                      void (*visit)(void *context, struct sfl_span group, struct sfl_quota *quota),
+                      void *context);
+
 #endif

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums over the shards.
+// Sums over the shards, and walks over what they have.
 #include "engine/engine_private.h"
+
+#include "base/clock.h"
+
+enum { VISIT_SLOTS = 512 }; // places of a table that a listing looks at under one lock
 
 void sfl_engine_count_refused(struct sfl_engine *engine, enum sfl_reason reason)
 {
@@ -55,4 +59,41 @@ void sfl_engine_survey(struct sfl_engine *engine, const struct sfl_span *groups,
     survey.retained_bytes = sfl_budget_used(&engine->usage.retained_bytes);
     survey.overdue = atomic_load_explicit(&engine->usage.overdue, memory_order_relaxed);
     *survey_out = survey;
+}
+
+bool sfl_engine_visit(struct sfl_engine *engine, struct sfl_engine_cursor *cursor,
+                      bool (*visit)(void *context, const struct sfl_flight_view *view),
+                      void *context)
+{
+    while (cursor->shard < engine->shard_count) {
+        struct sfl_shard *shard = &engine->shards[cursor->shard];
+        pthread_mutex_lock(&shard->lock);
+        bool more = sfl_table_visit(&shard->table, sfl_clock_now_ms(), &cursor->table, VISIT_SLOTS,
+                                    visit, context);
+        pthread_mutex_unlock(&shard->lock);
+        if (more)
+            return true;
+        cursor->shard++;
+        cursor->table = (struct sfl_table_cursor){0};
+    }
+    return false;
+}
+
+bool sfl_engine_visit_groups(struct sfl_engine *engine, struct sfl_engine_cursor *cursor,
+                             void (*visit)(void *context, struct sfl_span name,
+                                           const struct sfl_stats *stats),
+                             void *context)
+{
+    while (cursor->shard < engine->shard_count) {
+        struct sfl_shard *shard = &engine->shards[cursor->shard];
+        pthread_mutex_lock(&shard->lock);
+        bool more =
+            sfl_table_visit_groups(&shard->table, &cursor->table, VISIT_SLOTS, visit, context);
+        pthread_mutex_unlock(&shard->lock);
+        if (more)
+            return true;
+        cursor->shard++;
+        cursor->table = (struct sfl_table_cursor){0};
+    }
+    return false;
 }

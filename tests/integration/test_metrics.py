@@ -27,12 +27,6 @@ def test_a_daemon_that_serves_is_live_and_ready(daemon, path, text):
     assert headers["Cache-Control"] == "no-store"
 
 
-def test_the_first_page_lists_the_others(daemon):
-    status, _, text = scrape.get(daemon, "/")
-    assert status == 200
-    assert all(path in text for path in ("/livez", "/readyz", "/metrics"))
-
-
 @pytest.mark.parametrize("path", ["/metric", "/metrics/", "//", "/../etc/passwd", "/livez.txt"])
 def test_any_other_path_is_not_found(daemon, path):
     assert scrape.get(daemon, path)[0] == 404

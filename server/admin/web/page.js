@@ -197,7 +197,7 @@ function addPoint(point) {
 
 // --- the status ---
 
-const states = ["led", "orphaned", "overdue", "next", "finding-home", "held", "retained"];
+const states = ["led", "orphaned", "overdue", "next", "finding-home", "forgotten", "retained"];
 const outcomes = ["ok", "error", "panic", "abandoned", "aborted"];
 
 function showStatus(status) {
