@@ -13,6 +13,7 @@
 #include "coordinator/coordinator.h"
 #include "door.h"
 #include "engine/engine.h"
+#include "notify.h"
 #include "rights.h"
 #include "rpc/library.h"
 #include "rpc/refused.h"
@@ -67,6 +68,7 @@ struct daemon {
     struct sfl_door door;
     struct sfl_rights rights;
     struct sfl_admin_wiring admin;
+    struct sfl_watchdog watchdog;
 
     uv_loop_t loop;
     bool has_loop;
@@ -259,6 +261,7 @@ static void on_signal(uv_signal_t *handle, int number)
     }
     sfl_log(SFL_LOG_INFO, "draining", SFL_I64("signal", number),
             SFL_U64("drain_time_ms", daemon->settings.drain_time_ms));
+    sfl_notify("STOPPING=1");
     daemon->drain_until_ms = sfl_clock_now_ms() + daemon->settings.drain_time_ms;
     sfl_transport_drain(daemon->transport);
     sfl_engine_drain(daemon->engine);
@@ -271,10 +274,12 @@ static void on_signal(uv_signal_t *handle, int number)
 static void on_hangup(uv_signal_t *handle, int number)
 {
     struct daemon *daemon = handle->data;
+    sfl_notify_reloading();
     bool has_rights = sfl_rights_reload(&daemon->rights);
     bool has_certificates = sfl_door_read_again(&daemon->door);
     if (!has_rights && !has_certificates)
         sfl_log(SFL_LOG_INFO, "nothing_to_reload", SFL_I64("signal", number));
+    sfl_notify("READY=1");
 }
 
 // libuv fails here only for want of file descriptors or memory.
@@ -640,9 +645,11 @@ static int run(struct daemon *daemon)
         goto out;
     }
     if (!load_store(daemon) || !start(daemon) ||
-        !sfl_rights_watch(&daemon->rights, &daemon->loop, daemon->transport))
+        !sfl_rights_watch(&daemon->rights, &daemon->loop, daemon->transport) ||
+        !sfl_watchdog_start(&daemon->watchdog, &daemon->loop, daemon->pumps))
         goto out;
     tick(daemon);
+    sfl_notify("READY=1");
     // The first look is now: it says how little the process needs.
     uv_timer_start(&daemon->trim_look, on_trim_look, 0, TRIM_LOOK_MS);
     uv_run(&daemon->loop, UV_RUN_DEFAULT);

@@ -20,8 +20,9 @@ class Installed(ExampleCase):
     def setUp(self):
         super().setUp()
         self.prefix = self.folder / "prefix"
-        self.run_quietly(os.environ["SFL_CMAKE"], "--install", BIN.parent, "--prefix", self.prefix,
-                         "--component", "client")
+        for part in ("library", "development"):
+            self.run_quietly(os.environ["SFL_CMAKE"], "--install", BIN.parent,
+                             "--prefix", self.prefix, "--component", part)
         self.pc_folder = next(self.prefix.rglob("singleflight.pc")).parent
         sanitize = os.environ.get("SFL_SANITIZE")
         self.flags = [f"-fsanitize={sanitize}"] if sanitize else []
