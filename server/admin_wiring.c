@@ -107,6 +107,7 @@ static void count_tls(const struct sfl_door *door, struct sfl_snapshot *snapshot
                 .read_unix_ms = counts->last_good_unix_ms,
             },
         .handshakes = sfl_certificates_handshakes(door->certificates),
+        .handshake_failures = sfl_library_handshake_failures(),
         .not_after_unix_s = counts->not_after_unix_s,
     };
 }

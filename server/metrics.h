@@ -32,6 +32,7 @@ struct sfl_reload_counts {
 struct sfl_tls_metrics {
     struct sfl_reload_counts files;
     uint64_t handshakes;
+    uint64_t handshake_failures;
     int64_t not_after_unix_s; // of the certificate that new connections get
 };
 

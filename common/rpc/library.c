@@ -8,10 +8,25 @@
 
 #include <openssl/crypto.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
+
+static _Atomic uint64_t handshake_failures;
+
+// There is no other word of it: how a handshake ends gRPC tells only its log.
+static bool tells_of_handshake(struct sfl_span text)
+{
+    static const char words[] = "Handshake failed";
+    size_t size = sizeof(words) - 1;
+    return text.size >= size && memcmp(text.data, words, size) == 0;
+}
 
 static void write_line(enum sfl_log_level level, const char *file, int line, struct sfl_span text)
 {
+    if (tells_of_handshake(text))
+        atomic_fetch_add_explicit(&handshake_failures, 1, memory_order_relaxed);
     sfl_log_foreign(level, "grpc", file, line, text);
 }
 
@@ -68,6 +83,11 @@ static void prepare(void)
 void sfl_library_skip_exit_cleanup(void)
 {
     OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
+
+uint64_t sfl_library_handshake_failures(void)
+{
+    return atomic_load_explicit(&handshake_failures, memory_order_relaxed);
 }
 
 void sfl_library_start(void)

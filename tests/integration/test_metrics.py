@@ -13,6 +13,7 @@ import pytest
 
 from support import scrape
 from support.daemon import run_to_end
+from support.secure import tcp
 from support.wait import until
 
 DAEMON_FLAGS = scrape.FLAGS
@@ -309,6 +310,20 @@ def test_the_certificate_in_force_is_seen(private, tmp_path):
     page = scrape.Page(net.daemon)
     assert page.value("singleflight_config_reloads_total", files="tls") == 1
     assert page.value("singleflight_config_last_reload_successful", files="tls") == 1
+
+
+def test_handshakes_that_fail_are_counted(private, tmp_path):
+    """More than the log has lines for."""
+    subprocess.run([CERTIFICATES, tmp_path], check=True)
+    net = private(*scrape.FLAGS, "--tls-cert", tmp_path / "server.pem",
+                  "--tls-key", tmp_path / "server.key")
+    failures = "singleflight_tls_handshake_failures_total"
+    assert scrape.Page(net.daemon).value(failures) == 0
+    for _ in range(30):
+        with tcp(net.daemon.address) as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    until(lambda: scrape.Page(net.daemon).value(failures) == 30, "they are counted")
+    assert scrape.Page(net.daemon).value("singleflight_tls_handshakes_total") >= 30
 
 
 def test_a_disk_that_is_full_is_seen(private, tmp_path):
