@@ -3,10 +3,10 @@
 - port: admin
   path: /metrics
 {{- with .interval }}
-  interval: {{ . }}
+  interval: {{ . | quote }}
 {{- end }}
 {{- with .scrapeTimeout }}
-  scrapeTimeout: {{ . }}
+  scrapeTimeout: {{ . | quote }}
 {{- end }}
   relabelings:
     # What the alerts and the dashboard look for, whatever the release is called.
@@ -23,8 +23,8 @@
 
 {{/* The metadata of what the operator and Grafana look for: (dict "root" $ "part" values) */}}
 {{- define "singleflightd.monitorMetadata" -}}
-name: {{ include "singleflightd.fullname" .root }}
-namespace: {{ .part.namespace | default .root.Release.Namespace }}
+name: {{ include "singleflightd.fullname" .root | quote }}
+namespace: {{ .part.namespace | default .root.Release.Namespace | quote }}
 labels:
 {{ merge (deepCopy .part.labels) (include "singleflightd.labels" .root | fromYaml) | toYaml | indent 2 }}
 {{- with .part.annotations }}

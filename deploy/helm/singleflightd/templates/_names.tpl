@@ -18,8 +18,8 @@ letters of a Service.
 
 {{/* What the Service, the Deployment and the budget find the daemon by. It never changes. */}}
 {{- define "singleflightd.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "singleflightd.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "singleflightd.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* The labels of everything but pods. */}}

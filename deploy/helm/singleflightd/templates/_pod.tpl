@@ -97,7 +97,7 @@ enableServiceLinks: false
 {{- with concat ($global.imagePullSecrets | default list) .Values.imagePullSecrets }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ kindIs "map" . | ternary .name . }}
+  - name: {{ if kindIs "map" . }}{{ quote .name }}{{ else }}{{ quote . }}{{ end }}
 {{- end }}
 {{- end }}
 {{- with .Values.podSecurityContext }}
@@ -105,10 +105,10 @@ securityContext:
 {{ toYaml . | indent 2 }}
 {{- end }}
 {{- with .Values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector:

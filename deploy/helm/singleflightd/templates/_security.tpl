@@ -72,11 +72,11 @@ is missing must not keep that from starting, it is what it has to tell.
 {{- $files = append $files (dict "name" "access" "kind" "configMap" "from" $copy "as" $access) -}}
 {{- end -}}
 {{- range $files }}
-- name: {{ .name }}
+- name: {{ .name | quote }}
   folder: {{ include "singleflightd.folder" $.root }}/{{ .name }}/{{ .as | default .from }}
   source:
     {{ .kind }}:
-      {{ eq .kind "secret" | ternary "secretName" "name" }}: {{ .from }}
+      {{ eq .kind "secret" | ternary "secretName" "name" }}: {{ quote .from }}
       # For the daemon's group: podSecurityContext.fsGroup.
       defaultMode: 0440
 {{- if $.check }}
