@@ -40,8 +40,8 @@ bool sfl_rights_open(struct sfl_rights *rights, const struct sfl_settings *setti
     char problem[SFL_SECURITY_PROBLEM_MAX];
     if (options.token_file == NULL && options.access_file == NULL)
         return true;
-    sfl_watched_file_init(&rights->token_file, options.token_file);
-    sfl_watched_file_init(&rights->access_file, options.access_file);
+    const char *const watched[SFL_WATCHED_FILES] = {options.token_file, options.access_file};
+    sfl_watched_files_init(&rights->files, watched);
     if (sfl_security_create(&options, &rights->security, problem) == SFL_OK &&
         (options.access_file == NULL || create_quotas(rights)))
         return true;
@@ -56,9 +56,9 @@ bool sfl_rights_open(struct sfl_rights *rights, const struct sfl_settings *setti
 bool sfl_rights_reload(struct sfl_rights *rights)
 {
     char problem[SFL_SECURITY_PROBLEM_MAX];
-    rights->has_changed = false;
     if (rights->security == NULL)
         return false;
+    sfl_watched_files_settle(&rights->files);
     if (sfl_security_reload(rights->security, problem) != SFL_OK)
         return true;
     if (rights->quotas != NULL)
@@ -72,11 +72,7 @@ bool sfl_rights_reload(struct sfl_rights *rights)
 static void on_look(uv_timer_t *timer)
 {
     struct sfl_rights *rights = timer->data;
-    bool has_new_tokens = sfl_watched_file_look(&rights->token_file);
-    bool has_new_access = sfl_watched_file_look(&rights->access_file);
-    if (has_new_tokens || has_new_access)
-        rights->has_changed = true;
-    else if (rights->has_changed)
+    if (sfl_watched_files_look(&rights->files) == SFL_WATCHED_SETTLED)
         (void)sfl_rights_reload(rights);
 }
 

@@ -17,9 +17,7 @@ struct sfl_rights {
     struct sfl_security *security; // NULL: everybody may do everything
     struct sfl_quotas *quotas;     // NULL: groups have none
     struct sfl_transport *transport;
-    struct sfl_watched_file token_file;
-    struct sfl_watched_file access_file;
-    bool has_changed; // a file has, and may still be written
+    struct sfl_watched_files files;
     uv_timer_t look;
 };
 

@@ -18,21 +18,12 @@ enum sfl_status sfl_tls_watch_open(struct sfl_tls_watch *watch, const struct sfl
                                    char problem_out[SFL_SECURITY_PROBLEM_MAX])
 {
     *watch = (struct sfl_tls_watch){.paths = *paths};
-    sfl_watched_file_init(&watch->files[0], paths->cert);
-    sfl_watched_file_init(&watch->files[1], paths->key);
-    sfl_watched_file_init(&watch->files[2], paths->client_ca);
+    const char *const watched[] = {paths->cert, paths->key, paths->client_ca};
+    sfl_watched_files_init(&watch->files, watched);
     enum sfl_status status = sfl_tls_files_read(paths, texts_out, problem_out);
     if (status == SFL_OK)
         note_good(watch, texts_out);
     return status;
-}
-
-static bool have_changed(struct sfl_tls_watch *watch)
-{
-    bool have = false;
-    for (size_t i = 0; i < sizeof(watch->files) / sizeof(watch->files[0]); i++)
-        have = sfl_watched_file_look(&watch->files[i]) || have;
-    return have;
 }
 
 static enum sfl_tls_news read_again(struct sfl_tls_watch *watch, bool is_asked_for,
@@ -44,12 +35,12 @@ static enum sfl_tls_news read_again(struct sfl_tls_watch *watch, bool is_asked_f
         return SFL_TLS_NEW;
     }
     // Read while they were exchanged?
-    watch->is_changing = have_changed(watch);
+    bool are_changing = sfl_watched_files_look(&watch->files) == SFL_WATCHED_CHANGING;
     if (is_asked_for)
         watch->failures = SFL_TLS_PATIENCE;
-    else if (!watch->is_changing && watch->failures <= SFL_TLS_PATIENCE)
+    else if (!are_changing && watch->failures <= SFL_TLS_PATIENCE)
         watch->failures++;
-    if (watch->is_changing || watch->failures != SFL_TLS_PATIENCE)
+    if (are_changing || watch->failures != SFL_TLS_PATIENCE)
         return SFL_TLS_SAME;
     watch->counts.reloads++;
     watch->counts.reloads_failed++;
@@ -61,14 +52,15 @@ enum sfl_tls_news sfl_tls_watch_look(struct sfl_tls_watch *watch, bool is_asked_
                                      struct sfl_tls_texts *texts_out,
                                      char problem_out[SFL_SECURITY_PROBLEM_MAX])
 {
-    bool was_changing = watch->is_changing;
-    watch->is_changing = have_changed(watch) && !is_asked_for;
-    if (watch->is_changing)
-        return SFL_TLS_SAME;
-    if (was_changing)
+    if (is_asked_for) {
+        sfl_watched_files_settle(&watch->files);
+        return read_again(watch, true, texts_out, problem_out);
+    }
+    enum sfl_watched_news news = sfl_watched_files_look(&watch->files);
+    if (news == SFL_WATCHED_SETTLED)
         watch->failures = 0;
     // What is broken may also become good by the clock: a certificate that does not hold yet.
-    if (is_asked_for || was_changing || watch->failures > 0)
-        return read_again(watch, is_asked_for, texts_out, problem_out);
+    if (news == SFL_WATCHED_SETTLED || (news == SFL_WATCHED_SAME && watch->failures > 0))
+        return read_again(watch, false, texts_out, problem_out);
     return SFL_TLS_SAME;
 }

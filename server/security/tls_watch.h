@@ -17,8 +17,7 @@ struct sfl_tls_counts {
 
 struct sfl_tls_watch {
     struct sfl_tls_paths paths;
-    struct sfl_watched_file files[3];
-    bool is_changing;  // they have changed, and may be changing still
+    struct sfl_watched_files files;
     unsigned failures; // to read them since they changed last
     struct sfl_tls_counts counts;
 };
@@ -28,6 +27,8 @@ struct sfl_tls_watch {
 enum sfl_status sfl_tls_watch_open(struct sfl_tls_watch *watch, const struct sfl_tls_paths *paths,
                                    struct sfl_tls_texts *texts_out,
                                    char problem_out[SFL_SECURITY_PROBLEM_MAX]) SFL_MUST_USE;
+
+enum { SFL_WATCH_LOOK_MS = 500 }; // between two looks
 
 // What is broken is said when it has stayed so for so many looks: whoever exchanges a pair may take
 // some time from the one file to the other.

@@ -17,17 +17,43 @@ static bool is_same(const struct stat *one, const struct stat *other)
            is_same_time(one->st_ctim, other->st_ctim);
 }
 
-void sfl_watched_file_init(struct sfl_watched_file *file, const char *path)
+static void note(struct sfl_watched_file *file, const char *path)
 {
     *file = (struct sfl_watched_file){.path = path};
     file->exists = path != NULL && stat(path, &file->seen) == 0;
 }
 
-bool sfl_watched_file_look(struct sfl_watched_file *file)
+// Whether it is another one than before.
+static bool look(struct sfl_watched_file *file)
 {
     struct sfl_watched_file before = *file;
-    sfl_watched_file_init(file, before.path);
+    note(file, before.path);
     if (!file->exists || !before.exists)
         return file->exists != before.exists;
     return !is_same(&file->seen, &before.seen);
+}
+
+void sfl_watched_files_init(struct sfl_watched_files *watched,
+                            const char *const paths[static SFL_WATCHED_FILES])
+{
+    watched->are_changing = false;
+    for (size_t i = 0; i < SFL_WATCHED_FILES; i++)
+        note(&watched->files[i], paths[i]);
+}
+
+enum sfl_watched_news sfl_watched_files_look(struct sfl_watched_files *watched)
+{
+    bool were_changing = watched->are_changing;
+    watched->are_changing = false;
+    for (size_t i = 0; i < SFL_WATCHED_FILES; i++)
+        watched->are_changing = look(&watched->files[i]) || watched->are_changing;
+    if (watched->are_changing)
+        return SFL_WATCHED_CHANGING;
+    return were_changing ? SFL_WATCHED_SETTLED : SFL_WATCHED_SAME;
+}
+
+void sfl_watched_files_settle(struct sfl_watched_files *watched)
+{
+    (void)sfl_watched_files_look(watched);
+    watched->are_changing = false;
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a file has changed since somebody looked: by what stat() says of what its path leads to,
-// so that a link that is swapped (Kubernetes), a rename and a write in place all count.
+// Whether files have changed since somebody looked: by what stat() says of what their paths lead
+// to, so that a link that is swapped (Kubernetes), a rename and a write in place all count.
 #ifndef SFL_SECURITY_WATCHED_FILE_H
 #define SFL_SECURITY_WATCHED_FILE_H
 
 #include <stdbool.h>
 #include <sys/stat.h>
 
-enum { SFL_WATCH_LOOK_MS = 500 }; // between two looks
+enum { SFL_WATCHED_FILES = 3 };
 
 struct sfl_watched_file {
     const char *path; // borrowed; NULL: none, which never changes
@@ -15,11 +15,28 @@ struct sfl_watched_file {
     struct stat seen;
 };
 
-// Notes how the file is now. Call it before you read the file: a change meanwhile is then seen.
-void sfl_watched_file_init(struct sfl_watched_file *file, const char *path);
+// Files that belong together. Zeroed: none.
+struct sfl_watched_files {
+    struct sfl_watched_file files[SFL_WATCHED_FILES];
+    bool are_changing;
+};
 
-// Whether it is another one than before, and notes how it is. One that is gone, and one that comes
-// back, have changed. Takes one stat().
-bool sfl_watched_file_look(struct sfl_watched_file *file);
+// Notes how the files are now. Call it before you read them: a change meanwhile is then seen.
+void sfl_watched_files_init(struct sfl_watched_files *watched,
+                            const char *const paths[static SFL_WATCHED_FILES]);
+
+// What has become of them since the look before.
+enum sfl_watched_news {
+    SFL_WATCHED_SAME,
+    SFL_WATCHED_CHANGING, // some have changed: another may be about to, or be half written
+    SFL_WATCHED_SETTLED,  // they had, and are the same for one more look: now they can be read
+};
+
+// Looks at all of them, by a stat() for each. One that is gone, and one that comes back, have
+// changed.
+enum sfl_watched_news sfl_watched_files_look(struct sfl_watched_files *watched);
+
+// They are read now, whatever the look before said: notes how they are.
+void sfl_watched_files_settle(struct sfl_watched_files *watched);
 
 #endif

@@ -1,5 +1,6 @@
 sfl_add_unit_test(security_files_test sfl_security)
 sfl_is_pure(security_files_test)
+sfl_add_unit_test(security_watched_test sfl_security)
 sfl_add_unit_test(security_rights_test sfl_security Threads::Threads)
 sfl_add_unit_test(security_tls_test sfl_security)
 target_compile_definitions(security_tls_test PRIVATE CERTIFICATES_FOLDER="${CMAKE_SOURCE_DIR}/tests/support")
