@@ -7,6 +7,7 @@
 #include "metrics.h"
 #include "rpc/library.h"
 #include "sockets/guard.h"
+#include "start_problem.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -198,8 +199,7 @@ bool sfl_admin_wiring_open(struct sfl_admin_wiring *wiring, struct uv_loop_s *lo
         return true;
     if (!take_room(wiring, &parts->settings->metrics_groups) ||
         sfl_admin_open(loop, address, &sources, &wiring->admin, wiring->bound) != SFL_OK) {
-        sfl_log(SFL_LOG_ERROR, "cannot_listen", SFL_STR("address", address),
-                SFL_STR("reason", wiring->bound));
+        sfl_start_problem("admin-listen", address, wiring->bound);
         sfl_admin_wiring_close(wiring);
         return false;
     }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "sockets/guard.h"
+#include "start_problem.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +56,7 @@ bool sfl_door_prepare(struct sfl_door *door, const struct sfl_settings *settings
     char problem[SFL_SECURITY_PROBLEM_MAX];
     if (paths.cert == NULL || read_certificates(door, &paths, problem) == SFL_OK)
         return true;
-    fprintf(stderr, "singleflightd: %s\n", problem);
+    sfl_start_file_problem(settings, problem);
     return false;
 }
 
@@ -113,12 +114,12 @@ const struct sfl_tls_counts *sfl_door_tls_counts(const struct sfl_door *door)
 
 // --- addresses ---
 
-static bool note_listener(enum sfl_status status, const char *asked, const char *bound)
+static bool note_listener(enum sfl_status status, const char *setting, const char *asked,
+                          const char *bound)
 {
-    if (status == SFL_OK)
-        return true;
-    sfl_log(SFL_LOG_ERROR, "cannot_listen", SFL_STR("address", asked), SFL_STR("reason", bound));
-    return false;
+    if (status != SFL_OK)
+        sfl_start_problem(setting, asked, bound);
+    return status == SFL_OK;
 }
 
 static bool take_unix_socket(struct sfl_door *door, struct sfl_rpc_server *server)
@@ -126,7 +127,7 @@ static bool take_unix_socket(struct sfl_door *door, struct sfl_rpc_server *serve
     const char *asked = door->settings->unix_socket;
     char path[SFL_DOOR_ADDRESS_MAX];
     enum sfl_status status = sfl_rpc_server_listen_unix(server, asked, path);
-    if (!note_listener(status, asked, path))
+    if (!note_listener(status, "unix-socket", asked, path))
         return false;
     snprintf(door->bound[door->count++], SFL_DOOR_ADDRESS_MAX, "unix:%s", asked);
     return true;
@@ -138,7 +139,7 @@ static bool take_addresses(struct sfl_door *door, struct sfl_rpc_server *server)
     for (size_t i = 0; i < settings->listen.count; i++) {
         const char *asked = settings->listen.items[i];
         char *bound = door->bound[door->count];
-        if (!note_listener(sfl_rpc_server_listen(server, asked, bound), asked, bound))
+        if (!note_listener(sfl_rpc_server_listen(server, asked, bound), "listen", asked, bound))
             return false;
         door->count++;
     }

@@ -20,6 +20,7 @@
 #include "rpc/server.h"
 #include "runs/runs.h"
 #include "sockets/guard.h"
+#include "start_problem.h"
 #include "store/keeper.h"
 #include "tracing/tracing.h"
 #include "transport/service.h"
@@ -363,8 +364,7 @@ static bool open_store(struct daemon *daemon)
     char error[SFL_STORE_ERROR_MAX];
     if (options.directory == NULL || sfl_store_open(&options, &daemon->store, error) == SFL_OK)
         return true;
-    fprintf(stderr, "singleflightd: cannot open the data directory %s\n", error);
-    sfl_log(SFL_LOG_ERROR, "cannot_open_data", SFL_STR("reason", error));
+    sfl_start_file_problem(&daemon->settings, error);
     return false;
 }
 
@@ -375,8 +375,7 @@ static bool load_store(struct daemon *daemon)
         return true;
     struct sfl_store_loaded loaded;
     if (sfl_store_keeper_load(daemon->store, daemon->engine, daemon->runs, &loaded) != SFL_OK) {
-        fprintf(stderr, "singleflightd: cannot read the data directory %s\n",
-                daemon->settings.data_dir);
+        sfl_start_problem("data-dir", daemon->settings.data_dir, "cannot be read");
         return false;
     }
     sfl_log(SFL_LOG_INFO, "data_loaded", SFL_U64("leads", loaded.leads),
@@ -605,7 +604,17 @@ static bool start(struct daemon *daemon)
     sfl_rpc_server_start(daemon->server);
     sfl_door_announce(&daemon->door);
     sfl_admin_wiring_announce(&daemon->admin);
-    return sfl_door_watch(&daemon->door, &daemon->loop);
+    return true;
+}
+
+static bool watch(struct daemon *daemon)
+{
+    if (sfl_door_watch(&daemon->door, &daemon->loop) &&
+        sfl_rights_watch(&daemon->rights, &daemon->loop, daemon->transport) &&
+        sfl_watchdog_start(&daemon->watchdog, &daemon->loop, daemon->pumps))
+        return true;
+    sfl_start_without_room();
+    return false;
 }
 
 // --- the end ---
@@ -641,12 +650,10 @@ static int run(struct daemon *daemon)
     if (!open_store(daemon))
         goto out_of_store;
     if (!open_loop(daemon) || !create_parts(daemon)) {
-        fprintf(stderr, "singleflightd: cannot start: too little memory or too few files\n");
+        sfl_start_without_room();
         goto out;
     }
-    if (!load_store(daemon) || !start(daemon) ||
-        !sfl_rights_watch(&daemon->rights, &daemon->loop, daemon->transport) ||
-        !sfl_watchdog_start(&daemon->watchdog, &daemon->loop, daemon->pumps))
+    if (!load_store(daemon) || !start(daemon) || !watch(daemon))
         goto out;
     tick(daemon);
     sfl_notify("READY=1");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rights.h"
 
-#include "base/log.h"
+#include "start_problem.h"
 
 #include <stdio.h>
 
@@ -47,8 +47,7 @@ bool sfl_rights_open(struct sfl_rights *rights, const struct sfl_settings *setti
         return true;
     if (rights->security != NULL)
         snprintf(problem, sizeof(problem), "no memory for quotas");
-    fprintf(stderr, "singleflightd: %s\n", problem);
-    sfl_log(SFL_LOG_ERROR, "cannot_read_rights", SFL_STR("reason", problem));
+    sfl_start_file_problem(settings, problem);
     *exit_code_out = SFL_EXIT_CONFIG;
     return false;
 }

@@ -22,7 +22,7 @@ struct sfl_rights {
 };
 
 // Reads the files that the settings name, which are borrowed until it is closed. False when that
-// cannot be: a line on standard error and in the log says why, and *exit_code_out is set. The
+// cannot be: a line on standard error says why, and *exit_code_out is set. The
 // loop's thread, as for all of this.
 bool sfl_rights_open(struct sfl_rights *rights, const struct sfl_settings *settings,
                      int *exit_code_out);

@@ -424,7 +424,7 @@ def test_a_broken_file_at_the_start_is_one_line_and_exit_78(tmp_path):
     (tmp_path / "access").write_text("[who]\nworker = nobody\n")
     ended = run_to_end("--listen", "127.0.0.1:0", "--access-file", tmp_path / "access")
     assert ended.returncode == 78
-    assert f"singleflightd: {tmp_path}/access:2: \"nobody\" is no identity" in ended.stderr
+    assert f"singleflightd: access-file {tmp_path}/access:2: \"nobody\" is no identity" in ended.stderr
 
 
 def test_files_are_checked_before_a_start(tmp_path):
