@@ -44,14 +44,15 @@ export function showFlight(row, viewer) {
     ? element("button", { type: "button", onclick: () => ask(row) }, text) : null;
   show(dialog, head(dialog, row.state === "retained" ? "Retained outcome" : "Flight"), facts([
     ["Key", keyOf(row)],
+    ["Key in base64", known(row.key_base64, foreign)],
     ["Group", foreign(row.group)],
     ["State", row.state],
     ["Outcome", known(row.outcome, foreign)],
     ["Leader", foreign(row.leader)],
     ["Callers", `${count(row.callers)}, the leader included`],
     ["Age", duration(row.age_ms)],
-    ["Lease", known(row.lease_ms, duration)],
-    ["Expires in", known(row.expires_ms, duration)],
+    ["Lease holds for", known(row.lease_ms, duration)],
+    ["Retained for", known(row.expires_ms, duration)],
     ["Attempt", count(row.attempt)],
     ["Bytes", bytes(row.bytes)],
     ["Token", row.token ?? "–"],
@@ -59,12 +60,12 @@ export function showFlight(row, viewer) {
     action(mayEnd, askEnd, "End…")));
 }
 
-export function showRun(row) {
+export function showRun(row, outcome) {
   const dialog = byId("details");
   show(dialog, head(dialog, "Run that ended"), facts([
     ["Key", keyOf(row)],
     ["Group", foreign(row.group)],
-    ["Outcome", foreign(row.outcome)],
+    ["Outcome", foreign(outcome)],
     ["Detail", known(row.detail, foreign)],
     ["Leader", foreign(row.leader)],
     ["Began", dateAndTime(row.began_ms)],
@@ -78,13 +79,17 @@ export function showRun(row) {
 
 // --- questions ---
 
+// A key that is no UTF-8 is only shown as if it were.
+const nameOf = ({ group, key, key_base64 }) =>
+  (key_base64 ? { group, key_base64 } : { group, key });
+
 function askForget(row) {
   const text = row.state === "retained"
     ? "The retained outcome is dropped: the next call runs its function anew."
     : "The next call runs its function anew. Those who wait now still get the outcome of the " +
       "flight that runs.";
   ask("Forget this key?", row, text, "Forget", async () => {
-    const { forgotten } = await post("forget", { group: row.group, key: row.key });
+    const { forgotten } = await post("forget", nameOf(row));
     return forgotten ? "Forgotten." : "There was nothing left to forget.";
   });
 }
@@ -95,7 +100,7 @@ function askEnd(row) {
   ask("End this flight?", row,
     `Its leader is fenced, and ${waiting} for it now get an error (ABORTED). What the leader's ` +
     "process is doing, it has to stop by itself.", "End", async () => {
-      const { ended } = await post("end", { group: row.group, key: row.key, token: row.token });
+      const { ended } = await post("end", { ...nameOf(row), token: row.token });
       return ended ? "Ended." : "It had ended already, or another attempt runs by now.";
     });
 }

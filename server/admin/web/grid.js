@@ -4,7 +4,7 @@
 import { element, empty, setAttribute, setHidden, setText } from "./dom.js";
 
 const rowsAround = 8; // above and below those that can be seen
-const heightMax = 8_000_000; // what every browser lays out, in pixels
+const rowsMax = 10_000; // the daemon lists no more; filters find the others
 
 export class Grid {
   // columns: [{ name, title, sort?, fill(cell, row) }]
@@ -85,7 +85,7 @@ export class Grid {
   }
 
   #rowsMax() {
-    return Math.min(this.total, Math.floor(heightMax / this.rowHeight));
+    return Math.min(this.total, rowsMax);
   }
 
   #isNear(index) {
@@ -163,7 +163,7 @@ export class Grid {
   #move(to) {
     if (this.#rowsMax() === 0) return;
     this.current = Math.max(0, Math.min(this.#rowsMax() - 1, to));
-    const head = this.heads[0].offsetHeight;
+    const head = this.heads[0].parentElement.offsetHeight;
     const top = this.current * this.rowHeight;
     const room = this.body.clientHeight - head;
     if (top < this.body.scrollTop) this.body.scrollTop = top;

@@ -7,8 +7,15 @@ import { Grid } from "./grid.js";
 import { showGroups, showHead, showHealth, showHottest, showTiles } from "./panels.js";
 import { Plot } from "./plot.js";
 import {
-  bytes, count, dateAndTime, duration, rate, readableText, roughly, setForeign, timeOfDay,
+  bytes, count, dateAndTime, duration, readableText, roughly, setForeign, timeOfDay,
 } from "./text.js";
+
+const running = ["led", "orphaned", "overdue", "next", "finding-home", "forgotten"];
+const states = [[running.join(), "Running"], ["", "Retained too"],
+  ...[...running, "retained"].map((state) => [state, `Only ${state}`])];
+const outcomes = [["", "All outcomes"], ["ok", "ok"], ["error", "error"], ["panic", "panic"],
+  ["abandoned", "abandoned"], ["none", "aborted"]];
+const outcomeOf = (row) => (row.outcome === "none" ? "aborted" : row.outcome);
 
 const windowOfStream = 200; // flights, and runs: others are fetched when somebody looks at them
 const limitMax = 500;
@@ -20,7 +27,7 @@ const page = {
   status: null,
   history: null,
   viewer: { rights: false, name: null, sees_keys: false, can_forget: false, can_end: false },
-  flights: { sort: "callers", group: "", search: "", state: "" },
+  flights: { sort: "callers", group: "", search: "", state: running.join() },
   runs: { group: "", search: "", outcome: "" },
   session: new AbortController(), // ends with signing in or out
   isPaused: false,
@@ -49,7 +56,7 @@ const flightColumns = [
   text("leader", "Leader", leaderOf),
   number("callers", "Callers", (row) => count(row.callers), "callers"),
   number("age", "Age", (row) => duration(row.age_ms), "age"),
-  number("lease", "Expires", (row) => (row.expires_ms ? duration(row.expires_ms) : "–")),
+  number("lease", "Lease", (row) => duration(row.lease_ms ?? row.expires_ms)),
   number("attempt", "Attempt", (row) => count(row.attempt), "attempt"),
   number("bytes", "Bytes", (row) => bytes(row.bytes), "bytes"),
 ];
@@ -63,7 +70,7 @@ const runColumns = [
   {
     name: "outcome", title: "Outcome",
     fill: (cell, row) => {
-      const told = row.detail ? `${row.outcome}: ${row.detail}` : row.outcome;
+      const told = row.detail ? `${outcomeOf(row)}: ${row.detail}` : outcomeOf(row);
       setForeign(cell, told ?? "", 200);
       cell.classList.toggle("failed", row.outcome !== "ok");
     },
@@ -76,15 +83,15 @@ const runColumns = [
 const isNarrow = matchMedia("(max-width: 719px)");
 const rowHeight = () => (isNarrow.matches ? 62 : 32);
 
-const isFiltered = (filters, names) => names.some((name) => filters[name] !== "");
-const flightFilters = ["group", "search", "state"];
-const runFilters = ["group", "search", "outcome"];
+const areAllFlights = ({ group, search, state }) =>
+  group === "" && search === "" && state === running.join();
+const areAllRuns = ({ group, search, outcome }) => group === "" && search === "" && outcome === "";
 
 const flightsGrid = new Grid(byId("flights-grid"), flightColumns, {
   label: "What runs now",
   rowHeight,
   empty: () => (page.status === null ? "Waiting for the daemon."
-    : isFiltered(page.flights, flightFilters) ? "Nothing that runs matches." : "Nothing runs."),
+    : areAllFlights(page.flights) ? "Nothing runs." : "Nothing matches."),
   onSort: (sort) => changeFlights({ sort }),
   onOpen: (row) => showFlight(row, page.viewer),
   onWant: (offset, limit) => flightsLoader.want(offset, limit),
@@ -94,10 +101,11 @@ const runsGrid = new Grid(byId("runs-grid"), runColumns, {
   label: "Runs that ended",
   rowHeight,
   empty: () => (page.status === null ? "Waiting for the daemon."
-    : isFiltered(page.runs, runFilters) ? "No run matches."
-      : "Nothing has ended yet. Remembered are flights with a lease, and those whose outcome is " +
-        "retained."),
-  onOpen: showRun,
+    : areAllRuns(page.runs)
+      ? "Nothing has ended yet. Remembered are flights with a lease, and those whose outcome is " +
+        "retained."
+      : "Nothing matches."),
+  onOpen: (row) => showRun(row, outcomeOf(row)),
   onWant: (offset, limit) => runsLoader.want(offset, limit),
 });
 
@@ -153,8 +161,8 @@ const latency = (ms) => (ms < 1 ? `${Number((ms * 1000).toPrecision(2))} µs` : 
 
 const plots = [
   {
-    title: "Rates", unit: rate, series: [
-      { name: "calls", title: "calls" }, { name: "executions", title: "executions" },
+    title: "Calls per second", unit: roughly, series: [
+      { name: "calls", title: "calls" }, { name: "executions", title: "executed" },
       { name: "saved", title: "saved" },
     ],
   },
@@ -197,8 +205,6 @@ function addPoint(point) {
 
 // --- the status ---
 
-const states = ["led", "orphaned", "overdue", "next", "finding-home", "forgotten", "retained"];
-const outcomes = ["ok", "error", "panic", "abandoned", "aborted"];
 
 function showStatus(status) {
   page.status = status;
@@ -216,8 +222,9 @@ function showStatus(status) {
 
 function showViewer() {
   const { viewer } = page;
-  setHidden(byId("viewer"), !viewer.name);
-  if (viewer.name) setForeign(byId("viewer"), viewer.name, 60);
+  const hasName = viewer.rights && Boolean(viewer.name);
+  setHidden(byId("viewer"), !hasName);
+  if (hasName) setForeign(byId("viewer"), viewer.name, 60);
   setHidden(byId("sign-out"), !hasToken());
   setHidden(byId("sign-in"), hasToken() || !viewer.rights);
   const areHidden = viewer.rights && !viewer.sees_keys;
@@ -229,15 +236,17 @@ function showViewer() {
   }
 }
 
+const hottest = { sort: "callers", state: running.join(), limit: 8 };
+
 // The hottest keys stand at the top of the table as long as nothing else is asked of it.
 async function refreshHottest(flights) {
-  if (page.flights.sort === "callers" && !isFiltered(page.flights, flightFilters)) {
+  if (page.flights.sort === "callers" && areAllFlights(page.flights)) {
     showHottest(flights.rows);
     return;
   }
   const { signal } = page.session;
   try {
-    const { rows } = await get("flights", { sort: "callers", limit: 20 }, signal);
+    const { rows } = await get("flights", hottest, signal);
     if (!signal.aborted) showHottest(rows);
   } catch {
     // The next event asks again.
@@ -396,7 +405,7 @@ const themePlace = "singleflightd.theme";
 function setTheme(theme) {
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
-  setText(byId("theme"), { auto: "Auto", light: "Light", dark: "Dark" }[theme]);
+  setText(byId("theme"), { auto: "◐ Auto", light: "○ Light", dark: "● Dark" }[theme]);
   setAttribute(byId("theme"), "aria-label", `Colours: ${theme}`);
   setAttribute(byId("theme"), "title", "Colours: as the system, light or dark");
 }
@@ -422,13 +431,12 @@ function watchTheme() {
 
 // ---
 
-setOptions(byId("flights-filters").elements.state,
-  [["", "All states"], ...states.map((state) => [state, state])]);
+setOptions(byId("flights-filters").elements.state, states);
 setOptions(byId("flights-filters").elements.sort, flightColumns
   .filter(({ sort }) => sort !== undefined).map(({ sort, title }) => [sort, `By ${title.toLowerCase()}`]));
-setOptions(byId("runs-filters").elements.outcome,
-  [["", "All outcomes"], ...outcomes.map((outcome) => [outcome, outcome])]);
+setOptions(byId("runs-filters").elements.outcome, outcomes);
 byId("flights-filters").elements.sort.value = page.flights.sort;
+byId("flights-filters").elements.state.value = page.flights.state;
 flightsGrid.setSort(page.flights.sort);
 watchTheme();
 watchPeople();

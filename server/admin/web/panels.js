@@ -26,15 +26,20 @@ export function showHead(status) {
   setAttribute(byId("version"), "title", `Revision ${status.revision}`);
   setText(byId("uptime"), `up ${duration(status.now_ms - status.started_ms)}`);
   const found = problems(status);
-  setHidden(byId("problems"), found === 0);
-  setText(byId("problems"), found === 1 ? "1 problem" : `${found} problems`);
-  document.title = `${found > 0 || kind !== "good" ? "(!) " : ""}singleflightd`;
+  setHidden(byId("problems"), found.bad + found.warn === 0);
+  setText(byId("problems"), [named(found.bad, "problem"), named(found.warn, "warning")]
+    .filter((part) => part !== "").join(", "));
+  setAttribute(byId("problems"), "class", `pill ${found.bad > 0 ? "bad" : "warn"}`);
+  document.title = `${found.bad > 0 || kind !== "good" ? "(!) " : ""}singleflightd`;
 }
 
+const named = (number, what) =>
+  (number === 0 ? "" : number === 1 ? `1 ${what}` : `${number} ${what}s`);
+
 function problems(status) {
-  return (status.store?.failing ? 1 : 0) +
-    (status.certificates ?? []).filter((one) => certificateKind(one, status.now_ms) !== "good").length +
-    (status.files ?? []).filter((file) => file.failing).length;
+  const found = { bad: 0, warn: 0 };
+  for (const { name, kind } of healthRows(status)) if (name !== "Daemon" && kind in found) found[kind]++;
+  return found;
 }
 
 // --- tiles ---
@@ -93,9 +98,10 @@ const resources = [
 ];
 
 function usage(now, limits, names) {
-  return resources.filter(([name]) => names.includes(name)).map(([name, what, format]) => {
+  const isTold = ([name]) => names.includes(name) && (now[name] ?? null) !== null;
+  return resources.filter(isTold).map(([name, what, format]) => {
     const limit = limits?.[name] ?? null;
-    const value = now[name] ?? 0;
+    const value = now[name];
     return {
       what,
       much: limit === null ? format(value) : `${format(value)} of ${format(limit)}`,
@@ -122,14 +128,15 @@ export function showGroups(status) {
     .sort((a, b) => b.full - a.full || b.group.callers - a.group.callers ||
       (a.group.group < b.group.group ? -1 : 1));
   const shown = groups.slice(0, groupsShown);
-  setText(byId("groups-count"), groups.length <= groupsShown ? count(groups.length)
-    : `${groupsShown} fullest of ${count(groups.length)}`);
+  const total = status.groups_total ?? groups.length;
+  setText(byId("groups-count"), total <= shown.length ? count(total)
+    : `${count(shown.length)} of ${count(total)}`);
   if (groups.length === 0) {
     byId("groups-list").replaceChildren(element("p.none", {}, "No group has been used yet."));
     return;
   }
   if (byId("groups-list").querySelector(".none")) byId("groups-list").replaceChildren();
-  const make = () => element("article.group", {}, element("h3"), element("div.bars"));
+  const make = () => element("article", {}, element("h3"), element("div.bars"));
   setList(byId("groups-list"), shown, make, (article, { group }) => {
     setForeign(article.children[0], group.group, 128);
     setList(article.children[1], barsOfGroup(group), makeBar, fillBar);
@@ -145,8 +152,11 @@ function certificateKind(certificate, now) {
   return left <= day ? "bad" : left <= soon ? "warn" : "good";
 }
 
+// Those whom nobody knows are told none.
+const reason = ({ why }) => (why ? `: ${why.trim()}` : "");
+
 function certificateText(certificate, now) {
-  const why = certificate.failing ? `the newest files were refused: ${certificate.why}; ` : "";
+  const why = certificate.failing ? `the newest files were refused${reason(certificate)}; ` : "";
   if (certificate.not_after_ms === null || certificate.not_after_ms === undefined)
     return `${why}no end known`;
   const left = certificate.not_after_ms - now;
@@ -170,12 +180,12 @@ function healthRows(status) {
     { name: "Daemon", kind, text: status.why_not_ready?.trim() || text.toLowerCase() },
     storeRow(status.store),
     ...(status.certificates ?? []).map((one) => ({
-      name: `Certificate ${one.name}`, kind: certificateKind(one, status.now_ms),
+      name: one.name === null ? "Certificate" : `Certificate ${one.name}`, kind: certificateKind(one, status.now_ms),
       text: certificateText(one, status.now_ms),
     })),
     ...(status.files ?? []).map((file) => ({
-      name: `File ${file.name}`, kind: file.failing ? "bad" : "good",
-      text: file.failing ? `not reloaded, the older one holds: ${file.why}` : "as read",
+      name: file.name === null ? "Rights" : `File ${file.name}`, kind: file.failing ? "bad" : "good",
+      text: file.failing ? `not reloaded, the older one holds${reason(file)}` : "as read",
     })),
   ];
 }

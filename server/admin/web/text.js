@@ -8,7 +8,9 @@ const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
 export const count = (value) => (value === null || value === undefined ? "–" : whole.format(value));
-export const roughly = (value) => (value < 10_000 ? count(value) : short.format(value));
+export const roughly = (value) =>
+  (value < 100_000 ? count(value < 10 ? Number(value.toFixed(1)) : Math.round(value))
+    : short.format(value));
 
 export function rate(value) {
   if (value === null || value === undefined) return "–";

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the page shows to whom, and what it lets them do.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, View } from "./browser.mjs";
+import { Crowd } from "./crowd.mjs";
+import { Daemon } from "./daemon.mjs";
+
+const access = `
+[who]
+ops = token:ops
+reader = token:reader
+callers = token:callers
+
+[group *]
+lead = callers
+
+[group reports]
+list = reader ops
+forget = ops
+end = ops
+
+[server]
+admin = ops reader
+`;
+
+let browser;
+let daemon;
+let crowd;
+
+before(async () => {
+  browser = await launch();
+  daemon = await new Daemon({ rights: { tokens: ["ops", "reader", "callers"], access } }).start();
+  crowd = new Crowd(daemon.address, Daemon.secretOf("callers"));
+  await crowd.lead([{ group: "reports", key: "report:open", caller: "writer" },
+    { group: "secrets", key: "secret:key", caller: "spy" }]);
+});
+
+after(async () => {
+  crowd.close();
+  await browser.close();
+  await daemon.close();
+});
+
+async function open(name = null) {
+  const view = await View.open(browser, daemon.page);
+  await view.untilText("#flights-grid .space", "hidden");
+  if (name === null) return view;
+  await view.signIn(Daemon.secretOf(name));
+  await view.until(() => !document.querySelector("#sign-out").hidden);
+  await view.untilText("#flights-grid .space", "report:open");
+  return view;
+}
+
+// The browser says itself when the daemon refuses.
+function forgive(view, status) {
+  view.faults = view.faults.filter((text) => !text.includes(`the server responded with a status of ${status}`));
+}
+
+test("without a token there are totals, and no keys and no leaders", async () => {
+  const view = await open();
+  await view.untilText("#keys-hidden", "Sign in");
+  await view.untilText("#flights-grid .space", "hidden");
+  const text = await view.text();
+  for (const secret of ["report:open", "secret:key", "writer", "spy"])
+    assert(!text.includes(secret), secret);
+  await view.page.click("#flights-grid .space .row");
+  await view.untilText("#details", "hidden: sign in");
+  assert.equal(await view.page.locator("#details .actions button").count(), 0);
+  await view.close();
+});
+
+test("a wrong token is refused, with the daemon's reason, and is not kept", async () => {
+  const view = await open();
+  await view.signIn("wrong");
+  await view.until(() => document.querySelector("#token-error").textContent !== "");
+  assert(await view.page.evaluate(() => document.querySelector("#token").open));
+  assert.equal(await view.page.evaluate(() => sessionStorage.length), 0);
+  assert.deepEqual(await view.accessibility("#token"), []);
+  forgive(view, 401);
+  await view.close();
+});
+
+test("with a token one sees the groups that one may list, until one signs out", async () => {
+  const view = await open("reader");
+  await view.untilText("#viewer", "reader");
+  await view.untilText("#flights-grid .space", "hidden");
+  assert(!(await view.text()).includes("secret:key"));
+  await view.page.reload();
+  await view.untilText("#flights-grid .space", "report:open");
+  await view.page.click("#sign-out");
+  assert(!(await view.text()).includes("report:open"));
+  await view.until(() => document.querySelectorAll("#flights-grid .cell.hidden").length === 2);
+  assert(!(await view.text()).includes("report:open"));
+  assert.equal(await view.page.evaluate(() => sessionStorage.length), 0);
+  await view.close();
+});
+
+test("who may only read is offered nothing else", async () => {
+  const view = await open("reader");
+  await view.page.click("#flights-grid .space .row:has-text('report:open')");
+  await view.untilText("#details", "report:open");
+  assert.equal(await view.page.locator("#details .actions button").count(), 0);
+  await view.close();
+});
+
+test("a token that is taken out of the file signs its viewer out", async () => {
+  const view = await open("reader");
+  daemon.writeTokens(["ops", "callers"]);
+  await view.untilText("#token", "Signed out");
+  await view.until(() => document.querySelector("#flights-grid .cell.hidden") !== null);
+  assert(!(await view.text()).includes("report:open"));
+  daemon.writeTokens(["ops", "reader", "callers"]);
+  forgive(view, 401);
+  await view.close();
+});
