@@ -17,6 +17,7 @@ KUSTOMIZE = os.path.join(ROOT, "deploy", "kubernetes")
 TOOLS = os.environ["SFL_KUBERNETES_TOOLS"]
 BUILD = os.environ["SFL_BUILD_DIR"]
 DAEMON = os.path.join(BUILD, "bin", "singleflightd")
+TOOL = os.path.join(BUILD, "bin", "singleflight")
 
 # From the oldest Kubernetes that the chart takes to the newest that there is.
 VERSIONS = [f"1.{minor}" for minor in range(25, 38)]
@@ -184,3 +185,27 @@ def containers_of(pod):
 
 def environment(container):
     return {variable["name"]: variable.get("value") for variable in container.get("env", [])}
+
+
+class Daemon:
+    """A daemon on a port of its own, for as long as a `with` lasts."""
+
+    def __enter__(self):
+        self.process = subprocess.Popen([DAEMON, "--listen", "127.0.0.1:0"], text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        line = self.process.stdout.readline()
+        self.address = line.rsplit(" ", 1)[1].strip()
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def run(self, command):
+        """What a command prints that finds this daemon; it has to succeed."""
+        variables = os.environ | {"SINGLEFLIGHT_ADDRESS": self.address}
+        return subprocess.run(command, env=variables, check=True, capture_output=True, text=True,
+                              timeout=120).stdout
+
+    def executions(self):
+        return json.loads(self.run([TOOL, "stats", "--json"]).splitlines()[0])["executions"]

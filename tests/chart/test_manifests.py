@@ -4,6 +4,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import unittest
 
 import kubernetes_validate
@@ -198,3 +199,31 @@ class Choices(unittest.TestCase):
         self.assertIn("SINGLEFLIGHT_TOKEN_FILE", notes("tokens"))
         self.assertIn("Set test.clientSecret",
                       notes("mutual authentication by the secret of the certificate"))
+
+
+class Examples(unittest.TestCase):
+    def test_what_they_run_is_understood_by_the_tool(self):
+        """Each command of the tool, with its words, against a daemon: it works once."""
+        jobs = [thing for things in support.examples().values() for thing in things]
+        self.assertEqual({thing["kind"] for thing in jobs}, {"CronJob", "DaemonSet"})
+        with support.Daemon() as daemon:
+            for job in jobs:
+                if job["kind"] != "CronJob":
+                    continue
+                container = support.pod_of(job)["containers"][0]
+                command = [support.TOOL, *container["command"][1:], *container["args"]]
+                with self.subTest(job=job["metadata"]["name"]):
+                    said = {daemon.run(command) for _ in range(2)}
+                    self.assertEqual(len(said), 1)
+            self.assertEqual(daemon.executions(), len(jobs) - 1)
+
+    def test_the_loop_of_the_daemon_set_makes_the_list(self):
+        pod = support.pod_of(support.examples()["daemon-set.yaml"][0])
+        script = pod["containers"][0]["args"][0]
+        with support.Daemon() as daemon, tempfile.TemporaryDirectory() as folder:
+            script = script.replace("/tool/singleflight", support.TOOL).replace("/lists", folder)
+            once = script.replace("while :; do", "if :; then").replace("done", "fi")
+            once = "\n".join(line for line in once.splitlines() if "wait $!" not in line)
+            daemon.run(["sh", "-c", once])
+            with open(os.path.join(folder, "current"), encoding="utf-8") as file:
+                self.assertEqual(file.read(), "192.0.2.1\n198.51.100.7\n")
