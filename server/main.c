@@ -682,6 +682,7 @@ int main(int argc, char *argv[])
     if (!sfl_settings_load(argc, argv, environ, stdout, stderr, &daemon.settings, &exit_code))
         return exit_code;
     prepare_process(&daemon.settings);
+    sfl_settings_warn_of_unknown(environ);
     daemon.limits = limits_of(&daemon.settings);
     if (sfl_rights_open(&daemon.rights, &daemon.settings, &exit_code))
         exit_code = run(&daemon);

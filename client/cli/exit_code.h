@@ -27,6 +27,7 @@
     X(NOT_ALLOWED, 77,                                                                             \
       "The server does not know this caller (see --token-file and --tls-cert), or does not allow " \
       "it. Nothing was run, and --fail-open changes nothing.")                                     \
+    X(CONFIG, 78, "The settings file is wrong (/etc/singleflight.conf, or SINGLEFLIGHT_CONFIG).")  \
     X(NOT_EXECUTABLE, 126, "The command was found but could not be run.")                          \
     X(NOT_FOUND, 127, "The command was not found.")
 

@@ -140,6 +140,8 @@ void sfl_cli_write_help(FILE *out)
                 sfl_cli_subcommand_table[i].summary);
     fprintf(out, "\nOptions:\n  --help            print this help and exit\n"
                  "  --print-man-page  print the manual page and exit\n"
+                 "  --print-config-man-page\n"
+                 "                    print that of /etc/singleflight.conf and exit\n"
                  "  --print-completion bash|zsh\n"
                  "                    print the completion of that shell and exit\n"
                  "  -V, --version     print the version and exit\n");
@@ -148,7 +150,7 @@ void sfl_cli_write_help(FILE *out)
 
 // Troff reads "-" as a hyphen, "\\" as a command, and "." or "'" at the start of a line as a macro.
 // Lines are broken at spaces: a source line should not be longer than COLUMNS.
-static void write_troff(FILE *out, const char *text)
+void sfl_cli_write_troff(FILE *out, const char *text)
 {
     size_t column = 0;
     for (; *text != '\0'; text++) {
@@ -179,18 +181,18 @@ static void write_man_option(FILE *out, const struct sfl_cli_option *option)
     if (option->letter != '\0')
         fprintf(out, "\\fB\\-%c\\fR, ", option->letter);
     fprintf(out, "\\fB\\-\\-");
-    write_troff(out, option->name);
+    sfl_cli_write_troff(out, option->name);
     fprintf(out, "\\fR");
     if (option->argument != NULL) {
         fprintf(out, " \\fI");
-        write_troff(out, option->argument);
+        sfl_cli_write_troff(out, option->argument);
         fprintf(out, "\\fR");
     }
     fputc('\n', out);
-    write_troff(out, option->help);
+    sfl_cli_write_troff(out, option->help);
     if (option->fallback != NULL && option->fallback[0] != '\0') {
         fprintf(out, "\nDefault: ");
-        write_troff(out, option->fallback);
+        sfl_cli_write_troff(out, option->fallback);
         fputc('.', out);
     }
     fputc('\n', out);
@@ -200,7 +202,7 @@ static void write_man_subcommand(FILE *out, const struct sfl_cli_subcommand *sub
                                  unsigned commands_left_out)
 {
     fprintf(out, ".SS singleflight %s\n", subcommand->name);
-    write_troff(out, subcommand->help);
+    sfl_cli_write_troff(out, subcommand->help);
     fputc('\n', out);
     for (size_t i = 0; i < sfl_cli_option_count; i++) {
         const struct sfl_cli_option *option = &sfl_cli_option_table[i];
@@ -219,7 +221,7 @@ static void write_man_synopsis(FILE *out)
                 subcommand->name);
         if (subcommand->arguments[0] != '\0')
             fputc(' ', out);
-        write_troff(out, subcommand->arguments);
+        sfl_cli_write_troff(out, subcommand->arguments);
         fputc('\n', out);
     }
 }
@@ -245,11 +247,11 @@ void sfl_cli_write_man_page(FILE *out)
             write_man_option(out, &sfl_cli_option_table[i]);
     }
     fprintf(out, ".SH EXIT STATUS\n");
-    write_troff(out, exit_intro);
+    sfl_cli_write_troff(out, exit_intro);
     fputc('\n', out);
     for (size_t i = 0; i < sizeof(exit_codes) / sizeof(exit_codes[0]); i++) {
         fprintf(out, ".TP\n\\fB%d\\fR\n", exit_codes[i].code);
-        write_troff(out, exit_codes[i].text);
+        sfl_cli_write_troff(out, exit_codes[i].text);
         fputc('\n', out);
     }
     fprintf(out, ".SH ENVIRONMENT\n.TP\n\\fBSINGLEFLIGHT_ADDRESS\\fR\n"
@@ -258,19 +260,24 @@ void sfl_cli_write_man_page(FILE *out)
                  "\\fBSINGLEFLIGHT_TLS_KEY\\fR, \\fBSINGLEFLIGHT_TLS_SERVER_NAME\\fR, "
                  "\\fBSINGLEFLIGHT_TOKEN_FILE\\fR\n"
                  "What the options of these names say, when they are not given.\n"
+                 ".TP\n\\fBSINGLEFLIGHT_CONFIG\\fR\n"
+                 "The settings file, instead of /etc/singleflight.conf.\n"
                  ".TP\n\\fBTRACEPARENT\\fR\n"
                  "The W3C trace context that the call belongs to.\n"
                  ".TP\n\\fBSINGLEFLIGHT_TOKEN\\fR, \\fBSINGLEFLIGHT_KEY\\fR, "
                  "\\fBSINGLEFLIGHT_GROUP\\fR, \\fBSINGLEFLIGHT_ATTEMPT\\fR\n"
                  "Set for the command: its fencing token, its key, its group, and the attempt\n"
                  "(1 for the first leader).\n");
+    fprintf(out, ".SH FILES\n.TP\n\\fI/etc/singleflight.conf\\fR\n"
+                 "Addresses, certificates and token for everybody on this machine, where neither\n"
+                 "option nor environment says them: \\fBsingleflight.conf\\fR(5).\n");
     fprintf(out, ".SH EXAMPLES\n");
     for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
         fprintf(out, "%s", i == 0 ? "" : ".PP\n");
-        write_troff(out, examples[i].what);
+        sfl_cli_write_troff(out, examples[i].what);
         fprintf(out, "\n.PP\n.nf\n.RS\n");
-        write_troff(out, examples[i].line);
+        sfl_cli_write_troff(out, examples[i].line);
         fprintf(out, "\n.RE\n.fi\n");
     }
-    fprintf(out, ".SH SEE ALSO\n\\fBsingleflightd\\fR(8)\n");
+    fprintf(out, ".SH SEE ALSO\n\\fBsingleflight.conf\\fR(5), \\fBsingleflightd\\fR(8)\n");
 }

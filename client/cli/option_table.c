@@ -330,16 +330,17 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .letter = 'a',
      .commands = ALL,
      .type = SFL_CLI_OPTION_ADDRESS,
+     .variable = "SINGLEFLIGHT_ADDRESS",
      .argument = "HOST:PORT",
      .fallback = "",
      .help = "The server, or unix:/path. May be given several times, or with commas: each key has "
              "one home among the addresses. Otherwise SINGLEFLIGHT_ADDRESS counts (comma "
-             "separated), and without "
-             "it 127.0.0.1:7433."},
+             "separated), then /etc/singleflight.conf, and without either 127.0.0.1:7433."},
     {.name = "tls-ca",
      .commands = ALL,
      .type = SFL_CLI_OPTION_TEXT,
      FIELD(tls_ca),
+     .variable = "SINGLEFLIGHT_TLS_CA",
      .argument = "FILE",
      .fallback = "",
      .help = "Talk TLS, and trust the certificates in this file (PEM); system: those that the "
@@ -349,6 +350,7 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .commands = ALL,
      .type = SFL_CLI_OPTION_TEXT,
      FIELD(tls_cert),
+     .variable = "SINGLEFLIGHT_TLS_CERT",
      .argument = "FILE",
      .fallback = "",
      .help = "Show this certificate to the server (PEM, the chain behind it). With --tls-key and "
@@ -357,6 +359,7 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .commands = ALL,
      .type = SFL_CLI_OPTION_TEXT,
      FIELD(tls_key),
+     .variable = "SINGLEFLIGHT_TLS_KEY",
      .argument = "FILE",
      .fallback = "",
      .help = "The private key of that certificate (PEM, without a password). Otherwise "
@@ -365,6 +368,7 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .commands = ALL,
      .type = SFL_CLI_OPTION_TEXT,
      FIELD(tls_server_name),
+     .variable = "SINGLEFLIGHT_TLS_SERVER_NAME",
      .argument = "NAME",
      .fallback = "",
      .help = "The name that the server's certificate must have, instead of that in the address. "
@@ -373,6 +377,7 @@ const struct sfl_cli_option sfl_cli_option_table[] = {
      .commands = ALL,
      .type = SFL_CLI_OPTION_TEXT,
      FIELD(token_file),
+     .variable = "SINGLEFLIGHT_TOKEN_FILE",
      .argument = "FILE",
      .fallback = "",
      .help = "Show the server the token in this file. It is refused with an address that is "

@@ -24,6 +24,7 @@ struct sfl_cli_option {
     const char *argument; // what the help calls the value; NULL for a flag
     const char *fallback; // the default, as one would write it; "" for none
     const char *help;     // whole sentences
+    const char *variable; // counts when the option is not given, and the settings file after it
     size_t offset;        // of the field in struct sfl_cli_options
     uint64_t min;         // of durations, sizes and numbers, both included; max 0: no bound here
     uint64_t max;
@@ -49,9 +50,20 @@ static inline bool sfl_cli_option_belongs(const struct sfl_cli_option *option,
     return (option->commands & subcommand->bit) != 0;
 }
 
+// Puts a value into its field; `text` is NULL for a flag, and borrowed for as long as the options
+// are used. Returns the problem, or NULL.
+const char *sfl_cli_store(struct sfl_cli_options *options, const struct sfl_cli_option *option,
+                          const char *text);
+
 // The --help of the tool, and of one subcommand.
 void sfl_cli_write_help(FILE *out);
 void sfl_cli_write_subcommand_help(FILE *out, const struct sfl_cli_subcommand *subcommand);
+
+// The page of the settings file, in the same language as that of the tool.
+void sfl_cli_write_config_man_page(FILE *out);
+
+// Text, as troff is to read it: in lines that are not too long.
+void sfl_cli_write_troff(FILE *out, const char *text);
 
 // What the two shells read to complete command lines.
 void sfl_cli_write_bash_completion(FILE *out);

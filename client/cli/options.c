@@ -2,10 +2,12 @@
 #include "cli/options.h"
 
 #include "base/duration.h"
+#include "base/nearest.h"
 #include "base/version.h"
 #include "cli/exit_code.h"
 #include "cli/memory.h"
 #include "cli/option_table.h"
+#include "cli/settings_file.h"
 
 #include <assert.h>
 #include <getopt.h>
@@ -40,6 +42,28 @@ static bool complain_choice(struct parser *parser, const struct sfl_cli_option *
     char text[96];
     snprintf(text, sizeof(text), "%s %s", why, option->argument);
     return complain(parser, "--", option->name, text);
+}
+
+// Names no option that the subcommand has not.
+static _Thread_local const struct sfl_cli_subcommand *named_for;
+
+static const char *name_at(size_t place)
+{
+    const struct sfl_cli_option *option = &sfl_cli_option_table[place];
+    return sfl_cli_option_belongs(option, named_for) ? option->name : NULL;
+}
+
+static bool complain_unknown(struct parser *parser, const char *given)
+{
+    char text[96];
+    const char *meant = NULL;
+    named_for = parser->subcommand;
+    if (strncmp(given, "--", 2) == 0)
+        meant = sfl_nearest(given + 2, strcspn(given + 2, "="), name_at, sfl_cli_option_count);
+    if (meant == NULL)
+        return complain(parser, "", given, "is not an option here");
+    snprintf(text, sizeof(text), "is not an option here (is --%s meant?)", meant);
+    return complain(parser, "", given, text);
 }
 
 static const char *parse_number(const char *text, uint64_t *number_out)
@@ -93,11 +117,15 @@ static const char *store_number(const struct sfl_cli_option *option, const char 
     return NULL;
 }
 
-// One address, or several with commas between them, as in the environment.
+// One address, or several with commas between them, as in the environment: blanks do not count.
 static const char *store_address(struct sfl_cli_options *options, const char *text)
 {
     for (;;) {
-        size_t length = strcspn(text, ",");
+        text += strspn(text, " \t");
+        size_t all = strcspn(text, ",");
+        size_t length = all;
+        while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t'))
+            length--;
         if (length == 0)
             return "must not be empty";
         if (options->address_count == SFL_CLI_ADDRESSES_MAX)
@@ -105,15 +133,14 @@ static const char *store_address(struct sfl_cli_options *options, const char *te
         char *address = sfl_cli_allocate(length + 1);
         memcpy(address, text, length);
         options->addresses[options->address_count++] = address;
-        if (text[length] == '\0')
+        if (text[all] == '\0')
             return NULL;
-        text += length + 1;
+        text += all + 1;
     }
 }
 
-// `text` is NULL for a flag. Returns the problem, or NULL.
-static const char *store(struct sfl_cli_options *options, const struct sfl_cli_option *option,
-                         const char *text)
+const char *sfl_cli_store(struct sfl_cli_options *options, const struct sfl_cli_option *option,
+                          const char *text)
 {
     char *field = (char *)options + option->offset;
     switch (option->type) {
@@ -146,7 +173,7 @@ static void set_defaults(const struct sfl_cli_subcommand *subcommand,
         const struct sfl_cli_option *option = &sfl_cli_option_table[i];
         if (option->fallback == NULL || option->fallback[0] == '\0')
             continue;
-        const char *problem = store(options, option, option->fallback);
+        const char *problem = sfl_cli_store(options, option, option->fallback);
         assert(problem == NULL);
         (void)problem;
     }
@@ -203,7 +230,7 @@ static bool parse_options(struct parser *parser, int argc, char *argv[])
             return true;
         const char *given = optind > 0 && optind <= argc ? argv[optind - 1] : "";
         if (found == '?')
-            return complain(parser, "", given, "is not an option here");
+            return complain_unknown(parser, given);
         if (found == ':')
             return complain(parser, "", given, "needs a value");
         const struct sfl_cli_option *option = found >= LONG_OPTION
@@ -215,7 +242,7 @@ static bool parse_options(struct parser *parser, int argc, char *argv[])
             parser->exit_code = SFL_CLI_EXIT_OK;
             return false;
         }
-        const char *problem = store(parser->options, option, optarg);
+        const char *problem = sfl_cli_store(parser->options, option, optarg);
         if (problem != NULL && option->type == SFL_CLI_OPTION_CHOICE)
             return complain_choice(parser, option, problem);
         if (problem != NULL)
@@ -356,6 +383,8 @@ static bool print_asked(const char *word, const char *argument, FILE *out)
         write_version(out);
     else if (strcmp(word, "--print-man-page") == 0)
         sfl_cli_write_man_page(out);
+    else if (strcmp(word, "--print-config-man-page") == 0)
+        sfl_cli_write_config_man_page(out);
     else if (strcmp(word, "--print-completion") == 0 && strcmp(argument, "bash") == 0)
         sfl_cli_write_bash_completion(out);
     else if (strcmp(word, "--print-completion") == 0 && strcmp(argument, "zsh") == 0)
@@ -386,9 +415,14 @@ bool sfl_cli_parse(int argc, char *argv[], FILE *out, FILE *err,
     }
     struct parser parser = {
         .subcommand = subcommand, .options = options_out, .out = out, .err = err};
-    if (parse_subcommand(&parser, argc - 1, argv + 1))
+    if (!parse_subcommand(&parser, argc - 1, argv + 1)) {
+        *exit_code_out = parser.exit_code;
+        return false;
+    }
+    bool asks_server = subcommand->bit != SFL_CLI_TOKEN;
+    if (!asks_server || sfl_cli_read_settings(options_out, err))
         return true;
-    *exit_code_out = parser.exit_code;
+    *exit_code_out = SFL_CLI_EXIT_CONFIG;
     return false;
 }
 
@@ -397,4 +431,8 @@ void sfl_cli_options_deinit(struct sfl_cli_options *options)
     for (size_t i = 0; i < options->address_count; i++)
         free((char *)options->addresses[i]);
     options->address_count = 0;
+    for (size_t i = 0; i < SFL_CLI_SETTINGS_MAX; i++) {
+        free(options->from_file[i]);
+        options->from_file[i] = NULL;
+    }
 }

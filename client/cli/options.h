@@ -29,6 +29,7 @@ enum sfl_cli_command_bit {
      SFL_CLI_STATS)
 
 #define SFL_CLI_ADDRESSES_MAX 64
+#define SFL_CLI_SETTINGS_MAX 64
 #define SFL_CLI_FINGERPRINT_MAX 64 // bytes
 
 // Who prints what the command says, in the order of the words of --output.
@@ -37,10 +38,12 @@ enum sfl_cli_prints { SFL_CLI_PRINTS_ALL, SFL_CLI_PRINTS_LEADER };
 // Whose the command's standard error is, in the order of the words of --errors.
 enum sfl_cli_errors { SFL_CLI_ERRORS_SHARE, SFL_CLI_ERRORS_OWN };
 
-// What the command line asks for. The addresses are copies, the other texts are borrowed from argv.
+// What the command line and the settings file ask for. The addresses are copies, the other texts
+// are borrowed from argv, or are in from_file.
 struct sfl_cli_options {
     enum sfl_cli_command_bit command;
 
+    char *from_file[SFL_CLI_SETTINGS_MAX]; // texts of the settings file, in the order of the table
     const char *addresses[SFL_CLI_ADDRESSES_MAX];
     size_t address_count;
     uint64_t connect_timeout_ms; // 0: not given, see sfl_cli_patience_ms()

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/command_line.h"
 
+#include "base/nearest.h"
+
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -93,8 +95,13 @@ static void describe_refusal(int result, const char *token, char problem_out[SFL
         return;
     }
     bool known = optopt >= FIRST_FLAG;
-    snprintf(problem_out, SFL_PROBLEM_MAX, "%.*s %s", size > 64 ? 64 : size, token,
-             known ? "takes no value" : "is not a flag");
+    bool is_long = strncmp(token, "--", 2) == 0;
+    const char *meant = known || !is_long ? NULL
+                                          : sfl_nearest(token + 2, (size_t)size - 2, name_of,
+                                                        sfl_setting_count + sfl_command_flag_count);
+    snprintf(problem_out, SFL_PROBLEM_MAX, "%.*s %s%s%s%s", size > 64 ? 64 : size, token,
+             known ? "takes no value" : "is not a flag", meant == NULL ? "" : "; is --",
+             meant == NULL ? "" : meant, meant == NULL ? "" : " meant?");
 }
 
 // Notes one flag. True: go on reading.

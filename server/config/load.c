@@ -6,6 +6,7 @@
 #include "config/file.h"
 #include "config/print.h"
 #include "config/table.h"
+#include "config/unknown.h"
 #include "config/value.h"
 
 #include <assert.h>
@@ -107,28 +108,12 @@ static int give_flags(struct loading *loading)
     return 0;
 }
 
-// Kubernetes puts SINGLEFLIGHTD_PORT_..., SINGLEFLIGHTD_SERVICE_... into every pod when a Service
-// is called singleflightd, so a variable that is no setting cannot be an error. It is worth a word
-// where somebody looks for a mistake.
-static void mention_unknown_variables(const struct loading *loading)
+// It is worth a word where somebody looks for a mistake.
+static void mention_unknown(void *context, const char *name, const char *meant)
 {
-    size_t prefix_size = strlen(SFL_ENVIRONMENT_PREFIX);
-    for (char *const *entry = loading->environment; entry != NULL && *entry != NULL; entry++) {
-        if (strncmp(*entry, SFL_ENVIRONMENT_PREFIX, prefix_size) != 0)
-            continue;
-        char name[SFL_ENVIRONMENT_NAME_MAX];
-        size_t size = strcspn(*entry, "=");
-        bool known = size == prefix_size + strlen("CONFIG") &&
-                     memcmp(*entry + prefix_size, "CONFIG", strlen("CONFIG")) == 0;
-        for (size_t i = 0; i < sfl_setting_count && !known; i++) {
-            sfl_setting_environment_name(&sfl_setting_table[i], name);
-            known = strlen(name) == size && memcmp(name, *entry, size) == 0;
-        }
-        bool from_kubernetes = strncmp(*entry + prefix_size, "PORT", 4) == 0 ||
-                               strncmp(*entry + prefix_size, "SERVICE_", 8) == 0;
-        if (!known && !from_kubernetes)
-            complain(loading, "%.*s is not a setting and is ignored", (int)size, *entry);
-    }
+    const struct loading *loading = context;
+    complain(loading, "%s is not a setting and is ignored%s%s%s", name,
+             meant[0] == '\0' ? "" : "; is ", meant, meant[0] == '\0' ? "" : " meant?");
 }
 
 // Runs the commands that only print. False: there is more to do.
@@ -204,7 +189,7 @@ static bool load(struct loading *loading, struct sfl_settings *settings, int *ex
     }
     if (loading->line.command == SFL_COMMAND_CHECK_CONFIG) {
         sfl_print_settings(loading->values, settings, loading->config_path, loading->out);
-        mention_unknown_variables(loading);
+        sfl_find_unknown_variables(loading->environment, mention_unknown, loading);
         if (file_check != NULL)
             *exit_code = file_check(settings);
         return false;

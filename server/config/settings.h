@@ -123,6 +123,10 @@ SFL_MUST_USE bool sfl_settings_load(int argc, char *const argv[], char *const en
 // returns the code to exit with, after it has said what is wrong. Before sfl_settings_load.
 void sfl_settings_set_file_check(int (*check)(const struct sfl_settings *settings));
 
+// Logs a warning for each SINGLEFLIGHTD_ variable that is no setting. They cannot be refused: a
+// Kubernetes Service that is called like this puts some of its own there.
+void sfl_settings_warn_of_unknown(char *const environment[]);
+
 // The first TCP address that other machines can reach; NULL: none.
 const char *sfl_settings_open_address(const struct sfl_settings *settings);
 

@@ -4,6 +4,7 @@
 #include "base/address.h"
 #include "base/duration.h"
 #include "base/log.h"
+#include "base/nearest.h"
 #include "config/settings.h"
 
 #include <assert.h>
@@ -484,6 +485,16 @@ size_t sfl_setting_find(const char *name, size_t size)
                                      memcmp(sfl_setting_table[i].name, name, size) != 0))
         i++;
     return i;
+}
+
+static const char *name_at(size_t place)
+{
+    return sfl_setting_table[place].name;
+}
+
+const char *sfl_setting_nearest(const char *name, size_t size)
+{
+    return sfl_nearest(name, size, name_at, sfl_setting_count);
 }
 
 void sfl_setting_environment_name(const struct sfl_setting *setting,

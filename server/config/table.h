@@ -49,6 +49,9 @@ extern const size_t sfl_setting_count;
 // The place of the setting called so (`size` bytes) in the table, or sfl_setting_count.
 size_t sfl_setting_find(const char *name, size_t size);
 
+// The name of the setting that was meant by one that is none; NULL: nobody can tell.
+const char *sfl_setting_nearest(const char *name, size_t size);
+
 // The environment variable of a setting: SINGLEFLIGHTD_DRAIN_TIME for drain-time.
 #define SFL_ENVIRONMENT_PREFIX "SINGLEFLIGHTD_"
 #define SFL_ENVIRONMENT_NAME_MAX 64

@@ -110,6 +110,7 @@ class Tool:
         self.out = tempfile.TemporaryFile()
         self.err = tempfile.TemporaryFile()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SINGLEFLIGHT_")}
+        environment["SINGLEFLIGHT_CONFIG"] = "/dev/null"  # what this machine's says is not meant
         environment.update(extra or {})
         if address is not None:
             environment["SINGLEFLIGHT_ADDRESS"] = address

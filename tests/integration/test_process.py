@@ -284,3 +284,18 @@ def test_without_standard_files_the_log_does_not_go_into_the_data(socket_path, c
         net = over(daemon, daemon.address)
         assert net.join(key=b"kept", group="data").delivery().retained
         net.close()
+
+
+def test_a_variable_that_is_no_setting_is_a_warning_at_start():
+    """It cannot be refused: Kubernetes makes such variables. The log names the setting that is meant."""
+    with Daemon(
+        env={
+            "SINGLEFLIGHTD_DRIAN_TIME": "1s",
+            "SINGLEFLIGHTD_SERVICE_HOST": "10.0.0.1",
+            "SINGLEFLIGHTD_PORT_7433_TCP": "tcp://10.0.0.1:7433",
+        }
+    ) as daemon:
+        warned = [line for line in daemon.log().splitlines() if "event=unknown_setting" in line]
+    assert len(warned) == 1, warned
+    assert "level=warn" in warned[0]
+    assert "variable=SINGLEFLIGHTD_DRIAN_TIME meant=SINGLEFLIGHTD_DRAIN_TIME" in warned[0]

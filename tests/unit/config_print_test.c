@@ -116,7 +116,7 @@ static void check_config_mentions_variables_that_are_no_settings(void **state)
     assert_false(config_run_flags(run, "--check-config"));
     assert_int_equal(run->exit_code, 0);
     assert_string_equal(run->err, "singleflightd: SINGLEFLIGHTD_DRIAN_TIME is not a setting and is "
-                                  "ignored\n");
+                                  "ignored; is SINGLEFLIGHTD_DRAIN_TIME meant?\n");
     assert_true(config_run_flags(run, ""));
     assert_string_equal(run->err, "");
 }

@@ -270,7 +270,9 @@ static void wrong_usage_exits_64_and_says_what_would_be_right(void **state)
         {"--listen http://host:1", "must be HOST:PORT"},
         {"--listen a:1,,b:2", "has an empty item"},
         {"--listen a:1,", "has an empty item"},
-        {"--no-such 1", "--no-such is not a flag"},
+        {"--no-such 1", "--no-such is not a flag\n"},
+        {"--drian-time=5s", "--drian-time is not a flag; is --drain-time meant?"},
+        {"--check-confg", "--check-confg is not a flag; is --check-config meant?"},
         {"--drain 5s", "--drain is not a flag; is --drain-time meant?"},
         {"--drain=5s", "--drain is not a flag; is --drain-time meant?"},
         {"--lease 5s", "--lease is not a flag"}, // more than one name begins so
@@ -315,7 +317,8 @@ static void a_wrong_file_exits_78_and_names_the_line(void **state)
         const char *text;
         const char *message;
     } cases[] = {
-        {"\n\ndrain-tim = 5s\n", ":3: \"drain-tim\" is not a setting"},
+        {"\n\ndrain-tim = 5s\n", ":3: \"drain-tim\" is not a setting; is drain-time meant?"},
+        {"retained-limt = 5s\n", "\"retained-limt\" is not a setting; is retained-limit meant?"},
         {"help = 1\n", ":1: \"help\" is not a setting"},
         {"Pumps = 1\n", ":1: \"Pumps\" is not a setting"},
         {"pumps = 1\ndrain-time = 5\n", ":2: drain-time \"5\" needs a unit"},
