@@ -4,6 +4,7 @@
 // The main thread is the loop thread: it ticks the engine when a deadline passes, and carries out
 // the drain when a signal asks for it. The pumps do all the rest.
 #include "admin_wiring.h"
+#include "ask_health.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/standard_files.h"
@@ -679,6 +680,7 @@ int main(int argc, char *argv[])
         return EXIT_CANNOT_START;
     sfl_library_skip_exit_cleanup();
     sfl_settings_set_file_check(sfl_check_files);
+    sfl_settings_set_health_question(sfl_ask_health);
     if (!sfl_settings_load(argc, argv, environ, stdout, stderr, &daemon.settings, &exit_code))
         return exit_code;
     prepare_process(&daemon.settings);

@@ -3,6 +3,7 @@
 
 #include "cli/exec_child.h"
 #include "cli/memory.h"
+#include "cli/own_program.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -262,7 +263,7 @@ static int spawn(struct sfl_cli_command *command, char *const argv[], char **env
     };
     uv_process_options_t options = {
         .exit_cb = on_process_exit,
-        .file = "/proc/self/exe",
+        .file = sfl_cli_own_program(),
         .args = arguments,
         .env = environment,
         .stdio = stdio,

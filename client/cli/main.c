@@ -10,6 +10,18 @@
 
 #include <stdlib.h>
 #include <string.h>
+#ifdef SFL_STATIC
+#include <nss.h>
+#endif
+
+// Linked with libc inside, the tool has these two ways to look up a host, and no others: the
+// modules that nsswitch.conf names belong to the libc of the machine.
+static void look_up_hosts_by_itself(void)
+{
+#ifdef SFL_STATIC
+    __nss_configure_lookup("hosts", "files dns");
+#endif
+}
 
 static int run(const struct sfl_cli_options *options)
 {
@@ -43,6 +55,7 @@ int main(int argc, char *argv[])
     if (argc > 1 && strcmp(argv[1], SFL_CLI_EXEC_CHILD_WORD) == 0)
         return sfl_cli_exec_child(argc, argv);
     sfl_library_skip_exit_cleanup();
+    look_up_hosts_by_itself();
     // getopt changes the order of argv.
     char **words = sfl_cli_allocate(((size_t)argc + 1) * sizeof(*words));
     memcpy(words, argv, (size_t)argc * sizeof(*words));

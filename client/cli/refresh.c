@@ -2,6 +2,7 @@
 #include "cli/refresh.h"
 
 #include "cli/memory.h"
+#include "cli/own_program.h"
 #include "cli/run.h"
 
 #include <stdlib.h>
@@ -25,7 +26,7 @@ void sfl_cli_refresh(struct sfl_cli_run *run)
     uv_stdio_container_t nothing[] = {
         {.flags = UV_IGNORE}, {.flags = UV_IGNORE}, {.flags = UV_IGNORE}};
     uv_process_options_t options = {
-        .file = "/proc/self/exe",
+        .file = sfl_cli_own_program(),
         .args = arguments,
         .flags = UV_PROCESS_DETACHED, // a session of its own: no terminal ends it
         .stdio = nothing,

@@ -5,9 +5,9 @@
 #ifndef SFL_RPC_REFUSED_H
 #define SFL_RPC_REFUSED_H
 
-#include <grpc/grpc.h>
-
 #include <stdint.h>
+
+struct grpc_byte_buffer; // gRPC's, whose headers only this folder includes
 
 enum { SFL_REFUSED_MARK_BYTES = 16 };
 
@@ -22,6 +22,6 @@ enum sfl_refused {
 void sfl_refused_make_mark(uint8_t mark_out[static SFL_REFUSED_MARK_BYTES]);
 
 // What a message says that has come in.
-enum sfl_refused sfl_refused_read(const grpc_byte_buffer *message);
+enum sfl_refused sfl_refused_read(const struct grpc_byte_buffer *message);
 
 #endif

@@ -15,6 +15,10 @@ const struct sfl_command_flag sfl_command_flags[] = {
      "Print the settings in force and where each comes from, read the files that they name, and "
      "exit.",
      SFL_COMMAND_CHECK_CONFIG},
+    {"health", 0, NULL,
+     "Ask the daemon that runs with these settings, by its admin port, whether it takes calls. "
+     "Exit with 0 when it does, and with 1 otherwise.",
+     SFL_COMMAND_HEALTH},
     {"print-sample-config", 0, NULL, "Print a file with all settings and their defaults, and exit.",
      SFL_COMMAND_SAMPLE_CONFIG},
     {"print-man-page", 0, NULL, "Print the manual page, and exit.", SFL_COMMAND_MAN_PAGE},
@@ -118,7 +122,8 @@ static bool note_flag(struct sfl_command_line *line, size_t place)
         return true;
     }
     line->command = flag->command;
-    return flag->command == SFL_COMMAND_CHECK_CONFIG; // it wants the settings as well
+    // Some want the settings as well.
+    return flag->command == SFL_COMMAND_CHECK_CONFIG || flag->command == SFL_COMMAND_HEALTH;
 }
 
 static enum sfl_status read_flags(int argc, char *const argv[], struct sfl_command_line *line,

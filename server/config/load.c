@@ -122,6 +122,7 @@ static bool print_and_be_done(const struct loading *loading)
     switch (loading->line.command) {
     case SFL_COMMAND_RUN:
     case SFL_COMMAND_CHECK_CONFIG:
+    case SFL_COMMAND_HEALTH:
         return false;
     case SFL_COMMAND_HELP:
         sfl_print_help(loading->out);
@@ -164,10 +165,16 @@ static void hand_over(struct loading *loading, struct sfl_settings *settings)
 }
 
 static int (*file_check)(const struct sfl_settings *settings);
+static int (*health_question)(const struct sfl_settings *settings);
 
 void sfl_settings_set_file_check(int (*check)(const struct sfl_settings *settings))
 {
     file_check = check;
+}
+
+void sfl_settings_set_health_question(int (*ask)(const struct sfl_settings *settings))
+{
+    health_question = ask;
 }
 
 // True: *settings is filled and owns its strings. False: done, with the exit code.
@@ -192,6 +199,10 @@ static bool load(struct loading *loading, struct sfl_settings *settings, int *ex
         sfl_find_unknown_variables(loading->environment, mention_unknown, loading);
         if (file_check != NULL)
             *exit_code = file_check(settings);
+        return false;
+    }
+    if (loading->line.command == SFL_COMMAND_HEALTH && health_question != NULL) {
+        *exit_code = health_question(settings);
         return false;
     }
     hand_over(loading, settings);

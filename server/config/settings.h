@@ -127,6 +127,10 @@ void sfl_settings_set_file_check(int (*check)(const struct sfl_settings *setting
 // Kubernetes Service that is called like this puts some of its own there.
 void sfl_settings_warn_of_unknown(char *const environment[]);
 
+// What --health asks the daemon that runs with these settings; `ask` returns the code to exit with,
+// after it has said what it heard. Before sfl_settings_load.
+void sfl_settings_set_health_question(int (*ask)(const struct sfl_settings *settings));
+
 // The first TCP address that other machines can reach; NULL: none.
 const char *sfl_settings_open_address(const struct sfl_settings *settings);
 
