@@ -168,6 +168,17 @@ class _Script:
         self._leave(stream, number)
         return [_end(number, Code.ABORTED, _LOST)]
 
+    def answer_probe(self, core: Core, server: Server) -> None:
+        """As it is now, not when it was asked."""
+        text = "" if self.is_there else _UNAVAILABLE
+        core.probed(server, self.is_there, text, not self.is_there)
+
+    def come_back(self, core: Core) -> None:
+        """The server is back, and the client knows it."""
+        self.is_there = True
+        for server in core.servers:
+            self.answer_probe(core, server)
+
     def go(self) -> None:
         """The server is gone."""
         self.is_there = False
@@ -221,7 +232,11 @@ class _Stream:
         self._engine.soon(step)
 
     def break_soon(self) -> None:
-        self._engine.soon(partial(self._close, Code.UNAVAILABLE, _UNAVAILABLE, True))
+        self._engine.soon(self._break)
+
+    def _break(self) -> None:
+        is_refused = not self._script.is_there  # else it is back already
+        self._close(Code.UNAVAILABLE, _UNAVAILABLE, is_refused)
 
     def _pump(self) -> None:
         if self._session.over:
@@ -255,6 +270,13 @@ class _ThreadEngine(_threads.Engine):
     def soon(self, step: Callable[[], Any]) -> None:
         self._steps.put(step)
 
+    def come_back(self) -> None:
+        done = threading.Event()
+        self.soon(partial(self._script.come_back, self.core))
+        self.soon(done.set)
+        while not (done.wait(0.01) or self._ended):
+            pass
+
     def on_closed(self, stream: _Stream) -> None:
         self._streams.pop(stream, None)
 
@@ -262,9 +284,7 @@ class _ThreadEngine(_threads.Engine):
         return _Stream(self, session, self._script)
 
     def _ask_health(self, server: Server, timeout: float) -> None:
-        there = self._script.is_there
-        text = "" if there else _UNAVAILABLE
-        self.soon(partial(self.core.probed, server, there, text, not there))
+        self.soon(partial(self._script.answer_probe, self.core, server))
 
     def _forget_once(
         self, server: Server, request: pb.ForgetRequest, timeout: float
@@ -282,6 +302,9 @@ class _TaskEngine(_tasks.Engine):
     def soon(self, step: Callable[[], Any]) -> None:
         self.loop.call_soon_threadsafe(self.step, step)
 
+    def come_back(self) -> None:
+        self.step(partial(self._script.come_back, self.core))
+
     def on_closed(self, stream: _Stream) -> None:
         self._streams.pop(stream, None)
 
@@ -289,9 +312,7 @@ class _TaskEngine(_tasks.Engine):
         return _Stream(self, session, self._script)
 
     def _ask_health(self, server: Server, timeout: float) -> None:
-        there = self._script.is_there
-        text = "" if there else _UNAVAILABLE
-        self.soon(partial(self.core.probed, server, there, text, not there))
+        self.soon(partial(self._script.answer_probe, self.core, server))
 
     async def _forget_once(
         self, server: Server, request: pb.ForgetRequest, timeout: float
@@ -334,6 +355,8 @@ def _forgotten(script: _Script, request: pb.ForgetRequest) -> pb.ForgetResponse:
 
 class _Scripted(ClientBase):
     # What a test says to a client, and hears from it.
+
+    _engine: Any
 
     def __init__(
         self,
@@ -433,8 +456,10 @@ class _Scripted(ClientBase):
         self._script.go()
 
     def available(self) -> None:
-        """The server is back."""
+        """The server is back: the next call finds it."""
         self._script.is_there = True
+        if self._engine is not None:
+            self._engine.come_back()
 
 
 class FakeClient(_Scripted, client.Client):

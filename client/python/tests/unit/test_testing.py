@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -136,8 +138,43 @@ def test_no_server(fake: FakeClient) -> None:
         fake.forget("key")
     result = fake.do("key", lambda lead: lead.failed_open, fail_open=True)
     assert result.value is True and result.failed_open and result.token == 0
+    for _ in range(20):  # it is there for the very next call
+        fake.available()
+        assert fake.do("key", lambda lead: 1).led
+        fake.unavailable()
+        with pytest.raises(UnavailableError):
+            fake.do("key", never)
+
+
+FAILING = """
+from singleflight import Observer
+from singleflight.testing import FakeClient
+
+class Broken(Observer):
+    def led(self, event):
+        raise RuntimeError("broken observer")
+
+with FakeClient() as client:
+    client.do("key", lambda lead: 1)
+with FakeClient(observer=Broken()) as client:
+    client.do("key", lambda lead: 1)
+"""
+
+
+def test_an_observer_that_fails_is_seen_without_any_logging_configured() -> None:
+    ended = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True)
+    assert ended.returncode == 0
+    first, *rest = ended.stderr.splitlines()
+    assert first == "an observer failed"
+    assert rest[-1] == "RuntimeError: broken observer"
+    assert ended.stderr.count("failed") == 1
+
+
+def test_a_server_that_was_away_unseen_is_there(fake: FakeClient) -> None:
+    fake.do("key", lambda lead: 1)
+    fake.unavailable()
     fake.available()
-    assert fake.do("key", lambda lead: 1, connect_timeout=PATIENCE).led
+    assert fake.do("key", lambda lead: 1).led
 
 
 def test_the_server_goes_while_a_function_runs() -> None:
@@ -218,7 +255,15 @@ async def test_that_of_asyncio() -> None:
         assert result.failed_open and result.value == [0, 1]
         with pytest.raises(UnavailableError):
             await fake.forget("key")
+        for _ in range(20):
+            fake.available()
+            assert (await fake.do("key", work, fail_open=False)).led
+            fake.unavailable()
+            assert (await fake.do("key", work)).failed_open
         fake.available()
+        fake.unavailable()
+        fake.available()
+        assert (await fake.do("key", work, fail_open=False)).led
         assert not (await fake.forget("key", group="g")).flight
     assert fake.calls[-1] == RecordedCall("forget", "key", {"group": "g"})
 
