@@ -5,8 +5,6 @@
 #include "base/log.h"
 #include "sockets/guard.h"
 
-#include <stdio.h>
-
 // --- counts ---
 
 static void count(void *context, struct sfl_admin_counts *counts_out)
@@ -72,26 +70,32 @@ static void look_at_store(struct sfl_admin_wiring *wiring, struct sfl_admin_heal
     health->has_store = wiring->parts.store != NULL;
     health->is_store_failing = state.failing;
     health->store_bytes_waiting = state.waiting_bytes;
-    if (!state.failing)
+    if (!health->has_store || !state.failing)
         return;
-    snprintf(wiring->why, sizeof(wiring->why),
-             "the disk does not take what is to be written; the log says why");
-    health->store_why = wiring->why;
+    sfl_store_count(wiring->parts.store, &wiring->store);
+    health->store_why = wiring->store.why;
 }
 
-static void look_at_files(const struct sfl_admin_parts *parts, struct sfl_admin_health *health)
+// Which of the two is broken, the reason says.
+static void look_at_rights(struct sfl_admin_wiring *wiring, struct sfl_admin_health *health)
 {
-    const struct sfl_settings *settings = parts->settings;
+    const struct sfl_settings *settings = wiring->parts.settings;
+    if (wiring->parts.security == NULL)
+        return;
+    sfl_security_get_problem(wiring->parts.security, wiring->problem);
+    const char *why = wiring->problem[0] == '\0' ? NULL : wiring->problem;
+    add_file(&health->files, settings->token_file, why);
+    add_file(&health->files, settings->access_file, why);
+}
+
+static void look_at_certificates(const struct sfl_admin_parts *parts,
+                                 struct sfl_admin_health *health)
+{
     const struct sfl_tls_counts *tls = sfl_door_tls_counts(parts->door);
-    static const char why[] = "the newest files are broken, and older ones in force; see the log";
-    if (parts->security != NULL) {
-        bool is_good = sfl_security_counts(parts->security).last_reload_was_good;
-        add_file(&health->files, settings->token_file, is_good ? NULL : why);
-        add_file(&health->files, settings->access_file, is_good ? NULL : why);
-    }
     if (tls == NULL)
         return;
-    add_file(&health->certificates, settings->tls_cert, tls->last_reload_was_good ? NULL : why);
+    add_file(&health->certificates, parts->settings->tls_cert,
+             tls->last_reload_was_good ? NULL : parts->door->problem);
     health->certificates.items[0].not_after_unix_s = tls->not_after_unix_s;
 }
 
@@ -102,7 +106,8 @@ static void look_at_health(void *context, struct sfl_admin_health *health_out)
         .is_draining = sfl_transport_is_draining(wiring->parts.transport),
     };
     look_at_store(wiring, health_out);
-    look_at_files(&wiring->parts, health_out);
+    look_at_rights(wiring, health_out);
+    look_at_certificates(&wiring->parts, health_out);
 }
 
 // --- flights ---

@@ -38,7 +38,8 @@ struct sfl_admin_wiring {
     struct sfl_span *groups; // that have a label of their own
     struct sfl_stats *group_stats;
     struct sfl_method_counts *methods;
-    char why[SFL_ADMIN_TEXT_MAX]; // of what was shown last of the disk
+    struct sfl_store_counts store; // these two: what the page was shown last
+    char problem[SFL_SECURITY_PROBLEM_MAX];
 };
 
 // What GetStats and the metrics say of the network.

@@ -68,10 +68,12 @@ static void look(struct sfl_door *door, bool is_asked_for)
     case SFL_TLS_SAME:
         return;
     case SFL_TLS_BROKEN:
+        snprintf(door->problem, sizeof(door->problem), "%s", problem);
         sfl_log(SFL_LOG_ERROR, "certificates_not_reloaded", SFL_STR("reason", problem),
                 SFL_STR("in_force", "the old ones"));
         return;
     case SFL_TLS_NEW:
+        door->problem[0] = '\0';
         break;
     }
     char end[32];

@@ -19,8 +19,9 @@ struct sfl_door {
     const struct sfl_settings *settings;
     char (*bound)[SFL_DOOR_ADDRESS_MAX]; // each address as it was taken
     size_t count;
-    struct sfl_certificates *certificates; // NULL: no TLS
-    struct sfl_tls_watch watch;            // with certificates only
+    struct sfl_certificates *certificates;  // NULL: no TLS
+    struct sfl_tls_watch watch;             // with certificates only
+    char problem[SFL_SECURITY_PROBLEM_MAX]; // of the newest files; empty: they have none
     uv_timer_t look;
 };
 

@@ -22,13 +22,12 @@
 #define SFL_ADMIN_ADMIN_PRIVATE_H
 
 #include "admin/admin.h"
+#include "admin/connections.h"
 #include "admin/sampler.h"
 #include "admin/walk.h"
 
 #include <microhttpd.h>
 #include <uv.h>
-
-enum { SFL_ADMIN_STREAMS_MAX = 16 };
 
 struct sfl_admin {
     struct sfl_admin_sources sources;
@@ -37,13 +36,18 @@ struct sfl_admin {
     uv_poll_t poll;
     uv_timer_t timer;
     struct sfl_walk walk;
+    struct sfl_look idle_look; // when nobody looks
     struct sfl_sampler sampler;
     struct sfl_list requests; // that wait for a walk
     struct sfl_list streams;
-    unsigned stream_count;
+    struct sfl_admin_connections connections;
     unsigned open_handles;
-    unsigned connections; // when it ran last
+    unsigned connection_count; // when it ran last
 };
+
+// Counts a connection as one of that state.
+void sfl_admin_set_connection(struct sfl_admin *admin, struct MHD_Connection *connection,
+                              enum sfl_admin_connection_state state);
 
 // Has libmicrohttpd run soon: a connection was resumed.
 void sfl_admin_kick(struct sfl_admin *admin);

@@ -85,7 +85,8 @@ enum MHD_Result sfl_answer_flights(struct sfl_request *request)
     enum MHD_Result result;
     if (!has_looked(request, SFL_QUERY_FLIGHTS, &result))
         return result;
-    return sfl_answer_json(request->connection, MHD_HTTP_OK, sfl_json_flights(&request->flights));
+    return sfl_answer_json(request->connection, MHD_HTTP_OK,
+                           sfl_json_flights(&request->flights, &request->viewer));
 }
 
 enum MHD_Result sfl_answer_runs(struct sfl_request *request)

@@ -4,17 +4,21 @@
 #include "admin/listener.h"
 #include "admin/routes.h"
 #include "base/address.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
 
 enum {
-    CONNECTIONS_MAX = 32,         // the settings leave room for so many descriptors
+    // Those that were ended are gone a moment later; the settings leave room for so many
+    // descriptors.
+    CONNECTIONS_MAX = SFL_CONNECTIONS_MAX + SFL_STREAMS_MAX + 32,
     CONNECTION_BYTES_MAX = 16384, // of a request's line and headers
     CONNECTION_TIMEOUT_S = 5,     // in silence
 };
@@ -28,6 +32,8 @@ static const struct sfl_route routes[] = {
     {"/api/v1/flights", false, true, sfl_answer_flights},
     {"/api/v1/runs", false, true, sfl_answer_runs},
     {"/api/v1/events", false, true, sfl_answer_events},
+    {"/api/v1/forget", true, true, sfl_answer_forget},
+    {"/api/v1/end", true, true, sfl_answer_end},
 };
 
 static const struct sfl_route *find_route(const char *path)
@@ -58,28 +64,23 @@ static enum MHD_Result refuse_method(struct MHD_Connection *connection, bool is_
     return sfl_answer_not_allowed(connection, "GET, HEAD", "GET and HEAD alone", is_api);
 }
 
-static enum MHD_Result begin_file(struct MHD_Connection *connection, const char *path,
-                                  const char *method)
-{
-    const struct sfl_admin_asset *asset = sfl_web_find(path);
-    if (asset == NULL)
-        return answer_unknown(connection, path);
-    if (!is_get(method))
-        return refuse_method(connection, false, false);
-    return sfl_web_answer(connection, asset);
-}
-
 static enum MHD_Result begin_request(struct sfl_admin *admin, struct MHD_Connection *connection,
                                      const char *path, const char *method, void **request_out)
 {
-    const struct sfl_route *route = find_route(path);
+    static const struct sfl_route asset_route = {NULL, false, false, sfl_answer_asset};
+    const struct sfl_admin_asset *asset = sfl_find_asset(path);
+    const struct sfl_route *route = asset == NULL ? find_route(path) : &asset_route;
     if (route == NULL)
-        return begin_file(connection, path, method);
+        return answer_unknown(connection, path);
     bool is_allowed = route->is_post ? strcmp(method, MHD_HTTP_METHOD_POST) == 0 : is_get(method);
     if (!is_allowed)
         return refuse_method(connection, route->is_post, route->is_api);
-    *request_out = sfl_request_create(admin, connection, route);
-    return *request_out == NULL ? MHD_NO : MHD_YES;
+    struct sfl_request *request = sfl_request_create(admin, connection, route);
+    if (request == NULL)
+        return MHD_NO;
+    request->asset = asset;
+    *request_out = request;
+    return MHD_YES;
 }
 
 // Called when the headers are there, for each part of the body, and at the end.
@@ -96,18 +97,65 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         *body_size = 0;
         return MHD_YES;
     }
+    sfl_admin_set_connection(context, connection, SFL_CONNECTION_ANSWERED);
     return request->route->answer(request);
 }
 
 static void on_request_over(void *context, struct MHD_Connection *connection, void **request,
                             enum MHD_RequestTerminationCode code)
 {
-    (void)context;
-    (void)connection;
     (void)code;
     if (*request != NULL)
         sfl_request_destroy(*request);
     *request = NULL;
+    sfl_admin_set_connection(context, connection, SFL_CONNECTION_ASKING);
+}
+
+// --- connections ---
+
+static void end_connection(struct sfl_admin_connection *connection)
+{
+    shutdown(connection->fd, SHUT_RDWR); // libmicrohttpd sees it, and closes it
+}
+
+void sfl_admin_set_connection(struct sfl_admin *admin, struct MHD_Connection *connection,
+                              enum sfl_admin_connection_state state)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    if (info != NULL && info->socket_context != NULL)
+        sfl_admin_connections_set(&admin->connections, info->socket_context, state,
+                                  sfl_clock_now_ms());
+}
+
+static void add_connection(struct sfl_admin *admin, struct MHD_Connection *connection,
+                           void **context_out)
+{
+    const union MHD_ConnectionInfo *fd =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *address =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct sfl_admin_connection *added = malloc(sizeof(*added));
+    *context_out = added;
+    if (added == NULL)
+        shutdown(fd->connect_fd, SHUT_RDWR);
+    else
+        sfl_admin_connections_add(&admin->connections, added, address->client_addr, fd->connect_fd,
+                                  sfl_clock_now_ms());
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct sfl_admin *admin = context;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        add_connection(admin, connection, socket_context);
+        return;
+    }
+    if (*socket_context != NULL)
+        sfl_admin_connections_remove(&admin->connections, *socket_context);
+    free(*socket_context);
+    *socket_context = NULL;
 }
 
 // libmicrohttpd tells of everybody who goes too early: that is for those who look for it.
@@ -138,11 +186,17 @@ static void serve(struct sfl_admin *admin)
     // At its limit of connections it leaves the listener alone, and takes it up again only when it
     // begins to run: so it runs once more when some have gone.
     do {
-        before = admin->connections;
+        before = admin->connection_count;
         MHD_run(admin->server);
-        admin->connections = count_connections(admin);
-    } while (admin->connections < before);
-    if (MHD_get_timeout(admin->server, &wait_ms) == MHD_YES)
+        admin->connection_count = count_connections(admin);
+    } while (admin->connection_count < before);
+    if (MHD_get_timeout(admin->server, &wait_ms) != MHD_YES)
+        wait_ms = UINT64_MAX;
+    uint64_t now_ms = sfl_clock_now_ms();
+    uint64_t due_ms = sfl_admin_connections_tick(&admin->connections, now_ms);
+    if (due_ms != UINT64_MAX && due_ms - now_ms < wait_ms)
+        wait_ms = due_ms - now_ms;
+    if (wait_ms != UINT64_MAX)
         uv_timer_start(&admin->timer, on_time, wait_ms, 0);
     else
         uv_timer_stop(&admin->timer);
@@ -165,9 +219,18 @@ void sfl_admin_kick(struct sfl_admin *admin)
     uv_timer_start(&admin->timer, on_time, 0, 0);
 }
 
+static void on_idle_look(struct sfl_look *look)
+{
+    (void)look; // the groups have been counted, which is all
+}
+
+// Rates of groups need a look before.
 static void on_second(void *context, const struct sfl_history_point *point)
 {
-    sfl_streams_tick(context, point);
+    struct sfl_admin *admin = context;
+    sfl_streams_tick(admin);
+    if (point != NULL && !sfl_link_is_linked(&admin->idle_look.link))
+        sfl_walk_add(&admin->walk, &admin->idle_look);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -203,13 +266,14 @@ static bool watch(struct sfl_admin *admin, uv_loop_t *loop)
 // Takes the socket on success.
 static struct MHD_Daemon *start_server(struct sfl_admin *admin, int fd)
 {
-    return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request,
-        admin, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_NOTIFY_COMPLETED, on_request_over, NULL, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_TIMEOUT_S,
-        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
+                            NULL, on_request, admin, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+                            MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED,
+                            on_request_over, admin, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+                            admin, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES_MAX,
+                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_TIMEOUT_S,
+                            MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 }
 
 static struct sfl_admin *create(const char *address, const struct sfl_admin_sources *sources)
@@ -219,8 +283,10 @@ static struct sfl_admin *create(const char *address, const struct sfl_admin_sour
     if (admin == NULL)
         return NULL;
     admin->sources = *sources;
+    admin->idle_look.on_done = on_idle_look;
     if (sfl_address_split(address, &parts))
         snprintf(admin->host, sizeof(admin->host), "%s", parts.host);
+    sfl_admin_connections_init(&admin->connections, end_connection);
     sfl_list_init(&admin->requests);
     sfl_list_init(&admin->streams);
     return admin;

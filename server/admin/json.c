@@ -208,7 +208,8 @@ char *sfl_json_status(const struct sfl_admin_status *status)
     add_text(object, "why_not_ready", status->why_not_ready);
     add_truth(object, "draining", health->is_draining);
     add_counts(object, status);
-    add_health(object, health, sfl_viewer_is_known(status->viewer));
+    add_health(object, health,
+               sfl_viewer_is_known(status->viewer) || !sfl_viewer_has_rights_on(status->viewer));
     add_groups(object, status->groups);
     add_viewer(object, status);
     return finish(object);
@@ -267,7 +268,8 @@ char *sfl_json_point(const struct sfl_history_point *point)
 
 // --- windows ---
 
-static struct json_object *new_flight(const struct sfl_flight_row *row)
+static struct json_object *new_flight(const struct sfl_flight_row *row,
+                                      const struct sfl_viewer *viewer)
 {
     struct json_object *object = json_object_new_object();
     const struct sfl_admin_flight *flight = &row->flight;
@@ -283,16 +285,20 @@ static struct json_object *new_flight(const struct sfl_flight_row *row)
     add_number(object, "attempt", flight->attempt);
     add_number(object, "bytes", flight->bytes);
     add_token(object, flight->token, row->is_hidden);
+    if (sfl_viewer_has_rights_on(viewer)) {
+        add_truth(object, "can_forget", sfl_viewer_may(viewer, SFL_RIGHT_FORGET, flight->group));
+        add_truth(object, "can_end", sfl_viewer_may(viewer, SFL_RIGHT_END, flight->group));
+    }
     return object;
 }
 
-char *sfl_json_flights(const struct sfl_flights_window *window)
+char *sfl_json_flights(const struct sfl_flights_window *window, const struct sfl_viewer *viewer)
 {
     struct json_object *object = json_object_new_object();
     add_number(object, "total", window->total);
     struct json_object *rows = add_array(object, "rows");
     for (size_t i = window->query->flights.offset; i < window->count; i++)
-        json_object_array_add(rows, new_flight(window->rows[i]));
+        json_object_array_add(rows, new_flight(window->rows[i], viewer));
     return finish(object);
 }
 

@@ -27,8 +27,8 @@ char *sfl_json_status(const struct sfl_admin_status *status);
 char *sfl_json_history(const struct sfl_history *history, uint64_t now_unix_ms);
 char *sfl_json_point(const struct sfl_history_point *point);
 
-// Those from the offset on.
-char *sfl_json_flights(const struct sfl_flights_window *window);
+// Those from the offset on. With the rights on, each flight says what the viewer may do with it.
+char *sfl_json_flights(const struct sfl_flights_window *window, const struct sfl_viewer *viewer);
 char *sfl_json_runs(const struct sfl_runs_window *window);
 
 // {"error": TEXT}, and {NAME: VALUE}.

@@ -155,6 +155,11 @@ bool sfl_request_read_query(struct sfl_request *request, enum sfl_query_kind kin
     return false;
 }
 
+void sfl_request_become_stream(struct sfl_request *request)
+{
+    sfl_admin_set_connection(request->admin, request->connection, SFL_CONNECTION_STREAM);
+}
+
 // --- waiting ---
 
 static void on_looked(struct sfl_look *look)

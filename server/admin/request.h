@@ -8,6 +8,7 @@
 // Of a POST: a group, and a key whose every byte is escaped.
 enum { SFL_REQUEST_BODY_MAX = 1 << 20 };
 
+struct sfl_admin_asset;
 struct sfl_request;
 
 struct sfl_route {
@@ -22,6 +23,7 @@ struct sfl_request {
     struct sfl_admin *admin;
     struct MHD_Connection *connection;
     const struct sfl_route *route;
+    const struct sfl_admin_asset *asset; // of the page; NULL: none is asked for
     struct sfl_viewer viewer;
     // Of those that wait for a walk.
     struct sfl_link link; // in admin->requests, while the connection is suspended
@@ -55,6 +57,9 @@ bool sfl_request_read_query(struct sfl_request *request, enum sfl_query_kind kin
 // Waits for a walk that sees what `look` asks for. The route's answer is then called again, with
 // has_looked.
 void sfl_request_wait(struct sfl_request *request);
+
+// Its connection counts as a stream's from now on.
+void sfl_request_become_stream(struct sfl_request *request);
 
 // A header of the request; NULL: it has none.
 const char *sfl_request_header(const struct sfl_request *request, const char *name);

@@ -11,10 +11,8 @@ enum MHD_Result sfl_answer_ready(struct sfl_request *request);
 enum MHD_Result sfl_answer_metrics(struct sfl_request *request);
 
 // web.c; NULL: there is no such file.
-struct sfl_admin_asset;
-const struct sfl_admin_asset *sfl_web_find(const char *path);
-enum MHD_Result sfl_web_answer(struct MHD_Connection *connection,
-                               const struct sfl_admin_asset *asset);
+const struct sfl_admin_asset *sfl_find_asset(const char *path);
+enum MHD_Result sfl_answer_asset(struct sfl_request *request);
 
 // api.c
 enum MHD_Result sfl_answer_status(struct sfl_request *request);
@@ -26,10 +24,14 @@ enum MHD_Result sfl_answer_runs(struct sfl_request *request);
 char *sfl_api_status(struct sfl_admin *admin, const struct sfl_admin_counts *counts,
                      const struct sfl_viewer *viewer);
 
+// actions.c
+enum MHD_Result sfl_answer_forget(struct sfl_request *request);
+enum MHD_Result sfl_answer_end(struct sfl_request *request);
+
 // stream.c
 enum MHD_Result sfl_answer_events(struct sfl_request *request);
-// Has every stream look again; `point`: it was added to the history. NULL: none was.
-void sfl_streams_tick(struct sfl_admin *admin, const struct sfl_history_point *point);
+// Has every stream look again, and tell what is new in the history.
+void sfl_streams_tick(struct sfl_admin *admin);
 // Has every connection that waits go on, so that it can be ended.
 void sfl_streams_wake(struct sfl_admin *admin);
 

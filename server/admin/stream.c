@@ -156,7 +156,7 @@ static void on_looked(struct sfl_look *look)
     stream->is_looking = false;
     if (flights_mark != stream->flights_mark) {
         free(stream->new_flights);
-        stream->new_flights = sfl_json_flights(&stream->flights);
+        stream->new_flights = sfl_json_flights(&stream->flights, &stream->viewer);
         stream->flights_mark = flights_mark;
     }
     if (runs_mark != stream->runs_mark) {
@@ -177,10 +177,9 @@ static void begin_look(struct stream *stream)
     sfl_walk_add(&stream->admin->walk, &stream->look);
 }
 
-void sfl_streams_tick(struct sfl_admin *admin, const struct sfl_history_point *point)
+void sfl_streams_tick(struct sfl_admin *admin)
 {
     struct sfl_link *next;
-    (void)point; // the history has it
     for (struct sfl_link *link = sfl_list_first(&admin->streams); link != NULL; link = next) {
         struct stream *stream = SFL_CONTAINER_OF(link, struct stream, link);
         next = sfl_list_next(&admin->streams, link);
@@ -201,7 +200,6 @@ static void on_closed(void *context)
     struct stream *stream = context;
     sfl_walk_cancel(&stream->look);
     sfl_link_remove(&stream->link);
-    stream->admin->stream_count--;
     sfl_flights_window_deinit(&stream->flights);
     sfl_runs_window_deinit(&stream->runs);
     sfl_viewer_deinit(&stream->viewer);
@@ -234,7 +232,6 @@ static struct stream *create(struct sfl_request *request)
     };
     stream->has_status = true;
     sfl_list_append(&stream->admin->streams, &stream->link);
-    stream->admin->stream_count++;
     return stream;
 }
 
@@ -244,7 +241,7 @@ enum MHD_Result sfl_answer_events(struct sfl_request *request)
     if (!sfl_request_open_viewer(request, &result) ||
         !sfl_request_read_query(request, SFL_QUERY_EVENTS, &result))
         return result;
-    if (request->admin->stream_count >= SFL_ADMIN_STREAMS_MAX)
+    if (request->admin->connections.streams >= SFL_STREAMS_MAX)
         return sfl_answer_error(request->connection, MHD_HTTP_TOO_MANY_REQUESTS,
                                 "16 pages are being shown already");
     struct stream *stream = create(request);
@@ -256,6 +253,7 @@ enum MHD_Result sfl_answer_events(struct sfl_request *request)
         on_closed(stream);
         return MHD_NO;
     }
+    sfl_request_become_stream(request);
     MHD_set_connection_option(request->connection, MHD_CONNECTION_OPTION_TIMEOUT,
                               (unsigned)READ_TIMEOUT_S);
     begin_look(stream);

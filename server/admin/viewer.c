@@ -100,14 +100,26 @@ bool sfl_viewer_may(const struct sfl_viewer *viewer, enum sfl_right right, struc
 
 bool sfl_viewer_is_known(const struct sfl_viewer *viewer)
 {
-    return viewer->security == NULL || sfl_identity_is_known(viewer->identity);
+    return viewer->security != NULL && sfl_identity_is_known(viewer->identity);
+}
+
+void sfl_viewer_note_refusal(const struct sfl_viewer *viewer, enum sfl_right right)
+{
+    char name[SFL_VIEWER_NAME_MAX];
+    enum sfl_auth_denied denied =
+        sfl_viewer_is_known(viewer) ? SFL_AUTH_NOT_ALLOWED : SFL_AUTH_NOBODY;
+    sfl_viewer_name(viewer, name);
+    sfl_security_count_denied(viewer->security, denied);
+    sfl_log(SFL_LOG_WARN, "page_refused", SFL_STR("who", name),
+            SFL_STR("right", sfl_right_word(right)),
+            SFL_STR("reason", sfl_auth_denied_word(denied)));
 }
 
 void sfl_viewer_name(const struct sfl_viewer *viewer, char name_out[static SFL_VIEWER_NAME_MAX])
 {
     static_assert((int)SFL_VIEWER_NAME_MAX == (int)SFL_IDENTITY_TEXT_MAX, "names fit");
     if (viewer->identity == NULL)
-        snprintf(name_out, SFL_VIEWER_NAME_MAX, "anonymous");
+        snprintf(name_out, SFL_VIEWER_NAME_MAX, "the page");
     else
         sfl_identity_text(viewer->identity, name_out);
 }

@@ -40,10 +40,13 @@ bool sfl_viewer_has_rights_on(const struct sfl_viewer *viewer);
 // Whether it may see keys, or do what changes something, in a group.
 bool sfl_viewer_may(const struct sfl_viewer *viewer, enum sfl_right right, struct sfl_span group);
 
-// Whether it is known by a name: others are told no reasons of faults.
+// Whether it is known by a name.
 bool sfl_viewer_is_known(const struct sfl_viewer *viewer);
 
-// Its name for the log and for itself; "anonymous" without one.
+// It was refused for want of a right: logged and counted.
+void sfl_viewer_note_refusal(const struct sfl_viewer *viewer, enum sfl_right right);
+
+// Its name for the log and for itself: "anonymous" without one, "the page" with the rights off.
 enum { SFL_VIEWER_NAME_MAX = 256 };
 void sfl_viewer_name(const struct sfl_viewer *viewer, char name_out[static SFL_VIEWER_NAME_MAX]);
 

@@ -128,30 +128,38 @@ static struct sfl_look *look_of(struct sfl_link *link)
 #define FOR_EACH_LOOK(link, list)                                                                  \
     for (struct sfl_link *link = (list)->head.next; link != &(list)->head; link = link->next)
 
-static void offer(struct sfl_walk *walk, const union row *row)
+static bool wants(const struct sfl_look *look, enum sfl_walk_part part)
 {
-    struct sfl_span group = walk->part == SFL_WALK_RUNS ? row->run.group : row->flight.group;
+    return part == SFL_WALK_FLIGHTS ? look->flights != NULL : look->runs != NULL;
+}
+
+static void offer(const struct sfl_walk *walk, const union row *row)
+{
+    bool are_runs = walk->part == SFL_WALK_RUNS;
+    struct sfl_span group = are_runs ? row->run.group : row->flight.group;
     FOR_EACH_LOOK(link, &walk->served)
     {
         struct sfl_look *look = look_of(link);
+        if (!wants(look, walk->part))
+            continue;
         bool is_hidden = !sfl_viewer_may(look->viewer, SFL_RIGHT_LIST, group);
-        if (walk->part == SFL_WALK_FLIGHTS && look->flights != NULL)
-            sfl_flights_window_offer(look->flights, &row->flight, is_hidden);
-        else if (walk->part == SFL_WALK_RUNS && look->runs != NULL)
+        if (are_runs)
             sfl_runs_window_offer(look->runs, &row->run, is_hidden);
+        else
+            sfl_flights_window_offer(look->flights, &row->flight, is_hidden);
     }
 }
 
 static bool is_wanted(const struct sfl_walk *walk, enum sfl_walk_part part)
 {
+    if (part >= SFL_WALK_GROUPS)
+        return true;
     FOR_EACH_LOOK(link, &walk->served)
     {
-        const struct sfl_look *look = look_of(link);
-        bool wants = part == SFL_WALK_FLIGHTS ? look->flights != NULL : look->runs != NULL;
-        if (wants)
+        if (wants(look_of(link), part))
             return true;
     }
-    return part >= SFL_WALK_GROUPS;
+    return false;
 }
 
 static void fetch(struct sfl_walk *walk)

@@ -15,8 +15,8 @@
 // What somebody wants to see. Borrowed until `on_done`, which is told when all has been offered, or
 // until it is cancelled.
 struct sfl_look {
-    struct sfl_link link; // the walk's
-    const struct sfl_viewer *viewer;
+    struct sfl_link link;               // the walk's
+    const struct sfl_viewer *viewer;    // NULL: only when neither of the next two is wanted
     struct sfl_flights_window *flights; // NULL: none are wanted
     struct sfl_runs_window *runs;       // NULL: none are wanted
     void (*on_done)(struct sfl_look *look);

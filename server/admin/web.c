@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-const struct sfl_admin_asset *sfl_web_find(const char *path)
+const struct sfl_admin_asset *sfl_find_asset(const char *path)
 {
     for (size_t i = 0; i < sfl_admin_asset_count; i++) {
         if (strcmp(path, sfl_admin_assets[i].path) == 0)
@@ -23,11 +23,10 @@ static bool matches(const char *if_none_match, const char *etag)
 }
 
 // Asked for each time, and sent when it is another one than before.
-enum MHD_Result sfl_web_answer(struct MHD_Connection *connection,
-                               const struct sfl_admin_asset *asset)
+enum MHD_Result sfl_answer_asset(struct sfl_request *request)
 {
-    const char *seen =
-        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH);
+    const struct sfl_admin_asset *asset = request->asset;
+    const char *seen = sfl_request_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH);
     bool is_known = matches(seen, asset->etag);
     struct MHD_Response *response = MHD_create_response_from_buffer(
         is_known ? 0 : asset->size, (void *)asset->bytes, MHD_RESPMEM_PERSISTENT);
@@ -38,8 +37,8 @@ enum MHD_Result sfl_web_answer(struct MHD_Connection *connection,
         MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, asset->etag) == MHD_YES &&
         MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache") == MHD_YES &&
         sfl_answer_guard(response) == MHD_YES)
-        result = MHD_queue_response(connection, is_known ? MHD_HTTP_NOT_MODIFIED : MHD_HTTP_OK,
-                                    response);
+        result = MHD_queue_response(request->connection,
+                                    is_known ? MHD_HTTP_NOT_MODIFIED : MHD_HTTP_OK, response);
     MHD_destroy_response(response);
     return result;
 }

@@ -19,7 +19,7 @@
 #define OTHER_FILES 40
 
 // And those of the admin listener: three of its own, and its connections.
-#define ADMIN_FILES 35
+#define ADMIN_FILES 99
 
 // Streams of one connection beside those of its callers: Forget, Admin, health.
 #define OTHER_STREAMS 1000

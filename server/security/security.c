@@ -22,6 +22,7 @@ struct sfl_security {
     uint64_t reloads_failed;
     bool last_reload_was_good;
     uint64_t last_good_unix_ms;
+    char problem[SFL_SECURITY_PROBLEM_MAX]; // of the last reload; empty: it had none
 };
 
 // --- the files ---
@@ -116,9 +117,10 @@ void sfl_security_destroy(struct sfl_security *security)
 
 // --- reloads ---
 
-static void note_failure(struct sfl_security *security)
+static void note_failure(struct sfl_security *security, const char *problem)
 {
     pthread_mutex_lock(&security->lock);
+    snprintf(security->problem, sizeof(security->problem), "%s", problem);
     security->reloads++;
     security->reloads_failed++;
     security->last_reload_was_good = false;
@@ -134,6 +136,7 @@ static struct sfl_access *exchange(struct sfl_security *security, struct sfl_acc
     security->access = access;
     security->reloads++;
     security->last_reload_was_good = true;
+    security->problem[0] = '\0';
     security->last_good_unix_ms = now_unix_ms;
     atomic_store_explicit(&security->generation, access->generation, memory_order_release);
     pthread_mutex_unlock(&security->lock);
@@ -147,7 +150,7 @@ enum sfl_status sfl_security_reload(struct sfl_security *security,
     uint64_t generation = sfl_security_generation(security) + 1;
     enum sfl_status status = read_snapshot(&security->options, generation, &access, problem_out);
     if (status != SFL_OK) {
-        note_failure(security);
+        note_failure(security, problem_out);
         sfl_log(SFL_LOG_ERROR, "rights_not_reloaded", SFL_STR("reason", problem_out),
                 SFL_STR("in_force", "the old ones"));
         return status;
@@ -209,4 +212,12 @@ struct sfl_security_counts sfl_security_counts(struct sfl_security *security)
     counts.last_good_unix_ms = security->last_good_unix_ms;
     pthread_mutex_unlock(&security->lock);
     return counts;
+}
+
+void sfl_security_get_problem(struct sfl_security *security,
+                              char problem_out[SFL_SECURITY_PROBLEM_MAX])
+{
+    pthread_mutex_lock(&security->lock);
+    memcpy(problem_out, security->problem, sizeof(security->problem));
+    pthread_mutex_unlock(&security->lock);
 }

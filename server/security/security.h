@@ -76,4 +76,8 @@ struct sfl_security_counts {
 // Any thread.
 struct sfl_security_counts sfl_security_counts(struct sfl_security *security);
 
+// Why the last reload was not good, in one line; empty when it was. Any thread.
+void sfl_security_get_problem(struct sfl_security *security,
+                              char problem_out[SFL_SECURITY_PROBLEM_MAX]);
+
 #endif

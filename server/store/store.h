@@ -112,10 +112,13 @@ uint64_t sfl_store_take_tokens(struct sfl_store *store, uint64_t count);
 // How the disk takes it. Any thread.
 struct sfl_keeper_state sfl_store_state(struct sfl_store *store);
 
+enum { SFL_STORE_WHY_MAX = 128 };
+
 // What the disk has taken since the start.
 struct sfl_store_counts {
     struct sfl_histogram write_us; // how long each write took, its sync included
     uint64_t failures;             // writes that it did not take
+    char why[SFL_STORE_WHY_MAX];   // the last one was not; empty while all is well
 };
 void sfl_store_count(struct sfl_store *store, struct sfl_store_counts *counts_out); // any thread
 

@@ -7,6 +7,7 @@
 #include "store/job.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -37,6 +38,7 @@ struct sfl_writer {
     bool is_paused;
     bool is_busy;
     struct sfl_store_counts counts; // as the file had them after the last batch
+    char why[SFL_STORE_WHY_MAX];    // of the last failure
 
     atomic_bool is_failing;
     atomic_bool has_lost_musts; // for want of memory
@@ -225,6 +227,7 @@ void sfl_writer_count(struct sfl_writer *writer, struct sfl_store_counts *counts
 {
     pthread_mutex_lock(&writer->lock);
     *counts_out = writer->counts;
+    memcpy(counts_out->why, writer->why, sizeof(writer->why));
     pthread_mutex_unlock(&writer->lock);
 }
 
@@ -488,16 +491,24 @@ static void tell(struct sfl_writer *writer, const struct sfl_list *batch, const 
     answer(writer, batch, lost, lost_count);
 }
 
+static void set_reason(struct sfl_writer *writer, const char *why)
+{
+    pthread_mutex_lock(&writer->lock);
+    snprintf(writer->why, sizeof(writer->why), "%s", why);
+    pthread_mutex_unlock(&writer->lock);
+}
+
 static void set_state(struct sfl_writer *writer, const struct round *round)
 {
     if (!round->has_written)
         return;
     bool is_failing = round->code != 0;
     unsigned stuck = count_of(&writer->stuck);
+    const char *why = is_failing ? sfl_file_reason(writer->file, round->code) : "";
     atomic_store(&writer->stuck_count, stuck);
+    set_reason(writer, why);
     if (is_failing) {
-        sfl_log(SFL_LOG_ERROR, "data_not_written",
-                SFL_STR("error", sfl_file_reason(writer->file, round->code)),
+        sfl_log(SFL_LOG_ERROR, "data_not_written", SFL_STR("error", why),
                 SFL_U64("lost", round->lost), SFL_U64("waiting", stuck));
         writer->retry_at = time_after(RETRY_MS);
     }
