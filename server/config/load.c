@@ -195,10 +195,12 @@ static bool load(struct loading *loading, struct sfl_settings *settings, int *ex
         return false;
     }
     if (loading->line.command == SFL_COMMAND_CHECK_CONFIG) {
-        sfl_print_settings(loading->values, settings, loading->config_path, loading->out);
         sfl_find_unknown_variables(loading->environment, mention_unknown, loading);
         if (file_check != NULL)
             *exit_code = file_check(settings);
+        // Where both end in one log, what is wrong stands there alone.
+        if (*exit_code == 0)
+            sfl_print_settings(loading->values, settings, loading->config_path, loading->out);
         return false;
     }
     if (loading->line.command == SFL_COMMAND_HEALTH && health_question != NULL) {

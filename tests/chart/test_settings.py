@@ -113,8 +113,10 @@ class Settings(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             world = World(folder)
             done = world.check(job, files=False)
-            self.assertEqual(done.returncode, 78)
+            self.assertEqual((done.returncode, done.stdout), (78, ""))
             self.assertIn("/tokens/our-tokens/tokens: cannot be read: No such file", done.stderr)
+            # Helm prints it, and "kubectl describe" shows its end: so it is one line.
+            self.assertEqual(len(done.stderr.splitlines()), 1)
 
     def test_the_check_finds_rights_that_cannot_be_read(self):
         things = support.rendered()["tokens or certificates, and rights"]
