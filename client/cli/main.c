@@ -6,8 +6,8 @@
 #include "cli/options.h"
 #include "cli/refresh.h"
 #include "cli/subcommands.h"
-#include "rpc/library.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef SFL_STATIC
@@ -54,7 +54,8 @@ int main(int argc, char *argv[])
         return SFL_CLI_EXIT_OS_ERROR;
     if (argc > 1 && strcmp(argv[1], SFL_CLI_EXEC_CHILD_WORD) == 0)
         return sfl_cli_exec_child(argc, argv);
-    sfl_library_skip_exit_cleanup();
+    // By itself OpenSSL clears up in exit(), while threads of gRPC still shake hands.
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     look_up_hosts_by_itself();
     // getopt changes the order of argv.
     char **words = sfl_cli_allocate(((size_t)argc + 1) * sizeof(*words));
