@@ -11,7 +11,7 @@
 enum {
     SFL_WHO_NAME_MAX = 40,
     SFL_GROUP_PATTERN_MAX = 1024,
-    SFL_ACCESS_FILE_MAX = 1024 * 1024, // bytes, of each of the two files
+    SFL_ACCESS_FILE_MIB = 1, // at most, of each of the two files
 };
 
 enum sfl_identity_kind {

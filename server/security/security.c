@@ -4,11 +4,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "security/access_private.h"
+#include "security/read_file_private.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,31 +31,12 @@ struct text {
     size_t size;
 };
 
-static bool read_to_end(FILE *file, struct text *text)
-{
-    text->data = malloc(SFL_ACCESS_FILE_MAX + 1);
-    if (text->data == NULL)
-        return false;
-    text->size = fread(text->data, 1, SFL_ACCESS_FILE_MAX + 1, file);
-    return ferror(file) == 0;
-}
-
 static enum sfl_status read_file(const char *path, struct text *text, char *problem)
 {
     if (path == NULL)
         return SFL_OK;
-    FILE *file = fopen(path, "re");
-    if (file == NULL || !read_to_end(file, text)) {
-        sfl_security_problem(problem, path, 0, "cannot be read: %s", strerror(errno));
-        if (file != NULL)
-            fclose(file);
-        return SFL_INVALID_ARGUMENT;
-    }
-    fclose(file);
-    if (text->size <= SFL_ACCESS_FILE_MAX)
-        return SFL_OK;
-    sfl_security_problem(problem, path, 0, "is larger than 1 MiB");
-    return SFL_INVALID_ARGUMENT;
+    text->data = (uint8_t *)sfl_security_read_file(path, SFL_ACCESS_FILE_MIB, &text->size, problem);
+    return text->data == NULL ? SFL_INVALID_ARGUMENT : SFL_OK;
 }
 
 static enum sfl_status read_snapshot(const struct sfl_security_options *options,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "security/tls_files.h"
 
-#include <errno.h>
+#include "security/read_file_private.h"
+
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -14,42 +15,15 @@
 #include <time.h>
 
 // Ten times what a bundle of all CAs of the world has.
-#define FILE_BYTES_MAX ((size_t)4 << 20)
-
-// --- reading ---
-
-static char *read_to_end(FILE *file)
-{
-    char *text = malloc(FILE_BYTES_MAX + 1);
-    if (text == NULL)
-        return NULL;
-    size_t size = fread(text, 1, FILE_BYTES_MAX + 1, file);
-    if (ferror(file) || size > FILE_BYTES_MAX) {
-        errno = ferror(file) ? errno : EFBIG;
-        explicit_bzero(text, size);
-        free(text);
-        return NULL;
-    }
-    text[size] = '\0';
-    char *fitting = realloc(text, strlen(text) + 1);
-    return fitting == NULL ? text : fitting;
-}
+enum { FILE_MIB_MAX = 4 };
 
 static enum sfl_status read_file(const char *path, char **text_out, char *problem)
 {
+    size_t size;
     if (path == NULL)
         return SFL_OK;
-    FILE *file = fopen(path, "re");
-    char *text = file == NULL ? NULL : read_to_end(file);
-    int error = errno;
-    if (file != NULL)
-        fclose(file);
-    if (text == NULL) {
-        sfl_security_problem(problem, path, 0, "cannot be read: %s", strerror(error));
-        return SFL_INVALID_ARGUMENT;
-    }
-    *text_out = text;
-    return SFL_OK;
+    *text_out = sfl_security_read_file(path, FILE_MIB_MAX, &size, problem);
+    return *text_out == NULL ? SFL_INVALID_ARGUMENT : SFL_OK;
 }
 
 // --- what is in them ---

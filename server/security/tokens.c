@@ -28,6 +28,9 @@ static const struct sfl_token_hash hash_of_nothing = {
      0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b,
      0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55}};
 
+// What a token has that cannot be hashed for want of memory: nobody's.
+static const struct sfl_token_hash hash_of_none = {{0}};
+
 // To look the algorithm up takes longer than the hash of a token.
 static EVP_MD *sha256;
 static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
@@ -41,8 +44,8 @@ void sfl_token_hash_of(struct sfl_span token, struct sfl_token_hash *hash_out)
 {
     pthread_once(&sha256_once, find_sha256);
     int is_done = EVP_Digest(token.data, token.size, hash_out->bytes, NULL, sha256, NULL);
-    if (is_done != 1) // no memory: a hash that no token has
-        memset(hash_out, 0, sizeof(*hash_out));
+    if (is_done != 1)
+        *hash_out = hash_of_none;
 }
 
 void sfl_tokens_destroy(struct sfl_tokens *tokens)
@@ -140,6 +143,8 @@ static enum sfl_status read_line(struct reading *reading, struct sfl_span line)
         return refuse(reading, "is not \"NAME SHA256HEX\": the second word must be 64 hex digits");
     if (memcmp(&token->hash, &hash_of_nothing, sizeof(token->hash)) == 0)
         return refuse(reading, "this is the hash of an empty token");
+    if (memcmp(&token->hash, &hash_of_none, sizeof(token->hash)) == 0)
+        return refuse(reading, "the hash is all zeroes, which no token has");
     memcpy(token->name, name.data, name.size);
     token->name[name.size] = '\0';
     token->line = reading->line;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What keeps the daemon from starting: one line each, of one shape, on standard error."""
 
+import os
 import pathlib
 import re
 import socket
@@ -24,6 +25,12 @@ ROWS = [
     ("half a pair", (*ANY, "--tls-cert", "{dir}/server.pem"), 78, "tls-cert is set without tls-key"),
     ("no token file", (*ANY, "--token-file", "{dir}/none"), 78, "token-file {dir}/none: cannot be read"),
     ("token line", (*ANY, "--token-file", "{dir}/config"), 78, "token-file {dir}/config:1: is not"),
+    ("token file is a pipe", (*ANY, "--token-file", "{dir}/pipe"), 78,
+     "token-file {dir}/pipe: is no regular file"),
+    ("certificate is a pipe", (*ANY, "--tls-cert", "{dir}/pipe", *PAIR[2:]), 78,
+     "tls-cert {dir}/pipe: is no regular file"),
+    ("token file is a folder", (*ANY, "--token-file", "{dir}"), 78,
+     "token-file {dir}: is no regular file"),
     ("access line", (*ANY, "--access-file", "{dir}/access"), 78, "access-file {dir}/access:1: a section"),
     ("no certificate", (*ANY, "--tls-cert", "{dir}/none", *PAIR[2:]), 78, "tls-cert {dir}/none: cannot"),
     ("no key", (*ANY, *PAIR[:3], "{dir}/config"), 78, "tls-key {dir}/config: has no private key"),
@@ -44,6 +51,7 @@ def words(tmp_path_factory):
     folder = tmp_path_factory.mktemp("start")
     subprocess.run([CERTIFICATES, folder], check=True)
     (folder / "config").write_text("flights-limit = x\n")
+    os.mkfifo(folder / "pipe")
     (folder / "access").write_text("[group x\n")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -12,6 +12,7 @@
 
 #define HASH_A "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb" // "a"
 #define HASH_B "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d" // "b"
+#define HASH_ZEROES "0000000000000000000000000000000000000000000000000000000000000000"
 #define HASH_EMPTY "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 static const char *name_of(const struct sfl_tokens *tokens, const char *token)
@@ -83,6 +84,7 @@ static void broken_token_files_are_refused_with_their_line(void **state)
     refuses_tokens("cron " HASH_A " x", "t:1: is not \"NAME SHA256HEX\": there is a third word");
     refuses_tokens("cr=on " HASH_A, "t:1: the name may have 1 to 64 of A-Z a-z 0-9 . _ -");
     refuses_tokens("cron " HASH_EMPTY, "t:1: this is the hash of an empty token");
+    refuses_tokens("cron " HASH_ZEROES, "t:1: the hash is all zeroes, which no token has");
     refuses_tokens("cron " HASH_A "\nops " HASH_B "\nops " HASH_A,
                    "t:3: the same token stands on line 1");
 }

@@ -110,7 +110,7 @@ static void what_cannot_serve_is_refused(void **state)
         {"rm server.pem", "server.pem", "cannot be read: No such file"},
         {"rm server.key", "server.key", "cannot be read: No such file"},
         {"rm ca.pem", "ca.pem", "cannot be read: No such file"},
-        {"rm server.pem && mkdir server.pem", "server.pem", "cannot be read: "},
+        {"rm server.pem && mkdir server.pem", "server.pem", "is no regular file"},
         {"cp /dev/null server.pem", "server.pem", "has no certificate in PEM"},
         {"openssl x509 -in server.pem -outform DER -out d && mv d server.pem", "server.pem",
          "has no certificate in PEM"},
@@ -129,7 +129,7 @@ static void what_cannot_serve_is_refused(void **state)
         {"openssl req -x509 -newkey rsa:1024 -nodes -subj /CN=weak -keyout server.key"
          " -out server.pem 2>/dev/null",
          "server.pem", "certificate 1 cannot be used: "},
-        {"head -c 5000000 /dev/zero >server.key", "server.key", "cannot be read: File too large"},
+        {"head -c 5000000 /dev/zero >server.key", "server.key", "is larger than 4 MiB"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct folder *folder = *state;
