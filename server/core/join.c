@@ -149,6 +149,8 @@ static enum sfl_reason open_flight(struct sfl_step *step, struct sfl_caller *cal
 {
     struct sfl_table *table = step->table;
     const struct sfl_group *group = sfl_table_group(table, join->group);
+    if (group == NULL && table->quota_of != NULL) // it was there when this caller came first
+        return SFL_REASON_GROUPS_LIMIT;
     enum sfl_reason reason = sfl_group_take_flight(table, group);
     if (reason != SFL_REASON_NONE)
         return reason;

@@ -14,8 +14,9 @@ struct row {
     struct sfl_caller callers[SFL_GROUPS_MAX];
 };
 
-// False: it is refused.
-static bool lead(struct world *w, struct sfl_caller *caller, const char *group)
+// False: it is refused. `is_again`: it has been told to wait until there is room.
+static bool lead_or_again(struct world *w, struct sfl_caller *caller, const char *group,
+                          bool is_again)
 {
     struct sfl_effects effects;
     struct sfl_join join = {.group = sfl_span_of_text(group),
@@ -27,6 +28,7 @@ static bool lead(struct world *w, struct sfl_caller *caller, const char *group)
                               .now_ms = world_now(w),
                               .caller = caller,
                               .hash = world_hash(group, "k"),
+                              .is_again = is_again,
                               .join = &join};
     sfl_table_step(world_table(w), &joins, &effects);
     if (!sfl_caller_is_joined(caller))
@@ -38,6 +40,11 @@ static bool lead(struct world *w, struct sfl_caller *caller, const char *group)
         .home = {.flight = effects.items[0].flight, .found = true, .token = ++token}};
     sfl_table_step(world_table(w), &found, &effects);
     return true;
+}
+
+static bool lead(struct world *w, struct sfl_caller *caller, const char *group)
+{
+    return lead_or_again(w, caller, group, false);
 }
 
 static void leave(struct world *w, struct sfl_caller *caller)
@@ -158,6 +165,17 @@ static void with_quotas_one_that_has_nothing_makes_room_and_nobody_is_refused(vo
     world_close(w);
 }
 
+static void one_that_went_while_its_caller_waited_for_room_is_refused(void **state)
+{
+    (void)state;
+    struct world *w = world_open_with_quota(&sfl_quota_unlimited);
+    struct row *row = join_row(w, SFL_GROUPS_MAX);
+    struct sfl_caller caller;
+    assert_false(lead_or_again(w, &caller, "late", true)); // its flight could not be counted
+    leave_row(w, row);
+    world_close(w);
+}
+
 static void joins_of_the_last_second_are_not_forgotten(void **state)
 {
     (void)state;
@@ -214,6 +232,7 @@ int main(void)
         cmocka_unit_test(a_group_that_has_nothing_makes_room_for_another),
         cmocka_unit_test(a_group_with_flights_or_outcomes_stays),
         cmocka_unit_test(with_quotas_one_that_has_nothing_makes_room_and_nobody_is_refused),
+        cmocka_unit_test(one_that_went_while_its_caller_waited_for_room_is_refused),
         cmocka_unit_test(joins_of_the_last_second_are_not_forgotten),
         cmocka_unit_test(a_group_stays_until_the_last_reader_has_its_bytes),
         cmocka_unit_test(of_groups_that_have_nothing_one_that_was_called_less_goes_first),
