@@ -36,6 +36,7 @@ final class Hold {
   private boolean wantsRenew;
   private boolean isBroken;
   private boolean isAsking;
+  private boolean isConfirmed; // by an answer since it was granted
   private boolean isWatching;
 
   Hold(Seat seat, Leader leader, Loop loop) {
@@ -51,6 +52,7 @@ final class Hold {
     isAnswered = granted.getSilenceMs() > 0;
     holdMs = isAnswered ? granted.getSilenceMs() : granted.getLeaseMs();
     isBroken = false;
+    isConfirmed = false;
     unanswered.clear();
     if (holdMs == 0) {
       return;
@@ -79,7 +81,8 @@ final class Hold {
 
   /** Whether the server has to say that it holds before anything relies on it. */
   boolean isDoubtful() {
-    return isAnswered && loop.nowMs() > untilMs - holdMs + holdMs / RENEWALS;
+    long trustedMs = isConfirmed ? holdMs : holdMs / RENEWALS;
+    return isAnswered && loop.nowMs() > untilMs - holdMs + trustedMs;
   }
 
   void stop() {
@@ -144,6 +147,7 @@ final class Hold {
       holdMs = renewed.getSilenceMs();
     }
     holdFrom(answered.atMs);
+    isConfirmed = true;
   }
 
   // ---- ends ----

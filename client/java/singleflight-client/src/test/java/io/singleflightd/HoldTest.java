@@ -265,6 +265,32 @@ class HoldTest {
     later.shutdown();
   }
 
+  /** A server that is far away: each answer takes more than the third of the time. */
+  @Test
+  void whoIsPromotedLateBeginsAlsoWhenAnswersTakeLong() throws Exception {
+    long farMs = 2 * SILENCE_MS / 3;
+    ScheduledExecutorService later = Executors.newSingleThreadScheduledExecutor();
+    serve(
+        (frame, out) -> {
+          if (frame.hasJoin()) {
+            later.schedule(
+                () -> send(out, to(frame).setLead(lead(SILENCE_MS))),
+                farMs,
+                TimeUnit.MILLISECONDS);
+          } else if (frame.hasRenew()) {
+            later.schedule(() -> renewed(frame, out), farMs, TimeUnit.MILLISECONDS);
+          } else if (frame.hasFinish()) {
+            send(out, to(frame).setResult(ok("", 0).setLed(true)));
+          }
+        });
+    Work work = new Work("far");
+    CompletableFuture<Result<String>> call = call(work);
+    work.awaitLead();
+    work.end();
+    assertEquals("far", DaemonTest.get(call).value());
+    later.shutdown();
+  }
+
   @Test
   void joinsAreDetachedAndTellInsideWhichLeadsTheyAre() throws Exception {
     serve(grants(lead(SILENCE_MS), HoldTest::renewed));
