@@ -22,6 +22,31 @@ function(entry output)
   compress(${output})
 endfunction()
 
+# example COMPONENT FILE [NAME]: among the documents of its package.
+function(example component file)
+  get_filename_component(name ${file} NAME)
+  if(ARGC GREATER 2)
+    set(name ${ARGV2})
+  endif()
+  set(package ${CPACK_DEBIAN_${component}_PACKAGE_NAME})
+  string(TOLOWER ${component} folder)
+  configure_file(${file} ${CPACK_TEMPORARY_DIRECTORY}/${folder}/usr/share/doc/${package}/examples/${name}
+                 COPYONLY)
+endfunction()
+
+example(DAEMON ${source}/deploy/security/access.ini)
+example(TOOL ${source}/deploy/systemd/examples/nightly.service)
+example(TOOL ${source}/deploy/systemd/examples/nightly.timer)
+example(TOOL ${source}/deploy/cron/nightly nightly.cron)
+
+set(daemon ${CPACK_TEMPORARY_DIRECTORY}/daemon/usr)
+execute_process(COMMAND ${daemon}/bin/singleflightd --print-sample-config
+                OUTPUT_FILE ${daemon}/share/doc/singleflightd/examples/singleflightd.conf
+                COMMAND_ERROR_IS_FATAL ANY)
+# The settings are the daemon's flags, and stand in its page.
+file(MAKE_DIRECTORY ${daemon}/share/man/man5)
+file(CREATE_LINK ../man8/singleflightd.8.gz ${daemon}/share/man/man5/singleflightd.conf.5.gz SYMBOLIC)
+
 foreach(component daemon tool library development)
   string(TOUPPER ${component} upper)
   set(package ${CPACK_DEBIAN_${upper}_PACKAGE_NAME})

@@ -21,13 +21,18 @@ def analyze(*arguments):
 @unittest.skipUnless(shutil.which("systemd-analyze"), "needs systemd-analyze")
 class Recipes(Case):
     def test_the_units_are_right(self):
-        service = take("service").replace("/usr/local/bin/singleflight", str(BIN / "singleflight"))
+        service = take("service").replace("=singleflight ", f"={BIN / 'singleflight'} ")
         (self.folder / "nightly.service").write_text(service)
         (self.folder / "nightly.timer").write_text(take("timer"))
         done = analyze("verify", "--man=no", str(self.folder / "nightly.service"),
                             str(self.folder / "nightly.timer"))
         about_ours = [line for line in done.stdout.splitlines() if "nightly" in line]
         self.assertEqual((done.returncode, about_ours), (0, []), done.stdout)
+
+    def test_the_files_are_those_of_the_page(self):
+        for kind in ("service", "timer"):
+            file = SOURCE / "deploy" / "systemd" / "examples" / f"nightly.{kind}"
+            self.assertEqual(file.read_text(), take(kind))
 
     def test_the_timer_fires_at_three(self):
         when = re.search(r"OnCalendar=(.*)", take("timer"))[1]
