@@ -59,7 +59,8 @@ func (c *Client) forget(ctx context.Context, options *options, request *pb.Forge
 		return Forgotten{}, leftByContext(ctx)
 	}
 	request.Group, request.Key = options.group, []byte(options.key)
-	bounded, cancel := context.WithTimeout(ctx, c.settings.connectBound)
+	bounded, cancel := context.WithTimeout(ctx,
+		orDefault(c.settings.connectTimeout, c.settings.answerTimeout))
 	defer cancel()
 	wait := backoff{min: c.settings.backoffMin, max: c.settings.backoffMax}
 	for {

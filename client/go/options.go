@@ -121,7 +121,7 @@ func WithResumeToken(token uint64) Option { return func(o *options) { o.resumeTo
 func WithConnectTimeout(d time.Duration) Option {
 	return func(o *options) {
 		o.ms("WithConnectTimeout", d)
-		o.connectTimeout, o.waitsWhenDown = d, d > 0
+		o.connectTimeout = d
 	}
 }
 
@@ -181,7 +181,6 @@ type join struct {
 type options struct {
 	join
 	connectTimeout time.Duration
-	waitsWhenDown  bool
 	codec          Codec
 	misuse         *StatusError // what an option was given that cannot be
 }

@@ -50,6 +50,8 @@ type seat struct {
 	place       *place
 	rank        int // of its server in the key's order
 	lookAlarm   alarm
+	lookTime    time.Duration // what it was armed with
+	lookUntil   time.Time     // zero: it has not begun to look
 	lookIsOver  bool
 	hasMetDrain bool // a server was there, but took no joins
 	answered    bool // the server has answered the join on this session
@@ -256,8 +258,7 @@ func (s *seat) mayWait() bool {
 	if s.hasMetDrain || s.isDrained() {
 		return true
 	}
-	allAreDown := !slices.ContainsFunc(s.client.servers, func(v *server) bool { return !v.down })
-	return !s.options.failOpen && (!allAreDown || s.options.waitsWhenDown)
+	return !s.options.failOpen
 }
 
 // isDrained: a server is there and takes no joins for now, as far as known. That is not "no server".
@@ -291,41 +292,57 @@ func (s *seat) enter(server *server) {
 }
 
 func (s *seat) armLook() {
-	if !s.lookAlarm.armed {
-		s.lookAlarm.arm(s.client, s.patience(), s.onLookAlarm)
+	if s.lookAlarm.armed {
+		return
 	}
+	if s.lookUntil.IsZero() {
+		s.lookUntil = time.Now().Add(s.options.connectTimeout)
+	}
+	s.lookTime = s.patience()
+	s.lookAlarm.arm(s.client, s.lookTime, s.onLookAlarm)
 }
 
-// patience with one server. A call that does not wait only enters what is connected.
+// patience with one server; or, when none can be asked, with all of them. A call that does not wait
+// only enters what is connected.
 func (s *seat) patience() time.Duration {
-	if s.options.connectTimeout == 0 {
-		return s.client.settings.connectBound
+	left := time.Until(s.lookUntil)
+	switch {
+	case s.options.connectTimeout == 0:
+		return s.client.settings.answerTimeout
+	case s.isParked:
+		return max(left, 0)
+	case left <= 0: // others have used it up
+		return min(s.options.connectTimeout, answerTimeout)
 	}
-	return s.options.connectTimeout
+	return min(left, s.options.connectTimeout, answerTimeout)
 }
 
 // onLookAlarm: nobody has taken the join in time. The next server has a time of its own.
 func (s *seat) onLookAlarm() {
 	order := s.client.order(&s.options.join)
 	if s.isParked {
+		if time.Now().Before(s.lookUntil) && s.mayWait() {
+			s.armLook()
+			return
+		}
 		s.unpark()
 		s.lookIsOver = true
-		for _, server := range s.client.servers {
-			server.onSilence(s.patience())
-		}
 		s.giveUp(s.client.servers[order[0]])
 		return
 	}
 	server := s.server
 	s.leavePlace()
-	server.onSilence(s.patience())
-	s.lookIsOver = true // unless one is left
+	server.onSilence(s.lookTime)
+	s.lookIsOver = true // unless one is left, or may be back
 	for s.rank++; s.rank < len(order) && s.lookIsOver; {
 		if s.client.servers[order[s.rank]].isUsable() {
 			s.lookIsOver = false
 		} else {
 			s.rank++
 		}
+	}
+	if s.lookIsOver && time.Now().Before(s.lookUntil) {
+		s.lookIsOver, s.rank = false, 0
 	}
 	if s.lookIsOver {
 		s.giveUp(server)
@@ -364,8 +381,8 @@ func (s *seat) giveUp(tried *server) {
 
 // onServerTrouble: its server takes no joins; the seat is off its waiting list already.
 func (s *seat) onServerTrouble() {
-	if s.leader == nil && s.server.down && !s.options.waitsWhenDown {
-		s.lookAlarm.disarm()
+	if s.leader == nil && s.server.down {
+		s.lookAlarm.disarm() // the next one has a time of its own
 	}
 	s.findPlace()
 }
@@ -377,6 +394,7 @@ func (s *seat) setAnswered() {
 	}
 	s.answered = true
 	s.lookIsOver = false
+	s.lookUntil = time.Time{}
 	s.hasMetDrain = false
 	s.rank = 0
 	s.lookAlarm.disarm()

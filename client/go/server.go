@@ -27,7 +27,7 @@ const (
 )
 
 // server is one address. It is usable as far as known; or in trouble, until a health check succeeds;
-// or down: without an answer for the connect timeout. A server that is in trouble or down gets health
+// or down: without an answer for the answer timeout. A server that is in trouble or down gets health
 // checks instead of sessions. The client's lock guards it.
 type server struct {
 	client     *Client
@@ -71,7 +71,7 @@ func (v *server) setFailing() {
 		return
 	}
 	v.failing = true
-	v.downAlarm.arm(v.client, v.client.settings.connectBound, v.onDownAlarm)
+	v.downAlarm.arm(v.client, v.client.settings.answerTimeout, v.onDownAlarm)
 }
 
 func (v *server) setAnswering() {
@@ -198,7 +198,7 @@ func (v *server) onDownAlarm() {
 
 // onSilence: a join has not been answered for so long.
 func (v *server) onSilence(waited time.Duration) {
-	if v.down || v.trouble == drains || waited < v.client.settings.connectBound {
+	if v.down || v.trouble == drains || waited < v.client.settings.answerTimeout {
 		return
 	}
 	if v.lastError == "" {
@@ -349,7 +349,7 @@ func (v *server) checkHealth() (found trouble, problem string) {
 		return refuses, err.Error()
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(v.client.ctx, v.client.settings.connectBound)
+	ctx, cancel := context.WithTimeout(v.client.ctx, v.client.settings.answerTimeout)
 	defer cancel()
 	response, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
 	switch status.Code(err) {

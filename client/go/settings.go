@@ -28,7 +28,8 @@ const (
 	// No server of ours sends a larger message.
 	messageBytesMax = 4*1024*1024 + 64*1024
 
-	connectTimeout   = 5 * time.Second
+	connectTimeout   = 30 * time.Second // longer than a server is away that is restarted
+	answerTimeout    = 5 * time.Second
 	backoffMin       = 50 * time.Millisecond
 	backoffMax       = 2 * time.Second
 	keepaliveTime    = 20 * time.Second
@@ -43,8 +44,8 @@ type ClientOptions struct {
 	//
 	// With several addresses each key has one home among them by rendezvous hashing, in the same
 	// way in every language; so all programs must write the addresses in the same way. A server
-	// that refuses the connection, drains, or does not answer for ConnectTimeout is passed over
-	// until it answers a health check.
+	// that refuses the connection, drains, or does not answer for 5 s (ConnectTimeout, if that is
+	// shorter) is passed over until it answers a health check.
 	Addresses []string
 
 	// Caller is the name in listings, at most 128 bytes. "": <program>@<host>:<process id>.
@@ -57,9 +58,10 @@ type ClientOptions struct {
 	FailOpen bool
 
 	// ConnectTimeout is how long a call looks for a server that takes it, at first or after the
-	// connection broke, before it gives up (or fails open). While every server is known to be down,
-	// new calls give up at once. 0, as in every field that is not given: 5 s. DoNotWait: a call takes
-	// what is connected, or gives up; the connection is made for later calls.
+	// connection broke, before it ends with UNAVAILABLE: longer than a server is away that is
+	// restarted. With FailOpen it is no longer than it takes to know that none is there. 0, as in
+	// every field that is not given: 30 s. DoNotWait: a call takes what is connected, or gives up;
+	// the connection is made for later calls.
 	ConnectTimeout time.Duration
 
 	// The wait between two tries to connect is random, between 0 and a bound that doubles from
@@ -110,7 +112,7 @@ type ClientOptions struct {
 	DialOptions []grpc.DialOption
 }
 
-// DoNotWait is a ConnectTimeout of next to nothing, for ClientOptions, where 0 means 5 s.
+// DoNotWait is a ConnectTimeout of next to nothing, for ClientOptions, where 0 means 30 s.
 const DoNotWait = time.Nanosecond
 
 type settings struct {
@@ -118,7 +120,7 @@ type settings struct {
 	caller         string
 	failOpen       bool
 	connectTimeout time.Duration // 0: do not wait
-	connectBound   time.Duration // the same, for what has to wait
+	answerTimeout  time.Duration // how long a server may be silent; never 0
 	backoffMin     time.Duration
 	backoffMax     time.Duration
 	resultLimit    int
@@ -133,7 +135,7 @@ func readSettings(given ClientOptions) (settings, error) {
 	s := settings{
 		failOpen:       given.FailOpen,
 		connectTimeout: orDefault(given.ConnectTimeout, connectTimeout),
-		connectBound:   orDefault(given.ConnectTimeout, connectTimeout),
+		answerTimeout:  min(orDefault(given.ConnectTimeout, answerTimeout), answerTimeout),
 		backoffMin:     orDefault(given.BackoffMin, backoffMin),
 		backoffMax:     orDefault(given.BackoffMax, backoffMax),
 		resultLimit:    orDefault(given.ResultLimit, resultBytesMax),
@@ -142,7 +144,7 @@ func readSettings(given ClientOptions) (settings, error) {
 		traceparent:    given.Traceparent,
 	}
 	if given.ConnectTimeout == DoNotWait {
-		s.connectTimeout, s.connectBound = 0, connectTimeout
+		s.connectTimeout, s.answerTimeout = 0, answerTimeout
 	}
 	if err := given.problem(); err != nil {
 		return s, err
@@ -169,7 +171,7 @@ func readSettings(given ClientOptions) (settings, error) {
 				Jitter:     0.5,
 				MaxDelay:   s.backoffMax,
 			},
-			MinConnectTimeout: s.connectBound,
+			MinConnectTimeout: s.answerTimeout,
 		}),
 		grpc.WithUserAgent("singleflight-go/" + Version),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{

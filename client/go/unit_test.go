@@ -190,6 +190,7 @@ func TestTheSharedNumbersAreThoseOfEveryLanguage(t *testing.T) {
 		"tls_ca_system":            systemCA,
 		"files_look_ms":            tokenLookEvery,
 		"connect_timeout_ms":       connectTimeout,
+		"answer_timeout_ms":        answerTimeout,
 		"backoff_min_ms":           backoffMin,
 		"backoff_max_ms":           backoffMax,
 		"keepalive_time_ms":        keepaliveTime,

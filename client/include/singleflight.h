@@ -61,9 +61,10 @@ struct singleflight_client_options {
     // With several addresses, each key has one home among them by rendezvous hashing: the address
     // with the greatest XXH64 (seed 0) of <address> 00 <group> 00 <key> ("default" for an empty
     // group), the first of equal ones. So all programs must write the addresses in the same way.
-    // A server that refuses the connection, is not to be found, drains, or is silent for
-    // connect_timeout_ms is "down": the next in that order stands in for it at once, until it
-    // answers a health check again, which is tried all the time. Who leads stays with its server.
+    // A server that refuses the connection, is not to be found, drains, or leaves a call without an
+    // answer for 5 s (connect_timeout_ms, if that is shorter) is "down": the next in that order
+    // stands in for it at once, until it answers a health check again, which is tried all the time.
+    // Who leads stays with its server.
     const char *const *addresses;
     size_t address_count;
 
@@ -79,8 +80,9 @@ struct singleflight_client_options {
     bool fail_open;
 
     // How long a call looks for a server that takes it, at first or after the connection broke,
-    // before it gives up (or fails open). 0: it does not wait for a connection, and takes one that
-    // is there. Not given: 5,000.
+    // before it ends with UNAVAILABLE: longer than a server is away that is restarted. With
+    // fail_open it is no longer than it takes to know that none is there. 0: it does not wait for a
+    // connection, and takes one that is there. Not given: 30,000.
     uint64_t connect_timeout_ms;
 
     // The wait between two tries to connect is random, between 0 and a bound that doubles from the

@@ -16,7 +16,11 @@
 // How long the files of certificates and tokens go without a look.
 #define SFL_FILES_LOOK_MS 1000
 
-#define SFL_CONNECT_TIMEOUT_MS 5000
+// How long a call looks for a server: longer than one is away that is restarted.
+#define SFL_CONNECT_TIMEOUT_MS 30000
+// How long a server may leave a join, or a health check, without an answer; connect_timeout_ms, if
+// that is shorter.
+#define SFL_ANSWER_TIMEOUT_MS 5000
 #define SFL_BACKOFF_MIN_MS 50
 #define SFL_BACKOFF_MAX_MS 2000
 #define SFL_KEEPALIVE_TIME_MS 20000

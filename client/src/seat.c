@@ -214,12 +214,29 @@ static void give_up(struct sfl_seat *seat, const struct sfl_server *tried)
     sfl_seat_end(seat, SINGLEFLIGHT_UNAVAILABLE, why);
 }
 
-// Who does not wait for a connection waits for the answer all the same, on one that is there.
-static uint64_t look_ms(const struct sfl_seat *seat, const struct sfl_server *server)
+// A server has so long to answer, and the last one what is left of the whole time. Who does not
+// wait for a connection waits for the answer all the same, on one that is there.
+static uint64_t look_ms(const struct sfl_seat *seat, const struct sfl_server *server,
+                        uint64_t now_ms)
 {
     uint64_t look_ms = seat->join->options.connect_timeout_ms;
-    bool waits = look_ms == 0 && sfl_server_is_connected(server);
-    return waits ? seat->client->settings.patience_ms : look_ms;
+    if (look_ms == 0)
+        return sfl_server_is_connected(server) ? seat->client->settings.patience_ms : 0;
+    if (look_ms > SFL_ANSWER_TIMEOUT_MS)
+        look_ms = SFL_ANSWER_TIMEOUT_MS;
+    if (seat->look_until_ms <= now_ms)
+        return look_ms; // others have used it up
+    uint64_t left_ms = seat->look_until_ms - now_ms;
+    return left_ms < look_ms ? left_ms : look_ms;
+}
+
+static void arm_look(struct sfl_seat *seat, const struct sfl_server *server)
+{
+    uint64_t now_ms = sfl_clock_boot_ms();
+    if (seat->look_until_ms == 0)
+        seat->look_until_ms = now_ms + seat->join->options.connect_timeout_ms;
+    seat->look_ms = look_ms(seat, server, now_ms);
+    sfl_timers_arm(&seat->client->timers, &seat->look_timer, now_ms + seat->look_ms);
 }
 
 static void enter(struct sfl_seat *seat, struct sfl_server *server)
@@ -228,11 +245,8 @@ static void enter(struct sfl_seat *seat, struct sfl_server *server)
     seat->answered = false;
     seat->wants_join = true;
     bool looks = seat->leader == NULL && !seat->look_is_over;
-    if (looks && !seat->look_timer.armed) {
-        seat->look_ms = look_ms(seat, server);
-        sfl_timers_arm(&seat->client->timers, &seat->look_timer,
-                       sfl_clock_boot_ms() + seat->look_ms);
-    }
+    if (looks && !seat->look_timer.armed)
+        arm_look(seat, server);
     sfl_server_seat(server, seat);
 }
 
@@ -289,8 +303,10 @@ static void on_look_timer(struct sfl_timer *timer)
     sfl_seat_leave_place(seat);
     sfl_server_on_silence(server, seat->look_ms);
     seat->rank++;
-    if (seat->rank >= seat->client->server_count)
-        seat->look_is_over = true;
+    if (seat->rank >= seat->client->server_count) {
+        seat->rank = 0; // one may be back
+        seat->look_is_over = sfl_clock_boot_ms() >= seat->look_until_ms || may_fail_open(seat);
+    }
     if (seat->look_is_over)
         give_up(seat, server);
     else
@@ -309,6 +325,7 @@ void sfl_seat_set_answered(struct sfl_seat *seat)
         return;
     seat->answered = true;
     seat->look_is_over = false;
+    seat->look_until_ms = 0;
     seat->rank = 0;
     sfl_timers_disarm(&seat->client->timers, &seat->look_timer);
     sfl_server_on_session_up(seat->server, seat->session);

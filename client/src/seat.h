@@ -72,6 +72,7 @@ struct sfl_seat {
     size_t rank;                 // place of its server in the key's order
     struct sfl_timer look_timer; // armed while it looks for a server
     uint64_t look_ms;            // for how long there
+    uint64_t look_until_ms;      // and elsewhere; 0: it does not look
     bool look_is_over;
     bool answered;      // the server has answered the join on this session
     uint64_t joined_ms; // when the join was written, by sfl_clock_boot_ms()

@@ -154,7 +154,9 @@ enum sfl_status sfl_settings_init(struct sfl_settings *settings,
     settings->connect_timeout_ms = options.connect_timeout_ms;
     if (settings->connect_timeout_ms == SINGLEFLIGHT_NOT_GIVEN)
         settings->connect_timeout_ms = SFL_CONNECT_TIMEOUT_MS;
-    settings->patience_ms = or_default(settings->connect_timeout_ms, SFL_CONNECT_TIMEOUT_MS);
+    settings->patience_ms = or_default(settings->connect_timeout_ms, SFL_ANSWER_TIMEOUT_MS);
+    if (settings->patience_ms > SFL_ANSWER_TIMEOUT_MS)
+        settings->patience_ms = SFL_ANSWER_TIMEOUT_MS;
     settings->backoff_min_ms = or_default(options.backoff_min_ms, SFL_BACKOFF_MIN_MS);
     settings->backoff_max_ms = or_default(options.backoff_max_ms, SFL_BACKOFF_MAX_MS);
     if (settings->backoff_max_ms < settings->backoff_min_ms)

@@ -11,7 +11,7 @@
 struct sfl_settings {
     struct sfl_join_defaults join; // points into this
     uint64_t connect_timeout_ms;
-    uint64_t patience_ms; // the same, but never 0: how long a server may be silent that is there
+    uint64_t patience_ms; // how long a server may be silent that is there; never 0
     uint64_t backoff_min_ms;
     uint64_t backoff_max_ms;
     uint64_t keepalive_time_ms;

@@ -31,6 +31,7 @@ static void ours_are_those_of_all(void **state)
         uint64_t ours;
     } numbers[] = {
         {"connect_timeout_ms", SFL_CONNECT_TIMEOUT_MS},
+        {"answer_timeout_ms", SFL_ANSWER_TIMEOUT_MS},
         {"files_look_ms", SFL_FILES_LOOK_MS},
         {"backoff_min_ms", SFL_BACKOFF_MIN_MS},
         {"backoff_max_ms", SFL_BACKOFF_MAX_MS},

@@ -27,7 +27,8 @@ static void without_anything_the_server_is_the_local_one(void **state)
     assert_int_equal(read_settings(&settings, NULL), SFL_OK);
     assert_int_equal(settings.address_count, 1);
     assert_string_equal(settings.addresses[0], "127.0.0.1:7433");
-    assert_int_equal(settings.connect_timeout_ms, 5000);
+    assert_int_equal(settings.connect_timeout_ms, 30000);
+    assert_int_equal(settings.patience_ms, 5000);
     assert_int_equal(settings.result_bytes_max, 64 * 1024 * 1024);
     sfl_settings_deinit(&settings);
 }

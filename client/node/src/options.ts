@@ -21,8 +21,10 @@ export const CALLER_BYTES_MAX = 128;
 const TIMER_MS_MAX = 2 ** 31 - 1;
 const LEASE_MS_MIN = 1000;
 
-/** How long a client looks for a server that it was told nothing about. @internal */
-export const CONNECT_TIMEOUT_MS = 5000;
+/** How long a call looks for a server: longer than one is away that is restarted. @internal */
+export const CONNECT_TIMEOUT_MS = 30_000;
+/** How long a server may leave a call without an answer; `connectTimeout`, if shorter. @internal */
+export const ANSWER_TIMEOUT_MS = 5000;
 
 // Far above what any server takes; only keeps a message of ours below its bound.
 const TEXT_BYTES_MAX = 4096;
@@ -41,13 +43,15 @@ export interface ClientOptions extends SecurityOptions {
   caller?: string | undefined;
   /**
    * When no server can be reached, run the function here, and say so: at once when all of them
-   * refuse connections, else after `connectTimeout`. A leader that loses the server goes on to its
+   * refuse connections, else when they have said nothing for 5 s (`connectTimeout`, if that is
+   * shorter). A leader that loses the server goes on to its
    * end, and its own callers get the outcome. Default: false.
    */
   failOpen?: boolean | undefined;
   /**
-   * How long a call looks for a server before it gives up, or fails open. 0: it does not wait, and
-   * takes only a server that has answered already. Default: 5,000.
+   * How long a call looks for a server before it ends with UNAVAILABLE: longer than one is away
+   * that is restarted. 0: it does not wait, and takes only a server that has answered already.
+   * Default: 30,000.
    */
   connectTimeout?: number | undefined;
   /** The wait before a new try is random, below a bound that doubles from here. Default: 50. */
@@ -227,8 +231,6 @@ export interface Join {
   mergeId: string | undefined;
   /** 0: only a server that is known to be there. */
   connectTimeout: number;
-  /** It was told how long to look, so it looks even when every server is known to be down. */
-  waitsWhenDown: boolean;
   failOpen: boolean;
   passesOn: boolean;
   /** A failure must not take the place of the value that is retained. */
@@ -306,7 +308,6 @@ export function readCallOptions(
     wire,
     mergeId: merges ? mergeId(wire, failOpen, asking.keepsOld) : undefined,
     connectTimeout: readConnectTimeout(options.connectTimeout, settings.connectTimeout),
-    waitsWhenDown: options.connectTimeout !== undefined && options.connectTimeout !== 0,
     failOpen: failOpen && !resumes && wire.role !== Role.ROLE_FOLLOW_ONLY,
     passesOn: wire.onLeaderLoss === LeaderLoss.LEADER_LOSS_PROMOTE,
     keepsOld: asking.keepsOld,

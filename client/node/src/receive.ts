@@ -75,8 +75,9 @@ function onLead(seat: Seat, wire: WireLead): void {
 function onFollow(seat: Seat, wire: Follow): void {
   if (seat.state !== 'JOINING') return;
   seat.setAnswered();
-  if (seat.join.wire.fresh && wire.attempt > 0) {
-    seat.refuseOldServer('fresh'); // such a caller first waits in a flight that has not begun
+  // A fresh caller gets a flight that nobody leads yet: the next one, or one that is to be led.
+  if (seat.join.wire.fresh && wire.attempt > 0 && (wire.leader !== '' || wire.runningMs > 0n)) {
+    seat.refuseOldServer('fresh');
     return;
   }
   seat.state = 'FOLLOWING';

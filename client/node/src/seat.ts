@@ -27,6 +27,7 @@ import type { CallRequest, CallResponse } from './gen/singleflight/v1/singleflig
 import { Incoming } from './incoming.js';
 import { Lead } from './lead.js';
 import type { Leader } from './leader.js';
+import { ANSWER_TIMEOUT_MS } from './options.js';
 import type { Join } from './options.js';
 import { receive } from './receive.js';
 import type { Server } from './server.js';
@@ -75,6 +76,10 @@ export class Seat {
   /** Place of its server in the key's order. */
   #rank = 0;
   #lookTimer: NodeJS.Timeout | undefined;
+  /** What it was set to. */
+  #lookTime = 0;
+  /** undefined: it has not begun to look. */
+  #lookUntil: number | undefined;
   #lookIsOver = false;
   #wantsJoin = false;
 
@@ -154,7 +159,8 @@ export class Seat {
     if (this.join.failOpen && order.every((server) => server.down || server.refuses))
       return undefined;
     if (rest.length > 0) return rest[0];
-    return this.join.waitsWhenDown && !this.#lookIsOver ? order[0] : undefined;
+    const runsHere = this.join.failOpen && !order.some((server) => server.isDraining);
+    return runsHere || this.#lookIsOver ? undefined : order[0];
   }
 
   // A call that does not wait takes what is there; the others are looked at for the next one.
@@ -169,12 +175,19 @@ export class Seat {
     this.answered = false;
     this.#wantsJoin = true;
     const looks = this.lead === undefined && !this.#lookIsOver;
-    if (looks && this.#lookTimer === undefined)
-      this.#lookTimer = setTimeout(
-        () => this.#onLookTimer(),
-        this.join.connectTimeout || KNOWN_LOOK_MS,
-      );
+    if (looks && this.#lookTimer === undefined) {
+      this.#lookUntil ??= performance.now() + this.join.connectTimeout;
+      this.#lookTime = this.#timeToLook(this.#lookUntil - performance.now());
+      this.#lookTimer = setTimeout(() => this.#onLookTimer(), this.#lookTime);
+    }
     server.seat(this);
+  }
+
+  // For one server; the next one has a time of its own.
+  #timeToLook(left: number): number {
+    if (this.join.connectTimeout === 0) return KNOWN_LOOK_MS;
+    const whole = Math.min(this.join.connectTimeout, ANSWER_TIMEOUT_MS);
+    return left > 0 ? Math.min(whole, Math.ceil(left)) : whole;
   }
 
   #stopLooking(): void {
@@ -187,10 +200,13 @@ export class Seat {
     const server = this.server;
     this.#leavePlace();
     if (server === undefined) return;
-    server.onSilence(this.join.connectTimeout || KNOWN_LOOK_MS);
+    server.onSilence(this.#lookTime);
     this.#rank++;
     const others = this.core.orderOf(this.join.wire)?.slice(this.#rank) ?? [];
-    this.#lookIsOver = others.every((other) => other.down || other.isRefusing);
+    if (others.every((other) => other.down || other.isRefusing)) {
+      this.#rank = 0; // one may be back
+      this.#lookIsOver = performance.now() >= (this.#lookUntil ?? 0);
+    }
     if (this.#lookIsOver) this.#giveUp(server);
     else this.place();
   }
@@ -215,7 +231,7 @@ export class Seat {
 
   /** Its server is down; the seat is off its waiting list already. */
   onServerDown(): void {
-    if (this.lead === undefined && !this.join.waitsWhenDown) this.#stopLooking();
+    if (this.lead === undefined) this.#stopLooking(); // the next one has a time of its own
     this.place();
   }
 
@@ -224,6 +240,7 @@ export class Seat {
     if (this.answered) return;
     this.answered = true;
     this.#lookIsOver = false;
+    this.#lookUntil = undefined;
     this.#rank = 0;
     this.#stopLooking();
     if (this.session !== undefined) this.session.server.onSessionUp(this.session);

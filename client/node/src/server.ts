@@ -11,7 +11,7 @@ import { Backoff } from './backoff.js';
 import type { Core } from './core.js';
 import { HealthCheckResponse_ServingStatus, HealthClient } from './gen/grpc/health/v1/health.js';
 import { SingleFlightClient } from './gen/singleflight/v1/singleflight.js';
-import { CONNECT_TIMEOUT_MS } from './options.js';
+import { ANSWER_TIMEOUT_MS } from './options.js';
 import type { Seat } from './seat.js';
 import { Session } from './session.js';
 
@@ -69,7 +69,7 @@ export class Server {
 
   // For how long it may be silent.
   get #patience(): number {
-    return this.core.settings.connectTimeout || CONNECT_TIMEOUT_MS;
+    return Math.min(this.core.settings.connectTimeout || ANSWER_TIMEOUT_MS, ANSWER_TIMEOUT_MS);
   }
 
   #setFailing(): void {

@@ -428,6 +428,20 @@ describe('held leads', { timeout: 180_000 }, () => {
     assert.match(error.message, /too old for the option fresh/);
   });
 
+  it('are taken by a fresh call in a flight whose leader has not been told yet', async () => {
+    const server = await fake((call, step) => {
+      if (step.$case !== 'join') return;
+      call.follow(1, ''); // nobody: its lead is still on its way to the disk
+      const value = Buffer.from('"made after the call"');
+      call.result(
+        { kind: OutcomeKind.OUTCOME_KIND_OK, value },
+        { valueBytes: BigInt(value.length) },
+      );
+    });
+    const { value } = await clientOf(server).do(freshKey(), () => '', { fresh: true });
+    assert.equal(value, 'made after the call');
+  });
+
   it('are not shared by fresh calls once one of them has been sent', async () => {
     const server = await fake((call, step) => {
       if (step.$case === 'join') call.follow(0);

@@ -47,12 +47,12 @@ describe('reach', { timeout: 180_000 }, () => {
     assert.ok(error.message.includes(address));
     assert.match(error.message, /ECONNREFUSED/);
     assert.match((await failureOf(client.forget('k'), UnavailableError)).message, /ECONNREFUSED/);
-    const begun = performance.now(); // known to be down: the next call gives up at once
+    const begun = performance.now(); // known to be down, but it may be back soon
     await failureOf(
       client.do('k', () => 1),
       UnavailableError,
     );
-    assert.ok(performance.now() - begun < 1000);
+    assert.ok(performance.now() - begun > 1400);
     await client.close();
   });
 

@@ -23,6 +23,7 @@ import { CHUNK_BYTES_MAX, Outgoing } from '../src/outgoing.js';
 import {
   ADDRESS_DEFAULT,
   ADDRESS_VARIABLE,
+  ANSWER_TIMEOUT_MS,
   CALLER_BYTES_MAX,
   KEY_BYTES_MAX,
   readCallOptions,
@@ -118,6 +119,7 @@ describe('constants', () => {
       tls_ca_system: SYSTEM,
       files_look_ms: LOOK_MS,
       connect_timeout_ms: settings.connectTimeout,
+      answer_timeout_ms: ANSWER_TIMEOUT_MS,
       backoff_min_ms: settings.backoffMin,
       backoff_max_ms: settings.backoffMax,
       keepalive_time_ms: settings.keepaliveTime,

@@ -50,8 +50,7 @@ class Net:
             "group": "",
             "key": b"k",
             "caller": "me",
-            "connect_timeout": 5.0,
-            "waits_when_down": False,
+            "connect_timeout": 30.0,
             "fail_open": False,
             **options,
         }

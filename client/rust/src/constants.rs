@@ -14,7 +14,10 @@ pub(crate) const TOKEN_FILE_VARIABLE: &str = "SINGLEFLIGHT_TOKEN_FILE";
 #[cfg(any(feature = "tls", test))]
 pub(crate) const TLS_CA_SYSTEM: &str = "system";
 pub(crate) const FILES_LOOK: Duration = Duration::from_secs(1);
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a call looks for a server: longer than one is away that is restarted.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a server may leave a call without an answer; `connect_timeout`, if that is shorter.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(50);
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(2);
 pub(crate) const KEEPALIVE_TIME: Duration = Duration::from_secs(20);
@@ -63,6 +66,7 @@ mod tests {
             "tls_ca_system": TLS_CA_SYSTEM,
             "files_look_ms": ms(FILES_LOOK),
             "connect_timeout_ms": ms(CONNECT_TIMEOUT),
+            "answer_timeout_ms": ms(ANSWER_TIMEOUT),
             "backoff_min_ms": ms(BACKOFF_MIN),
             "backoff_max_ms": ms(BACKOFF_MAX),
             "keepalive_time_ms": ms(KEEPALIVE_TIME),

@@ -121,11 +121,11 @@ impl Settings {
         }
     }
 
-    /// How long one try to connect may take; calls may be less patient.
+    /// How long one server may be silent; calls may be less patient.
     pub fn attempt_timeout(&self) -> Duration {
         match self.connect_timeout {
-            Duration::ZERO => shared::CONNECT_TIMEOUT,
-            timeout => timeout,
+            Duration::ZERO => shared::ANSWER_TIMEOUT,
+            timeout => timeout.min(shared::ANSWER_TIMEOUT),
         }
     }
 }
@@ -202,9 +202,11 @@ impl<C: Codec> ClientBuilder<C> {
         self
     }
 
-    /// How long a call looks for a server that takes it, at first or after the connection broke
-    /// (5 s). Zero: it does not wait; only a connection that is there already will do. While every
-    /// server is known to be silent, new calls give up at once.
+    /// How long a call looks for a server that takes it, at first or after the connection broke,
+    /// before it ends with `Unavailable`: longer than a server is away that is restarted (30 s). With
+    /// `fail_open` it is no longer than it takes to know that none is there: one that leaves a call
+    /// without an answer for 5 s (`connect_timeout`, if that is shorter) is none. Zero: it does not
+    /// wait; only a connection that is there already will do.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.settings.connect_timeout = timeout;
         self

@@ -36,8 +36,8 @@ export class FakeCall {
     this.say({ $case: 'lead', value: terms });
   }
 
-  follow(attempt: number): void {
-    this.say({ $case: 'follow', value: { attempt, leader: 'the leader', runningMs: 0n } });
+  follow(attempt: number, leader = 'the leader'): void {
+    this.say({ $case: 'follow', value: { attempt, leader, runningMs: 0n } });
   }
 
   renewed(id: bigint): void {

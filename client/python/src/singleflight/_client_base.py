@@ -28,8 +28,11 @@ class ClientBase:
             several, each key has one home among them, so all programs must write them alike.
         caller: the name in listings, at most 128 bytes. Default: ``<program>@<host>:<process id>``.
         fail_open: when no server can be reached, run the function here, and say so in the result.
-        connect_timeout: how long a call looks for a server before it gives up, or fails open. 0: it
-            does not wait for a connection that is not there. Default: 5 s.
+        connect_timeout: how long a call looks for a server before it ends with
+            :class:`UnavailableError`: longer than a server is away that is restarted. With
+            ``fail_open`` it is no longer than it takes to know that none is there: a server that
+            leaves a call without an answer for 5 s (``connect_timeout``, if that is shorter) is
+            none. 0: it does not wait for a connection that is not there. Default: 30 s.
         backoff_min: the first bound of the random wait between two tries to connect.
         backoff_max: the last bound; it doubles in between.
         keepalive_time: a ping goes out after so much silence.

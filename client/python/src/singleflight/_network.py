@@ -51,7 +51,8 @@ class Tries:
         likely = [server for server in servers if server.is_likely]
         self._servers = likely + [server for server in servers if server not in likely]
         self._tried = 0
-        self._deadline = clock() + (settings.look_time if timeout is None else timeout)
+        look_time = settings.connect_timeout or settings.look_time
+        self._deadline = clock() + (look_time if timeout is None else timeout)
         self._unavailable = ""
 
     @property

@@ -170,7 +170,6 @@ def read_join(
         key=key_bytes(key),
         caller=settings.caller,
         connect_timeout=settings.connect_timeout,
-        waits_when_down=False,
         fail_open=settings.fail_open,
         live=live,
     )
@@ -204,7 +203,6 @@ def _read_options(join: Join, options: CallOptions) -> None:
     join.fail_open = bool(options.get("fail_open", join.fail_open))
     if options.get("connect_timeout") is not None:
         join.connect_timeout = seconds(options.get("connect_timeout"), "connect_timeout", 0)
-        join.waits_when_down = join.connect_timeout > 0
 
 
 # ---- clients

@@ -22,6 +22,7 @@ def test_the_shared_numbers() -> None:
         "address_variable": options.ADDRESS_VARIABLE,
         "address_default": options.ADDRESS_DEFAULT,
         "connect_timeout_ms": settings.connect_timeout * 1000,
+        "answer_timeout_ms": settings.look_time * 1000,
         "backoff_min_ms": settings.backoff_min * 1000,
         "backoff_max_ms": settings.backoff_max * 1000,
         "keepalive_time_ms": options.KEEPALIVE_TIME_MS,

@@ -229,7 +229,7 @@ def test_unavailable_for_a_join_retires_the_session() -> None:
     net.say(1, 0, result=result(led=True, value_bytes=1))
     assert net.done[running].status is Code.OK
     assert net.streams[0].half_closes
-    net.wait(5)
+    net.wait(30)
     assert net.done[refused].status is Code.UNAVAILABLE
     assert "draining" in net.done[refused].text
 
@@ -485,7 +485,7 @@ def test_who_has_ended_need_not_leave() -> None:
 
 def test_tries_back_off() -> None:
     net = Net(backoff_min=0.1, backoff_max=1.0)
-    net.begin(connect_timeout=60.0, waits_when_down=True)
+    net.begin(connect_timeout=60.0)
     waits = []
     for _ in range(12):
         net.break_stream()
@@ -540,8 +540,10 @@ def test_a_silent_server_is_down_after_the_connect_timeout() -> None:
     assert net.done[call].status is Code.UNAVAILABLE
     assert "does not answer" in net.done[call].text
     assert net.cut == net.streams
-    impatient = net.begin(connect_timeout=1.0)
-    assert net.done[impatient].status is Code.UNAVAILABLE  # at once
+    second = net.begin(connect_timeout=1.0)
+    assert second not in net.done  # it may be back soon
+    net.wait(1)
+    assert net.done[second].status is Code.UNAVAILABLE
 
 
 def test_fail_open_runs_the_function_here() -> None:

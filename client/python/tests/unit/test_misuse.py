@@ -158,7 +158,7 @@ def test_timeouts() -> None:
 
 def test_connect_timeouts() -> None:
     settings = Settings(["a:1"], "me")
-    assert read_join(settings, "k", {}).connect_timeout == 5
+    assert read_join(settings, "k", {}).connect_timeout == 30
     assert read_join(settings, "k", {"connect_timeout": 0}).connect_timeout == 0
-    assert Client("a:1")._settings.connect_timeout == 5
+    assert Client("a:1")._settings.connect_timeout == 30
     assert Client("a:1", connect_timeout=0)._settings.connect_timeout == 0

@@ -50,8 +50,35 @@ def test_without_fail_open_they_are_tried_until_the_connect_timeout() -> None:
             refuse(net)
     assert net.done[call].status is Code.UNAVAILABLE
     assert "refused" in net.done[call].text
-    assert 4.9 < net.core.now < 5.2
+    assert 29.9 < net.core.now < 30.2
     assert len(net.streams) > 4
+
+
+def test_a_server_that_is_known_to_be_away_is_waited_for() -> None:
+    net = Net(("a:1",))
+    net.begin()
+    while not net.core.servers[0].down:
+        if not net.streams[-1].over:
+            refuse(net)
+        net.wait(0.01)
+    late = net.begin(key=b"late")
+    net.wait(10)
+    assert late not in net.done
+    net.core.probed(net.core.servers[0], True, "")
+    net.look()
+    assert b"late" in [frame.join.key for frame in net.sent()]
+
+
+def test_a_server_that_says_nothing_is_left_and_tried_again() -> None:
+    net = Net(("a:1",))
+    call = net.begin()
+    net.sent()
+    net.wait(5.1)
+    assert net.core.servers[0].down
+    assert call not in net.done
+    net.wait(25)
+    assert net.done[call].status is Code.UNAVAILABLE
+    assert 29.9 < net.core.now < 30.2
 
 
 def test_a_server_that_comes_back_takes_those_who_wait_for_another() -> None:

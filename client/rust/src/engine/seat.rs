@@ -16,7 +16,7 @@ use super::session::Place;
 use super::timers::{Armed, Timer};
 use super::{CallId, SeatId, ServerId, SessionId, State};
 use crate::clock;
-use crate::constants::{WIRE_SLACK_DIVISOR, WIRE_SLACK_MIN};
+use crate::constants::{ANSWER_TIMEOUT, WIRE_SLACK_DIVISOR, WIRE_SLACK_MIN};
 use crate::error::StatusError;
 use crate::options::{Join, LeaderLoss, Role};
 use crate::pb::singleflight as pb;
@@ -45,7 +45,9 @@ pub(super) struct Seat {
     is_merging: bool,          // equal calls that come may share it
     deadline: Option<Instant>, // what the server is told
     connect_timeout: Option<Duration>,
-    look_timer: Option<Armed>, // armed while it looks for a server
+    look_timer: Option<Armed>,   // armed while it looks for a server
+    look_time: Duration,         // what it was armed with
+    look_until: Option<Instant>, // None: it has not begun to look
     look_is_over: bool,
     // As a follower.
     pub value: Vec<Bytes>,
@@ -83,6 +85,8 @@ impl State {
                 deadline,
                 connect_timeout,
                 look_timer: None,
+                look_time: Duration::ZERO,
+                look_until: None,
                 look_is_over: false,
                 value: Vec::new(),
                 value_bytes: 0,
@@ -224,14 +228,11 @@ impl State {
     // No server of the key takes a call now; None: it is not waited for.
     fn who_is_tried_again(&self, id: SeatId, order: &[ServerId]) -> Option<ServerId> {
         let seat = &self.seats[&id];
-        let is_refused = order.iter().any(|server| self.servers[*server].refused);
-        if seat.look_is_over || (seat.join.fail_open && is_refused && self.is_nobody_there(order)) {
+        if seat.look_is_over || (seat.join.fail_open && self.is_nobody_there(order)) {
             return None;
         }
-        // Some calls wait because they were told to.
-        let waits = seat.connect_timeout.is_some();
         let is_there = order.iter().copied().find(|server| !self.servers[*server].down);
-        is_there.or_else(|| waits.then_some(order[0]))
+        Some(is_there.unwrap_or(order[0]))
     }
 
     // A server that is shutting down is somebody.
@@ -259,16 +260,30 @@ impl State {
     fn enter(&mut self, id: SeatId, server: ServerId) {
         let seat = &self.seats[&id];
         let looks = seat.lead.is_none() && !seat.look_is_over && seat.look_timer.is_none();
-        let patience = match self.patience(seat) {
-            Duration::ZERO => self.inner().settings.attempt_timeout(), // for the answer
-            patience => patience,
-        };
-        let timer = looks.then(|| self.arm(patience, Timer::Look(id)));
+        if looks {
+            self.look(id);
+        }
         let seat = self.seats.get_mut(&id).expect("it was there");
-        seat.look_timer = timer.or(seat.look_timer);
         seat.server = server;
         seat.answered = false;
         self.seat_at(server, id);
+    }
+
+    // One server has so long to answer; the next one has a time of its own.
+    fn look(&mut self, id: SeatId) {
+        let seat = &self.seats[&id];
+        let whole = self.patience(seat);
+        let now = Instant::now();
+        let until = seat.look_until.or_else(|| now.checked_add(whole)).unwrap_or(now);
+        let turn = whole.min(ANSWER_TIMEOUT);
+        let time = match until.saturating_duration_since(now) {
+            _ if whole.is_zero() => self.inner().settings.attempt_timeout(), // for the answer
+            Duration::ZERO => turn,
+            left => turn.min(left),
+        };
+        let timer = self.arm(time, Timer::Look(id));
+        let seat = self.seats.get_mut(&id).expect("it was there");
+        (seat.look_timer, seat.look_time, seat.look_until) = (Some(timer), time, Some(until));
     }
 
     pub(super) fn join_session(&mut self, id: SeatId, session: SessionId) {
@@ -330,13 +345,15 @@ impl State {
     pub(super) fn on_look_over(&mut self, id: SeatId) {
         let Some(seat) = self.seats.get_mut(&id) else { return };
         seat.look_timer = None;
-        let server = seat.server;
-        let patience = self.patience(&self.seats[&id]);
+        let (server, waited) = (seat.server, seat.look_time);
         self.leave_place(id);
-        self.on_silence(server, patience);
+        self.on_silence(server, waited);
         let Some(seat) = self.seats.get_mut(&id) else { return };
         seat.rank += 1;
-        seat.look_is_over = seat.rank >= self.servers.len();
+        if seat.rank >= self.servers.len() {
+            seat.rank = 0; // one may be back
+            seat.look_is_over = seat.look_until.is_none_or(|until| Instant::now() >= until);
+        }
         if seat.look_is_over {
             self.give_up(id, server);
         } else {
@@ -346,8 +363,8 @@ impl State {
 
     pub(super) fn on_server_down(&mut self, id: SeatId) {
         let Some(seat) = self.seats.get_mut(&id) else { return };
-        if seat.lead.is_none() && seat.connect_timeout.is_none() {
-            let mut timer = seat.look_timer.take();
+        if seat.lead.is_none() {
+            let mut timer = seat.look_timer.take(); // the next one has a time of its own
             self.disarm(&mut timer);
         }
         self.place(id);
@@ -361,6 +378,7 @@ impl State {
         }
         seat.answered = true;
         seat.look_is_over = false;
+        seat.look_until = None;
         seat.rank = 0;
         let session = seat.place.map(|place| place.session);
         let mut timer = seat.look_timer.take();

@@ -19,7 +19,7 @@ const RESUME_TRIES: u32 = 8;
 pub(crate) type ServerId = usize;
 
 /// What is known of one address. *Failing*: it has not answered since then. *Down*: it has been
-/// silent for connect_timeout. *Refused*: the last try to connect was, by whoever has the address.
+/// silent for so long that it is none. *Refused*: the last try to connect was, by whoever has the address.
 /// *Broken*: the last connection ended before an answer. *Draining*: it is there, and takes no
 /// calls. Calls pass those four by, if they can, until a try or health check succeeds.
 /// *Proven*: it has answered, and the connection has not failed since.

@@ -92,7 +92,7 @@ class Settings:
     addresses: Sequence[str]
     caller: str
     fail_open: bool = False
-    connect_timeout: float = 5.0
+    connect_timeout: float = 30.0
     backoff_min: float = 0.05
     backoff_max: float = 2.0
     result_limit: int = 64 * 1024 * 1024
@@ -101,7 +101,7 @@ class Settings:
     @property
     def look_time(self) -> float:
         """How long a server may fail before it counts as down."""
-        return self.connect_timeout or ONE_TRY
+        return min(self.connect_timeout or ONE_TRY, ANSWER_TIMEOUT)
 
 
 @dataclass(eq=False)
@@ -112,7 +112,6 @@ class Join:
     key: bytes
     caller: str
     connect_timeout: float
-    waits_when_down: bool
     fail_open: bool
     role: int = 0
     live: bool = False

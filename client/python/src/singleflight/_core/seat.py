@@ -77,7 +77,8 @@ class Seat:
         self.id = 0
         self.rank = 0  #: place of its server in the key's order
         self.look_timer = Timer(self._on_look_timer)  #: armed while it looks for a server
-        self.look_time = 0.0
+        self.look_time = 0.0  #: what it was armed with
+        self.look_until: float | None = None  #: None: it has not begun to look
         self.look_is_over = False
         self.answered = False  #: the server has answered the join on this session
 
@@ -191,7 +192,7 @@ class Seat:
         if self.lead is None and self.join.fail_open and all(s.is_absent for s in servers):
             may_wait = False
         waits_for = next((server for server in servers if not server.down), None)
-        if may_wait and waits_for is None and (self.lead or self.join.waits_when_down):
+        if may_wait and waits_for is None:
             waits_for = servers[0]
         self.rank = 0
         if may_wait and waits_for is not None:
@@ -206,16 +207,19 @@ class Seat:
         looks = self.lead is None and not self.look_is_over
         if looks and not self.look_timer.armed:
             core = self.core
-            self.look_time = self._look_time(server)
+            if self.look_until is None:
+                self.look_until = core.now + self.join.connect_timeout
+            self.look_time = self._look_time(server, self.look_until - core.now)
             core.timers.arm(self.look_timer, core.now + self.look_time)
         server.seat(self)
 
-    def _look_time(self, server: Server) -> float:
+    def _look_time(self, server: Server, left: float) -> float:
         # "Do not wait" is about a connection that is not there: one try takes its time, too, and
         # so does the answer of a server that is known to be there.
-        if self.join.connect_timeout > 0:
-            return self.join.connect_timeout
-        return ANSWER_TIMEOUT if server.is_up else ONE_TRY
+        if self.join.connect_timeout <= 0:
+            return ANSWER_TIMEOUT if server.is_up else ONE_TRY
+        whole = min(self.join.connect_timeout, ANSWER_TIMEOUT)
+        return min(whole, left) if left > 0 else whole  # a next server has a time of its own
 
     def _give_up(self, servers: list[Server]) -> None:
         self.core.timers.disarm(self.look_timer)
@@ -242,7 +246,10 @@ class Seat:
         self.rank = servers.index(server) + 1
         # Silent ones have their time each; those that refuse, or turn away, have it together.
         if not any(server.is_likely for server in servers[self.rank :]):
-            self.look_is_over = True
+            assert self.look_until is not None, "it has begun to look"
+            self.rank = 0  # one may be back
+            self.look_is_over = self.core.now >= self.look_until
+        if self.look_is_over:
             self._give_up(servers)
         else:
             self.place()
@@ -250,8 +257,8 @@ class Seat:
     def on_server_gone(self) -> None:
         """Its server is not there, or down; the seat is off its waiting list already."""
         down = self.server is not None and self.server.down
-        if down and self.lead is None and not self.join.waits_when_down:
-            self.core.timers.disarm(self.look_timer)
+        if down and self.lead is None:
+            self.core.timers.disarm(self.look_timer)  # the next one has a time of its own
         self.place()
 
     def on_server_back(self) -> None:
@@ -267,6 +274,7 @@ class Seat:
         assert self.session is not None
         self.answered = True
         self.look_is_over = False
+        self.look_until = None
         self.rank = 0
         self.core.timers.disarm(self.look_timer)
         self.server.on_session_up(self.session)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One server address.
 
-It is reachable as far as known; or failing (since when); or down: failing for the connect timeout.
+It is reachable as far as known; or failing (since when); or down: failing for the answer timeout.
 A server that is down gets health checks instead of sessions, until it answers one. One whose last
 try was refused, or that turns joins away because it drains, is asked after all others.
 """
@@ -173,7 +173,8 @@ class Server:
                 self._open_session()
         elif not self.is_likely and not self._probing:
             self._probing = True
-            timeout = self.core.settings.connect_timeout or ANSWER_TIMEOUT
+            settings = self.core.settings
+            timeout = settings.look_time if settings.connect_timeout else ANSWER_TIMEOUT
             self.core.effects.append(effects.Probe(self, timeout))
 
     def on_probed(self, serves: bool, text: str, refused: bool) -> None:

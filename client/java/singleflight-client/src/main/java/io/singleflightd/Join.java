@@ -29,7 +29,6 @@ final class Join {
   final long connectTimeoutMs;
 
   /** The call waits for a server even if all of them are known to be down. */
-  final boolean waitsWhenDown;
 
   /** To replace a retained outcome that is served meanwhile: a failure replaces nothing. */
   final boolean isRefresh;
@@ -62,7 +61,6 @@ final class Join {
     failOpen = wantsFailOpen && canFailOpen;
     mergeable =
         options.localMerge && !live && options.role == Role.ANY && options.resumeToken == 0;
-    waitsWhenDown = options.connectTimeoutMs > 0;
     connectTimeoutMs =
         options.connectTimeoutMs == DoOptions.NOT_GIVEN
             ? settings.connectTimeoutMs()
@@ -84,7 +82,6 @@ final class Join {
     failOpen = same.failOpen && !refreshes;
     mergeable = same.mergeable || refreshes;
     connectTimeoutMs = same.connectTimeoutMs;
-    waitsWhenDown = same.waitsWhenDown;
     hash = same.hash;
     within = refreshes ? List.of() : same.within;
     isRefresh = refreshes;

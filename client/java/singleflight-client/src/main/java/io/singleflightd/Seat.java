@@ -39,7 +39,7 @@ final class Seat extends Line {
   // for a leader that may come back. Equal calls that come a little later take up to half of it.
   static final long WIRE_SLACK_MS_MIN = 1000;
   static final long WIRE_SLACK_DIVISOR = 4;
-  private static final long ANSWER_MS_MAX = 5000;
+  private static final long NOT_LOOKING = Long.MIN_VALUE;
 
   final Join join;
   final long deadlineMs;
@@ -57,6 +57,8 @@ final class Seat extends Line {
   private Server server; // it is on a session of it, or on its waiting list; null: it waits for any
   private int rank; // of the server in the key's order
   private boolean lookIsOver;
+  private long lookLeftMs = NOT_LOOKING;
+  private long turnMs; // what its patience was set to
   private boolean wantsJoin;
   private boolean answered; // its join
   private long joinSentMs;
@@ -173,11 +175,9 @@ final class Seat extends Line {
   }
 
   private boolean knowsThatThereIsNone() {
-    if (join.failOpen && engine.servers.stream().allMatch(Server::isRefused)) {
-      return true; // that is an answer
-    }
-    return !join.waitsWhenDown
-        && engine.servers.stream().allMatch(server -> server.isDown() && !server.turnsAway());
+    return join.failOpen
+        && engine.servers.stream()
+            .allMatch(server -> !server.turnsAway() && (server.isRefused() || server.isDown()));
   }
 
   private void enter(Server next) {
@@ -190,16 +190,29 @@ final class Seat extends Line {
   }
 
   private void startPatience() {
-    if (!patience.isWaiting()) {
-      patience.await(lead == null ? patienceMs() : lead.hold.tryMs());
+    if (patience.isWaiting()) {
+      return;
     }
+    if (lead != null) {
+      patience.await(lead.hold.tryMs());
+      return;
+    }
+    if (lookLeftMs == NOT_LOOKING) {
+      lookLeftMs = patienceMs();
+    }
+    // One server has so long to answer; the next one has a time of its own.
+    turnMs = Math.min(patienceMs(), Settings.ANSWER_TIMEOUT_MS);
+    if (lookLeftMs > 0) {
+      turnMs = Math.min(turnMs, lookLeftMs);
+    }
+    patience.await(turnMs);
   }
 
   /** Who does not wait for a connection may wait for the answer on one that is there. */
   private long patienceMs() {
     boolean isConnected = server != null && server.isConnected();
     return isConnected && join.connectTimeoutMs == Settings.NO_WAIT_MS
-        ? ANSWER_MS_MAX
+        ? Settings.ANSWER_TIMEOUT_MS
         : join.connectTimeoutMs;
   }
 
@@ -211,10 +224,11 @@ final class Seat extends Line {
     Server tried = server;
     leavePlace();
     if (tried != null) { // else every server is away
-      tried.onSilence(join.connectTimeoutMs);
+      tried.onSilence(turnMs);
       rank++;
     }
-    lookIsOver = true; // unless there is one more
+    lookLeftMs -= turnMs;
+    lookIsOver = lookLeftMs <= 0; // unless there is one more
     place();
   }
 
@@ -263,6 +277,7 @@ final class Seat extends Line {
     }
     answered = true;
     lookIsOver = false;
+    lookLeftMs = NOT_LOOKING;
     rank = 0;
     patience.stop();
     onSessionWorks();

@@ -22,8 +22,8 @@ import javax.net.ssl.SSLException;
 
 /**
  * One server address. It is there as far as known, or away, as the last try has shown. One that is
- * away gets health checks instead of sessions, until it answers one. When nothing works for
- * connectTimeout, it is down: calls do not even wait for it. The loop's alone.
+ * away gets health checks instead of sessions, until it answers one. When nothing works for the
+ * answer timeout, it is down: for calls that fail open that is an answer. The loop's alone.
  */
 final class Server {
   private enum Away {
@@ -160,7 +160,7 @@ final class Server {
   private void setFailing() {
     if (!isFailing) {
       isFailing = true;
-      patience.await(engine.settings.connectTimeoutMs());
+      patience.await(engine.settings.answerTimeoutMs());
     }
   }
 
@@ -222,7 +222,7 @@ final class Server {
 
   /** From a seat: its join has not been answered for so long. */
   void onSilence(long waitedMs) {
-    if (isDown || waitedMs < engine.settings.connectTimeoutMs()) {
+    if (isDown || waitedMs < engine.settings.answerTimeoutMs()) {
       return;
     }
     if (lastError.isEmpty()) {
@@ -367,7 +367,7 @@ final class Server {
     isProbing = true;
     dropChannel();
     HealthGrpc.newStub(channel())
-        .withDeadlineAfter(engine.settings.connectTimeoutMs(), TimeUnit.MILLISECONDS)
+        .withDeadlineAfter(engine.settings.answerTimeoutMs(), TimeUnit.MILLISECONDS)
         .check(HealthCheckRequest.getDefaultInstance(), new ProbeObserver());
   }
 

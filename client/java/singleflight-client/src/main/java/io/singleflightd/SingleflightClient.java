@@ -276,7 +276,7 @@ public final class SingleflightClient implements AutoCloseable {
     private List<String> addresses;
     private String caller;
     private boolean failOpen;
-    long connectTimeoutMs = 5000;
+    long connectTimeoutMs = Settings.CONNECT_TIMEOUT_MS;
     long backoffMinMs = 50;
     long backoffMaxMs = 2000;
     long keepaliveTimeMs = 20_000;
@@ -301,8 +301,8 @@ public final class SingleflightClient implements AutoCloseable {
     /**
      * The servers. With several, each key has one home among them by rendezvous hashing, so all
      * programs must write the addresses in the same way. A server that refuses connections is
-     * passed over at once, one that is silent after {@link #connectTimeout}, both until they answer
-     * a health check again.
+     * passed over at once, one that leaves a call without an answer after 5 seconds ({@link
+     * #connectTimeout}, if that is shorter), both until they answer a health check again.
      *
      * @param addresses {@code host:port} or, on Linux, {@code unix:/path}; none: the environment
      *     variable SINGLEFLIGHT_ADDRESS, comma separated; without that, {@code 127.0.0.1:7433}
@@ -339,10 +339,10 @@ public final class SingleflightClient implements AutoCloseable {
 
     /**
      * How long a call looks for a server that takes it, at first or after the connection broke,
-     * before it gives up or fails open. While every server is known to be down, new calls give up
-     * at once; and to fail open, when every server refuses connections.
+     * before it ends with UNAVAILABLE: longer than a server is away that is restarted. With {@link
+     * #failOpen} it is no longer than it takes to know that none is there.
      *
-     * @param connectTimeout 5 seconds by default; zero: do not wait, take a server that is there or
+     * @param connectTimeout 30 seconds by default; zero: do not wait, take a server that is there or
      *     none
      * @return this
      */

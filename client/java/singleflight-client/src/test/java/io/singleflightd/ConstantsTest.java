@@ -42,6 +42,7 @@ class ConstantsTest {
             Map.entry("tls_ca_system", TlsFiles.SYSTEM),
             Map.entry("files_look_ms", TimeUnit.NANOSECONDS.toMillis(WatchedFiles.LOOK_NANOS)),
             Map.entry("connect_timeout_ms", client.connectTimeoutMs),
+            Map.entry("answer_timeout_ms", Settings.ANSWER_TIMEOUT_MS),
             Map.entry("backoff_min_ms", client.backoffMinMs),
             Map.entry("backoff_max_ms", client.backoffMaxMs),
             Map.entry("keepalive_time_ms", client.keepaliveTimeMs),
