@@ -25,11 +25,11 @@ void sfl_groups_deinit(struct sfl_groups *groups)
 
 static bool reserve(struct sfl_groups *groups)
 {
+    if (groups->next_count >= SFL_GROUPS_SEEN_MAX)
+        return false;
     if (groups->next_count < groups->next_capacity)
         return true;
     size_t capacity = groups->next_capacity == 0 ? 64 : groups->next_capacity * 2;
-    if (groups->next_count >= SFL_GROUPS_SEEN_MAX)
-        return false;
     struct sfl_group_row **rows = realloc(groups->next, capacity * sizeof(struct sfl_group_row *));
     if (rows == NULL)
         return false;
