@@ -467,9 +467,10 @@ const struct sfl_cli_subcommand sfl_cli_subcommand_table[] = {
     {.name = "top",
      .bit = SFL_CLI_TOP,
      .arguments = "",
-     .summary = "the same and the counters, refreshed",
-     .help = "Shows the counters of each server and the flights, those with the most callers "
-             "first."},
+     .summary = "the same, counters, rates and what has ended, refreshed",
+     .help = "Shows the counters of each server, how fast they grow, which part of all calls was "
+             "saved, and the flights, those with the most callers first; on a terminal also what "
+             "has ended. Rates need a second look: without a terminal, --count 2."},
     {.name = "stats",
      .bit = SFL_CLI_STATS,
      .arguments = "",

@@ -107,6 +107,27 @@ void sfl_cli_print_runs_json(FILE *out, const struct sfl_cli_snapshot *snapshot)
     }
 }
 
+static void add_fraction(struct json_object *object, const char *name, double value)
+{
+    char text[40];
+    snprintf(text, sizeof(text), "%.3f", value);
+    json_object_object_add(object, name, json_object_new_double_s(value, text));
+}
+
+static void add_rates(struct json_object *object, const struct sfl_cli_snapshot *snapshot,
+                      const struct singleflight_stats *stats)
+{
+    struct sfl_cli_rates rates = sfl_cli_rates_of(snapshot, stats);
+    double saved = sfl_cli_saved_part(stats);
+    if (saved >= 0)
+        add_fraction(object, "saved_part", saved);
+    if (!rates.is_known)
+        return;
+    add_fraction(object, "calls_per_s", rates.calls);
+    add_fraction(object, "executions_per_s", rates.executions);
+    add_fraction(object, "saved_per_s", rates.saved);
+}
+
 void sfl_cli_print_stats_json(FILE *out, const struct sfl_cli_snapshot *snapshot)
 {
     for (size_t i = 0; i < snapshot->stats_count; i++) {
@@ -135,6 +156,7 @@ void sfl_cli_print_stats_json(FILE *out, const struct sfl_cli_snapshot *snapshot
         add_number(object, "store_failing", stats->store_failing);
         add_number(object, "store_bytes_waiting", stats->store_bytes_waiting);
         add_number(object, "leads_unkept", stats->leads_unkept);
+        add_rates(object, snapshot, stats);
         print_and_free(out, object);
     }
 }

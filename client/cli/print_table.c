@@ -122,13 +122,14 @@ static void add_run(struct sfl_cli_table *table, const struct singleflight_run *
     sfl_cli_table_add_text(table, run->message);
 }
 
-void sfl_cli_print_runs(FILE *out, const struct sfl_cli_snapshot *snapshot)
+void sfl_cli_print_runs(FILE *out, const struct sfl_cli_snapshot *snapshot, size_t rows_max,
+                        size_t columns_max)
 {
     struct sfl_cli_table table;
     sfl_cli_table_init(&table, run_headings, RUN_COLUMNS);
-    for (size_t i = 0; i < snapshot->run_count; i++)
+    for (size_t i = 0; i < snapshot->run_count && i < rows_max; i++)
         add_run(&table, &snapshot->runs[i]);
-    sfl_cli_table_print(&table, out, SIZE_MAX);
+    sfl_cli_table_print(&table, out, columns_max);
     sfl_cli_table_deinit(&table);
 }
 
@@ -166,6 +167,18 @@ static void list_stats(const struct singleflight_stats *stats, struct stats_line
     memcpy(out, lines, sizeof(lines));
 }
 
+static void print_rates(FILE *out, const struct sfl_cli_snapshot *snapshot,
+                        const struct singleflight_stats *stats)
+{
+    struct sfl_cli_rates rates = sfl_cli_rates_of(snapshot, stats);
+    double saved = sfl_cli_saved_part(stats);
+    if (saved >= 0)
+        fprintf(out, "%-19s %.1f%%\n", "saved of all calls", saved * 100);
+    if (rates.is_known)
+        fprintf(out, "%-19s %.1f\n%-19s %.1f\n%-19s %.1f\n", "calls/s", rates.calls, "executions/s",
+                rates.executions, "saved/s", rates.saved);
+}
+
 void sfl_cli_print_stats(FILE *out, const struct sfl_cli_snapshot *snapshot)
 {
     for (size_t i = 0; i < snapshot->stats_count; i++) {
@@ -178,19 +191,38 @@ void sfl_cli_print_stats(FILE *out, const struct sfl_cli_snapshot *snapshot)
         list_stats(stats, lines);
         for (size_t j = 0; j < STATS_LINES; j++)
             fprintf(out, "%-19s %" PRIu64 "\n", lines[j].name, lines[j].value);
+        print_rates(out, snapshot, stats);
     }
 }
 
+// What the counters come to. Returns how many lines that took.
+static size_t print_rates_densely(FILE *out, const struct sfl_cli_snapshot *snapshot,
+                                  const struct singleflight_stats *stats, size_t columns_max)
+{
+    struct sfl_cli_rates rates = sfl_cli_rates_of(snapshot, stats);
+    double saved = sfl_cli_saved_part(stats);
+    char text[200];
+    if (saved < 0)
+        return 0;
+    int length = snprintf(text, sizeof(text), "saved of all calls %.1f%%", saved * 100);
+    if (rates.is_known)
+        snprintf(text + length, sizeof(text) - (size_t)length,
+                 " | calls %.1f/s | executions %.1f/s | saved %.1f/s", rates.calls,
+                 rates.executions, rates.saved);
+    fprintf(out, "%.*s\n", (int)(columns_max < sizeof(text) ? columns_max : sizeof(text)), text);
+    return 1;
+}
+
 // One server's counters, side by side. Returns how many lines it took.
-static size_t print_stats_densely(FILE *out, const struct singleflight_stats *stats,
-                                  size_t columns_max)
+static size_t print_stats_densely(FILE *out, const struct sfl_cli_snapshot *snapshot,
+                                  const struct singleflight_stats *stats, size_t columns_max)
 {
     char uptime[SFL_CLI_DURATION_BYTES];
     sfl_cli_format_duration(stats->uptime_ms, uptime);
     fprintf(out, "%s, up %s\n", stats->address, uptime);
+    size_t rows = 1 + print_rates_densely(out, snapshot, stats, columns_max);
     struct stats_line lines[STATS_LINES];
     list_stats(stats, lines);
-    size_t rows = 1;
     size_t column = 0;
     for (size_t i = 0; i < STATS_LINES; i++) {
         char text[64];
@@ -210,6 +242,6 @@ size_t sfl_cli_print_stats_densely(FILE *out, const struct sfl_cli_snapshot *sna
 {
     size_t rows = 0;
     for (size_t i = 0; i < snapshot->stats_count; i++)
-        rows += print_stats_densely(out, &snapshot->stats[i], columns_max);
+        rows += print_stats_densely(out, snapshot, &snapshot->stats[i], columns_max);
     return rows;
 }

@@ -5,6 +5,7 @@
 
 #include "cli/options.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 struct sfl_cli_snapshot {
@@ -22,7 +23,23 @@ struct sfl_cli_snapshot {
     size_t run_count;
     size_t run_room;
     const char *key; // only runs of this one; NULL: of all. Borrowed
+    // What was told before, which the counters have grown since; NULL: nothing. Borrowed.
+    const struct sfl_cli_snapshot *before;
 };
+
+// How fast a server's counters grow, in a second.
+struct sfl_cli_rates {
+    bool is_known; // it was asked before, and has not started anew since
+    double calls;
+    double executions;
+    double saved;
+};
+struct sfl_cli_rates sfl_cli_rates_of(const struct sfl_cli_snapshot *snapshot,
+                                      const struct singleflight_stats *stats);
+
+// The part of all calls that got an outcome and ran nothing for it: from 0 to 1; negative without
+// a call.
+double sfl_cli_saved_part(const struct singleflight_stats *stats);
 
 // Appends what the servers tell to a snapshot that starts as {0}. When some servers cannot be
 // reached, the answers of the others are there all the same, and the status is that of the first
@@ -48,7 +65,8 @@ void sfl_cli_snapshot_sort(struct sfl_cli_snapshot *snapshot);
 void sfl_cli_print_flights(FILE *out, const struct sfl_cli_snapshot *snapshot, size_t rows_max,
                            size_t columns_max);
 void sfl_cli_print_stats(FILE *out, const struct sfl_cli_snapshot *snapshot);
-void sfl_cli_print_runs(FILE *out, const struct sfl_cli_snapshot *snapshot);
+void sfl_cli_print_runs(FILE *out, const struct sfl_cli_snapshot *snapshot, size_t rows_max,
+                        size_t columns_max);
 
 // The counters side by side, for a screen. Returns how many lines that took.
 size_t sfl_cli_print_stats_densely(FILE *out, const struct sfl_cli_snapshot *snapshot,

@@ -16,6 +16,8 @@
 #include <unistd.h>
 #include <uv.h>
 
+#define RUNS_MAX 50 // more than any screen has room for
+
 struct view {
     const struct sfl_cli_options *options;
     struct singleflight_client *client;
@@ -27,6 +29,8 @@ struct view {
     uv_tty_t keyboard;
     uv_work_t work;
     struct sfl_cli_snapshot snapshot; // of the thread of the pool while `looking`
+    struct sfl_cli_snapshot ended;    // the runs; as above
+    struct sfl_cli_snapshot before;   // the look before
     char *problem;                    // of the last look, or NULL; as above
     bool has_screen;
     bool has_keyboard;
@@ -36,9 +40,20 @@ struct view {
     int exit_code;
 };
 
+// What has ended is for the screen; whoever reads lines has `singleflight runs`. A server that is
+// too old for that, or does not tell, leaves the place empty.
+static void look_at_runs(struct view *view)
+{
+    struct sfl_cli_options few = *view->options;
+    few.limit = RUNS_MAX;
+    few.key = NULL;
+    (void)sfl_cli_snapshot_runs(&view->ended, view->client, &few);
+}
+
 static void look(uv_work_t *work)
 {
     struct view *view = work->data;
+    view->snapshot.before = &view->before;
     enum singleflight_status status =
         sfl_cli_snapshot_stats(&view->snapshot, view->client, view->options);
     if (status == SINGLEFLIGHT_OK)
@@ -46,6 +61,15 @@ static void look(uv_work_t *work)
     view->exit_code = sfl_cli_exit_of_silence(status);
     if (status != SINGLEFLIGHT_OK)
         view->problem = sfl_cli_copy_text(singleflight_last_error());
+    else if (view->has_screen)
+        look_at_runs(view);
+}
+
+// A third of the rows is theirs, where that leaves enough.
+static size_t runs_to_show(const struct view *view, size_t rows_left)
+{
+    size_t share = rows_left < 12 ? 0 : rows_left / 3 - 2;
+    return view->ended.run_count < share ? view->ended.run_count : share;
 }
 
 static void draw_screen(struct view *view)
@@ -57,8 +81,14 @@ static void draw_screen(struct view *view)
     size_t taken = sfl_cli_print_stats_densely(stdout, &view->snapshot, (size_t)columns);
     taken += 5; // empty lines, the heading, a problem, the last line
     size_t rows_left = (size_t)rows > taken + 4 ? (size_t)rows - taken : 4;
+    size_t runs = runs_to_show(view, rows_left);
     printf("\n");
-    sfl_cli_print_flights(stdout, &view->snapshot, rows_left, (size_t)columns);
+    sfl_cli_print_flights(stdout, &view->snapshot, runs == 0 ? rows_left : rows_left - runs - 2,
+                          (size_t)columns);
+    if (runs != 0) {
+        printf("\n");
+        sfl_cli_print_runs(stdout, &view->ended, runs, (size_t)columns);
+    }
     if (view->problem != NULL) {
         char *problem = sfl_cli_readable(view->problem, strlen(view->problem));
         printf("\nsingleflight: %s\n", problem);
@@ -106,6 +136,15 @@ static uint64_t looks_wanted(const struct view *view)
     return view->has_screen ? 0 : 1;
 }
 
+static void remember(struct view *view)
+{
+    sfl_cli_snapshot_deinit(&view->ended);
+    sfl_cli_snapshot_deinit(&view->before);
+    view->before = view->snapshot;
+    view->before.before = NULL;
+    view->snapshot = (struct sfl_cli_snapshot){0};
+}
+
 static void on_looked(uv_work_t *work, int status)
 {
     (void)status; // the work is never cancelled
@@ -121,7 +160,7 @@ static void on_looked(uv_work_t *work, int status)
     bool is_written = fflush(stdout) == 0;
     if (!is_written)
         view->exit_code = SFL_CLI_EXIT_OUTPUT;
-    sfl_cli_snapshot_deinit(&view->snapshot);
+    remember(view);
     free(view->problem);
     view->problem = NULL;
     view->looks++;
@@ -213,6 +252,7 @@ int sfl_cli_top(const struct sfl_cli_options *options)
         singleflight_client_destroy(view->client);
     }
     int exit_code = view->exit_code;
+    sfl_cli_snapshot_deinit(&view->before);
     free(view);
     return exit_code;
 }

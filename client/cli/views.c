@@ -98,7 +98,7 @@ static int runs(struct singleflight_client *client, const struct sfl_cli_options
     if (options->json)
         sfl_cli_print_runs_json(stdout, &snapshot);
     else if (status == SINGLEFLIGHT_OK || snapshot.run_count != 0)
-        sfl_cli_print_runs(stdout, &snapshot);
+        sfl_cli_print_runs(stdout, &snapshot, SIZE_MAX, SIZE_MAX);
     sfl_cli_snapshot_deinit(&snapshot);
     return exit_code;
 }

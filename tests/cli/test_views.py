@@ -155,7 +155,34 @@ class Top(Case):
     def test_json_and_count(self):
         tool = self.run_tool("top", "--json", "--count", "3", "--interval", "50ms")
         self.assertEqual(tool.code, 0)
-        self.assertEqual(len([json.loads(line) for line in tool.output().splitlines()]), 3)
+        looks = [json.loads(line) for line in tool.output().splitlines()]
+        self.assertEqual(len(looks), 3)
+        self.assertNotIn("calls_per_s", looks[0])
+        self.assertEqual(looks[2]["calls_per_s"], 0)
+        self.assertNotIn("saved_part", looks[2])
+
+    def test_rates_and_what_was_saved(self):
+        reader, writer = os.pipe()
+        tool = self.start("top", "--json", "--count", "100000", "--interval", "100ms", stdout=writer)
+        os.close(writer)
+        with open(reader, "rb") as lines:
+            json.loads(lines.readline())
+            for _ in range(4):
+                self.assertEqual(self.run_do("--retain", "1h", "key", "--", "true").code, 0)
+            seen = []
+            while not seen or seen[-1]["saved_part"] < 0.75:
+                look = json.loads(lines.readline())
+                if "address" in look and "saved_part" in look:
+                    seen.append(look)
+        self.assertEqual(seen[-1]["saved_part"], 0.75)
+        self.assertTrue(any(look["calls_per_s"] > 0 and look["saved_per_s"] > 0 for look in seen))
+        tool.send(signal.SIGTERM)
+        tool.wait()
+        text = self.run_tool("stats").output().decode()
+        self.assertRegex(text, r"(?m)^saved of all calls +75.0%$")
+        self.assertNotIn("calls/s", text)
+        text = self.run_tool("top", "--count", "2", "--interval", "50ms").output().decode()
+        self.assertRegex(text, r"(?m)^calls/s +0.0$")
 
     def terminal(self):
         ours, theirs = pty.openpty()
@@ -173,6 +200,8 @@ class Top(Case):
             seen += os.read(ours, 65536)
         self.assertIn(b"kept", seen)
         self.assertRegex(seen, rb"\| executions 1 \|")
+        self.assertRegex(seen, rb"saved of all calls 0.0% \| calls 0.0/s")
+        self.assertRegex(seen, rb"ENDED +GROUP +KEY[^\n]*\n[0-9: -]{19}  default +kept")
         os.write(ours, b"q")
         self.assert_ends(tool, 0)
         self.assertEqual(termios.tcgetattr(theirs), before)
