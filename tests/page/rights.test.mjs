@@ -104,6 +104,44 @@ test("who may only read is offered nothing else", async () => {
   await view.close();
 });
 
+test("forgetting asks first, and a cancel does nothing", async () => {
+  const kept = await crowd.lead([{ group: "reports", key: "report:kept", retain_ms: 600_000 }]);
+  await crowd.finish(kept);
+  const view = await open("ops");
+  await view.page.selectOption("#flights-filters select[name=state]", "retained");
+  const row = "#flights-grid .space .row:has-text('report:kept')";
+  await view.page.click(row);
+  await view.page.click("#details .actions button:has-text('Forget')");
+  await view.untilText("#confirm", "The retained outcome is dropped");
+  assert.equal(await view.page.evaluate(() => document.activeElement.textContent), "Cancel");
+  assert.deepEqual(await view.accessibility("#confirm"), []);
+  await view.page.keyboard.press("Enter");
+  await view.until(() => !document.querySelector("#confirm").open);
+  const token = Daemon.secretOf("ops");
+  assert.equal((await daemon.get("flights?state=retained", token)).total, 1);
+  await view.page.click("#details .actions button:has-text('Forget')");
+  await view.page.click("#confirm button.danger");
+  await view.untilText("#said", "Forgotten");
+  await view.untilText("#flights-grid", "Nothing matches");
+  assert.equal((await daemon.get("flights?state=retained", token)).total, 0);
+  await view.close();
+});
+
+test("ending a flight fences its leader and tells those who wait", async () => {
+  const [leader] = await crowd.lead([{ group: "reports", key: "report:stuck" }]);
+  const [follower] = await crowd.follow([{ group: "reports", key: "report:stuck" }]);
+  const view = await open("ops");
+  await view.page.click("#flights-grid .space .row:has-text('report:stuck')");
+  await view.page.click("#details .actions button:has-text('End')");
+  await view.untilText("#confirm", "1 caller that waits");
+  await view.page.click("#confirm button.danger");
+  await view.untilText("#said", "Ended");
+  assert.equal((await leader.end).code, 10); // ABORTED
+  assert.equal((await follower.end).code, 10);
+  await view.until(() => !document.querySelector("#flights-grid").textContent.includes("report:stuck"));
+  await view.close();
+});
+
 test("a token that is taken out of the file signs its viewer out", async () => {
   const view = await open("reader");
   daemon.writeTokens(["ops", "callers"]);

@@ -4,7 +4,7 @@
 import { element, empty, setAttribute, setHidden, setText } from "./dom.js";
 
 const rowsAround = 8; // above and below those that can be seen
-const rowsMax = 10_000; // the daemon lists no more; filters find the others
+export const rowsMax = 10_000; // the daemon lists no more; filters find the others
 
 export class Grid {
   // columns: [{ name, title, sort?, fill(cell, row) }]

@@ -3,7 +3,7 @@
 import { Stream, get, hasToken, setToken } from "./api.js";
 import { askToken, showFlight, showRun } from "./dialogs.js";
 import { byId, say, setAttribute, setHidden, setOptions, setText } from "./dom.js";
-import { Grid } from "./grid.js";
+import { Grid, rowsMax } from "./grid.js";
 import { showGroups, showHead, showHealth, showHottest, showTiles } from "./panels.js";
 import { Plot } from "./plot.js";
 import {
@@ -255,18 +255,21 @@ async function refreshHottest(flights) {
 
 // --- the stream ---
 
+const total = (list) => (list.total <= rowsMax ? count(list.total)
+  : `${count(list.total)}, of which the first ${count(rowsMax)} are listed`);
+
 const handlers = {
   status: showStatus,
   history: showHistory,
   point: addPoint,
   flights: (flights) => {
-    setText(byId("flights-count"), count(flights.total));
+    setText(byId("flights-count"), total(flights));
     flightsGrid.setRows(flights.total, 0, flights.rows);
     flightsLoader.refresh();
     refreshHottest(flights);
   },
   runs: (runs) => {
-    setText(byId("runs-count"), count(runs.total));
+    setText(byId("runs-count"), total(runs));
     runsGrid.setRows(runs.total, 0, runs.rows);
     runsLoader.refresh();
   },

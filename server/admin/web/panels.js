@@ -245,7 +245,7 @@ export function showHottest(rows) {
     const bar = item.firstChild;
     fillBar(bar, { much: count(row.callers), part: row.callers / most });
     setAttribute(bar.querySelector(".fill"), "class", "fill");
-    setForeign(bar.firstChild, row.key === null ? "hidden" : row.key, 200);
+    setForeign(bar.firstChild, row.key === null ? `hidden (${row.group})` : row.key, 200);
     setAttribute(bar.firstChild, "class", row.key === null ? "what hidden" : "what");
   });
 }
