@@ -41,7 +41,7 @@ class World:
     def write(self, variables, access):
         """What stands at each path that a variable names."""
         texts = {"TLS_CERT": read(self.made, "server.pem"), "TLS_KEY": read(self.made, "server.key"),
-                 "TLS_CLIENT_CA": read(self.made, "ca.pem"), "TOKEN_FILE": "jobs " + "0" * 64 + "\n",
+                 "TLS_CLIENT_CA": read(self.made, "ca.pem"), "TOKEN_FILE": "jobs " + "1a" * 32 + "\n",
                  "ACCESS_FILE": access}
         for name, text in texts.items():
             path = variables.get("SINGLEFLIGHTD_" + name)
