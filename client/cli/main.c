@@ -8,19 +8,24 @@
 #include "cli/subcommands.h"
 
 #include <openssl/crypto.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef SFL_STATIC
 #include <nss.h>
 #endif
 
-// Linked with libc inside, the tool has these two ways to look up a host, and no others: the
-// modules that nsswitch.conf names belong to the libc of the machine.
-static void look_up_hosts_by_itself(void)
+// Linked with libc and OpenSSL inside, the tool loads nothing of the machine: the modules that
+// nsswitch.conf and openssl.cnf name belong to another libc and another OpenSSL.
+static void prepare_libraries(void)
 {
+    // By itself OpenSSL clears up in exit(), while threads of gRPC still shake hands.
+    uint64_t how = OPENSSL_INIT_NO_ATEXIT;
 #ifdef SFL_STATIC
+    how |= OPENSSL_INIT_NO_LOAD_CONFIG;
     __nss_configure_lookup("hosts", "files dns");
 #endif
+    OPENSSL_init_crypto(how, NULL);
 }
 
 static int run(const struct sfl_cli_options *options)
@@ -54,9 +59,7 @@ int main(int argc, char *argv[])
         return SFL_CLI_EXIT_OS_ERROR;
     if (argc > 1 && strcmp(argv[1], SFL_CLI_EXEC_CHILD_WORD) == 0)
         return sfl_cli_exec_child(argc, argv);
-    // By itself OpenSSL clears up in exit(), while threads of gRPC still shake hands.
-    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
-    look_up_hosts_by_itself();
+    prepare_libraries();
     // getopt changes the order of argv.
     char **words = sfl_cli_allocate(((size_t)argc + 1) * sizeof(*words));
     memcpy(words, argv, (size_t)argc * sizeof(*words));

@@ -28,16 +28,15 @@ def until(condition, what, bound=BOUND):
     raise AssertionError(f"after {bound} s still not: {what}")
 
 
-def mounts(volumes, shm=True):
+def mounts(volumes):
     """What every container has, and the volumes: pairs of a folder and its place, :ro at the end."""
     listed = [
         {"destination": "/proc", "type": "proc", "source": "proc"},
         {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
          "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+        {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
+         "options": ["nosuid", "noexec", "nodev", "mode=1777"]},
     ]
-    if shm:
-        listed.append({"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
-                       "options": ["nosuid", "noexec", "nodev", "mode=1777"]})
     for source, place in volumes:
         read_only = place.endswith(":ro")
         listed.append({"destination": place.removesuffix(":ro"), "type": "bind",

@@ -11,9 +11,9 @@ import unittest
 
 import yaml
 
-from containers import Container, until
+from containers import Container
 from images import ROOT, WORK, image
-from test_daemon import READY, USER, certificates, folder_of, health_of
+from test_daemon import USER, becomes_healthy, certificates, folder_of
 from test_image import version
 
 FOLDER = ROOT / "deploy/compose"
@@ -85,7 +85,7 @@ class Compose(unittest.TestCase):
 
     def one_job_for_all(self, project):
         with project.start("singleflightd") as daemon:
-            until(lambda: health_of(daemon) == READY, "the daemon is healthy")
+            becomes_healthy(daemon)
             network = daemon.network()
             said = []
             for hostname in ("one", "two"):

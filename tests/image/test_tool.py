@@ -12,6 +12,16 @@ from containers import BOUND, Container
 from images import WORK, image
 from test_daemon import TLS, certificates, with_tls
 
+# Of a machine with a provider of its own; a program that takes it has no other.
+OPENSSL_CONF = """openssl_conf = all
+[all]
+providers = providers
+[providers]
+machines = machines
+[machines]
+module = /usr/lib/machines.so
+activate = 1
+"""
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -76,6 +86,7 @@ class Copied(unittest.TestCase):
         folder = certificates()
         # Modules that are not there, and that nobody here could load.
         root = self.root(
+            usr__lib__ssl__openssl_cnf=OPENSSL_CONF,
             etc__nsswitch_conf="hosts: mymachines resolve [!UNAVAIL=return] mdns4_minimal files dns\n",
             etc__resolv_conf="nameserver 127.0.0.1\n")
         (root / "etc/ssl/certs").mkdir(parents=True)
