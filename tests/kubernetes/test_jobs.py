@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What singleflight is for, in pods: one runs it, all have its outcome."""
 
-from support.namespace import Namespace, pod_spec
+import json
+import os
+
+from support.namespace import Namespace
+from support.node import CALLER_IMAGE, ROOT
 from support.wait import until
+
+EXAMPLE = os.path.join(ROOT, "deploy", "kubernetes", "examples", "cron-job.yaml")
 
 SCRIPT = "echo $HOSTNAME ran; sleep 3; echo done"
 
@@ -21,24 +27,28 @@ def test_a_job_on_two_pods_at_once_runs_once_and_both_have_its_output(space, add
     assert outcomes[0][1] in ("one ran\ndone\n", "two ran\ndone\n")
 
 
-def cron_job(name, address):
-    spec = pod_spec("singleflight", "do", "nightly", "--every", "1h", "--", "sh", "-c",
-                    "echo ran in $SINGLEFLIGHT_WHERE", env={
-                        "SINGLEFLIGHT_ADDRESS": address, "SINGLEFLIGHT_WHERE": name})
-    return {
-        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly"},
-        "spec": {"schedule": "* * * * *", "concurrencyPolicy": "Forbid", "jobTemplate": {
-            "spec": {"backoffLimit": 0, "template": {"spec": spec}}}},
-    }
+def cron_job(space, address):
+    """deploy/kubernetes/examples/cron-job.yaml with our image and address, and it says where it ran."""
+    made = json.loads(space.kubectl("create", "--dry-run=client", "-o", "json", "-f", EXAMPLE))
+    pod = made["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    copies, works = pod["initContainers"][0], pod["containers"][0]
+    copies["image"] = works["image"] = CALLER_IMAGE
+    assert copies["command"][0] == "cp"
+    copies["command"].insert(0, "busybox")
+    works["env"] = [{"name": "SINGLEFLIGHT_ADDRESS", "value": address},
+                    {"name": "WHERE", "value": space.name}]
+    works["args"][-1] = "echo ran in $WHERE"
+    return made
 
 
 def test_a_cron_job_in_two_namespaces_works_once(space, address):
-    """Each is begun as its schedule would; to wait for the minute would prove nothing more."""
+    """Each is begun as its schedule would; to wait for the hour would prove nothing more."""
     spaces = [Namespace(f"cron-{name}") for name in ("a", "b")]
     try:
         for one in spaces:
-            one.apply(cron_job(one.name, address))
-            one.kubectl("create", "job", "first", "--from=cronjob/nightly")
+            job = cron_job(one, address)
+            one.apply(job)
+            one.kubectl("create", "job", "first", f"--from=cronjob/{job['metadata']['name']}")
         logs = [log_of_job(one, "first") for one in spaces]
         assert logs[0] == logs[1]
         assert logs[0] in ("ran in cron-a\n", "ran in cron-b\n")
