@@ -310,6 +310,16 @@ static bool end(void *context, struct sfl_span group, struct sfl_span key, uint6
     return forgotten.ended;
 }
 
+enum sfl_admin_audience sfl_admin_views_audience(const struct sfl_settings *settings)
+{
+    if (sfl_settings_are_open(settings))
+        return SFL_ADMIN_FOR_ALL;
+    // A certificate, or the rights of a file.
+    if (settings->tls_client_ca != NULL || settings->listen.count == 0)
+        return SFL_ADMIN_FOR_NOBODY;
+    return SFL_ADMIN_FOR_MACHINE;
+}
+
 void sfl_admin_views_set(struct sfl_admin_sources *sources)
 {
     sources->count = count;

@@ -39,11 +39,11 @@ static struct json_object *parse(const struct sfl_request *request)
 {
     enum { DEPTH_MAX = 4 };
     struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
-    if (tokener == NULL || request->body == NULL)
+    if (tokener == NULL)
         return NULL;
     json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-    struct json_object *object =
-        json_tokener_parse_ex(tokener, request->body, (int)request->body_size);
+    struct json_object *object = json_tokener_parse_ex(
+        tokener, request->body_size == 0 ? "" : request->body, (int)request->body_size);
     bool is_whole = json_tokener_get_error(tokener) == json_tokener_success &&
                     json_tokener_get_parse_end(tokener) == request->body_size;
     json_tokener_free(tokener);
@@ -133,10 +133,10 @@ static enum MHD_Result refuse_right(struct sfl_request *request, enum sfl_right 
 {
     struct MHD_Connection *connection = request->connection;
     const struct sfl_viewer *viewer = &request->viewer;
-    if (!sfl_viewer_has_rights_on(viewer))
+    if (viewer->security == NULL)
         return sfl_answer_error(connection, MHD_HTTP_FORBIDDEN,
                                 "without --token-file or --access-file, changes are taken from "
-                                "this machine only: use kubectl port-forward or an SSH tunnel");
+                                "this machine only, and only where its gRPC port serves it so");
     sfl_viewer_note_refusal(viewer, right);
     if (!sfl_viewer_is_known(viewer))
         return sfl_answer_error(connection, MHD_HTTP_UNAUTHORIZED, "a token is needed for that");

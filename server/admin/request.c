@@ -106,7 +106,7 @@ bool sfl_request_open_viewer(struct sfl_request *request, enum MHD_Result *resul
         return false;
     }
     enum sfl_viewer_problem problem =
-        sfl_viewer_init(&request->viewer, admin->sources.security,
+        sfl_viewer_init(&request->viewer, &admin->sources,
                         sfl_request_header(request, MHD_HTTP_HEADER_AUTHORIZATION),
                         sfl_request_is_from_loopback(request));
     if (problem == SFL_VIEWER_FINE)

@@ -145,6 +145,13 @@ struct sfl_admin_run {
     uint64_t token;
 };
 
+// To whom keys are no secret where no file says who may what: to whom the gRPC port serves.
+enum sfl_admin_audience {
+    SFL_ADMIN_FOR_NOBODY,  // it demands what HTTP does not show
+    SFL_ADMIN_FOR_MACHINE, // peers from this machine
+    SFL_ADMIN_FOR_ALL,
+};
+
 // Where a visit goes on; starts as {0}.
 struct sfl_admin_cursor {
     uint64_t at[2];
@@ -159,7 +166,8 @@ struct sfl_admin_sources {
     const char *version;
     const char *revision;
     uint64_t started_unix_ms;
-    struct sfl_security *security; // NULL: everybody may do everything
+    struct sfl_security *security;    // NULL: no file says who may what
+    enum sfl_admin_audience audience; // then
 
     // NULL: new calls are taken; otherwise why not, static, one line with its end.
     const char *(*why_not_ready)(void *context);

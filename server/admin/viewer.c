@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "admin/viewer.h"
 
+#include "admin/sources.h"
 #include "base/log.h"
 #include "security/identity.h"
 #include "security/security.h"
@@ -52,12 +53,24 @@ static enum sfl_viewer_problem judge(struct sfl_viewer *viewer)
     return SFL_VIEWER_NO_MEMORY;
 }
 
-enum sfl_viewer_problem sfl_viewer_init(struct sfl_viewer *viewer, struct sfl_security *security,
+// No file says who may what: the page shows nobody more than the gRPC port would.
+static enum sfl_viewer_problem init_without_rights(struct sfl_viewer *viewer,
+                                                   enum sfl_admin_audience audience, bool has_token,
+                                                   bool is_loopback)
+{
+    viewer->sees_all =
+        audience == SFL_ADMIN_FOR_ALL || (audience == SFL_ADMIN_FOR_MACHINE && is_loopback);
+    viewer->acts = viewer->sees_all && is_loopback;
+    return has_token && !viewer->sees_all ? SFL_VIEWER_BAD_TOKEN : SFL_VIEWER_FINE;
+}
+
+enum sfl_viewer_problem sfl_viewer_init(struct sfl_viewer *viewer,
+                                        const struct sfl_admin_sources *sources,
                                         const char *authorization, bool is_loopback)
 {
-    *viewer = (struct sfl_viewer){.security = security, .is_loopback = is_loopback};
-    if (security == NULL)
-        return SFL_VIEWER_FINE;
+    *viewer = (struct sfl_viewer){.security = sources->security};
+    if (sources->security == NULL)
+        return init_without_rights(viewer, sources->audience, authorization != NULL, is_loopback);
     struct sfl_credentials credentials = {
         .may_show_token = is_loopback,
         .has_token = authorization != NULL,
@@ -65,7 +78,7 @@ enum sfl_viewer_problem sfl_viewer_init(struct sfl_viewer *viewer, struct sfl_se
     };
     credentials.is_token_readable =
         authorization != NULL && read_bearer(authorization, &credentials.token);
-    viewer->identity = sfl_identity_create(security, &credentials);
+    viewer->identity = sfl_identity_create(sources->security, &credentials);
     return viewer->identity == NULL ? SFL_VIEWER_NO_MEMORY : judge(viewer);
 }
 
@@ -87,15 +100,14 @@ bool sfl_viewer_renew(struct sfl_viewer *viewer)
 
 bool sfl_viewer_has_rights_on(const struct sfl_viewer *viewer)
 {
-    return viewer->security != NULL;
+    return viewer->security != NULL || !viewer->sees_all;
 }
 
 bool sfl_viewer_may(const struct sfl_viewer *viewer, enum sfl_right right, struct sfl_span group)
 {
     if (viewer->security != NULL)
         return (sfl_identity_rights(viewer->identity, group) & right) != 0;
-    // Nothing says who may change something: whoever has a shell on this machine.
-    return right == SFL_RIGHT_LIST || viewer->is_loopback;
+    return right == SFL_RIGHT_LIST ? viewer->sees_all : viewer->acts;
 }
 
 bool sfl_viewer_is_known(const struct sfl_viewer *viewer)

@@ -9,13 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct sfl_admin_sources;
 struct sfl_security;
 struct sfl_identity;
 
 struct sfl_viewer {
-    struct sfl_security *security; // NULL: everybody may see everything
-    struct sfl_identity *identity; // NULL: nobody who is known
-    bool is_loopback;
+    struct sfl_security *security; // NULL: no file says who may what
+    struct sfl_identity *identity; // NULL: then
+    bool sees_all;                 // then
+    bool acts;                     // then
 };
 
 enum sfl_viewer_problem {
@@ -28,13 +30,15 @@ enum sfl_viewer_problem {
 
 // `authorization` is the header, NULL without one. What is refused is logged and counted; the
 // viewer then needs no deinit.
-enum sfl_viewer_problem sfl_viewer_init(struct sfl_viewer *viewer, struct sfl_security *security,
+enum sfl_viewer_problem sfl_viewer_init(struct sfl_viewer *viewer,
+                                        const struct sfl_admin_sources *sources,
                                         const char *authorization, bool is_loopback);
 void sfl_viewer_deinit(struct sfl_viewer *viewer); // harmless on a zeroed one
 
 // Goes over to the rights that are in force. False: its token is good no more.
 bool sfl_viewer_renew(struct sfl_viewer *viewer);
 
+// False: it may see everything, without a token.
 bool sfl_viewer_has_rights_on(const struct sfl_viewer *viewer);
 
 // Whether it may see keys, or do what changes something, in a group.

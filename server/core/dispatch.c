@@ -34,10 +34,28 @@ static void end_running(struct sfl_step *step, struct sfl_flight *running, struc
     sfl_bytes_unref(by);
 }
 
+// One that was forgotten before goes on until somebody ends it by its token.
+static bool end_forgotten(struct sfl_step *step, const struct sfl_event *event)
+{
+    const struct sfl_forget *asked = &event->forget;
+    struct sfl_flight *flight = NULL;
+    if (asked->end && asked->token != 0)
+        flight = sfl_table_find(step->table, SFL_PLACE_FORGOTTEN, event->hash, asked->group,
+                                asked->key, asked->token);
+    if (flight == NULL)
+        return false;
+    struct sfl_effect *effect = sfl_step_push(step, SFL_EFFECT_FORGOTTEN);
+    effect->forgotten = (struct sfl_forgotten){.flight = true, .ended = true};
+    end_running(step, flight, asked->name);
+    return true;
+}
+
 static void forget(struct sfl_step *step, const struct sfl_event *event)
 {
     struct sfl_table *table = step->table;
     const struct sfl_forget *asked = &event->forget;
+    if (end_forgotten(step, event))
+        return;
     struct sfl_flight *running = sfl_table_find(table, SFL_PLACE_RUNNING, event->hash, asked->group,
                                                 asked->key, asked->token);
     struct sfl_flight *retained = NULL;

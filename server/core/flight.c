@@ -124,11 +124,10 @@ void sfl_flight_bury_if_done(struct sfl_table *table, struct sfl_flight *flight)
     // Its bytes go now: nobody can say when this table is stepped again.
     sfl_value_unref(flight->value);
     flight->value = NULL;
-    sfl_outcome_unref(flight->outcome);
-    flight->outcome = NULL;
-    if (flight->refusal_named)
-        sfl_bytes_unref(flight->refusal.name);
-    flight->refusal_named = false;
+    if (!flight->told_when_dead) {
+        sfl_outcome_unref(flight->outcome);
+        flight->outcome = NULL;
+    }
     sfl_link_remove(&flight->in_list);
     sfl_list_append(&table->dead, &flight->in_list);
 }
@@ -143,6 +142,8 @@ void sfl_table_collect(struct sfl_table *table)
         sfl_bytes_unref(flight->leader_name);
         sfl_value_unref(flight->value);
         sfl_outcome_unref(flight->outcome);
+        if (flight->refusal_named) // until now: how the flight ended is told after the step
+            sfl_bytes_unref(flight->refusal.name);
         if (flight->past != NULL)
             sfl_flight_drop_past(table, flight);
         if (names_size > SFL_NEAR_NAMES)

@@ -132,10 +132,11 @@ struct sfl_flight {
     bool lead_kept : 1;        // LED and ORPHANED: the lead is kept beyond the process
     bool retain_from_lead : 1; // what the opener asked for
     bool overdue : 1;
-    bool voids_chunks : 1;  // an outcome without the chunks that live followers have read
-    bool was_next : 1;      // those who waited in it have been told of no leader
-    bool refusal_named : 1; // `refusal` has a reference to its name
-    bool kept_won : 1;      // its outcome is an earlier attempt's than the last leader's
+    bool voids_chunks : 1;   // an outcome without the chunks that live followers have read
+    bool was_next : 1;       // those who waited in it have been told of no leader
+    bool refusal_named : 1;  // `refusal` has a reference to its name
+    bool told_when_dead : 1; // SETTLED: an effect names the outcome, and nobody else holds it
+    bool kept_won : 1;       // its outcome is an earlier attempt's than the last leader's
     uint8_t fingerprint_size;
     uint32_t follower_count;
     uint32_t attempt; // the current one, or the last one

@@ -253,6 +253,7 @@ void sfl_flight_settle(struct sfl_step *step, struct sfl_flight *flight,
         ended.token = outcome->token;
         ended.outcome = outcome;
         remember(step, flight, &ended);
+        flight->told_when_dead = leader == NULL && flight->state == SFL_FLIGHT_SETTLED;
     }
     if (lead_was_kept)
         sfl_flight_unlead(step, flight); // second: it is over because of the outcome

@@ -284,6 +284,16 @@ def test_an_end_of_a_flight_that_is_over_leaves_what_it_retained(net):
     assert len(rows(net)) == 1
 
 
+def test_a_flight_that_was_forgotten_can_still_be_ended(net):
+    leader = net.lead()
+    net.forget()
+    (row,) = rows(net)
+    assert row["state"] == "forgotten"
+    body = {"group": net.group, "key": "key", "token": row["token"]}
+    assert page.post(net.daemon, "end", body) == (200, {"ended": True})
+    leader.ended(grpc.StatusCode.ABORTED)
+
+
 def test_a_retained_outcome_is_forgotten(net):
     net.retained(b"abc", retain_ms=MINUTE)
     body = {"group": net.group, "key": "key"}

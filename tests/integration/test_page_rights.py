@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page with a token file and an access file: what is hidden, and who may change something."""
 
+import contextlib
+import http.client
+import json
+import socket
+
 import grpc
 import pytest
 
-from support import page, scrape
+from support import page, scrape, tls
 from support.rights import House, secret
 from support.wait import until
 
@@ -192,3 +197,91 @@ def test_quotas_stand_beside_what_is_used(tmp_path):
         assert group["limits"]["callers"] is None and group["retained_bytes"] == 0
     finally:
         house.close()
+
+
+# --- without a file that says who may what: nobody is shown more than the gRPC port would ---
+
+
+def elsewhere():
+    """An address of this machine that is not loopback: a peer with it counts as another machine."""
+    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe:
+        try:
+            probe.connect(("192.0.2.77", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        return probe.getsockname()[0]
+
+
+def ask(net, host, path, body=None):
+    """As a peer that reaches the admin port by this address of ours."""
+    port = int(scrape.admin_address(net.daemon).rsplit(":", 1)[1])
+    connection = http.client.HTTPConnection(host, port, timeout=20)
+    try:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        connection.request(
+            "GET" if body is None else "POST",
+            f"/api/v1/{path}",
+            None if body is None else json.dumps(body),
+            headers,
+        )
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+def test_where_the_port_is_for_this_machine_keys_are_so_too(private):
+    """An admin port that Prometheus reaches is no way round it."""
+    other = elsewhere()
+    net = private("--admin-listen", "0.0.0.0:0")
+    net.lead(key=b"k")
+    ((row,),) = [ask(net, "127.0.0.1", "flights")[1]["rows"]]
+    assert row["key"] == "k"
+    ((row,),) = [ask(net, other, "flights")[1]["rows"]]
+    assert row["key"] is None and row["leader"] is None and row["token"] is None
+    viewer = ask(net, other, "status")[1]["viewer"]
+    assert viewer["rights"] and not viewer["sees_keys"] and not viewer["can_forget"]
+    body = {"group": net.group, "key": "k"}
+    status, answer = ask(net, other, "forget", body)
+    assert status == 403 and "this machine only" in answer["error"]
+    assert ask(net, "127.0.0.1", "forget", body) == (200, {"forgotten": True})
+
+
+def test_where_the_port_serves_everybody_keys_show_and_nobody_else_acts(private):
+    other = elsewhere()
+    flags = ("--admin-listen", "0.0.0.0:0", "--insecure-listen")
+    net = private(*flags, listen=("127.0.0.1:0", "0.0.0.0:0"))
+    net.lead(key=b"k")
+    assert ask(net, other, "flights")[1]["rows"][0]["key"] == "k"
+    assert ask(net, other, "forget", {"group": net.group, "key": "k"})[0] == 403
+
+
+def test_where_the_port_demands_certificates_keys_show_to_nobody(private, tmp_path):
+    tls.make(tmp_path)
+    net = private(*scrape.FLAGS, *tls.server_flags(tmp_path))
+    caller = tls.TlsNet(net.daemon, tmp_path, "alice")
+    try:
+        caller.lead(key=b"k")
+        (row,) = page.ok(net.daemon, "flights")["rows"]
+        assert row["key"] is None
+        body = {"group": caller.group, "key": "k"}
+        assert page.post(net.daemon, "forget", body)[0] == 403
+        assert page.api(net.daemon, "flights", token="anything")[0] == 401
+    finally:
+        caller.close()
+
+
+def test_a_certificate_shows_when_it_runs_out_and_why_the_next_one_is_not_taken(private, tmp_path):
+    tls.make(tmp_path)
+    pair = ("--tls-cert", tmp_path / "server.pem", "--tls-key", tmp_path / "server.key")
+    net = private(*scrape.FLAGS, *pair)
+    certificate = lambda: page.ok(net.daemon, "status")["certificates"][0]
+    seen = certificate()
+    assert seen["name"].endswith("server.pem") and not seen["failing"] and seen["why"] is None
+    assert seen["not_after_ms"] > page.ok(net.daemon, "status")["now_ms"]
+    good = (tmp_path / "server.pem").read_text()
+    (tmp_path / "server.pem").write_text("nonsense")
+    until(lambda: certificate()["failing"], "it is seen")
+    assert "server.pem" in certificate()["why"]
+    (tmp_path / "server.pem").write_text(good)
+    until(lambda: not certificate()["failing"], "it is good again")

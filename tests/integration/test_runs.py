@@ -150,3 +150,24 @@ def test_a_retained_outcome_is_listed_with_kind_code_and_end(rpc):
     running = rpc.flight(key=b"runs")
     assert running.kind == 0 and running.ended_unix_ms == 0 and not running.overdue
     assert OK == 1
+
+
+def test_an_error_that_nobody_waits_for_any_more_is_a_run(private):
+    """It was passed on to one that left, so the flight ends with it and without anybody in it."""
+    net = private("--runs", "all")
+    first, second = net.lead(), net.follow()
+    first.finish(kind=ERROR, message="no luck", pass_on=True)
+    second.leads()
+    second.cancel()
+    run = run_where(net, lambda r: True, "the run is there")
+    assert run.kind == ERROR and run.message == "no luck"
+
+
+def test_an_end_of_a_flight_that_nobody_leads_says_who_did_it(private):
+    net = private("--runs", "all")
+    leader = net.lead(alone=True, lease_ms=60_000)
+    leader.break_stream()
+    net.flight_where(lambda f: f.state == pb.Flight.STATE_ORPHANED, "its leader is gone")
+    net.end(caller="operator " + "x" * 100)
+    run = run_where(net, lambda r: True, "the run is there")
+    assert "ended by operator xxx" in run.message

@@ -508,7 +508,8 @@ void world_fail(struct world *w, const char *name, enum sfl_reason reason)
                                .leave = {.refusal = {.reason = reason}, .broken = false}});
 }
 
-static const char *forget(struct world *w, const char *key, bool if_unshared, const char *end)
+const char *world_forget_with(struct world *w, const char *key, bool if_unshared, const char *end,
+                              uint64_t token)
 {
     struct sfl_span group = sfl_span_of_text("g");
     struct sfl_span key_span = sfl_span_of_text(key);
@@ -518,6 +519,7 @@ static const char *forget(struct world *w, const char *key, bool if_unshared, co
                                          .key = key_span,
                                          .if_unshared = if_unshared,
                                          .end = end != NULL,
+                                         .token = token,
                                          .name = sfl_span_of_text(end == NULL ? "" : end)}};
     step(w, &event);
     if (w->forgotten.ended)
@@ -525,26 +527,6 @@ static const char *forget(struct world *w, const char *key, bool if_unshared, co
     if (w->forgotten.flight)
         return w->forgotten.retained ? "flight retained" : "flight";
     return w->forgotten.retained ? "retained" : "nothing";
-}
-
-const char *world_forget(struct world *w, const char *key)
-{
-    return forget(w, key, false, NULL);
-}
-
-const char *world_forget_if_unshared(struct world *w, const char *key)
-{
-    return forget(w, key, true, NULL);
-}
-
-const char *world_end(struct world *w, const char *key, const char *name)
-{
-    return forget(w, key, false, name);
-}
-
-const char *world_end_if_unshared(struct world *w, const char *key, const char *name)
-{
-    return forget(w, key, true, name);
 }
 
 void world_unkeep(struct world *w, const char *key, uint64_t token)

@@ -82,10 +82,35 @@ void world_leave(struct world *w, const char *name);
 void world_fail(struct world *w, const char *name, enum sfl_reason reason);
 
 // "flight", "retained", "flight retained" or "nothing"; with the flight's end, " ended" after it.
-const char *world_forget(struct world *w, const char *key);
-const char *world_forget_if_unshared(struct world *w, const char *key);
-const char *world_end(struct world *w, const char *key, const char *name);
-const char *world_end_if_unshared(struct world *w, const char *key, const char *name);
+// `end`: who ends it, or NULL; `token`: 0, or that of the flight that is meant.
+const char *world_forget_with(struct world *w, const char *key, bool if_unshared, const char *end,
+                              uint64_t token);
+
+static inline const char *world_forget(struct world *w, const char *key)
+{
+    return world_forget_with(w, key, false, NULL, 0);
+}
+
+static inline const char *world_forget_if_unshared(struct world *w, const char *key)
+{
+    return world_forget_with(w, key, true, NULL, 0);
+}
+
+static inline const char *world_end(struct world *w, const char *key, const char *name)
+{
+    return world_forget_with(w, key, false, name, 0);
+}
+
+static inline const char *world_end_if_unshared(struct world *w, const char *key, const char *name)
+{
+    return world_forget_with(w, key, true, name, 0);
+}
+
+static inline const char *world_end_token(struct world *w, const char *key, uint64_t token,
+                                          const char *name)
+{
+    return world_forget_with(w, key, false, name, token);
+}
 
 // The data file could not take the outcome of this token.
 void world_unkeep(struct world *w, const char *key, uint64_t token);

@@ -89,6 +89,47 @@ static void flights_forgotten_before_go_on(void **state)
     world_close(w);
 }
 
+static void with_a_token_it_is_that_flight_or_none(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    JOIN(w, "A", .retain_ms = 60000);
+    world_finish(w, "A", "OK v");
+    world_skip(w, "A");
+    world_pass(w, 10);
+    assert_string_equal(world_end_token(w, "k", 1, "x"), "nothing"); // it is over
+    JOIN(w, "B", .max_age_ms = 1);
+    JOIN(w, "C", .max_age_ms = 1);
+    HEAR(w, "B", "lead token=2 attempt=1");
+    world_skip(w, "C");
+    assert_string_equal(world_end_token(w, "k", 3, "x"), "nothing");
+    SILENCE(w, "B");
+    assert_string_equal(world_end_token(w, "k", 2, "x"), "flight retained ended");
+    HEAR(w, "B", "ABORTED: fenced: token 2, now 0 (ended by x)");
+    HEAR(w, "C", "ABORTED: fenced: token 2, now 0 (ended by x)");
+    assert_string_equal(world_end_token(w, "k", 2, "x"), "nothing");
+    world_close(w);
+}
+
+static void with_a_token_one_that_was_forgotten_ends(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    JOIN(w, "A");
+    JOIN(w, "A2");
+    world_skip(w, "A");
+    world_skip(w, "A2");
+    world_forget(w, "k");
+    JOIN(w, "B");
+    HEAR(w, "B", "lead token=2 attempt=1");
+    assert_string_equal(world_end_token(w, "k", 1, "x"), "flight ended");
+    HEAR(w, "A", "ABORTED: fenced: token 1, now 0 (ended by x)");
+    HEAR(w, "A2", "ABORTED: fenced: token 1, now 0 (ended by x)");
+    world_finish(w, "B", "OK v");
+    HEAR(w, "B", "result OK \"\" callers=1 attempt=1 token=2 led");
+    world_close(w);
+}
+
 static void if_unshared_comes_first(void **state)
 {
     (void)state;
@@ -335,6 +376,8 @@ int main(void)
         cmocka_unit_test(end_drops_what_is_retained_and_finds_orphaned_and_overdue_flights),
         cmocka_unit_test(the_next_flight_begins_then_forgotten),
         cmocka_unit_test(flights_forgotten_before_go_on),
+        cmocka_unit_test(with_a_token_it_is_that_flight_or_none),
+        cmocka_unit_test(with_a_token_one_that_was_forgotten_ends),
         cmocka_unit_test(if_unshared_comes_first),
         cmocka_unit_test(a_flight_that_nobody_leads_yet_ends_too),
         cmocka_unit_test(with_hold_an_ended_flight_is_not_held),
