@@ -342,8 +342,8 @@ public final class SingleflightClient implements AutoCloseable {
      * before it ends with UNAVAILABLE: longer than a server is away that is restarted. With {@link
      * #failOpen} it is no longer than it takes to know that none is there.
      *
-     * @param connectTimeout 30 seconds by default; zero: do not wait, take a server that is there or
-     *     none
+     * @param connectTimeout 30 seconds by default; zero: do not wait, take a server that is there
+     *     or none
      * @return this
      */
     public Builder connectTimeout(Duration connectTimeout) {
