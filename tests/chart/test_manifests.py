@@ -154,6 +154,9 @@ class Choices(unittest.TestCase):
         policy = support.one(support.rendered()["traces"], "NetworkPolicy")
         ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
         self.assertEqual(ports, [53, 53, 4444])
+        things = support.render({"tracing": {"endpoint": "http://[fd00::1]:4318"}})
+        rule = support.one(things, "NetworkPolicy")["spec"]["egress"][1]
+        self.assertEqual(rule, {"ports": [{"port": 4318}]})
 
     def test_the_pod_of_the_test_gets_in_whoever_else_does(self):
         things = support.rendered()["a network policy of one's own"]
@@ -179,6 +182,14 @@ class Choices(unittest.TestCase):
         self.assertEqual(names, {"jobs-singleflightd"})
         things = support.render({"fullnameOverride": "x" * 80}, release="jobs")
         self.assertTrue(all(len(thing["metadata"]["name"]) <= 63 for thing in things))
+
+    def test_a_platform_may_choose_the_user(self):
+        """As OpenShift wants to."""
+        users = {"runAsUser": None, "runAsGroup": None, "fsGroup": None}
+        things = support.render({"podSecurityContext": users})
+        for pod in filter(None, map(support.pod_of, things)):
+            self.assertFalse(users.keys() & pod["securityContext"].keys())
+            self.assertIs(pod["securityContext"]["runAsNonRoot"], True)
 
     def test_there_is_no_test_that_could_not_pass(self):
         things = support.rendered()["mutual authentication by the secret of the certificate"]
