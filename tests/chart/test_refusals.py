@@ -99,8 +99,9 @@ REFUSED = [
     # what does not go together
     ({"terminationGracePeriodSeconds": 15}, "15 ends the daemon before it has drained"),
     ({"terminationGracePeriodSeconds": 30, "settings": {"drain-time": "1m"}}, "give it 70"),
-    ({"settings": {"held-limit": "2GiB"}}, 'does not fit into resources.limits.memory "2Gi"'),
-    ({"resources": {"limits": {"memory": "512Mi"}}}, 'settings.held-limit: "1GiB" does not fit'),
+    ({"settings": {"held-limit": "2GiB"}}, 'with resources.limits.memory "2Gi" the pod would be killed'),
+    ({"settings": {"held-limit": "1600MiB"}}, 'settings.held-limit: "1600MiB" takes 1.3 times as much'),
+    ({"resources": {"limits": {"memory": "512Mi"}}}, 'settings.held-limit: "1GiB" takes 1.3 times'),
     ({"service": {"nodePort": 30000}}, "service.nodePort: 30000 is for service.type NodePort"),
     ({"persistence": {"existingClaim": "x"}}, "is not used; set persistence.enabled"),
     ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "count everything twice"),

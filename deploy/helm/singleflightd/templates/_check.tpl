@@ -149,8 +149,8 @@ list), so that all of them are told at once.
 {{- $limitText := include "singleflightd.settingText" $limit -}}
 {{- $isQuantity := regexMatch "^[0-9]{1,15}(Ki|Mi|Gi|Ti|k|M|G|T)?$" $limitText -}}
 {{- $isSize := regexMatch "^[0-9]{1,15}(B|KiB|MiB|GiB|TiB)?$" $heldText -}}
-{{- if and $isQuantity $isSize (ge (include "singleflightd.bytes" $heldText | int64) (include "singleflightd.bytes" $limitText | int64)) -}}
-{{- $found = append $found (printf "settings.held-limit: %q does not fit into resources.limits.memory %q: the pod would be killed; take half of it at most" $heldText $limitText) -}}
+{{- if and $isQuantity $isSize (gt (mul 13 (include "singleflightd.bytes" $heldText | int64)) (mul 10 (include "singleflightd.bytes" $limitText | int64))) -}}
+{{- $found = append $found (printf "settings.held-limit: %q takes 1.3 times as much, and callers take some (docs/sizing.md): with resources.limits.memory %q the pod would be killed; raise that or lower this" $heldText $limitText) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $values.service.nodePort (eq $values.service.type "ClusterIP") -}}
