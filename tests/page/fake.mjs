@@ -104,9 +104,10 @@ function historyUntil(now) {
 }
 
 export class Fake {
-  // options: { flights, runs, rights, now() }
+  // options: { flights, runs, rights, now(), status: what is other than usual in it, refusal: { code,
+  // error } of the stream, pointEvery: in milliseconds }
   constructor(options = {}) {
-    this.options = { flights: 1204, runs: 1000, rights: false, now: Date.now, ...options };
+    this.options = { flights: 1204, runs: 1000, rights: false, now: Date.now, pointEvery: 10_000, ...options };
     this.begun = this.options.now();
     this.flights = makeFlights(this.options.flights, this.begun);
     this.runs = makeRuns(this.options.runs, this.begun);
@@ -134,13 +135,15 @@ export class Fake {
       "/api/v1/runs": () => this.listRuns(asked),
       "/api/v1/history": () => historyUntil(this.options.now()),
     };
-    if (url.pathname === "/api/v1/events") this.#stream(asked, request, response);
+    if (url.pathname === "/api/v1/events" && this.options.refusal)
+      this.#json(response, { error: this.options.refusal.error }, this.options.refusal.code);
+    else if (url.pathname === "/api/v1/events") this.#stream(asked, request, response);
     else if (answers[url.pathname]) this.#json(response, answers[url.pathname]());
     else this.#file(url.pathname, response);
   }
 
-  #json(response, body) {
-    response.setHeader("Content-Type", "application/json");
+  #json(response, body, code = 200) {
+    response.writeHead(code, { "Content-Type": "application/json" });
     response.end(JSON.stringify(body));
   }
 
@@ -172,7 +175,8 @@ export class Fake {
     send("history", historyUntil(this.options.now()));
     tick();
     const timers = [setInterval(tick, 1000), setInterval(() =>
-      send("point", { at_ms: this.options.now(), ...pointAt(this.options.now(), Math.random) }), 10_000)];
+      send("point", { at_ms: this.options.now(), ...pointAt(this.options.now(), Math.random) }),
+    this.options.pointEvery)];
     const stop = () => {
       timers.forEach(clearInterval);
       this.streams.delete(stop);
@@ -248,6 +252,7 @@ export class Fake {
         rights: this.options.rights, name: null, sees_keys: this.#isSeen(),
         can_forget: this.#isSeen(), can_end: this.#isSeen(),
       },
+      ...this.options.status,
     };
   }
 

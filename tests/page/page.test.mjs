@@ -72,6 +72,12 @@ describe("10,000 flights and 1,000 runs", () => {
     const box = await view.page.locator("#flights-grid .row.current").boundingBox();
     const around = await view.page.locator("#flights-grid .rows").boundingBox();
     assert(box.y >= around.y && box.y + box.height <= around.y + around.height + 1);
+    await view.page.focus("#runs-grid .rows");
+    await view.page.keyboard.press("End");
+    await view.until(() => {
+      const last = document.querySelector("#runs-grid .row.current");
+      return last?.getAttribute("aria-rowindex") === "1001" && last.textContent.includes("job:");
+    });
     await view.close();
   });
 
@@ -101,12 +107,15 @@ describe("10,000 flights and 1,000 runs", () => {
 
   test("sorting", async () => {
     const view = await open();
-    await view.page.click("#flights-grid .heads .key button");
+    await view.page.focus("#flights-grid .heads .key button");
+    await view.page.keyboard.press("Enter");
     await view.until(() => document.querySelector("#flights-grid .heads .key")
       .getAttribute("aria-sort") === "ascending");
     await view.untilText("#flights-grid .space .row:nth-child(3) .cell.key", "key:0");
     const keys = (await view.cells("flights-grid", "key")).slice(2);
     assert.deepEqual(keys, [...keys].sort());
+    await view.page.click("#flights-grid .heads .group button");
+    await view.untilText("#flights-grid .space .row:nth-child(2) .cell.group", "group-0");
     await view.close();
   });
 
@@ -115,6 +124,7 @@ describe("10,000 flights and 1,000 runs", () => {
     await view.page.fill("#flights-filters input", "key:4711");
     await view.untilText("#flights-count", "1");
     await view.until(() => document.querySelector("#flights-count").textContent === "1");
+    assert.equal(await view.page.textContent("#said"), "1 row");
     assert.deepEqual(await view.cells("flights-grid", "key"), ["key:4711"]);
     await view.page.fill("#flights-filters input", "");
     await view.page.selectOption("#flights-filters select[name=group]", "group-2");

@@ -25,6 +25,8 @@ export class Grid {
   // `rows` stand from `offset` on, of `total`. Rows that were there before and are not among them
   // are shown until newer ones come.
   setRows(total, offset, rows) {
+    if (this.isStale) this.rows.clear();
+    this.isStale = false;
     this.total = total;
     rows.forEach((row, i) => this.rows.set(offset + i, row));
     for (const index of this.rows.keys()) {
@@ -33,9 +35,17 @@ export class Grid {
     this.#layOut();
   }
 
-  // Another order or another filter: nothing that was there counts any more.
+  // Nothing that was there may be seen any more.
   reset() {
     this.rows.clear();
+    this.current = -1;
+    this.body.scrollTop = 0;
+    this.#layOut();
+  }
+
+  // Another order or another filter: what is there is shown until the first new rows come.
+  expect() {
+    this.isStale = true;
     this.current = -1;
     this.body.scrollTop = 0;
     this.#layOut();
@@ -77,7 +87,7 @@ export class Grid {
     const inside = column.sort === undefined
       ? element("span", {}, column.title)
       : element("button", {
-        type: "button", tabindex: "-1", onclick: () => this.options.onSort(column.sort),
+        type: "button", onclick: () => this.options.onSort(column.sort),
       }, column.title);
     return element(`div.cell.${column.name}`, {
       role: "columnheader", "aria-sort": column.sort === undefined ? null : "none",

@@ -255,21 +255,26 @@ async function refreshHottest(flights) {
 
 // --- the stream ---
 
-const total = (list) => (list.total <= rowsMax ? count(list.total)
-  : `${count(list.total)}, of which the first ${count(rowsMax)} are listed`);
+// Whoever has asked for others is told aloud how many there are.
+function tellTotal(place, { total }, grid) {
+  const told = total <= rowsMax ? count(total)
+    : `${count(total)}, of which the first ${count(rowsMax)} are listed`;
+  setText(place, told);
+  if (grid.isStale) say(total === 1 ? "1 row" : `${told} rows`);
+}
 
 const handlers = {
   status: showStatus,
   history: showHistory,
   point: addPoint,
   flights: (flights) => {
-    setText(byId("flights-count"), total(flights));
+    tellTotal(byId("flights-count"), flights, flightsGrid);
     flightsGrid.setRows(flights.total, 0, flights.rows);
     flightsLoader.refresh();
     refreshHottest(flights);
   },
   runs: (runs) => {
-    setText(byId("runs-count"), total(runs));
+    tellTotal(byId("runs-count"), runs, runsGrid);
     runsGrid.setRows(runs.total, 0, runs.rows);
     runsLoader.refresh();
   },
@@ -309,8 +314,9 @@ function showLost() {
   if (state === "live" || state === "off") setHidden(byId("lost"), true);
   if (state !== "lost") return;
   const wait = Math.max(0, Math.ceil((nextTry - Date.now()) / 1000));
-  const last = seen === null ? "" : `, last seen ${dateAndTime(seen)}`;
-  const text = `Connection lost${last}. ${error.message}.`;
+  const what = seen === null ? "No connection"
+    : `Connection lost, last seen ${dateAndTime(seen)}`;
+  const text = `${what}. ${error.message.replace(/\.?$/, ".")}`;
   setHidden(byId("lost"), false);
   setText(byId("lost-text"), text);
   setText(byId("retry"), wait > 0 ? `Try now (next in ${wait} s)` : "Try now");
@@ -323,14 +329,14 @@ function changeFlights(changes) {
   flightsGrid.setSort(page.flights.sort);
   byId("flights-filters").elements.sort.value = page.flights.sort;
   flightsLoader.reset();
-  flightsGrid.reset();
+  flightsGrid.expect();
   reopen();
 }
 
 function changeRuns(changes) {
   Object.assign(page.runs, changes);
   runsLoader.reset();
-  runsGrid.reset();
+  runsGrid.expect();
   reopen();
 }
 
