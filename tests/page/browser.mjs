@@ -8,6 +8,8 @@ import { chromium } from "playwright-core";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+const tracing = ["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline"];
+
 const sizes = { desktop: { width: 1440, height: 800 }, phone: { width: 360, height: 740 } };
 
 export function launch() {
@@ -83,6 +85,19 @@ export class View {
     }), selector);
     return violations.flatMap(({ id, help, nodes }) =>
       nodes.map((node) => `${id}: ${help}: ${node.target.join(" ")}: ${node.failureSummary}`));
+  }
+
+  // How long the tasks of the page's main thread take while `act` runs, in milliseconds. What counts is
+  // the processor's time: on a busy machine every task may have to wait.
+  async tasks(act) {
+    const browser = this.context.browser();
+    await browser.startTracing(this.page, { categories: tracing });
+    await act();
+    const { traceEvents } = JSON.parse((await browser.stopTracing()).toString());
+    const isMain = ({ name, args }) => name === "thread_name" && args.name === "CrRendererMain";
+    const threads = traceEvents.filter(isMain).map(({ tid }) => tid);
+    return traceEvents.filter(({ name, tid, tdur }) =>
+      name === "RunTask" && threads.includes(tid) && tdur !== undefined).map(({ tdur }) => tdur / 1000);
   }
 
   async close() {

@@ -81,14 +81,10 @@ describe("10,000 flights and 1,000 runs", () => {
     await view.close();
   });
 
-  test("no task takes longer than 100 ms while it runs and is scrolled", async () => {
+  test("no task takes longer than 100 ms of the processor while it runs and is scrolled", async () => {
     const view = await open();
     await view.page.evaluate(() => {
-      window.longest = 0;
       window.events = 0;
-      new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) window.longest = Math.max(window.longest, entry.duration);
-      }).observe({ entryTypes: ["longtask"] });
       new MutationObserver(() => window.events++).observe(document.querySelector("#uptime"), {
         childList: true, characterData: true, subtree: true,
       });
@@ -99,9 +95,10 @@ describe("10,000 flights and 1,000 runs", () => {
       };
       scroll();
     });
-    await view.until(() => window.events >= 4);
-    const longestTask = await view.page.evaluate(() => window.longest);
-    assert(longestTask <= 100, `a task of ${longestTask} ms`);
+    const tasks = await view.tasks(() => view.until(() => window.events >= 4));
+    assert(tasks.length > 50, `${tasks.length} tasks`);
+    const longest = Math.max(...tasks);
+    assert(longest <= 100, `a task of ${longest} ms`);
     await view.close();
   });
 
