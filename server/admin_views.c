@@ -294,9 +294,9 @@ static struct sfl_forgotten forget_flight(struct sfl_admin_wiring *wiring, struc
 static bool forget(void *context, struct sfl_span group, struct sfl_span key, const char *who)
 {
     struct sfl_forgotten forgotten = forget_flight(context, group, key, 0, who);
-    sfl_log(SFL_LOG_INFO, "forgotten", SFL_STR("who", who), SFL_SPAN("group", group),
-            SFL_SPAN("key", key), SFL_BOOL("end", false), SFL_BOOL("flight", forgotten.flight),
-            SFL_BOOL("retained", forgotten.retained));
+    sfl_log_of(SFL_LOG_INFO, "forgotten", who, SFL_SPAN("group", group), SFL_SPAN("key", key),
+               SFL_BOOL("end", false), SFL_BOOL("flight", forgotten.flight),
+               SFL_BOOL("retained", forgotten.retained));
     return forgotten.flight || forgotten.retained;
 }
 
@@ -305,8 +305,8 @@ static bool end(void *context, struct sfl_span group, struct sfl_span key, uint6
 {
     struct sfl_forgotten forgotten = forget_flight(context, group, key, token, who);
     if (forgotten.ended)
-        sfl_log(SFL_LOG_INFO, "ended", SFL_STR("who", who), SFL_SPAN("group", group),
-                SFL_SPAN("key", key), SFL_BOOL("retained", forgotten.retained));
+        sfl_log_of(SFL_LOG_INFO, "ended", who, SFL_SPAN("group", group), SFL_SPAN("key", key),
+                   SFL_BOOL("retained", forgotten.retained));
     return forgotten.ended;
 }
 

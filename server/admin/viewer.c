@@ -122,9 +122,8 @@ void sfl_viewer_note_refusal(const struct sfl_viewer *viewer, enum sfl_right rig
         sfl_viewer_is_known(viewer) ? SFL_AUTH_NOT_ALLOWED : SFL_AUTH_NOBODY;
     sfl_viewer_name(viewer, name);
     sfl_security_count_denied(viewer->security, denied);
-    sfl_log(SFL_LOG_WARN, "page_refused", SFL_STR("who", name),
-            SFL_STR("right", sfl_right_word(right)),
-            SFL_STR("reason", sfl_auth_denied_word(denied)));
+    sfl_log_of(SFL_LOG_WARN, "page_refused", name, SFL_STR("right", sfl_right_word(right)),
+               SFL_STR("reason", sfl_auth_denied_word(denied)));
 }
 
 void sfl_viewer_name(const struct sfl_viewer *viewer, char name_out[static SFL_VIEWER_NAME_MAX])
