@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -308,6 +309,50 @@ static void a_reload_asks_for_each_group_and_holds_up_nobody(void **state)
     sfl_quotas_destroy(quotas); // which finds out what is left
 }
 
+// What a group that makes room takes with it.
+struct group_parts {
+    struct sfl_quota quota;
+    struct sfl_quota_shares shares;
+    struct sfl_held held;
+};
+
+static void *give_back(void *held)
+{
+    sfl_held_give(held, 5);
+    return NULL;
+}
+
+// For the sanitizers: the last reader of a group's bytes may be any thread.
+static void a_group_may_go_once_the_last_reader_has_its_bytes(void **state)
+{
+    (void)state;
+    struct sfl_budget all;
+    struct sfl_share share;
+    const struct sfl_limits limits = {.held_bytes_max = UINT64_MAX};
+    sfl_budget_init(&all, 1024);
+    sfl_share_init(&share, &all);
+    for (int i = 0; i < 200; i++) {
+        pthread_t reader;
+        struct group_parts *group = malloc(sizeof(*group));
+        sfl_quota_init(&group->quota, &sfl_quota_unlimited);
+        sfl_quota_shares_init(&group->shares, &group->quota);
+        group->held = (struct sfl_held){.all = &share, .quota = &group->shares};
+        assert_int_equal(sfl_held_take(&group->held, &limits, 5), SFL_REASON_NONE);
+        assert_false(sfl_quota_has_nothing(&group->quota, 0));
+        if (i % 2 == 0)
+            sfl_budget_recall(&group->quota.held_bytes); // then it goes to the budget itself
+        assert_int_equal(pthread_create(&reader, NULL, give_back, &group->held), 0);
+        while (!sfl_quota_has_nothing(&group->quota, 0))
+            sched_yield();
+        sfl_quota_shares_deinit(&group->shares);
+        sfl_quota_deinit(&group->quota);
+        free(group);
+        pthread_join(reader, NULL);
+    }
+    sfl_share_deinit(&share);
+    sfl_budget_deinit(&all);
+}
+
 static bool count_overdue(void *context, const struct sfl_flight_view *view)
 {
     *(unsigned *)context += view->overdue;
@@ -406,6 +451,7 @@ int main(void)
         STORY(a_groups_quota_of_callers_is_exact_over_all_shards),
         STORY(a_groups_quota_of_flights_is_exact_over_all_shards),
         STORY(a_quota_that_is_reloaded_holds_for_groups_that_are_known),
+        cmocka_unit_test(a_group_may_go_once_the_last_reader_has_its_bytes),
         cmocka_unit_test(a_reload_asks_for_each_group_and_holds_up_nobody),
         STORY(without_room_in_its_quota_a_groups_overdue_leaders_give_theirs),
         STORY(without_room_overdue_leaders_give_theirs_one_after_the_other),
