@@ -12,6 +12,9 @@
 #include <singleflightd_grpc.h>
 #endif
 
+#include <stdio.h>
+#include <stdlib.h>
+
 // As the daemon starts it.
 static inline void bench_library_start(void)
 {
@@ -19,6 +22,20 @@ static inline void bench_library_start(void)
     singleflightd_grpc_prepare();
 #endif
     grpc_init();
+}
+
+// The text of a small file, such as a certificate; the program ends when there is none.
+static inline char *bench_read_file(const char *path)
+{
+    enum { BYTES_MAX = 64 * 1024 };
+    FILE *file = fopen(path, "rb");
+    char *text = calloc(1, BYTES_MAX);
+    if (file == NULL || text == NULL || fread(text, 1, BYTES_MAX - 1, file) == 0) {
+        fprintf(stderr, "cannot read %s\n", path);
+        exit(1);
+    }
+    fclose(file);
+    return text;
 }
 
 #endif

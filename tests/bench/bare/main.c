@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// usage: bench_bare [UNIX-SOCKET]
+// usage: bench_bare [UNIX-SOCKET [CERTIFICATE KEY]]
 //
-// Listens on a port of 127.0.0.1 that the system picks, and on the socket, prints a line for each
-// ("bench_bare listening on 127.0.0.1:40000"), and serves until it is killed.
+// Listens on a port of 127.0.0.1 that the system picks, over TLS if it has a certificate, and on
+// the socket, prints a line for each ("bench_bare listening on 127.0.0.1:40000"), and serves until
+// it is killed.
 #include "bench/bare/bare.h"
 
 #include "bench/library.h"
@@ -21,9 +22,18 @@ void bare_start(grpc_call *call, const grpc_op *ops, size_t count, struct bare_t
     }
 }
 
-static void listen_on(struct bare_server *server, const char *address)
+static grpc_server_credentials *credentials_of(const char *certificate, const char *key)
 {
-    grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
+    if (certificate == NULL)
+        return grpc_insecure_server_credentials_create();
+    grpc_ssl_pem_key_cert_pair pair = {bench_read_file(key), bench_read_file(certificate)};
+    return grpc_ssl_server_credentials_create_ex(NULL, &pair, 1,
+                                                 GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE, NULL);
+}
+
+static void listen_on(struct bare_server *server, const char *address,
+                      grpc_server_credentials *credentials)
+{
     int port = grpc_server_add_http2_port(server->server, address, credentials);
     grpc_server_credentials_release(credentials);
     if (port == 0) {
@@ -67,10 +77,11 @@ int main(int argc, char **argv)
                                                    GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
     server.session_method =
         grpc_server_register_method(server.server, BENCH_SESSION, NULL, GRPC_SRM_PAYLOAD_NONE, 0);
-    listen_on(&server, "127.0.0.1:0");
+    listen_on(&server, "127.0.0.1:0",
+              credentials_of(argc > 3 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL));
     if (argc > 1) {
         snprintf(address, sizeof address, "unix:%s", argv[1]);
-        listen_on(&server, address);
+        listen_on(&server, address, grpc_insecure_server_credentials_create());
     }
     grpc_server_start(server.server);
     fflush(stdout);

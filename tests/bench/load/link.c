@@ -107,7 +107,7 @@ static void connect_all(struct load_link *link)
     }
 }
 
-static grpc_channel *channel_create(const char *target)
+static grpc_channel *channel_create(const char *target, const char *tls_ca)
 {
     grpc_arg arguments[] = {
         {.type = GRPC_ARG_INTEGER,
@@ -119,7 +119,9 @@ static grpc_channel *channel_create(const char *target)
          .value.integer = 1},
     };
     grpc_channel_args list = {sizeof arguments / sizeof arguments[0], arguments};
-    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+    grpc_channel_credentials *credentials =
+        tls_ca == NULL ? grpc_insecure_credentials_create()
+                       : grpc_ssl_credentials_create(tls_ca, NULL, NULL, NULL);
     grpc_channel *channel = grpc_channel_create(target, credentials, &list);
     grpc_channel_credentials_release(credentials);
     return channel;
@@ -142,7 +144,7 @@ struct load_link *load_link_open(const struct load_options *options)
     link->queue = grpc_completion_queue_create_for_next(NULL);
     link->channels = load_calloc(options->connections, sizeof *link->channels);
     for (unsigned i = 0; i < options->connections; i++)
-        link->channels[i] = channel_create(options->target);
+        link->channels[i] = channel_create(options->target, options->tls_ca);
     connect_all(link);
     if (options->session)
         load_session_open(link);

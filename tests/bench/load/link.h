@@ -29,6 +29,7 @@ struct load_events {
 
 struct load_options {
     const char *target;
+    char *tls_ca; // PEM of whoever signed the server's certificate; NULL: plain
     bool session;
     bool redis; // not gRPC at all
     unsigned connections;

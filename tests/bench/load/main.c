@@ -29,6 +29,7 @@ static const struct option names[] = {
     {"retain", required_argument, NULL, 'i'},
     {"count", required_argument, NULL, 'l'},
     {"trace", no_argument, NULL, 'x'},
+    {"tls-ca", required_argument, NULL, 'a'},
     {NULL, 0, NULL, 0},
 };
 
@@ -112,6 +113,8 @@ int main(int argc, char **argv)
             plan.link.redis = true;
         else if (option == 'x')
             plan.trace = true;
+        else if (option == 'a')
+            plan.link.tls_ca = bench_read_file(optarg);
         else
             set_number(&plan, option, optarg == NULL ? 0 : number_of(optarg));
     }

@@ -316,6 +316,7 @@ class Instructions(Job):
                          flights=self.flights, per_flight=self.per_flight,
                          retain_ms=self.retain_ms)
             arguments = small.load_arguments(lab, server, TIMEOUT_SECONDS / 2)
+            arguments += subject.load_flags
             arguments[arguments.index("--warmup") + 1] = "0"
             arguments[arguments.index("--seconds") + 1] = str(TIMEOUT_SECONDS / 2)
             found = call(arguments + ["--count", str(count)])

@@ -62,7 +62,7 @@ def part_table(results, by_name):
         for name in list(result["baselines"]) + list(result.get("cannot", {})):
             if name not in baselines:
                 baselines.append(name)
-    order = ["bare-core", "frames", "client", "server", "alone", "apart", "pumps-1",
+    order = ["bare-core", "bare-core-tls", "frames", "client", "server", "alone", "apart", "pumps-1",
              "grpc-go-session", "redis-pipelined", "singleflightd-do", "grpc-go-singleflight",
              "redis-rueidisaside", "redis-setnx", "etcd"]
     baselines.sort(key=lambda name: order.index(name) if name in order else len(order))

@@ -10,6 +10,7 @@ from runner.servers import Cannot
 
 OURS = "singleflightd"
 BARE = "bare-core"
+TLS_SUBJECTS = ("singleflightd-tls", "bare-core-tls")
 SESSION_GO = "grpc-go-session"
 REDIS = "redis-pipelined"
 # The first is ours, through our Go client; all are driven by the same Go program.
@@ -18,7 +19,8 @@ PROGRAMS = ("singleflightd-go", "singleflightd-do", "grpc-go-singleflight", "red
 KEPT_MS = 10000  # as long as the peers keep what they have
 
 # Valgrind needs seconds to begin; one of its rows tells whether it works.
-SLOW_TO_START = ("instructions.do", "instructions.join64", "instructions.retain")
+SLOW_TO_START = ("instructions.do", "instructions.do.tls", "instructions.session.tls",
+                 "instructions.join64", "instructions.retain")
 
 HIGHER = "higher"
 LOWER = "lower"
@@ -168,6 +170,11 @@ def flow_shots():
                    streams=1 if flights == 1 else 4)
         shots.append(Shot(f"Session, a key each, {flights} at a time",
                           job, flow_rows(f"session.{flights}"), SESSION_SUBJECTS))
+    shots.append(Shot("Do over TLS, a key each, 64 callers at a time",
+                      Flow(flights=64, connections=4), flow_rows("do.tls.64"), TLS_SUBJECTS))
+    shots.append(Shot("Session over TLS, a key each, 512 at a time",
+                      Flow(over="session", flights=512, connections=4, streams=4),
+                      flow_rows("session.tls.512"), TLS_SUBJECTS))
     shots.append(Shot(
         "Session, a key each, 4 streams, 2,048 callers at a time",
         Flow(over="session", flights=2048, connections=4, streams=4),
@@ -345,6 +352,10 @@ def instruction_shots():
     session = {"over": "session", "connections": 4, "streams": 4}
     return [
         shot("do", "Do, 64 callers at a time", Instructions(connections=4, counts=(500, 2000))),
+        shot("do.tls", "Do over TLS, 64 callers at a time",
+             Instructions(connections=4, counts=(500, 2000)), TLS_SUBJECTS),
+        shot("session.tls", "Session over TLS, a key each, 2,048 callers at a time",
+             Instructions(flights=2048, counts=(10000, 40000), **session), TLS_SUBJECTS),
         shot("session", "Session, a key each, 2,048 callers at a time",
              Instructions(flights=2048, counts=(10000, 40000), **session)),
         shot("join64", "Session, 64 callers of each key, 2,048 callers at a time",

@@ -13,6 +13,7 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+CERTIFICATES = os.path.join(os.path.dirname(os.path.dirname(HERE)), "support", "certificates")
 PEERS = os.path.join(os.path.dirname(HERE), "peers")
 START_SECONDS = 60  # under valgrind on a busy machine
 
@@ -212,6 +213,7 @@ class Lab:
         bare = os.path.join(self.build, "tests", "bench", "bench_bare")
         self.add(Native(self, "singleflightd", self.daemon_arguments()))
         self.add(Native(self, "bare-core", [bare, "{socket}"]))
+        self.add_tls(bare)
         for pumps in (1, 2):
             self.add(Native(self, f"pumps-{pumps}",
                             self.daemon_arguments() + ["--pumps", str(pumps)]))
@@ -223,6 +225,20 @@ class Lab:
         shutil.rmtree(self.scratch, ignore_errors=True)
         if self.in_memory is not None:
             shutil.rmtree(self.in_memory, ignore_errors=True)
+
+    def add_tls(self, bare):
+        """Both over TLS, with a certificate that bench_load verifies."""
+        folder = os.path.join(self.scratch, "tls")
+        subprocess.run([CERTIFICATES, folder], check=True)
+        certificate, key, ca = (os.path.join(folder, name)
+                                for name in ("server.pem", "server.key", "ca.pem"))
+        for name, arguments in (
+                ("singleflightd-tls",
+                 self.daemon_arguments() + ["--tls-cert", certificate, "--tls-key", key]),
+                ("bare-core-tls", [bare, "{socket}", certificate, key])):
+            subject = Native(self, name, arguments)
+            subject.load_flags = ("--tls-ca", ca)
+            self.add(subject)
 
     def daemon_arguments(self):
         return [self.daemon, "--listen", "127.0.0.1:0", "--unix-socket", "{socket}",
