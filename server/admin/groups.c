@@ -159,7 +159,7 @@ static void choose_top(struct sfl_groups *groups)
         if (groups->top_count < SFL_GROUPS_TOP)
             groups->top_count++;
         memmove(&groups->top[place + 1], &groups->top[place],
-                (groups->top_count - place - 1) * sizeof(groups->top[0]));
+                (groups->top_count - place - 1) * sizeof(struct sfl_group_row *));
         groups->top[place] = row;
     }
 }

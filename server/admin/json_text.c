@@ -27,7 +27,6 @@ static size_t valid_bytes(struct sfl_span text)
 
 struct json_object *sfl_json_new_text(struct sfl_span text)
 {
-    static const char replacement[] = "\xef\xbf\xbd";
     if (sfl_utf8_is_valid(text))
         return json_object_new_string_len(text.size == 0 ? "" : (const char *)text.data,
                                           (int)text.size);
@@ -42,8 +41,9 @@ struct json_object *sfl_json_new_text(struct sfl_span text)
         text = sfl_span_of(text.data + size, text.size - size);
         if (text.size == 0)
             break;
-        memcpy(shown + used, replacement, 3);
-        used += 3;
+        shown[used++] = '\xef';
+        shown[used++] = '\xbf';
+        shown[used++] = '\xbd';
         text = sfl_span_of(text.data + 1, text.size - 1);
     }
     struct json_object *object = json_object_new_string_len(shown, (int)used);
