@@ -16,9 +16,10 @@ export function launch() {
   const places = [process.env.SFL_CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser"];
   const found = places.find((path) => path && existsSync(path));
   assert(found, "no Chromium: ./dev deps page, or SFL_CHROMIUM");
-  return chromium.launch({
-    executablePath: found, args: process.getuid() === 0 ? ["--no-sandbox"] : [],
-  });
+  // A container has little of /dev/shm, and root no sandbox.
+  const args = ["--disable-dev-shm-usage"];
+  if (process.getuid() === 0) args.push("--no-sandbox");
+  return chromium.launch({ executablePath: found, args });
 }
 
 export class View {

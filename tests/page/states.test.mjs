@@ -57,6 +57,17 @@ test("certificates, files and the store say what is wrong with them", () => {
   });
 });
 
+test("a run of another day has its day, one of today its time", () =>
+  withFake({}, async (view, fake) => {
+    fake.runs = fake.runs.map((run, i) => ({ ...run, ended_ms: i === 1 ? Date.UTC(2026, 0, 9) : Date.now() }));
+    await view.untilText("#runs-grid .space", "9 Jan");
+    const [first, second] = await view.cells("runs-grid", "ended");
+    assert.match(first, /^\d\d:\d\d:\d\d$/);
+    assert.equal(second, "9 Jan");
+    await view.page.click("#runs-grid .space .row >> nth=1");
+    await view.untilText("#details", "9 Jan 2026, 00:00:00");
+  }));
+
 test("a daemon that drains says so", () =>
   withFake({ status: { ready: false, draining: true, why_not_ready: "draining" } }, async (view) => {
     await view.untilText("#ready", "Draining");
@@ -86,7 +97,8 @@ test("a stream that is refused says why, and is tried again", () =>
   withFake({ refusal: { code: 503, error: "16 pages are open already" } }, async (view, fake) => {
     await view.untilText("#lost", "No connection. 16 pages are open already.");
     fake.options.refusal = null;
-    await view.page.click("#retry");
+    // It may have tried again by itself by now, and the button be gone.
+    await view.page.evaluate(() => document.querySelector("#retry").click());
     await view.untilLive();
     await view.until(() => document.querySelector("#lost").hidden);
     view.faults = view.faults.filter((text) => !text.includes("status of 503"));

@@ -7,7 +7,7 @@ import { Grid, rowsMax } from "./grid.js";
 import { showGroups, showHead, showHealth, showHottest, showTiles } from "./panels.js";
 import { Plot } from "./plot.js";
 import {
-  bytes, count, dateAndTime, duration, readableText, roughly, setForeign, timeOfDay,
+  bytes, count, dateAndTime, duration, readableText, roughly, setForeign, timeOrDay,
 } from "./text.js";
 
 const running = ["led", "orphaned", "overdue", "next", "finding-home", "forgotten"];
@@ -62,7 +62,7 @@ const flightColumns = [
 ];
 
 const runColumns = [
-  number("ended", "Ended", (row) => timeOfDay(row.ended_ms)),
+  number("ended", "Ended", (row) => timeOrDay(row.ended_ms)),
   text("group", "Group", (row) => row.group),
   { name: "key", title: "Key", fill: keyCell },
   text("leader", "Leader", leaderOf),

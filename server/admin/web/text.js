@@ -58,9 +58,16 @@ export function duration(ms) {
 
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const clockOfPlots = new Intl.DateTimeFormat("en-GB", { timeStyle: "short" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 export const timeOfDay = (ms) => clock.format(ms);
+
+// The time, or the day when that is another one than today.
+export function timeOrDay(ms) {
+  const isToday = new Date(ms).toDateString() === new Date().toDateString();
+  return isToday ? clock.format(ms) : day.format(ms);
+}
 export const hourAndMinute = (ms) => clockOfPlots.format(ms);
 export const dateAndTime = (ms) => moment.format(ms);
 
