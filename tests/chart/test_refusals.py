@@ -45,6 +45,11 @@ REFUSED = [
     ({"commonLabels": {"a": 1}}, "at '/commonLabels/a': got number, want string"),
     ({"terminationGracePeriodSeconds": -1}, "at '/terminationGracePeriodSeconds'"),
     ({"checkConfig": {"deadlineSeconds": 0}}, "at '/checkConfig/deadlineSeconds'"),
+    # null takes a default away
+    ({"tls": {"existingSecret": None}}, "at '/tls': missing property 'existingSecret'"),
+    ({"tls": None}, "at '': missing property 'tls'"),
+    ({"service": {"type": None}}, "at '/service': missing property 'type'"),
+    ({"extraVolumeMounts": None}, "missing property 'extraVolumeMounts'"),
     # one process
     ({"replicaCount": 2}, "replicaCount: 2 must be 1: flights live in one process"),
     ({"replicaCount": 0}, "replicaCount: 0 must be 1"),
