@@ -120,15 +120,16 @@ class Usage(Case):
         self.assertIn(b"--skip-if-running[", page.stdout)
 
     @unittest.skipUnless(shutil.which("mandoc"), "mandoc is not installed")
-    def test_the_man_page_is_well_formed(self):
-        page = subprocess.run([BIN / "singleflight", "--print-man-page"], capture_output=True,
-                              check=True)
-        lint = subprocess.run(["mandoc", "-T", "lint", "-W", "style"], input=page.stdout,
-                              capture_output=True, check=False)
-        complaints = [line for line in lint.stdout.decode().splitlines()
-                      if "referenced manual not found" not in line]
-        self.assertEqual(complaints, [])
-        self.assertIn(rb"skip\-if\-running", page.stdout)
+    def test_the_man_pages_are_well_formed(self):
+        for flag, word in (("--print-man-page", rb"skip\-if\-running"),
+                           ("--print-config-man-page", rb"tls\-server\-name")):
+            page = subprocess.run([BIN / "singleflight", flag], capture_output=True, check=True)
+            lint = subprocess.run(["mandoc", "-T", "lint", "-W", "style"], input=page.stdout,
+                                  capture_output=True, check=False)
+            complaints = [line for line in lint.stdout.decode().splitlines()
+                          if "referenced manual not found" not in line]
+            self.assertEqual(complaints, [])
+            self.assertIn(word, page.stdout)
 
 
 if __name__ == "__main__":
