@@ -56,7 +56,7 @@ struct sfl_settings {
     uint64_t keepalive_time_ms;    // a connection that is silent so long is asked for a sign
     uint64_t keepalive_timeout_ms; // and is closed when none comes within this time
     uint64_t first_message_ms;     // a stream without one ends after this time; 0: never
-    char *admin_listen;            // HOST:PORT of probes and metrics, or NULL for none
+    char *admin_listen;            // HOST:PORT of probes, metrics, the page; NULL: none
     struct sfl_string_list metrics_groups; // those whose metrics have a label of their own
 
     // Security.

@@ -165,8 +165,8 @@ const struct sfl_setting sfl_setting_table[] = {
      .argument = "HOST:PORT",
      .fallback = "",
      .check = check_admin_address,
-     .help = "Serve /livez, /readyz and /metrics on this address, in plain HTTP and to everybody "
-             "who reaches it."},
+     .help = "Serve a page that shows what runs, /livez, /readyz and /metrics on this address, in "
+             "plain HTTP and to everybody who reaches it; keys to those who may see them."},
     {.name = "metrics-groups",
      .group = LISTENING,
      .type = SFL_SETTING_TEXT_LIST,
