@@ -10,6 +10,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
+from support import page, scrape
 from support.callers import ERROR, KIB, MIB
 from support.daemon import Daemon, run_to_end
 from support.net import Net
@@ -178,8 +179,10 @@ def test_on_a_full_disk_nobody_is_told_that_something_is_kept(private, directory
     assert net.join(key=b"before", group="data").delivery().retained
 
 
-def test_a_full_disk_is_said_by_stats_health_and_log(private, directory):
-    net = private("--data-dir", directory)
+def test_a_full_disk_is_said_by_stats_health_page_and_log(private, directory):
+    net = private("--data-dir", directory, *scrape.FLAGS)
+    shown = lambda: page.ok(net.daemon, "status")["store"]
+    assert shown() == {"enabled": True, "failing": False, "bytes_waiting": 0, "why": None}
     watch = net.health.Watch(health_pb2.HealthCheckRequest(service="store"))
     assert next(watch).status == SERVING
     fill_disk(net, directory)
@@ -189,11 +192,13 @@ def test_a_full_disk_is_said_by_stats_health_and_log(private, directory):
     assert net.health_of("") == SERVING
     stats = net.stats("")
     assert stats.outcomes_lost == 1 and stats.store_failing
+    assert shown()["failing"] and shown()["why"] == "File too large"
     assert re.search(r'data_not_written error="File too large"', net.daemon.log())
     mend_disk(net)
     assert next(watch).status == SERVING
     stats = net.stats("")
     assert stats.outcomes_lost == 1 and not stats.store_failing
+    assert not shown()["failing"] and shown()["why"] is None
     watch.cancel()
 
 
