@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #define HEALTH_PATH "/grpc.health.v1.Health/Check"
+#define WAITING_BACKOFF_MAX_MS 500
 
 static void on_retry_timer(struct sfl_timer *timer);
 static void on_down_timer(struct sfl_timer *timer);
@@ -151,12 +152,16 @@ bool sfl_server_one_refuses(const struct singleflight_client *client)
     return false;
 }
 
-// The next try comes after a random while.
+// The next try comes after a random while, and a short one while calls wait: gRPC answers a try
+// with what it knew before, and connects anew meanwhile, so a server that is back is found by the
+// second.
 static void back_off(struct sfl_server *server)
 {
     if (server->client->closing || server->retry_timer.armed)
         return;
     uint64_t wait_ms = sfl_backoff_next_ms(&server->backoff, sfl_entropy_u64());
+    if (!sfl_list_is_empty(&server->waiting) && wait_ms > WAITING_BACKOFF_MAX_MS)
+        wait_ms %= WAITING_BACKOFF_MAX_MS;
     sfl_timers_arm(&server->client->timers, &server->retry_timer, sfl_clock_boot_ms() + wait_ms);
 }
 
@@ -358,6 +363,7 @@ static void probe(struct sfl_server *server)
         back_off(server);
         return;
     }
+    sfl_channel_reset_backoff(sfl_server_channel(server)); // ours counts
     server->probe = unary;
     server->probe_serves = false;
     unary->client = server->client;
