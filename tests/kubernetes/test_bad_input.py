@@ -44,7 +44,6 @@ def lines_with(text, word):
     ({"settings": {"listen": "0.0.0.0:1"}}, "listen"),
     ({"replicaCount": 2}, "replicaCount"),
     ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
-    ({"resources": {"limits": {"memory": "a lot"}}}, "memory"),
     ({"service": {"port": 743300}}, "port"),
 ], ids=lambda value: next(iter(value)) if isinstance(value, dict) else None)
 def test_a_value_out_of_bounds_is_named(space, goes_on, values, words):
@@ -58,7 +57,7 @@ def test_settings_that_do_not_fit_together_are_named_by_the_daemon(space, goes_o
 
 def test_a_missing_secret_is_named(space, goes_on):
     said = refused_upgrade(space, **secure.VALUES)
-    assert lines_with(said, secure.TLS), said
+    assert lines_with(said, f"/{secure.TOKENS}/"), said
 
 
 def test_a_secret_without_a_key_is_named(space, goes_on, keys):

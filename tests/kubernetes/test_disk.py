@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from support import chart
+from support import chart, processes
 from support.fleet import Fleet
 from support.volume import Volume
 from support.wait import until
@@ -27,7 +27,9 @@ def address(space, volume):
 
 
 def events_of(text, name):
-    return [line for line in map(json.loads, text.splitlines()) if line["event"] == name]
+    """The lines of the log, beside which standard output is shown."""
+    lines = (json.loads(line) for line in text.splitlines() if line.startswith("{"))
+    return [line for line in lines if line["event"] == name]
 
 
 def test_a_full_volume_is_one_line_and_callers_see_results(cluster, space, address, volume):
@@ -45,10 +47,23 @@ def test_a_full_volume_is_one_line_and_callers_see_results(cluster, space, addre
     assert space.pod()["metadata"]["uid"] == pod["metadata"]["uid"]
 
 
+def test_a_daemon_that_is_killed_loses_nothing(cluster, space, address):
+    """Every outcome that is retained for a while is kept on disk, and so is who leads."""
+    pod = space.pod()
+    with Fleet(cluster, address, arguments=("--kinds", "kept")):
+        processes.kill(pod)
+        until(lambda: restarts(space.pod()) == restarts(pod) + 1, "it runs again")
+
+
+def restarts(pod):
+    return pod["status"]["containerStatuses"][0]["restartCount"]
+
+
 def test_leads_outlive_the_pod(space, address):
     """A job goes on over the end of its daemon's pod, and has one run."""
     space.run_pod("job", "singleflight", "do", "job", "--lease", "60s", "--", "sh", "-c",
                   "echo begins; sleep 12; echo ends", env={"SINGLEFLIGHT_ADDRESS": address})
+    space.kubectl("wait", "--for=condition=Ready", "pod/job", "--timeout=60s")
     until(lambda: "begins" in space.logs("job"), "the job runs")
     before = space.pod()["metadata"]
     space.kubectl("delete", "pod", before["name"])
@@ -65,7 +80,7 @@ def test_a_read_only_volume_is_one_line_and_the_release_before_comes_back(cluste
     try:
         upgrade.stdin.write(json.dumps(VALUES | other.values()))
         upgrade.stdin.close()
-        message = until(lambda: ending_of_daemon(space), "the daemon has ended", bound=60)
+        message = until(lambda: ending_of_daemon(space, "frozen"), "the daemon has ended", bound=60)
         assert len(message.splitlines()) == 1
         assert "Read-only file system" in message
         assert upgrade.wait(120) != 0
@@ -77,9 +92,11 @@ def test_a_read_only_volume_is_one_line_and_the_release_before_comes_back(cluste
         other.delete()
 
 
-def ending_of_daemon(space):
-    """What a daemon that has ended with an error has left for `kubectl describe`."""
+def ending_of_daemon(space, claim):
+    """What a daemon on that claim has left for `kubectl describe` when it ended with an error."""
     for pod in space.pods("app.kubernetes.io/name=singleflightd"):
+        if pod["spec"]["volumes"][0].get("persistentVolumeClaim", {}).get("claimName") != claim:
+            continue
         for container in pod["status"].get("containerStatuses", []):
             for state in (container["state"], container["lastState"]):
                 if state.get("terminated", {}).get("exitCode"):

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever an operator does, callers see nothing but results."""
 
-import pytest
+import subprocess
 
 from support import chart, node
 from support.fleet import Fleet
+from support.wait import until
+
+DAEMON = "app.kubernetes.io/name=singleflightd"
 
 
 def values(**settings):
@@ -12,16 +15,6 @@ def values(**settings):
 
 
 VALUES = values()
-
-
-@pytest.fixture
-def load(cluster, address):
-    with Fleet(cluster, address) as running:
-        yield running
-
-
-def images_of(space):
-    return [pod["metadata"]["uid"] for pod in space.pods("app.kubernetes.io/name=singleflightd")]
 
 
 def test_an_upgrade_and_its_rollback(cluster, space, address):
@@ -35,10 +28,18 @@ def test_an_upgrade_and_its_rollback(cluster, space, address):
 
 
 def test_a_drain_of_the_node(cluster, space, address):
-    before = space.pod()["metadata"]["uid"]
+    """In a cluster of several nodes another one takes the pod; here it is this one again, as soon as
+    the pod is told to end."""
+    before = space.pod()["metadata"]
     with Fleet(cluster, address):
-        space.kubectl("drain", node.NAME, "--ignore-daemonsets", "--delete-emptydir-data",
-                      "--pod-selector", "app.kubernetes.io/name=singleflightd", "--timeout=60s")
+        drain = subprocess.Popen(
+            ["kubectl", "drain", node.NAME, "--ignore-daemonsets", "--timeout=60s"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        until(lambda: all("deletionTimestamp" in pod["metadata"] for pod in space.pods(DAEMON)
+                          if pod["metadata"]["uid"] == before["uid"]),
+              "the pod is told to end", every=0.05)
         space.kubectl("uncordon", node.NAME)
-        after = space.pod()["metadata"]["uid"]
-    assert before != after
+        said = drain.communicate(timeout=90)[0]
+        assert drain.returncode == 0, said
+        assert f"pod/{before['name']} evicted" in said
+        assert space.pod()["metadata"]["uid"] != before["uid"]

@@ -33,9 +33,8 @@ class Fleet:
         return os.path.join(self.files, name)
 
     def said(self):
-        self.log.flush()
         with open(self.path("log"), encoding="utf-8") as file:
-            return file.read()[-6000:]
+            return file.read()[-8000:]
 
     def __enter__(self):
         def ready():
@@ -55,6 +54,7 @@ class Fleet:
             code = self.process.wait(150)
         finally:
             self.end()
+        print(self.said())  # pytest shows it when the test fails, and with -s
         if kind is None:
             assert code == 0, f"callers saw something else than a result:\n{self.said()}"
 

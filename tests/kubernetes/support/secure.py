@@ -15,7 +15,7 @@ TLS, CLIENT_CA, TOKENS = "daemon-tls", "callers-ca", "callers-tokens"
 VALUES = {
     "tls": {"existingSecret": TLS, "clientCA": {"existingSecret": CLIENT_CA}},
     "tokens": {"existingSecret": TOKENS},
-    "access": {"inline": "[group fleet]\nlead = token:load\n"},
+    "access": {"inline": "[who]\nload = token:load\n[group fleet]\nlead = load\n"},
 }
 
 
