@@ -93,11 +93,22 @@ static int exchange(int fd, uint64_t until_ms, char answer_out[ANSWER_MAX])
     return 0;
 }
 
-// The daemon's "HTTP/1.0 200 OK", headers, and a line that says why not.
+// The 200 of "HTTP/1.1 200 OK"; 0 when it is no such line.
+static int read_status(const char *answer)
+{
+    static const char begin[] = "HTTP/1.";
+    if (strncmp(answer, begin, strlen(begin)) != 0)
+        return 0;
+    const char *digits = answer + strcspn(answer, " \r\n");
+    digits += strspn(digits, " ");
+    return strspn(digits, "0123456789") == 3 ? (int)strtol(digits, NULL, 10) : 0;
+}
+
+// The daemon's status line, headers, and a line that says why not.
 static int judge(const char *address, const char *answer)
 {
-    int status = 0;
-    if (sscanf(answer, "HTTP/1.%*d %d", &status) != 1)
+    int status = read_status(answer);
+    if (status == 0)
         return complain("what answers at %s is no singleflightd", address);
     const char *body = strstr(answer, "\r\n\r\n");
     body = body == NULL ? "" : body + 4;

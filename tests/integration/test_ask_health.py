@@ -3,6 +3,7 @@
 
 import http.server
 import signal
+import socket
 import threading
 
 import pytest
@@ -78,6 +79,24 @@ def test_somebody_else_listens():
         told = health(f"127.0.0.1:{server.server_port}")
         thread.join()
     assert told.returncode == 1 and "is not ready: 200 <html>" in told.stderr
+
+
+@pytest.mark.parametrize("line", [b"", b"HTTP/1.1", b"HTTP/1.1 99999999999 OK\r\n\r\nready",
+                                  b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_what_answers_speaks_no_http(line):
+    """A line without a status is said as it is."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def answer():
+            peer = server.accept()[0]
+            with peer:
+                peer.recv(1024)
+                peer.sendall(line)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        told = health(f"127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
+    assert told.returncode == 1 and "is no singleflightd" in told.stderr
 
 
 def test_without_an_admin_port():
