@@ -77,7 +77,13 @@ enum MHD_Result sfl_answer_json(struct MHD_Connection *connection, unsigned stat
 enum MHD_Result sfl_answer_error(struct MHD_Connection *connection, unsigned status,
                                  const char *text)
 {
-    return sfl_answer_json(connection, status, sfl_json_error(text));
+    struct MHD_Response *response = respond_with_json(sfl_json_error(text));
+    if (response != NULL && status == MHD_HTTP_UNAUTHORIZED &&
+        !add(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer")) {
+        MHD_destroy_response(response);
+        return MHD_NO;
+    }
+    return sfl_answer_response(connection, status, json_type, response);
 }
 
 enum MHD_Result sfl_answer_not_allowed(struct MHD_Connection *connection, const char *allowed,

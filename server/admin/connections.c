@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "admin/connections.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -86,26 +87,6 @@ static bool is_same(const struct sfl_peer_address *a, const struct sfl_peer_addr
     return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-// The longest in a list; with an `address`, of that one alone.
-static struct sfl_admin_connection *find_longest(const struct sfl_list *list,
-                                                 const struct sfl_peer_address *address)
-{
-    struct sfl_link *link = sfl_list_first(list);
-    while (link != NULL && address != NULL && !is_same(&of(link)->address, address))
-        link = sfl_list_next(list, link);
-    return link == NULL ? NULL : of(link);
-}
-
-static void end_longest(struct sfl_admin_connections *connections,
-                        const struct sfl_peer_address *address)
-{
-    struct sfl_admin_connection *found = find_longest(&connections->asking, address);
-    if (found == NULL)
-        found = find_longest(&connections->answered, address);
-    if (found != NULL)
-        end(connections, found);
-}
-
 static unsigned count_of(const struct sfl_list *list, const struct sfl_peer_address *address)
 {
     unsigned count = 0;
@@ -115,18 +96,82 @@ static unsigned count_of(const struct sfl_list *list, const struct sfl_peer_addr
     return count;
 }
 
+static unsigned count_at(const struct sfl_admin_connections *connections,
+                         const struct sfl_peer_address *address)
+{
+    return count_of(&connections->asking, address) + count_of(&connections->answered, address);
+}
+
+// Who goes before whom; among equals, whoever is in its state for longest.
+static int rank_of(const struct sfl_admin_connection *connection, uint64_t now_ms)
+{
+    if (connection->state == SFL_CONNECTION_ASKING &&
+        now_ms - connection->since_ms >= SFL_NEWCOMER_MS)
+        return 0;
+    if (connection->has_had_answer)
+        return 1;
+    return connection->state == SFL_CONNECTION_ANSWERED ? 2 : 3;
+}
+
+static void find_worst(const struct sfl_list *list, const struct sfl_peer_address *address,
+                       uint64_t now_ms, struct sfl_admin_connection **worst)
+{
+    for (struct sfl_link *link = sfl_list_first(list); link != NULL;
+         link = sfl_list_next(list, link)) {
+        struct sfl_admin_connection *seen = of(link);
+        if (!is_same(&seen->address, address))
+            continue;
+        int rank = rank_of(seen, now_ms);
+        int worst_rank = *worst == NULL ? INT_MAX : rank_of(*worst, now_ms);
+        if (rank < worst_rank || (rank == worst_rank && seen->since_ms < (*worst)->since_ms))
+            *worst = seen;
+    }
+}
+
+static void end_one(struct sfl_admin_connections *connections, struct sfl_peer_address address,
+                    uint64_t now_ms)
+{
+    struct sfl_admin_connection *worst = NULL;
+    find_worst(&connections->asking, &address, now_ms, &worst);
+    find_worst(&connections->answered, &address, now_ms, &worst);
+    if (worst != NULL)
+        end(connections, worst);
+}
+
+static void find_largest(const struct sfl_admin_connections *connections,
+                         const struct sfl_list *list, struct sfl_peer_address *address,
+                         unsigned *count)
+{
+    for (struct sfl_link *link = sfl_list_first(list); link != NULL;
+         link = sfl_list_next(list, link)) {
+        unsigned seen = count_at(connections, &of(link)->address);
+        if (seen <= *count)
+            continue;
+        *count = seen;
+        *address = of(link)->address;
+    }
+}
+
+// The address that has the most connections.
+static struct sfl_peer_address largest(const struct sfl_admin_connections *connections)
+{
+    struct sfl_peer_address address = {{0}};
+    unsigned count = 0;
+    find_largest(connections, &connections->answered, &address, &count);
+    find_largest(connections, &connections->asking, &address, &count);
+    return address;
+}
+
 void sfl_admin_connections_add(struct sfl_admin_connections *connections,
                                struct sfl_admin_connection *connection,
                                const struct sockaddr *address, int fd, uint64_t now_ms)
 {
     *connection = (struct sfl_admin_connection){.address = read_address(address), .fd = fd};
     connection->since_ms = now_ms;
-    unsigned of_address = count_of(&connections->asking, &connection->address) +
-                          count_of(&connections->answered, &connection->address);
-    if (of_address >= SFL_CONNECTIONS_PER_ADDRESS_MAX)
-        end_longest(connections, &connection->address);
+    if (count_at(connections, &connection->address) >= SFL_CONNECTIONS_PER_ADDRESS_MAX)
+        end_one(connections, connection->address, now_ms);
     else if (connections->count >= SFL_CONNECTIONS_MAX)
-        end_longest(connections, NULL);
+        end_one(connections, largest(connections), now_ms);
     put_in(connections, connection, SFL_CONNECTION_ASKING);
 }
 
@@ -144,7 +189,20 @@ void sfl_admin_connections_set(struct sfl_admin_connections *connections,
         return;
     take_out(connections, connection);
     connection->since_ms = now_ms;
+    connection->has_had_answer |= state == SFL_CONNECTION_ASKING;
     put_in(connections, connection, state);
+}
+
+bool sfl_admin_connections_may_stream(const struct sfl_admin_connections *connections,
+                                      const struct sfl_admin_connection *connection)
+{
+    static const struct sfl_peer_address loopbacks[] = {
+        {{[10] = 0xff, 0xff, 127, 0, 0, 1}},
+        {{[15] = 1}},
+    };
+    const struct sfl_peer_address *address = &connection->address;
+    return is_same(address, &loopbacks[0]) || is_same(address, &loopbacks[1]) ||
+           count_of(&connections->streaming, address) < SFL_STREAMS_PER_ADDRESS_MAX;
 }
 
 // --- too slow ---

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The connections of the admin listener: how many there may be, and for how long each may take.
 //
-// A probe always gets through: when there are too many, of all or of one peer address, the one goes
-// that has been silent or slow for longest. Streams of events are counted apart, and stay.
+// A probe always gets through: when there are too many, one of the address with the most goes, and
+// of those rather one that is silent or has had an answer than one that has just come. Streams of
+// events are counted apart, and stay.
 #ifndef SFL_ADMIN_CONNECTIONS_H
 #define SFL_ADMIN_CONNECTIONS_H
 
@@ -16,6 +17,8 @@ enum {
     SFL_CONNECTIONS_MAX = 48, // beside streams
     SFL_CONNECTIONS_PER_ADDRESS_MAX = 16,
     SFL_STREAMS_MAX = 16,
+    SFL_STREAMS_PER_ADDRESS_MAX = 6, // not of loopback: proxies and port forwards come from there
+    SFL_NEWCOMER_MS = 1000,          // so long after coming it goes last
     // A request has so long to come, from its connection's beginning or from the answer before.
     SFL_REQUEST_MS_MAX = 5000,
     // And an answer so long to be read.
@@ -40,6 +43,7 @@ struct sfl_admin_connection {
     int fd; // borrowed
     enum sfl_admin_connection_state state;
     uint64_t since_ms;
+    bool has_had_answer; // it has asked before
 };
 
 // Everything is private but for `streams`.
@@ -69,6 +73,10 @@ void sfl_admin_connections_remove(struct sfl_admin_connections *connections,
 void sfl_admin_connections_set(struct sfl_admin_connections *connections,
                                struct sfl_admin_connection *connection,
                                enum sfl_admin_connection_state state, uint64_t now_ms);
+
+// Whether its address may have one stream more.
+bool sfl_admin_connections_may_stream(const struct sfl_admin_connections *connections,
+                                      const struct sfl_admin_connection *connection);
 
 // Ends those that took too long. Returns when to call it next; UINT64_MAX: there are none.
 uint64_t sfl_admin_connections_tick(struct sfl_admin_connections *connections, uint64_t now_ms);

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 struct sfl_request *sfl_request_create(struct sfl_admin *admin, struct MHD_Connection *connection,
@@ -66,13 +67,33 @@ bool sfl_request_is_from_loopback(const struct sfl_request *request)
         return false;
     if (info->client_addr->sa_family == AF_INET) {
         const struct sockaddr_in *address = (const struct sockaddr_in *)info->client_addr;
-        return ntohl(address->sin_addr.s_addr) >> 24 == 127;
+        return ntohl(address->sin_addr.s_addr) == INADDR_LOOPBACK;
     }
     if (info->client_addr->sa_family != AF_INET6)
         return false;
     const struct in6_addr *address = &((const struct sockaddr_in6 *)info->client_addr)->sin6_addr;
-    bool is_mapped = IN6_IS_ADDR_V4MAPPED(address);
-    return IN6_IS_ADDR_LOOPBACK(address) || (is_mapped && address->s6_addr[12] == 127);
+    static const uint8_t mapped[16] = {[10] = 0xff, 0xff, 127, 0, 0, 1};
+    return IN6_IS_ADDR_LOOPBACK(address) || memcmp(address, mapped, sizeof(mapped)) == 0;
+}
+
+// The type is libmicrohttpd's: NOLINTNEXTLINE(readability-non-const-parameter)
+static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                 const char *value)
+{
+    bool *is_forwarded = context;
+    (void)kind;
+    (void)value;
+    if (strcasecmp(name, "Forwarded") == 0 || strcasecmp(name, "Via") == 0 ||
+        strcasecmp(name, "X-Real-IP") == 0 || strncasecmp(name, "X-Forwarded-", 12) == 0)
+        *is_forwarded = true;
+    return MHD_YES;
+}
+
+bool sfl_request_is_forwarded(const struct sfl_request *request)
+{
+    bool is_forwarded = false;
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, on_header, &is_forwarded);
+    return is_forwarded;
 }
 
 static enum MHD_Result answer_problem(struct sfl_request *request, enum sfl_viewer_problem problem)
@@ -105,10 +126,12 @@ bool sfl_request_open_viewer(struct sfl_request *request, enum MHD_Result *resul
         *result_out = sfl_answer_error(request->connection, MHD_HTTP_FORBIDDEN, why_not);
         return false;
     }
+    // With rights a token tells who asks, and a proxy on this machine is where it is to come from.
+    bool is_near = sfl_request_is_from_loopback(request) &&
+                   (admin->sources.security != NULL || !sfl_request_is_forwarded(request));
     enum sfl_viewer_problem problem =
         sfl_viewer_init(&request->viewer, &admin->sources,
-                        sfl_request_header(request, MHD_HTTP_HEADER_AUTHORIZATION),
-                        sfl_request_is_from_loopback(request));
+                        sfl_request_header(request, MHD_HTTP_HEADER_AUTHORIZATION), is_near);
     if (problem == SFL_VIEWER_FINE)
         return true;
     *result_out = answer_problem(request, problem);
@@ -153,6 +176,14 @@ bool sfl_request_read_query(struct sfl_request *request, enum sfl_query_kind kin
         return true;
     *result_out = sfl_answer_error(connection, MHD_HTTP_BAD_REQUEST, reading.problem);
     return false;
+}
+
+bool sfl_request_may_stream(const struct sfl_request *request)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info != NULL && info->socket_context != NULL &&
+           sfl_admin_connections_may_stream(&request->admin->connections, info->socket_context);
 }
 
 void sfl_request_become_stream(struct sfl_request *request)

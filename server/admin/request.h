@@ -58,12 +58,19 @@ bool sfl_request_read_query(struct sfl_request *request, enum sfl_query_kind kin
 // has_looked.
 void sfl_request_wait(struct sfl_request *request);
 
+// Whether its address may have one stream more.
+bool sfl_request_may_stream(const struct sfl_request *request);
+
 // Its connection counts as a stream's from now on.
 void sfl_request_become_stream(struct sfl_request *request);
 
 // A header of the request; NULL: it has none.
 const char *sfl_request_header(const struct sfl_request *request, const char *name);
 
+// From 127.0.0.1 or ::1.
 bool sfl_request_is_from_loopback(const struct sfl_request *request);
+
+// A proxy brought it, so its peer's address says nothing of who asks.
+bool sfl_request_is_forwarded(const struct sfl_request *request);
 
 #endif

@@ -244,6 +244,9 @@ enum MHD_Result sfl_answer_events(struct sfl_request *request)
     if (request->admin->connections.streams >= SFL_STREAMS_MAX)
         return sfl_answer_error(request->connection, MHD_HTTP_TOO_MANY_REQUESTS,
                                 "16 pages are being shown already");
+    if (!sfl_request_may_stream(request))
+        return sfl_answer_error(request->connection, MHD_HTTP_TOO_MANY_REQUESTS,
+                                "this address is shown 6 pages already");
     struct stream *stream = create(request);
     if (stream == NULL)
         return MHD_NO;

@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import select
 import socket
+import threading
 
 import pytest
 
@@ -164,3 +165,41 @@ def test_an_answer_that_nobody_reads_keeps_no_place(daemon, peers):
             peers[-1].sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
     probe(daemon)
     until(lambda: sum(is_open(peer) for peer in peers) <= 48, "some have made room")
+
+
+def flood(stop, daemon, source):
+    """Asks again and again over connections that it keeps."""
+    while not stop.is_set():
+        with contextlib.suppress(OSError), connect(daemon, source) as peer:
+            peer.settimeout(0.5)
+            while not stop.is_set():
+                peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+                peer.recv(65536)
+
+
+def test_a_flood_of_requests_keeps_no_probe_out(daemon):
+    """The one that has just come goes last, however many there are that have had their answers."""
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=flood, args=(stop, daemon, f"127.0.0.{2 + i % 10}"))
+        for i in range(60)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20):
+            assert scrape.get(daemon, "/livez")[0] == 200
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_an_address_has_its_share_of_streams(daemon, peers):
+    """Loopback's own is left out, for port forwards and proxies come from there."""
+    answers = []
+    for _ in range(7):
+        peers.append(connect(daemon, "127.0.0.9"))
+        peers[-1].sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        answers.append(peers[-1].recv(12).split()[1])
+    assert answers == [b"200"] * 6 + [b"429"]

@@ -118,6 +118,13 @@ def test_a_bad_token_is_refused_everywhere(house, authorization, path):
     assert (status, answer) == (401, {"error": "the token is not known"})
 
 
+def test_who_needs_a_token_is_told_of_which_kind(house):
+    status, headers, _ = scrape.get(
+        house.daemon, "/api/v1/status", headers={"Authorization": "Bearer nonsense"}
+    )
+    assert status == 401 and headers["WWW-Authenticate"] == "Bearer"
+
+
 def test_bad_tokens_are_counted(house):
     page.api(house.daemon, "status", token="x")
     denied = scrape.Page(house.daemon).value("singleflight_auth_denied_total", reason="bad_token")
@@ -245,6 +252,31 @@ def test_where_the_port_is_for_this_machine_keys_are_so_too(private):
     status, answer = ask(net, other, "forget", body)
     assert status == 403 and "this machine only" in answer["error"]
     assert ask(net, "127.0.0.1", "forget", body) == (200, {"forgotten": True})
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "x-forwarded-proto", "Forwarded", "Via"])
+def test_what_a_proxy_brings_is_not_from_this_machine(private, header):
+    net = private(*scrape.FLAGS)
+    net.lead(key=b"k")
+    (row,) = page.api(net.daemon, "flights", headers={header: "for=192.0.2.1"})[1]["rows"]
+    assert row["key"] is None and row["token"] is None
+    body = {"group": net.group, "key": "k"}
+    assert page.post(net.daemon, "forget", body, **{header.replace("-", "_"): "x"})[0] == 403
+    assert page.post(net.daemon, "forget", body) == (200, {"forgotten": True})
+
+
+def test_another_address_of_loopback_is_not_trusted(private):
+    """Whatever shares the network of a pod or a machine can take one of those."""
+    net = private(*scrape.FLAGS)
+    net.lead(key=b"k")
+    host, port = scrape.admin_address(net.daemon).split(":")
+    connection = http.client.HTTPConnection(
+        host, int(port), timeout=20, source_address=("127.0.0.9", 0)
+    )
+    with contextlib.closing(connection):
+        connection.request("GET", "/api/v1/flights")
+        (row,) = json.loads(connection.getresponse().read())["rows"]
+    assert row["key"] is None
 
 
 def test_where_the_port_serves_everybody_keys_show_and_nobody_else_acts(private):

@@ -202,8 +202,56 @@ static void the_longest_of_an_address_makes_room_for_its_next(void **state)
     add(&connections, &items[SFL_CONNECTIONS_PER_ADDRESS_MAX + 1], "10.0.0.1", 100);
     assert_int_equal(ended, 1);
     assert_int_equal(items[0].state, SFL_CONNECTION_ASKING);
-    assert_int_equal(items[1].state, SFL_CONNECTION_ANSWERED); // it does something
-    assert_int_equal(items[2].state, SFL_CONNECTION_ENDED);
+    assert_int_equal(items[1].state, SFL_CONNECTION_ENDED); // the others have just come
+    assert_int_equal(items[2].state, SFL_CONNECTION_ASKING);
+    add(&connections, &items[1], "10.0.0.1", 2000);
+    assert_int_equal(items[2].state, SFL_CONNECTION_ENDED); // the longest
+    assert_int_equal(items[0].state, SFL_CONNECTION_ASKING);
+}
+
+// A flood that has been answered, or is being answered, and comes back to ask at once.
+static void a_newcomer_stays_in_a_flood_of_answers(void **state)
+{
+    struct sfl_admin_connections connections;
+    struct sfl_admin_connection flood[SFL_CONNECTIONS_MAX];
+    struct sfl_admin_connection probes[SFL_CONNECTIONS_PER_ADDRESS_MAX];
+    (void)state;
+    ended = 0;
+    sfl_admin_connections_init(&connections, end);
+    for (unsigned i = 0; i < SFL_CONNECTIONS_MAX; i++) {
+        char address[32];
+        snprintf(address, sizeof(address), "10.0.0.%u", 1 + i % 8);
+        add(&connections, &flood[i], address, 0);
+    }
+    add(&connections, &probes[0], "10.0.1.1", 100);
+    for (unsigned i = 0; i < SFL_CONNECTIONS_MAX; i++) {
+        sfl_admin_connections_set(&connections, &flood[i], SFL_CONNECTION_ANSWERED, 200);
+        if (i % 2 == 0)
+            sfl_admin_connections_set(&connections, &flood[i], SFL_CONNECTION_ASKING, 201);
+    }
+    for (unsigned i = 1; i < 6; i++) {
+        add(&connections, &probes[i], i < 3 ? "10.0.0.1" : "10.0.1.1", 300 + i);
+        for (unsigned j = 0; j <= i; j++)
+            assert_int_equal(probes[j].state, SFL_CONNECTION_ASKING);
+    }
+    assert_int_equal(ended, 6);
+}
+
+static void an_address_has_its_share_of_streams(void **state)
+{
+    struct sfl_admin_connections connections;
+    struct sfl_admin_connection items[SFL_STREAMS_PER_ADDRESS_MAX + 2];
+    (void)state;
+    sfl_admin_connections_init(&connections, end);
+    for (unsigned i = 0; i <= SFL_STREAMS_PER_ADDRESS_MAX; i++) {
+        add(&connections, &items[i], "10.0.0.1", 0);
+        assert_int_equal(sfl_admin_connections_may_stream(&connections, &items[i]),
+                         i < SFL_STREAMS_PER_ADDRESS_MAX);
+        sfl_admin_connections_set(&connections, &items[i], SFL_CONNECTION_STREAM, 0);
+    }
+    add(&connections, &items[SFL_STREAMS_PER_ADDRESS_MAX + 1], "10.0.0.2", 0);
+    assert_true(
+        sfl_admin_connections_may_stream(&connections, &items[SFL_STREAMS_PER_ADDRESS_MAX + 1]));
 }
 
 static void whoever_comes_gets_in_however_many_there_are(void **state)
@@ -302,6 +350,8 @@ int main(void)
         cmocka_unit_test(what_is_no_base64_is_refused),
         cmocka_unit_test(the_longest_of_an_address_makes_room_for_its_next),
         cmocka_unit_test(whoever_comes_gets_in_however_many_there_are),
+        cmocka_unit_test(a_newcomer_stays_in_a_flood_of_answers),
+        cmocka_unit_test(an_address_has_its_share_of_streams),
         cmocka_unit_test(addresses_of_one_network_are_one),
         cmocka_unit_test(streams_are_counted_apart_and_stay),
         cmocka_unit_test(a_request_has_its_time_and_an_answer_too),
