@@ -190,6 +190,8 @@ bool sfl_admin_wiring_open(struct sfl_admin_wiring *wiring, struct uv_loop_s *lo
         .started_unix_ms = parts->started_us / 1000,
         .security = parts->security,
         .audience = sfl_admin_views_audience(parts->settings),
+        .key_bytes_max = parts->settings->key_bytes_max,
+        .group_bytes_max = parts->settings->group_bytes_max,
         .why_not_ready = why_not_ready,
         .write_metrics = write_metrics,
         .context = wiring,

@@ -75,7 +75,7 @@ static const char *read_key(struct command *command)
         return "key must be a string";
     if (base64.data == NULL)
         return command->key.size == 0 ? "key is missing" : NULL;
-    if (!sfl_json_read_base64((const char *)base64.data, &command->key))
+    if (!sfl_json_read_base64(base64, &command->key))
         return "key_base64 is no base64";
     command->decoded = (void *)command->key.data;
     return command->key.size == 0 ? "key_base64 is empty" : NULL;
@@ -96,6 +96,16 @@ static const char *read_token(struct command *command)
     return is_number ? NULL : "token must be the flight's token, as a string";
 }
 
+// What is longer than any caller may send is no mistake to pass over.
+static const char *check_limits(const struct command *command,
+                                const struct sfl_admin_sources *sources)
+{
+    if (command->group.size > sources->group_bytes_max)
+        return "group is longer than this server takes";
+    return command->key.size > sources->key_bytes_max ? "key is longer than this server takes"
+                                                      : NULL;
+}
+
 static const char *read_command(struct command *command, const struct sfl_request *request,
                                 bool has_token)
 {
@@ -107,21 +117,18 @@ static const char *read_command(struct command *command, const struct sfl_reques
     if (command->group.size == 0)
         command->group = sfl_span_of_text("default");
     const char *problem = read_key(command);
+    if (problem == NULL)
+        problem = check_limits(command, &request->admin->sources);
     return problem == NULL && has_token ? read_token(command) : problem;
 }
 
-// Whether the request may be carried out, as far as its headers say; otherwise it has been
-// answered, and that is `*result_out`.
-static bool check_headers(struct sfl_request *request, enum MHD_Result *result_out)
+bool sfl_check_post(struct sfl_request *request, enum MHD_Result *result_out)
 {
     struct MHD_Connection *connection = request->connection;
     if (!sfl_request_open_viewer(request, result_out) ||
         !sfl_request_read_query(request, SFL_QUERY_NOTHING, result_out))
         return false;
-    if (request->is_body_too_large)
-        *result_out = sfl_answer_error(connection, MHD_HTTP_CONTENT_TOO_LARGE,
-                                       "the body is longer than 1 MiB");
-    else if (!is_json(sfl_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE)))
+    if (!is_json(sfl_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE)))
         *result_out = sfl_answer_error(connection, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
                                        "Content-Type must be application/json");
     else
@@ -166,8 +173,9 @@ static enum MHD_Result answer(struct sfl_request *request, enum sfl_right right)
 {
     enum MHD_Result result;
     struct command command = {.object = NULL};
-    if (!check_headers(request, &result))
-        return result;
+    if (request->is_body_too_large)
+        return sfl_answer_error(request->connection, MHD_HTTP_CONTENT_TOO_LARGE,
+                                "the body is longer than 1 MiB");
     const char *problem = read_command(&command, request, right == SFL_RIGHT_END);
     if (problem != NULL)
         result = sfl_answer_error(request->connection, MHD_HTTP_BAD_REQUEST, problem);

@@ -40,6 +40,7 @@ struct sfl_admin {
     struct sfl_sampler sampler;
     struct sfl_list requests; // that wait for a walk
     struct sfl_list streams;
+    size_t window_bytes; // of rows that are kept for all who look
     struct sfl_admin_connections connections;
     unsigned open_handles;
     unsigned connection_count; // when it ran last

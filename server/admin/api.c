@@ -40,7 +40,7 @@ static bool has_looked(struct sfl_request *request, enum sfl_query_kind kind,
         !sfl_request_read_query(request, kind, result_out))
         return false;
     if (kind == SFL_QUERY_FLIGHTS) {
-        sfl_flights_window_init(&request->flights, request->query);
+        sfl_flights_window_init(&request->flights, request->query, &request->admin->window_bytes);
         request->look.flights = &request->flights;
     }
     if (kind == SFL_QUERY_RUNS) {
@@ -49,7 +49,7 @@ static bool has_looked(struct sfl_request *request, enum sfl_query_kind kind,
             *result_out = MHD_NO;
             return false;
         }
-        sfl_runs_window_init(request->runs, request->query);
+        sfl_runs_window_init(request->runs, request->query, &request->admin->window_bytes);
         request->look.runs = request->runs;
     }
     sfl_request_wait(request);

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RATE_MS = 10000 };
+enum {
+    RATE_MS = 10000,
+    PARTS_MAX = 2 * SFL_GROUPS_SEEN_MAX, // that wait to be put together
+};
 
 static void free_rows(struct sfl_group_row **rows, size_t count)
 {
@@ -21,37 +24,7 @@ void sfl_groups_deinit(struct sfl_groups *groups)
     *groups = (struct sfl_groups){.total = 0};
 }
 
-// --- a look ---
-
-static bool reserve(struct sfl_groups *groups)
-{
-    if (groups->next_count >= SFL_GROUPS_SEEN_MAX)
-        return false;
-    if (groups->next_count < groups->next_capacity)
-        return true;
-    size_t capacity = groups->next_capacity == 0 ? 64 : groups->next_capacity * 2;
-    struct sfl_group_row **rows = realloc(groups->next, capacity * sizeof(struct sfl_group_row *));
-    if (rows == NULL)
-        return false;
-    groups->next = rows;
-    groups->next_capacity = capacity;
-    return true;
-}
-
-void sfl_groups_offer(struct sfl_groups *groups, const struct sfl_admin_group *group)
-{
-    struct sfl_group_row *row = reserve(groups) ? malloc(sizeof(*row) + group->name.size) : NULL;
-    if (row == NULL)
-        return;
-    row->group = *group;
-    row->joins_per_s = 0;
-    if (group->name.size > 0)
-        memcpy(row->bytes, group->name.data, group->name.size);
-    row->group.name = sfl_span_of(row->bytes, group->name.size);
-    groups->next[groups->next_count++] = row;
-}
-
-// --- its end ---
+// --- parts of groups ---
 
 static int compare_names(struct sfl_span a, struct sfl_span b)
 {
@@ -107,6 +80,71 @@ static void merge(struct sfl_groups *groups)
     }
     groups->next_count = count;
 }
+
+static bool has_limits(const struct sfl_admin_group *group)
+{
+    bool has = false;
+#define LOOK(name) has |= group->limits.name != SFL_ADMIN_NONE;
+    SFL_ADMIN_GROUP_LIMITS_LIST(LOOK)
+#undef LOOK
+    return has;
+}
+
+// Those with a quota first, then those with the most callers.
+static int by_weight(const void *a, const void *b)
+{
+    const struct sfl_admin_group *group_a = &(*(const struct sfl_group_row *const *)a)->group;
+    const struct sfl_admin_group *group_b = &(*(const struct sfl_group_row *const *)b)->group;
+    if (has_limits(group_a) != has_limits(group_b))
+        return has_limits(group_a) ? -1 : 1;
+    if (group_a->callers != group_b->callers)
+        return group_a->callers > group_b->callers ? -1 : 1;
+    return by_name(a, b);
+}
+
+// Leaves as many groups as may be, by name.
+static void shrink(struct sfl_groups *groups)
+{
+    merge(groups);
+    if (groups->next_count <= SFL_GROUPS_SEEN_MAX)
+        return;
+    qsort(groups->next, groups->next_count, sizeof(struct sfl_group_row *), by_weight);
+    while (groups->next_count > SFL_GROUPS_SEEN_MAX)
+        free(groups->next[--groups->next_count]);
+    qsort(groups->next, groups->next_count, sizeof(struct sfl_group_row *), by_name);
+}
+
+// --- a look ---
+
+static bool reserve(struct sfl_groups *groups)
+{
+    if (groups->next_count >= PARTS_MAX)
+        shrink(groups);
+    if (groups->next_count < groups->next_capacity)
+        return true;
+    size_t capacity = groups->next_capacity == 0 ? 64 : groups->next_capacity * 2;
+    struct sfl_group_row **rows = realloc(groups->next, capacity * sizeof(struct sfl_group_row *));
+    if (rows == NULL)
+        return false;
+    groups->next = rows;
+    groups->next_capacity = capacity;
+    return true;
+}
+
+void sfl_groups_offer(struct sfl_groups *groups, const struct sfl_admin_group *group)
+{
+    struct sfl_group_row *row = reserve(groups) ? malloc(sizeof(*row) + group->name.size) : NULL;
+    if (row == NULL)
+        return;
+    row->group = *group;
+    row->joins_per_s = 0;
+    if (group->name.size > 0)
+        memcpy(row->bytes, group->name.data, group->name.size);
+    row->group.name = sfl_span_of(row->bytes, group->name.size);
+    groups->next[groups->next_count++] = row;
+}
+
+// --- its end ---
 
 // What lies further back counts for less.
 static void set_rate(struct sfl_group_row *row, const struct sfl_group_row *before,
@@ -166,7 +204,7 @@ static void choose_top(struct sfl_groups *groups)
 
 void sfl_groups_finish(struct sfl_groups *groups, uint64_t now_ms)
 {
-    merge(groups);
+    shrink(groups);
     if (groups->looked_ms != 0)
         set_rates(groups, now_ms - groups->looked_ms);
     free_rows(groups->rows, groups->count);

@@ -8,7 +8,7 @@
 
 enum {
     SFL_GROUPS_TOP = 100,        // so many are shown, those with the most callers first
-    SFL_GROUPS_SEEN_MAX = 20000, // beyond this many, they are not looked at
+    SFL_GROUPS_SEEN_MAX = 20000, // beyond this many, those with a quota or callers are kept
 };
 
 struct sfl_group_row {

@@ -80,7 +80,10 @@ static enum MHD_Result begin_request(struct sfl_admin *admin, struct MHD_Connect
         return MHD_NO;
     request->asset = asset;
     *request_out = request;
-    return MHD_YES;
+    enum MHD_Result result = MHD_YES;
+    if (route->is_post)
+        (void)sfl_check_post(request, &result);
+    return result;
 }
 
 // Called when the headers are there, for each part of the body, and at the end.

@@ -58,6 +58,13 @@ static void add_visible(struct json_object *object, const char *name, struct sfl
 }
 
 // A token is larger than the numbers of JavaScript.
+static void add_long(struct json_object *object, const char *name, uint64_t number)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRIu64, number);
+    add_text(object, name, text);
+}
+
 static void add_token(struct json_object *object, uint64_t token, bool is_hidden)
 {
     char text[24];
@@ -66,11 +73,17 @@ static void add_token(struct json_object *object, uint64_t token, bool is_hidden
 }
 
 // A key may hold any bytes, and JSON is text: such a key is shown as well as it can be, and stands
-// whole beside that.
-static void add_key(struct json_object *object, struct sfl_span key, bool is_hidden)
+// whole beside that. One that is cut could be another key, so it never stands there.
+static void add_key(struct json_object *object, struct sfl_span key, size_t whole_size,
+                    bool is_hidden)
 {
+    bool is_cut = whole_size > key.size;
     add_visible(object, "key", key, is_hidden);
-    if (!is_hidden && !sfl_utf8_is_valid(key))
+    if (is_cut && !is_hidden) {
+        add_truth(object, "key_cut", true);
+        add_number(object, "key_bytes", whole_size);
+    }
+    if (!is_cut && !is_hidden && !sfl_utf8_is_valid(key))
         json_object_object_add(object, "key_base64", sfl_json_new_base64(key));
 }
 
@@ -189,7 +202,7 @@ static void add_viewer(struct json_object *object, const struct sfl_admin_status
     char name[SFL_VIEWER_NAME_MAX];
     struct json_object *viewer = add_object(object, "viewer");
     sfl_viewer_name(status->viewer, name);
-    add_truth(viewer, "rights", sfl_viewer_has_rights_on(status->viewer));
+    add_truth(viewer, "rights", status->viewer->security != NULL);
     add_text(viewer, "name", sfl_viewer_is_known(status->viewer) ? name : NULL);
     add_truth(viewer, "sees_keys", may_somewhere(status, SFL_RIGHT_LIST));
     add_truth(viewer, "can_forget", may_somewhere(status, SFL_RIGHT_FORGET));
@@ -274,7 +287,7 @@ static struct json_object *new_flight(const struct sfl_flight_row *row,
     struct json_object *object = json_object_new_object();
     const struct sfl_admin_flight *flight = &row->flight;
     add_span(object, "group", flight->group);
-    add_key(object, flight->key, row->is_hidden);
+    add_key(object, flight->key, row->key_size, row->is_hidden);
     add_text(object, "state", sfl_admin_state_word(flight->state));
     add_visible(object, "leader", flight->leader, row->is_hidden);
     add_number(object, "callers", flight->callers);
@@ -285,7 +298,13 @@ static struct json_object *new_flight(const struct sfl_flight_row *row,
     add_number(object, "attempt", flight->attempt);
     add_number(object, "bytes", flight->bytes);
     add_token(object, flight->token, row->is_hidden);
-    if (sfl_viewer_has_rights_on(viewer)) {
+    bool is_cut = row->key_size > flight->key.size;
+    if (is_cut) { // whoever acts needs the whole key
+        if (!row->is_hidden)
+            add_long(object, "key_hash", row->key_hash);
+        add_truth(object, "can_forget", false);
+        add_truth(object, "can_end", false);
+    } else if (sfl_viewer_has_rights_on(viewer)) {
         add_truth(object, "can_forget", sfl_viewer_may(viewer, SFL_RIGHT_FORGET, flight->group));
         add_truth(object, "can_end", sfl_viewer_may(viewer, SFL_RIGHT_END, flight->group));
     }
@@ -307,7 +326,7 @@ static struct json_object *new_run(const struct sfl_run_row *row)
     struct json_object *object = json_object_new_object();
     const struct sfl_admin_run *run = &row->run;
     add_span(object, "group", run->group);
-    add_key(object, run->key, row->is_hidden);
+    add_key(object, run->key, row->key_size, row->is_hidden);
     add_visible(object, "leader", run->leader, row->is_hidden);
     add_number(object, "began_ms", run->began_ms);
     add_number(object, "ended_ms", run->ended_ms);

@@ -74,11 +74,12 @@ struct json_object *sfl_json_new_base64(struct sfl_span bytes)
     return object;
 }
 
-bool sfl_json_read_base64(const char *text, struct sfl_span *bytes_out)
+bool sfl_json_read_base64(struct sfl_span text, struct sfl_span *bytes_out)
 {
-    size_t size = strlen(text);
-    size_t padding =
-        size > 0 && text[size - 1] == '=' ? 1 + (size > 1 && text[size - 2] == '=') : 0;
+    size_t size = text.size;
+    size_t padding = 0;
+    while (padding < 2 && padding < size && text.data[size - 1 - padding] == '=')
+        padding++;
     if (size % 4 != 0)
         return false;
     uint8_t *bytes = malloc(size / 4 * 3 + 1);
@@ -87,7 +88,8 @@ bool sfl_json_read_base64(const char *text, struct sfl_span *bytes_out)
     if (bytes == NULL)
         return false;
     for (size_t i = 0; i < size; i++) {
-        const char *digit = i < size - padding ? strchr(digits, text[i]) : digits;
+        const char *digit =
+            i < size - padding ? memchr(digits, text.data[i], sizeof(digits) - 1) : digits;
         if (digit == NULL) {
             free(bytes);
             return false;

@@ -15,7 +15,7 @@ struct json_object *sfl_json_new_text(struct sfl_span text);
 struct json_object *sfl_json_new_base64(struct sfl_span bytes);
 
 // The bytes of a base64 text, in memory of malloc(). False when it is none, or there is no memory.
-bool sfl_json_read_base64(const char *text, struct sfl_span *bytes_out);
+bool sfl_json_read_base64(struct sfl_span text, struct sfl_span *bytes_out);
 
 // The text of an object on one line, made with malloc(). NULL when there is no memory.
 char *sfl_json_print(struct json_object *object);

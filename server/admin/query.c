@@ -143,6 +143,19 @@ static bool set_number(uint32_t *number_out, const char *name, struct sfl_span v
     return true;
 }
 
+static bool set_long(uint64_t *number_out, const char *name, struct sfl_span value, char *problem)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < value.size; i++) {
+        uint64_t digit = value.data[i] - (uint64_t)'0';
+        if (digit > 9 || number > (UINT64_MAX - digit) / 10)
+            return fail(problem, "%s must be one that a row has", name);
+        number = number * 10 + digit;
+    }
+    *number_out = number;
+    return true;
+}
+
 enum outcome {
     IS_SET,
     IS_WRONG,
@@ -176,6 +189,10 @@ static enum outcome set_flights(struct sfl_query *query, const char *name, struc
         return outcome_of(set_sort(query, name, value, problem));
     if (strcmp(name, "state") == 0)
         return outcome_of(set_states(query, name, value, problem));
+    if (strcmp(name, "token") == 0)
+        return outcome_of(set_long(&query->token, name, value, problem));
+    if (strcmp(name, "key_hash") == 0)
+        return outcome_of(set_long(&query->key_hash, name, value, problem));
     return set_window(&query->flights, name, name, value, problem);
 }
 

@@ -10,7 +10,7 @@ enum {
     SFL_QUERY_SEARCH_MAX = 256,
     SFL_QUERY_LIMIT_DEFAULT = 100,
     SFL_QUERY_LIMIT_MAX = 500,
-    SFL_QUERY_OFFSET_MAX = 10000,
+    SFL_QUERY_OFFSET_MAX = 5000,
     SFL_QUERY_PROBLEM_MAX = 160,
 };
 
@@ -39,7 +39,9 @@ struct sfl_query_window {
 
 struct sfl_query {
     enum sfl_flight_sort sort;
-    unsigned states; // a bit for each sfl_admin_state; 0: all
+    uint64_t token;    // of the flights that are wanted, whose keys are shown whole; 0: all
+    uint64_t key_hash; // of the key that is wanted, as JSON tells it; 0: all
+    unsigned states;   // a bit for each sfl_admin_state; 0: all
     struct sfl_query_window flights;
     struct sfl_query_window runs;
     char runs_outcome[16]; // empty: all

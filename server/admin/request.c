@@ -5,6 +5,7 @@
 #include "admin/origin.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -153,9 +154,12 @@ static enum MHD_Result on_parameter(void *context, enum MHD_ValueKind kind, cons
 {
     struct reading *reading = context;
     (void)kind;
-    (void)name_size;
-    if (!sfl_query_set(reading->query, reading->kind, name, sfl_span_of(value, value_size),
-                       reading->problem))
+    if (strlen(name) != name_size) {
+        snprintf(reading->problem, sizeof(reading->problem),
+                 "a parameter's name holds a zero byte");
+        reading->is_wrong = true;
+    } else if (!sfl_query_set(reading->query, reading->kind, name, sfl_span_of(value, value_size),
+                              reading->problem))
         reading->is_wrong = true;
     return reading->is_wrong ? MHD_NO : MHD_YES;
 }

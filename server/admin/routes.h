@@ -25,6 +25,10 @@ char *sfl_api_status(struct sfl_admin *admin, const struct sfl_admin_counts *cou
                      const struct sfl_viewer *viewer);
 
 // actions.c
+// Before its body is read: whether a POST may be carried out, as far as its headers say; otherwise
+// it has been answered, and that is `*result_out`.
+bool sfl_check_post(struct sfl_request *request, enum MHD_Result *result_out);
+
 enum MHD_Result sfl_answer_forget(struct sfl_request *request);
 enum MHD_Result sfl_answer_end(struct sfl_request *request);
 

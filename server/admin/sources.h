@@ -168,6 +168,8 @@ struct sfl_admin_sources {
     uint64_t started_unix_ms;
     struct sfl_security *security;    // NULL: no file says who may what
     enum sfl_admin_audience audience; // then
+    uint64_t key_bytes_max;
+    uint64_t group_bytes_max;
 
     // NULL: new calls are taken; otherwise why not, static, one line with its end.
     const char *(*why_not_ready)(void *context);

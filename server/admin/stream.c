@@ -222,8 +222,8 @@ static struct stream *create(struct sfl_request *request)
     stream->query = request->query;
     request->viewer = (struct sfl_viewer){.identity = NULL};
     request->query = NULL;
-    sfl_flights_window_init(&stream->flights, stream->query);
-    sfl_runs_window_init(&stream->runs, stream->query);
+    sfl_flights_window_init(&stream->flights, stream->query, &stream->admin->window_bytes);
+    sfl_runs_window_init(&stream->runs, stream->query, &stream->admin->window_bytes);
     stream->look = (struct sfl_look){
         .viewer = &stream->viewer,
         .flights = &stream->flights,

@@ -5,14 +5,28 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 // --- what is asked for ---
+
+static uint8_t lower(uint8_t byte)
+{
+    return byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte;
+}
+
+// Of any bytes, zeros too.
+static bool is_same_text(const uint8_t *a, const uint8_t *b, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (lower(a[i]) != lower(b[i]))
+            return false;
+    }
+    return true;
+}
 
 static bool contains(struct sfl_span text, struct sfl_span search)
 {
     for (size_t i = 0; i + search.size <= text.size; i++) {
-        if (strncasecmp((const char *)text.data + i, (const char *)search.data, search.size) == 0)
+        if (is_same_text(text.data + i, search.data, search.size))
             return true;
     }
     return false;
@@ -82,9 +96,42 @@ static int compare(enum sfl_flight_sort sort, const struct sfl_admin_flight *a,
     return order != 0 ? order : compare_numbers(a->token, b->token);
 }
 
-void sfl_flights_window_init(struct sfl_flights_window *window, const struct sfl_query *query)
+// Tells long keys apart that begin alike. Never 0.
+static uint64_t hash_of(struct sfl_span key)
 {
-    *window = (struct sfl_flights_window){.query = query};
+    uint64_t hash = sfl_hash_stable(key, 0);
+    return hash == 0 ? 1 : hash;
+}
+
+static struct sfl_span cut(struct sfl_span key)
+{
+    return key.size > SFL_WINDOW_KEY_MAX ? sfl_span_of(key.data, SFL_WINDOW_KEY_MAX) : key;
+}
+
+static bool has_room(const size_t *kept, size_t bytes_before, size_t bytes)
+{
+    return bytes_before + bytes <= SFL_WINDOW_BYTES_MAX &&
+           (kept == NULL || *kept + bytes <= SFL_WINDOWS_BYTES_MAX);
+}
+
+static void keep(size_t *kept, size_t *bytes_of_window, size_t bytes)
+{
+    *bytes_of_window += bytes;
+    if (kept != NULL)
+        *kept += bytes;
+}
+
+static void let_go(size_t *kept, size_t *bytes_of_window, size_t bytes)
+{
+    *bytes_of_window -= bytes;
+    if (kept != NULL)
+        *kept -= bytes;
+}
+
+void sfl_flights_window_init(struct sfl_flights_window *window, const struct sfl_query *query,
+                             size_t *kept)
+{
+    *window = (struct sfl_flights_window){.query = query, .kept = kept};
 }
 
 void sfl_flights_window_deinit(struct sfl_flights_window *window)
@@ -92,7 +139,8 @@ void sfl_flights_window_deinit(struct sfl_flights_window *window)
     for (size_t i = 0; i < window->count; i++)
         free(window->rows[i]);
     free(window->rows);
-    *window = (struct sfl_flights_window){.query = window->query};
+    let_go(window->kept, &window->bytes, window->bytes);
+    sfl_flights_window_init(window, window->query, window->kept);
 }
 
 static bool is_before(const struct sfl_flights_window *window, size_t a, size_t b)
@@ -164,19 +212,21 @@ static struct sfl_flight_row *create_flight_row(const struct sfl_admin_flight *f
 }
 
 static void put(struct sfl_flights_window *window, const struct sfl_admin_flight *flight,
-                bool is_hidden)
+                struct sfl_span key, bool is_hidden)
 {
     struct sfl_flight_row *row = reserve(window) ? create_flight_row(flight, is_hidden) : NULL;
     if (row == NULL)
         return;
-    window->bytes += flight_bytes(flight);
+    row->key_size = key.size;
+    row->key_hash = key.size > flight->key.size ? hash_of(key) : 0;
+    keep(window->kept, &window->bytes, flight_bytes(flight));
     window->rows[window->count] = row;
     sift_up(window, window->count++);
 }
 
 static void drop_last(struct sfl_flights_window *window)
 {
-    window->bytes -= flight_bytes(&window->rows[0]->flight);
+    let_go(window->kept, &window->bytes, flight_bytes(&window->rows[0]->flight));
     free(window->rows[0]);
     window->rows[0] = window->rows[--window->count];
     sift_down(window, 0, window->count);
@@ -186,7 +236,7 @@ static bool is_full(const struct sfl_flights_window *window, const struct sfl_ad
 {
     const struct sfl_query_window *wanted = &window->query->flights;
     return window->count >= (size_t)wanted->offset + wanted->limit ||
-           window->bytes + flight_bytes(flight) > SFL_WINDOW_BYTES_MAX;
+           !has_room(window->kept, window->bytes, flight_bytes(flight));
 }
 
 void sfl_flights_window_offer(struct sfl_flights_window *window,
@@ -200,15 +250,22 @@ void sfl_flights_window_offer(struct sfl_flights_window *window,
     }
     if (query->states != 0 && (query->states & 1U << seen.state) == 0)
         return;
+    if (query->token != 0 && (is_hidden || query->token != seen.token))
+        return;
+    if (query->key_hash != 0 && (is_hidden || query->key_hash != hash_of(seen.key)))
+        return;
     if (!wants(&query->flights, seen.group, seen.key, seen.leader))
         return;
+    struct sfl_span key = seen.key;
+    if (query->token == 0)
+        seen.key = cut(seen.key);
     window->total++;
     while (is_full(window, &seen)) {
         if (window->count == 0 || compare(query->sort, &seen, &window->rows[0]->flight) > 0)
             return;
         drop_last(window);
     }
-    put(window, &seen, is_hidden);
+    put(window, &seen, key, is_hidden);
 }
 
 void sfl_flights_window_finish(struct sfl_flights_window *window)
@@ -285,9 +342,11 @@ uint64_t sfl_runs_window_mark(const struct sfl_runs_window *window)
 
 // --- runs ---
 
-void sfl_runs_window_init(struct sfl_runs_window *window, const struct sfl_query *query)
+void sfl_runs_window_init(struct sfl_runs_window *window, const struct sfl_query *query,
+                          size_t *kept)
 {
     window->query = query;
+    window->kept = kept;
     window->total = 0;
     window->count = 0;
     window->bytes = 0;
@@ -297,22 +356,25 @@ void sfl_runs_window_deinit(struct sfl_runs_window *window)
 {
     for (size_t i = 0; i < window->count; i++)
         free(window->rows[i]);
-    sfl_runs_window_init(window, window->query);
+    let_go(window->kept, &window->bytes, window->bytes);
+    sfl_runs_window_init(window, window->query, window->kept);
 }
 
-static void add_run(struct sfl_runs_window *window, const struct sfl_admin_run *run, bool is_hidden)
+static void add_run(struct sfl_runs_window *window, const struct sfl_admin_run *run,
+                    size_t key_size, bool is_hidden)
 {
     size_t bytes = sizeof(struct sfl_run_row) + run->group.size + run->key.size + run->leader.size +
                    run->detail.size;
-    struct sfl_run_row *row = window->bytes + bytes > SFL_WINDOW_BYTES_MAX ? NULL : malloc(bytes);
+    struct sfl_run_row *row = has_room(window->kept, window->bytes, bytes) ? malloc(bytes) : NULL;
     if (row == NULL)
         return;
     row->run = *run;
+    row->key_size = key_size;
     row->is_hidden = is_hidden;
     uint8_t *at = copy(copy(row->bytes, &row->run.group), &row->run.key);
     copy(copy(at, &row->run.leader), &row->run.detail);
     window->rows[window->count++] = row;
-    window->bytes += bytes;
+    keep(window->kept, &window->bytes, bytes);
 }
 
 void sfl_runs_window_offer(struct sfl_runs_window *window, const struct sfl_admin_run *run,
@@ -329,6 +391,8 @@ void sfl_runs_window_offer(struct sfl_runs_window *window, const struct sfl_admi
         return;
     if (!wants(&query->runs, seen.group, seen.key, seen.leader))
         return;
+    size_t key_size = seen.key.size;
+    seen.key = cut(seen.key);
     if (window->total++ >= query->runs.offset && window->count < query->runs.limit)
-        add_run(window, &seen, is_hidden);
+        add_run(window, &seen, key_size, is_hidden);
 }

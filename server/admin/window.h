@@ -6,18 +6,26 @@
 
 #include "admin/query.h"
 
-// So many bytes of rows a window keeps; what would come after is counted and not shown.
-enum { SFL_WINDOW_BYTES_MAX = 8 << 20 };
+// So many bytes of rows a window keeps, and all of those that share `kept`; what would come after
+// is counted and not shown. A longer key is cut, unless the query names its flight.
+enum {
+    SFL_WINDOW_BYTES_MAX = 8 << 20,
+    SFL_WINDOWS_BYTES_MAX = 32 << 20,
+    SFL_WINDOW_KEY_MAX = 1024,
+};
 
 // A copy with bytes of its own. A hidden one has neither key nor leader, nor a token or a detail.
 struct sfl_flight_row {
     struct sfl_admin_flight flight;
+    size_t key_size;   // of the whole key
+    uint64_t key_hash; // of a key that is cut; not 0
     bool is_hidden;
     uint8_t bytes[];
 };
 
 struct sfl_run_row {
     struct sfl_admin_run run;
+    size_t key_size; // of the whole key
     bool is_hidden;
     uint8_t bytes[];
 };
@@ -30,6 +38,7 @@ struct sfl_flights_window {
     size_t count;
     size_t capacity; // of `rows`
     size_t bytes;
+    size_t *kept; // bytes of all windows, borrowed; NULL: this one stands alone
 };
 
 // In the order in which they are offered.
@@ -39,9 +48,11 @@ struct sfl_runs_window {
     struct sfl_run_row *rows[SFL_QUERY_LIMIT_MAX];
     size_t count;
     size_t bytes;
+    size_t *kept; // as above
 };
 
-void sfl_flights_window_init(struct sfl_flights_window *window, const struct sfl_query *query);
+void sfl_flights_window_init(struct sfl_flights_window *window, const struct sfl_query *query,
+                             size_t *kept);
 void sfl_flights_window_deinit(struct sfl_flights_window *window);
 
 // Counts a flight, if the query asks for it, and copies it, if it is among the first ones so far.
@@ -57,7 +68,8 @@ void sfl_flights_window_finish(struct sfl_flights_window *window);
 uint64_t sfl_flights_window_mark(const struct sfl_flights_window *window, uint64_t now_unix_ms);
 uint64_t sfl_runs_window_mark(const struct sfl_runs_window *window);
 
-void sfl_runs_window_init(struct sfl_runs_window *window, const struct sfl_query *query);
+void sfl_runs_window_init(struct sfl_runs_window *window, const struct sfl_query *query,
+                          size_t *kept);
 void sfl_runs_window_deinit(struct sfl_runs_window *window);
 void sfl_runs_window_offer(struct sfl_runs_window *window, const struct sfl_admin_run *run,
                            bool is_hidden);

@@ -4,6 +4,7 @@
 import base64
 import json
 import re
+import socket
 
 import grpc
 import pytest
@@ -163,7 +164,7 @@ def test_the_history_is_an_hour_of_points(daemon):
         ("flights", {"limit": "501"}, "limit must be a number from 0 to 500"),
         ("flights", {"limit": "-1"}, "limit must be a number from 0 to 500"),
         ("flights", {"limit": ""}, "limit must be a number from 0 to 500"),
-        ("flights", {"offset": "99999999999"}, "offset must be a number from 0 to 10000"),
+        ("flights", {"offset": "99999999999"}, "offset must be a number from 0 to 5000"),
         ("flights", {"group": "g" * 1025}, "group is longer than 1024 bytes"),
         ("flights", {"search": b"\xff"}, "search is not UTF-8"),
         ("flights", {"state": "led,lost"}, "state must be finding-home, led"),
@@ -315,6 +316,10 @@ def test_a_retained_outcome_is_forgotten(net):
         ("forget", {"key": 7}, "key must be a string"),
         ("forget", {"key": "a", "group": ["b"]}, "group must be a string"),
         ("forget", {"key_base64": "a"}, "key_base64 is no base64"),
+        ("forget", {"key": "a" * 1025}, "key is longer than this server takes"),
+        ("forget", {"key": "a", "group": "b" * 129}, "group is longer than this server takes"),
+        ("end", {"key": "a" * 1025, "token": "1"}, "key is longer than this server takes"),
+        ("forget", {"key_base64": "YWJj\0YWJ"}, "key_base64 is no base64"),
         ("forget", {"key_base64": "=a=="}, "key_base64 is no base64"),
         ("end", {"key": "a"}, "token must be the flight's token, as a string"),
         ("end", {"key": "a", "token": 5}, "token must be a string"),
@@ -331,6 +336,33 @@ def test_a_body_that_makes_no_sense_is_one_clear_line(daemon, path, body, proble
 def test_a_body_without_end_is_refused(daemon):
     status, answer = page.post(daemon, "forget", '{"key":"' + "a" * (1 << 20) + '"}')
     assert status == 413 and "1 MiB" in answer["error"]
+
+
+def test_a_body_is_not_waited_for_when_its_headers_say_enough(daemon):
+    host, port = scrape.admin_address(daemon).split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as peer:
+        peer.sendall(b"POST /api/v1/forget HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n"
+                     b"Content-Type: text/plain\r\n\r\n")
+        assert peer.recv(12).split()[1] == b"415"
+
+
+def test_a_long_key_is_cut_and_acted_upon_when_it_was_had_whole(private):
+    """Its first KiB is a key of its own, which stays."""
+    net = private(*DAEMON_FLAGS, "--key-limit", "16KiB")
+    key = b"k" * 16384
+    net.lead(key=key)
+    net.lead(key=key[:1024])
+    cut, whole = sorted(rows(net), key=lambda row: "key_cut" not in row)
+    assert cut["key"] == whole["key"] == "k" * 1024 and cut["key_bytes"] == 16384
+    assert cut["can_forget"] is cut["can_end"] is False and "can_end" not in whole
+    found = page.ok(
+        net.daemon, f"flights?token={cut['token']}&key_hash={cut['key_hash']}"
+    )
+    assert found["total"] == 1 and found["rows"][0]["key"] == key.decode()
+    body = {"group": net.group, "key": found["rows"][0]["key"], "token": cut["token"]}
+    assert page.post(net.daemon, "end", {**body, "key": cut["key"]}) == (200, {"ended": False})
+    assert page.post(net.daemon, "end", body) == (200, {"ended": True})
+    assert [row["token"] for row in rows(net)] == [whole["token"]]
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/jsonp"])
@@ -386,9 +418,9 @@ def test_ten_thousand_flights_are_shown_while_do_stays_quick(private):
     until(
         lambda: page.ok(net.daemon, "status")["current"]["flights"] == 10_000, "they all run", 60
     )
-    with page.events(net.daemon, sort="key", offset=9_900) as stream:
+    with page.events(net.daemon, sort="key", offset=4_900) as stream:
         shown = stream.until("flights", lambda data: data["total"] == 10_000)
-        assert [row["key"] for row in shown["rows"]][::99] == ["key 09900", "key 09999"]
+        assert [row["key"] for row in shown["rows"]][::99] == ["key 04900", "key 04999"]
         took = []
         for i in range(100):
             begun = milliseconds()

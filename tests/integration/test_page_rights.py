@@ -247,7 +247,7 @@ def test_where_the_port_is_for_this_machine_keys_are_so_too(private):
     ((row,),) = [ask(net, other, "flights")[1]["rows"]]
     assert row["key"] is None and row["leader"] is None and row["token"] is None
     viewer = ask(net, other, "status")[1]["viewer"]
-    assert viewer["rights"] and not viewer["sees_keys"] and not viewer["can_forget"]
+    assert not viewer["rights"] and not viewer["sees_keys"] and not viewer["can_forget"]
     body = {"group": net.group, "key": "k"}
     status, answer = ask(net, other, "forget", body)
     assert status == 403 and "this machine only" in answer["error"]
@@ -296,6 +296,8 @@ def test_where_the_port_demands_certificates_keys_show_to_nobody(private, tmp_pa
         caller.lead(key=b"k")
         (row,) = page.ok(net.daemon, "flights")["rows"]
         assert row["key"] is None
+        # No token would help.
+        assert page.ok(net.daemon, "status")["viewer"]["rights"] is False
         body = {"group": caller.group, "key": "k"}
         assert page.post(net.daemon, "forget", body)[0] == 403
         assert page.api(net.daemon, "flights", token="anything")[0] == 401

@@ -70,8 +70,12 @@ static void numbers_have_bounds_and_nothing_around_them(void **state)
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         assert_false(set(&query, SFL_QUERY_FLIGHTS, "limit", wrong[i]));
     assert_int_equal(query.flights.limit, 100);
-    assert_true(set(&query, SFL_QUERY_FLIGHTS, "offset", "10000"));
-    assert_false(set(&query, SFL_QUERY_FLIGHTS, "offset", "10001"));
+    assert_true(set(&query, SFL_QUERY_FLIGHTS, "offset", "5000"));
+    assert_false(set(&query, SFL_QUERY_FLIGHTS, "offset", "5001"));
+    assert_true(set(&query, SFL_QUERY_FLIGHTS, "token", "18446744073709551615"));
+    assert_true(query.token == UINT64_MAX);
+    assert_false(set(&query, SFL_QUERY_FLIGHTS, "token", "18446744073709551616"));
+    assert_false(set(&query, SFL_QUERY_FLIGHTS, "token", "-1"));
 }
 
 static void each_list_has_its_own_parameters(void **state)
@@ -147,7 +151,7 @@ static void base64_goes_there_and_back(void **state)
     for (size_t size = 0; size <= sizeof(bytes); size++) {
         struct json_object *text = sfl_json_new_base64(sfl_span_of(bytes, size));
         struct sfl_span back;
-        assert_true(sfl_json_read_base64(json_object_get_string(text), &back));
+        assert_true(sfl_json_read_base64(sfl_span_of_text(json_object_get_string(text)), &back));
         assert_true(sfl_span_equal(back, sfl_span_of(bytes, size)));
         free((void *)back.data);
         json_object_put(text);
@@ -161,7 +165,9 @@ static void what_is_no_base64_is_refused(void **state)
     struct sfl_span bytes;
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_false(sfl_json_read_base64(bad[i], &bytes));
+        assert_false(sfl_json_read_base64(sfl_span_of_text(bad[i]), &bytes));
+    assert_false(sfl_json_read_base64(sfl_span_of("YWJj\0YWJ", 8), &bytes));
+    assert_false(sfl_json_read_base64(sfl_span_of("YW\0=", 4), &bytes));
 }
 
 // --- connections ---

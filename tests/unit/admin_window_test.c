@@ -70,7 +70,7 @@ static void a_window_keeps_the_first_rows_of_any_number(void **state)
     struct sfl_flights_window window;
     (void)state;
     ask(&query, "offset", "2");
-    sfl_flights_window_init(&window, &query);
+    sfl_flights_window_init(&window, &query, NULL);
     for (unsigned i = 0; i < 5000; i++) {
         char key[16];
         snprintf(key, sizeof(key), "%u", i * 4001 % 5000);
@@ -90,7 +90,7 @@ static void equal_rows_keep_their_order_from_look_to_look(void **state)
     for (size_t i = 0; i < 3; i++) {
         struct sfl_query query = asked("limit", "3");
         struct sfl_flights_window window;
-        sfl_flights_window_init(&window, &query);
+        sfl_flights_window_init(&window, &query, NULL);
         for (const char *at = orders[i]; *at != '\0'; at++) {
             const char key[] = {*at, '\0'};
             offer(&window, key, 7);
@@ -106,7 +106,7 @@ static void a_window_of_no_rows_counts_all_the_same(void **state)
     struct sfl_query query = asked("limit", "0");
     struct sfl_flights_window window;
     (void)state;
-    sfl_flights_window_init(&window, &query);
+    sfl_flights_window_init(&window, &query, NULL);
     offer(&window, "a", 1);
     offer(&window, "b", 1);
     sfl_flights_window_finish(&window);
@@ -117,22 +117,143 @@ static void a_window_of_no_rows_counts_all_the_same(void **state)
 
 static void a_window_keeps_no_more_bytes_than_it_may(void **state)
 {
-    struct sfl_query query = asked("offset", "10000");
+    struct sfl_query query = asked("offset", "5000");
     struct sfl_flights_window window;
     char *key = calloc(1, 4097);
     (void)state;
     memset(key, 'k', 4096);
-    sfl_flights_window_init(&window, &query);
-    for (uint64_t i = 0; i < 5000; i++) {
+    sfl_flights_window_init(&window, &query, NULL);
+    for (uint64_t i = 0; i < 9000; i++) {
         struct sfl_admin_flight flight = flight_of(key, i);
         sfl_flights_window_offer(&window, &flight, false);
         assert_true(window.bytes <= SFL_WINDOW_BYTES_MAX);
     }
     sfl_flights_window_finish(&window);
-    assert_int_equal(window.total, 5000);
-    assert_int_equal(window.rows[0]->flight.callers, 4999);
+    assert_int_equal(window.total, 9000);
+    assert_int_equal(window.rows[0]->flight.callers, 8999);
     sfl_flights_window_deinit(&window);
     free(key);
+}
+
+static void all_windows_together_keep_no_more_than_they_may(void **state)
+{
+    enum { WINDOWS = 8 };
+    struct sfl_query query = asked("offset", "5000");
+    struct sfl_flights_window windows[WINDOWS];
+    size_t kept = 0;
+    char key[SFL_WINDOW_KEY_MAX + 1];
+    (void)state;
+    memset(key, 'k', sizeof(key));
+    key[sizeof(key) - 1] = '\0';
+    ask(&query, "limit", "500");
+    for (size_t i = 0; i < WINDOWS; i++) {
+        sfl_flights_window_init(&windows[i], &query, &kept);
+        for (uint64_t j = 0; j < 9000; j++) {
+            struct sfl_admin_flight flight = flight_of(key, j);
+            sfl_flights_window_offer(&windows[i], &flight, false);
+        }
+        assert_true(kept <= SFL_WINDOWS_BYTES_MAX);
+        assert_int_equal(windows[i].total, 9000);
+    }
+    assert_true(kept > SFL_WINDOWS_BYTES_MAX - 10000);
+    for (size_t i = 0; i < WINDOWS; i++)
+        sfl_flights_window_deinit(&windows[i]);
+    assert_int_equal(kept, 0);
+}
+
+// One that is cut could be another key: it says so, offers no action, and is had whole by its
+// token.
+static void a_long_key_is_cut_and_had_whole_by_its_token(void **state)
+{
+    struct sfl_query query = asked("search", "end");
+    struct sfl_flights_window window;
+    struct sfl_viewer viewer = {.sees_all = true, .acts = true};
+    char key[5000];
+    (void)state;
+    memset(key, '\xff', sizeof(key));
+    memcpy(key + sizeof(key) - 4, "end", 4);
+    struct sfl_admin_flight flight = flight_of(key, 76);
+    sfl_flights_window_init(&window, &query, NULL);
+    sfl_flights_window_offer(&window, &flight, false);
+    assert_int_equal(window.total, 1); // found by what is not shown
+    char *json = sfl_json_flights(&window, &viewer);
+    assert_non_null(strstr(json, "\"key_cut\":true,\"key_bytes\":4999"));
+    assert_non_null(strstr(json, "\"can_forget\":false,\"can_end\":false"));
+    assert_null(strstr(json, "key_base64"));
+    assert_true(strlen(json) < 4000);
+    free(json);
+    sfl_flights_window_deinit(&window);
+
+    ask(&query, "token", "77");
+    sfl_flights_window_init(&window, &query, NULL);
+    sfl_flights_window_offer(&window, &flight, true);
+    flight.token = 78;
+    sfl_flights_window_offer(&window, &flight, false);
+    assert_int_equal(window.total, 0); // hidden, and another one
+    flight.token = 77;
+    sfl_flights_window_offer(&window, &flight, false);
+    json = sfl_json_flights(&window, &viewer);
+    assert_null(strstr(json, "key_cut"));
+    assert_null(strstr(json, "can_forget"));
+    assert_non_null(strstr(json, "key_base64"));
+    free(json);
+    sfl_flights_window_deinit(&window);
+}
+
+static void a_search_looks_behind_zero_bytes(void **state)
+{
+    struct sfl_query query;
+    struct sfl_flights_window window;
+    struct sfl_admin_flight flight = flight_of("", 1);
+    char problem[SFL_QUERY_PROBLEM_MAX];
+    (void)state;
+    sfl_query_init(&query);
+    assert_true(
+        sfl_query_set(&query, SFL_QUERY_FLIGHTS, "search", sfl_span_of("a\0B", 3), problem));
+    sfl_flights_window_init(&window, &query, NULL);
+    flight.key = sfl_span_of("xa\0c", 4);
+    sfl_flights_window_offer(&window, &flight, false);
+    assert_int_equal(window.total, 0);
+    flight.key = sfl_span_of("xA\0b", 4);
+    sfl_flights_window_offer(&window, &flight, false);
+    assert_int_equal(window.total, 1);
+    sfl_flights_window_deinit(&window);
+}
+
+static void offer_group(struct sfl_groups *groups, unsigned number, uint64_t flights_max)
+{
+    char name[16];
+    snprintf(name, sizeof(name), "g%05u", number);
+    struct sfl_admin_group group = {.name = sfl_span_of_text(name), .callers = 1};
+#define SET(name) group.limits.name = SFL_ADMIN_NONE;
+    SFL_ADMIN_GROUP_LIMITS_LIST(SET)
+#undef SET
+    group.limits.flights = flights_max;
+    sfl_groups_offer(groups, &group);
+}
+
+// Each of four shards has a part of each group, and quotas are told at the end.
+static void parts_of_groups_do_not_crowd_others_out(void **state)
+{
+    enum { GROUPS = 9000, SHARDS = 4 };
+    struct sfl_groups groups = {.total = 0};
+    (void)state;
+    for (unsigned shard = 0; shard < SHARDS; shard++) {
+        for (unsigned i = 0; i < GROUPS; i++)
+            offer_group(&groups, i, SFL_ADMIN_NONE);
+    }
+    sfl_groups_finish(&groups, 1000);
+    assert_int_equal(groups.total, GROUPS);
+    assert_int_equal(groups.top[0]->group.callers, SHARDS);
+    for (unsigned i = 0; i < 3 * SFL_GROUPS_SEEN_MAX; i++)
+        offer_group(&groups, i, SFL_ADMIN_NONE);
+    offer_group(&groups, 99999, 7);
+    offer_group(&groups, 99999, SFL_ADMIN_NONE);
+    sfl_groups_finish(&groups, 2000);
+    assert_int_equal(groups.total, SFL_GROUPS_SEEN_MAX);
+    assert_int_equal(groups.top[0]->group.callers, 2);
+    assert_int_equal(groups.top[0]->group.limits.flights, 7);
+    sfl_groups_deinit(&groups);
 }
 
 static void what_is_hidden_is_not_found_and_tells_no_order(void **state)
@@ -141,7 +262,7 @@ static void what_is_hidden_is_not_found_and_tells_no_order(void **state)
     struct sfl_flights_window window;
     struct sfl_admin_flight flight = flight_of("my secret key", 1);
     (void)state;
-    sfl_flights_window_init(&window, &query);
+    sfl_flights_window_init(&window, &query, NULL);
     sfl_flights_window_offer(&window, &flight, true);
     assert_int_equal(window.total, 0);
     sfl_flights_window_offer(&window, &flight, false);
@@ -149,7 +270,7 @@ static void what_is_hidden_is_not_found_and_tells_no_order(void **state)
     sfl_flights_window_deinit(&window);
 
     query = asked("sort", "key");
-    sfl_flights_window_init(&window, &query);
+    sfl_flights_window_init(&window, &query, NULL);
     flight = flight_of("b", 1);
     sfl_flights_window_offer(&window, &flight, true);
     flight = flight_of("a", 2);
@@ -176,7 +297,7 @@ static void time_alone_is_no_news(void **state)
         struct sfl_admin_flight flight = flight_of("key", 1);
         flight.age_ms = 100 + i * 1000;
         flight.lease_ms = i < 2 ? 9000 - i * 1000 : 9000; // it is renewed
-        sfl_flights_window_init(&window, &query);
+        sfl_flights_window_init(&window, &query, NULL);
         sfl_flights_window_offer(&window, &flight, false);
         sfl_flights_window_finish(&window);
         marks[i] = sfl_flights_window_mark(&window, 1000500 + i * 1000);
@@ -206,7 +327,7 @@ static void runs_are_shown_from_the_offset_on(void **state)
     (void)state;
     ask(&query, "runs_offset", "1");
     ask(&query, "runs_outcome", "ok");
-    sfl_runs_window_init(&window, &query);
+    sfl_runs_window_init(&window, &query, NULL);
     static const char *const keys[] = {"a", "b", "c", "d", "e"};
     for (size_t i = 0; i < 5; i++) {
         struct sfl_admin_run run = run_of(keys[i], i == 1 ? "error" : "ok", 5000 - i);
@@ -234,6 +355,10 @@ int main(void)
         cmocka_unit_test(equal_rows_keep_their_order_from_look_to_look),
         cmocka_unit_test(a_window_of_no_rows_counts_all_the_same),
         cmocka_unit_test(a_window_keeps_no_more_bytes_than_it_may),
+        cmocka_unit_test(all_windows_together_keep_no_more_than_they_may),
+        cmocka_unit_test(a_long_key_is_cut_and_had_whole_by_its_token),
+        cmocka_unit_test(a_search_looks_behind_zero_bytes),
+        cmocka_unit_test(parts_of_groups_do_not_crowd_others_out),
         cmocka_unit_test(what_is_hidden_is_not_found_and_tells_no_order),
         cmocka_unit_test(time_alone_is_no_news),
         cmocka_unit_test(runs_are_shown_from_the_offset_on),
