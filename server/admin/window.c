@@ -131,7 +131,8 @@ static void let_go(size_t *kept, size_t *bytes_of_window, size_t bytes)
 void sfl_flights_window_init(struct sfl_flights_window *window, const struct sfl_query *query,
                              size_t *kept)
 {
-    *window = (struct sfl_flights_window){.query = query, .kept = kept};
+    *window = (struct sfl_flights_window){.query = query};
+    window->kept = kept;
 }
 
 void sfl_flights_window_deinit(struct sfl_flights_window *window)
