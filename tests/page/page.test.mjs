@@ -134,6 +134,23 @@ describe("10,000 flights and 1,000 runs", () => {
     await view.close();
   });
 
+  test("every choice of a filter is one that the daemon knows", async () => {
+    const view = await open();
+    for (const [select, path] of [
+      ["#flights-filters select[name=state]", "flights?state="],
+      ["#flights-filters select[name=sort]", "flights?sort="],
+      ["#runs-filters select[name=outcome]", "runs?outcome="],
+    ]) {
+      const values = await view.page.locator(`${select} option`).evaluateAll((options) =>
+        options.map((option) => option.value));
+      assert(values.length > 4, select);
+      for (const value of values) await daemon.get(path + value);
+    }
+    await view.page.selectOption("#runs-filters select[name=outcome]", "aborted");
+    await view.untilText("#runs-grid", "Nothing matches");
+    await view.close();
+  });
+
   test("the keyboard reaches everything, and one sees where it is", async () => {
     const view = await open();
     const seen = [];

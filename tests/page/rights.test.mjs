@@ -81,6 +81,16 @@ test("a wrong token is refused, with the daemon's reason, and is not kept", asyn
   await view.close();
 });
 
+test("over plain HTTP from elsewhere no token is asked for", async () => {
+  const view = await open();
+  await view.page.evaluate(() => Object.defineProperty(window, "isSecureContext", { value: false }));
+  await view.page.click("#sign-in");
+  await view.untilText("#token", "everybody on the way could read a token");
+  assert.equal(await view.page.locator("#token input").count(), 0);
+  assert.deepEqual(await view.accessibility("#token"), []);
+  await view.close();
+});
+
 test("with a token one sees the groups that one may list, until one signs out", async () => {
   const view = await open("reader");
   await view.untilText("#viewer", "reader");
@@ -92,6 +102,7 @@ test("with a token one sees the groups that one may list, until one signs out", 
   await view.page.route("**/api/**", () => {});
   await view.page.click("#sign-out");
   assert(!(await view.text()).includes("report:open"));
+  assert.equal(await view.page.isVisible("#viewer"), false);
   await view.page.unrouteAll({ behavior: "ignoreErrors" });
   await view.page.reload();
   await view.until(() => document.querySelectorAll("#flights-grid .cell.hidden").length === 2);
@@ -125,7 +136,8 @@ test("forgetting asks first, and a cancel does nothing", async () => {
   assert.equal((await daemon.get("flights?state=retained", token)).total, 1);
   await view.page.click("#details .actions button:has-text('Forget')");
   await view.page.click("#confirm button.danger");
-  await view.untilText("#said", "Forgotten");
+  await view.untilText("#told", "Forgotten");
+  assert(await view.page.isVisible("#told"));
   await view.untilText("#flights-grid", "Nothing matches");
   assert.equal((await daemon.get("flights?state=retained", token)).total, 0);
   await view.close();
@@ -139,7 +151,7 @@ test("ending a flight fences its leader and tells those who wait", async () => {
   await view.page.click("#details .actions button:has-text('End')");
   await view.untilText("#confirm", "1 caller that waits");
   await view.page.click("#confirm button.danger");
-  await view.untilText("#said", "Ended");
+  await view.untilText("#told", "Ended");
   assert.equal((await leader.end).code, 10); // ABORTED
   assert.equal((await follower.end).code, 10);
   await view.until(() => !document.querySelector("#flights-grid").textContent.includes("report:stuck"));

@@ -122,3 +122,47 @@ test("more flights than are listed are counted, and that is said", () =>
     fake.listFlights = (asked) => ({ ...list(asked), total: 12_345 });
     await view.untilText("#flights-count", "12,345, of which the first 10,000 are listed");
   }));
+
+test("time passes in the table although nothing changes, and stands still on a pause", () =>
+  withFake({}, async (view) => {
+    await view.untilLive();
+    const age = () => view.page.locator("#flights-grid .space .row .cell.age").first().textContent();
+    const before = await age();
+    await view.until((was) =>
+      document.querySelector("#flights-grid .space .row .cell.age").textContent !== was, before);
+    await view.page.click("#pause");
+    await view.page.click("#flights-filters input");
+    const paused = await age();
+    await view.page.evaluate(() => new Promise((done) => setTimeout(done, 2500)));
+    assert.equal(await age(), paused);
+  }));
+
+test("a group that was chosen stays chosen when it is gone", () =>
+  withFake({}, async (view, fake) => {
+    await view.untilLive();
+    const select = "#flights-filters select[name=group]";
+    const [, group] = await view.page.locator(`${select} option`).evaluateAll((options) =>
+      options.map((option) => option.value));
+    await view.page.selectOption(select, group);
+    fake.options.status = { ...fake.options.status, groups: [] };
+    await view.until((wanted) =>
+      [...document.querySelector(wanted).options].length === 2, select);
+    assert.equal(await view.page.inputValue(select), group);
+  }));
+
+test("rows that the daemon does not give are not asked for without end", () =>
+  withFake({}, async (view, fake) => {
+    await view.untilLive();
+    let asked = 0;
+    const list = fake.listFlights.bind(fake);
+    fake.listFlights = (query) => {
+      asked++;
+      return { ...list(query), total: 5000 };
+    };
+    await view.untilText("#flights-count", "5,000");
+    await view.page.evaluate(() => {
+      document.querySelector("#flights-grid .rows").scrollTop = 100_000;
+    });
+    await view.page.evaluate(() => new Promise((done) => setTimeout(done, 2000)));
+    assert(asked < 30, `${asked} requests`);
+  }));

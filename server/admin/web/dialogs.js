@@ -2,7 +2,7 @@
 // The dialogs: all there is to know of a flight or a run, the question before something is done,
 // and signing in.
 import { ApiError, get, post, setToken } from "./api.js";
-import { byId, element, say } from "./dom.js";
+import { byId, element, tell } from "./dom.js";
 import { bytes, count, dateAndTime, duration, readable } from "./text.js";
 
 function head(dialog, title) {
@@ -23,8 +23,10 @@ const hiddenKey = () => element("em", {}, "hidden: sign in to see it");
 
 function keyOf(row) {
   if (row.key === null) return hiddenKey();
-  return element("pre.whole", { tabindex: "0", "aria-label": "The whole key" },
-    ...readable(row.key));
+  const key = element("pre.whole", {
+    tabindex: "0", "aria-label": row.key_cut ? "The beginning of the key" : "The whole key",
+  }, ...readable(row.key));
+  return row.key_cut ? [key, element("em", {}, "Its first 1,024 bytes. ")] : key;
 }
 
 // [name, value]; a value is text, nodes or null (then it is left out).
@@ -38,8 +40,10 @@ const known = (value, format) => (value ? format(value) : null);
 
 export function showFlight(row, viewer) {
   const dialog = byId("details");
-  const mayForget = row.key !== null && (row.can_forget ?? viewer.can_forget);
-  const mayEnd = row.key !== null && row.state !== "retained" && (row.can_end ?? viewer.can_end);
+  // By its beginning alone another key could be meant.
+  const isNamed = row.key !== null && !row.key_cut;
+  const mayForget = isNamed && (row.can_forget ?? viewer.can_forget);
+  const mayEnd = isNamed && row.state !== "retained" && (row.can_end ?? viewer.can_end);
   const action = (isOffered, ask, text) => isOffered
     ? element("button", { type: "button", onclick: () => ask(row) }, text) : null;
   show(dialog, head(dialog, row.state === "retained" ? "Retained outcome" : "Flight"), facts([
@@ -60,12 +64,12 @@ export function showFlight(row, viewer) {
     action(mayEnd, askEnd, "End…")));
 }
 
-export function showRun(row, outcome) {
+export function showRun(row) {
   const dialog = byId("details");
   show(dialog, head(dialog, "Run that ended"), facts([
     ["Key", keyOf(row)],
     ["Group", foreign(row.group)],
-    ["Outcome", foreign(outcome)],
+    ["Outcome", foreign(row.outcome)],
     ["Detail", known(row.detail, foreign)],
     ["Leader", foreign(row.leader)],
     ["Began", dateAndTime(row.began_ms)],
@@ -116,7 +120,7 @@ function ask(title, row, text, verb, act) {
       const done = await act();
       dialog.close();
       byId("details").close();
-      say(done);
+      tell(done);
     } catch (error) {
       go.disabled = false;
       result.replaceChildren(...readable(error.message));
@@ -135,6 +139,14 @@ const mayStandInHeader = /^[\x21-\x7e]+$/;
 // `onSignedIn()` once the daemon has taken the token.
 export function askToken(onSignedIn, why = "") {
   const dialog = byId("token");
+  if (!isSecureContext) {
+    show(dialog, head(dialog, "Sign in"), element("p.result", { role: "alert" }, why),
+      element("p", {}, "This page came over plain HTTP from another machine: everybody on the way " +
+        "could read a token. Reach it by kubectl port-forward, an SSH tunnel or a TLS proxy."),
+      element("div.actions", {},
+        element("button", { type: "button", onclick: () => dialog.close() }, "Close")));
+    return;
+  }
   const input = element("input", {
     id: "token-input", type: "password", autocomplete: "off", required: true, maxlength: "4096",
     "aria-describedby": "token-help token-error",

@@ -67,6 +67,16 @@ export function setOptions(select, pairs) {
   select.value = pairs.some(([value]) => value === chosen) ? chosen : pairs[0][0];
 }
 
+// Tells everybody, for a while.
+let tellTimer;
+export function tell(text) {
+  const told = byId("told");
+  told.textContent = text;
+  told.classList.add("is-there");
+  clearTimeout(tellTimer);
+  tellTimer = setTimeout(() => told.classList.remove("is-there"), 8000);
+}
+
 // Tells those who listen instead of looking.
 export function say(text) {
   byId("said").textContent = text;

@@ -7,7 +7,7 @@ const rowsAround = 8; // above and below those that can be seen
 export const rowsMax = 10_000; // the daemon lists no more; filters find the others
 
 export class Grid {
-  // columns: [{ name, title, sort?, fill(cell, row) }]
+  // columns: [{ name, title, sort?, passes?, fill(cell, row) }]
   // options: { label, empty(), rowHeight(), onSort(sort), onOpen(row), onWant(offset, limit) }
   constructor(place, columns, options) {
     this.columns = columns;
@@ -41,6 +41,14 @@ export class Grid {
     this.current = -1;
     this.body.scrollTop = 0;
     this.#layOut();
+  }
+
+  // Time has passed: columns that show how much of it say it anew.
+  letPass() {
+    for (const { row, children } of this.shown) {
+      if (row === undefined) continue;
+      this.columns.forEach((column, i) => column.passes && column.fill(children[i], row));
+    }
   }
 
   // Another order or another filter: what is there is shown until the first new rows come.

@@ -14,8 +14,7 @@ const running = ["led", "orphaned", "overdue", "next", "finding-home", "forgotte
 const states = [[running.join(), "Running"], ["", "Retained too"],
   ...[...running, "retained"].map((state) => [state, `Only ${state}`])];
 const outcomes = [["", "All outcomes"], ["ok", "ok"], ["error", "error"], ["panic", "panic"],
-  ["abandoned", "abandoned"], ["none", "aborted"]];
-const outcomeOf = (row) => (row.outcome === "none" ? "aborted" : row.outcome);
+  ["abandoned", "abandoned"], ["aborted", "aborted"]];
 
 const windowOfStream = 200; // flights, and runs: others are fetched when somebody looks at them
 const limitMax = 500;
@@ -31,6 +30,7 @@ const page = {
   runs: { group: "", search: "", outcome: "" },
   session: new AbortController(), // ends with signing in or out
   isPaused: false,
+  stoppedAt: undefined, // since when what is shown gets no newer
   connection: { state: "connecting", seen: null, nextTry: null, error: null },
 };
 
@@ -46,6 +46,20 @@ const text = (name, title, value, sort) =>
 const number = (name, title, value, sort) =>
   ({ name, title, sort, fill: (cell, row) => setText(cell, value(row)) });
 
+// Rows are told when they change, and time passes all the while; but not on a page that shows what
+// once was.
+const clock = () => page.stoppedAt ?? performance.now();
+const received = (rows) => {
+  for (const row of rows) row.receivedAt = clock();
+  return rows;
+};
+const ageOf = (row) => row.age_ms + clock() - row.receivedAt;
+const leftOf = (row) => {
+  const left = row.lease_ms ?? row.expires_ms;
+  return left === null || left === undefined ? left
+    : Math.max(0, left - (clock() - row.receivedAt));
+};
+
 const leaderOf = (row) => row.leader || "–";
 
 const flightColumns = [
@@ -55,8 +69,8 @@ const flightColumns = [
     ? `retained: ${row.outcome}` : row.state),
   text("leader", "Leader", leaderOf),
   number("callers", "Callers", (row) => count(row.callers), "callers"),
-  number("age", "Age", (row) => duration(row.age_ms), "age"),
-  number("lease", "Lease", (row) => duration(row.lease_ms ?? row.expires_ms)),
+  { ...number("age", "Age", (row) => duration(ageOf(row)), "age"), passes: true },
+  { ...number("lease", "Lease", (row) => duration(leftOf(row))), passes: true },
   number("attempt", "Attempt", (row) => count(row.attempt), "attempt"),
   number("bytes", "Bytes", (row) => bytes(row.bytes), "bytes"),
 ];
@@ -70,8 +84,7 @@ const runColumns = [
   {
     name: "outcome", title: "Outcome",
     fill: (cell, row) => {
-      const told = row.detail ? `${outcomeOf(row)}: ${row.detail}` : outcomeOf(row);
-      setForeign(cell, told ?? "", 200);
+      setForeign(cell, row.detail ? `${row.outcome}: ${row.detail}` : row.outcome, 200);
       cell.classList.toggle("failed", row.outcome !== "ok");
     },
   },
@@ -105,7 +118,7 @@ const runsGrid = new Grid(byId("runs-grid"), runColumns, {
       ? "Nothing has ended yet. Remembered are flights with a lease, and those whose outcome is " +
         "retained."
       : "Nothing matches."),
-  onOpen: (row) => showRun(row, outcomeOf(row)),
+  onOpen: showRun,
   onWant: (offset, limit) => runsLoader.want(offset, limit),
 });
 
@@ -113,10 +126,13 @@ const runsGrid = new Grid(byId("runs-grid"), runColumns, {
 // newest wish next.
 class Loader {
   constructor(path, grid, parameters) {
-    Object.assign(this, { path, grid, parameters, wish: null, abort: null });
+    Object.assign(this, { path, grid, parameters, wish: null, abort: null, got: null });
   }
 
   want(offset, limit) {
+    // What the daemon does not have is not asked for again at once.
+    if (this.got !== null && this.got.offset === offset && this.got.limit === limit) return;
+    this.asked = { offset, limit };
     this.wish = { offset: Math.max(0, offset - 50), limit: Math.min(limitMax, limit + 100) };
     if (this.abort === null) this.#next();
   }
@@ -124,6 +140,7 @@ class Loader {
   // Looks again at what can be seen, if the stream does not tell of it.
   refresh() {
     const { offset, limit } = this.grid.view();
+    this.got = null;
     if (limit > 0 && offset + limit > windowOfStream && this.grid.total > windowOfStream)
       this.want(offset, limit);
   }
@@ -133,16 +150,20 @@ class Loader {
     this.abort?.abort();
     this.abort = null;
     this.wish = null;
+    this.got = null;
   }
 
   async #next() {
-    const { wish } = this;
+    const { wish, asked } = this;
     const abort = new AbortController();
     this.abort = abort;
     this.wish = null;
     try {
       const answer = await get(this.path, { ...this.parameters(), ...wish }, abort.signal);
-      if (this.abort === abort) this.grid.setRows(answer.total, wish.offset, answer.rows);
+      if (this.abort === abort) {
+        this.got = asked;
+        this.grid.setRows(answer.total, wish.offset, received(answer.rows));
+      }
     } catch {
       // The stream tells when the connection is lost; what is shown stays.
     }
@@ -214,10 +235,16 @@ function showStatus(status) {
   showGroups(status);
   showHealth(status);
   showViewer();
-  const groups = [["", "All groups"], ...status.groups.map(({ group }) => group).sort()
-    .map((group) => [group, readableText(group, 60)])];
-  for (const form of ["flights-filters", "runs-filters"])
-    setOptions(byId(form).elements.group, groups);
+  for (const filters of ["flights", "runs"]) showGroupsToChoose(filters);
+}
+
+// A group that was chosen stays one of them, also when nothing of it is left.
+function showGroupsToChoose(filters) {
+  const chosen = page[filters].group;
+  const groups = new Set(page.status.groups.map(({ group }) => group));
+  if (chosen !== "") groups.add(chosen);
+  setOptions(byId(`${filters}-filters`).elements.group, [["", "All groups"],
+    ...[...groups].sort().map((group) => [group, readableText(group, 60)])]);
 }
 
 function showViewer() {
@@ -238,18 +265,17 @@ function showViewer() {
 
 const hottest = { sort: "callers", state: running.join(), limit: 8 };
 
-// The hottest keys stand at the top of the table as long as nothing else is asked of it.
-async function refreshHottest(flights) {
-  if (page.flights.sort === "callers" && areAllFlights(page.flights)) {
-    showHottest(flights.rows);
-    return;
-  }
+// The hottest keys stand at the top of the table as long as nothing else is asked of it; otherwise
+// they are asked for.
+const showsHottest = () => page.flights.sort === "callers" && areAllFlights(page.flights);
+
+async function refreshHottest() {
   const { signal } = page.session;
   try {
     const { rows } = await get("flights", hottest, signal);
     if (!signal.aborted) showHottest(rows);
   } catch {
-    // The next event asks again.
+    // It is asked for again.
   }
 }
 
@@ -263,15 +289,24 @@ function tellTotal(place, { total }, grid) {
   if (grid.isStale) say(total === 1 ? "1 row" : `${told} rows`);
 }
 
+const looksEvery = 3; // s, after what the stream does not tell of
+let statuses = 0;
+
 const handlers = {
-  status: showStatus,
+  status: (status) => {
+    showStatus(status);
+    if (++statuses % looksEvery !== 0) return;
+    flightsLoader.refresh();
+    runsLoader.refresh();
+    if (!showsHottest()) refreshHottest();
+  },
   history: showHistory,
   point: addPoint,
   flights: (flights) => {
     tellTotal(byId("flights-count"), flights, flightsGrid);
-    flightsGrid.setRows(flights.total, 0, flights.rows);
+    flightsGrid.setRows(flights.total, 0, received(flights.rows));
     flightsLoader.refresh();
-    refreshHottest(flights);
+    if (showsHottest()) showHottest(flights.rows);
   },
   runs: (runs) => {
     tellTotal(byId("runs-count"), runs, runsGrid);
@@ -296,12 +331,13 @@ function showConnection(connection) {
   const was = page.connection.state;
   page.connection = connection;
   const { state, error } = connection;
+  page.stoppedAt = state === "live" ? undefined : page.stoppedAt ?? performance.now();
   byId("live").dataset.state = state;
   setText(byId("live").lastElementChild, connectionNames[state]);
   if (state === "live" && was !== "live") say("Connected");
-  if (state === "lost" && error.status === 401) {
+  if (state === "lost" && (error.status === 401 || (error.status === 403 && hasToken()))) {
     signOut();
-    askToken(openStream, `Signed out: ${error.message}`);
+    askToken(reopen, `Signed out: ${error.message}`);
     return;
   }
   showLost();
@@ -380,19 +416,31 @@ function signOut() {
   page.session = new AbortController();
   for (const part of [flightsLoader, runsLoader, flightsGrid, runsGrid]) part.reset();
   showHottest([]);
+  forgetNames();
   for (const dialog of [byId("details"), byId("confirm")]) {
     dialog.close();
     dialog.replaceChildren();
   }
 }
 
+// Until the daemon says what a stranger may see.
+function forgetNames() {
+  if (page.status === null) return;
+  const viewer = { rights: true, name: null, sees_keys: false, can_forget: false, can_end: false };
+  const nameless = (files) => files.map((file) => ({ ...file, name: null, why: null }));
+  showStatus({
+    ...page.status, viewer, files: nameless(page.status.files),
+    certificates: nameless(page.status.certificates),
+  });
+}
+
 function watchPeople() {
   byId("pause").addEventListener("click", () => setPaused(!page.isPaused));
   byId("retry").addEventListener("click", openStream);
-  byId("sign-in").addEventListener("click", () => askToken(openStream));
+  byId("sign-in").addEventListener("click", () => askToken(reopen));
   byId("sign-out").addEventListener("click", () => {
     signOut();
-    openStream();
+    reopen();
   });
   watchFilters(byId("flights-filters"), page.flights, changeFlights);
   watchFilters(byId("runs-filters"), page.runs, changeRuns);
@@ -403,7 +451,10 @@ function watchPeople() {
     if (document.hidden) timer = setTimeout(() => stream.close(), hiddenAfter);
     else if (!page.isPaused && stream.state !== "live") openStream();
   });
-  setInterval(showLost, 1000);
+  setInterval(() => {
+    showLost();
+    if (page.connection.state === "live") flightsGrid.letPass();
+  }, 1000);
 }
 
 // --- light and dark ---
