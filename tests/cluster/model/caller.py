@@ -23,6 +23,7 @@ class Call:
         self.sent = {}  # number of a renewal -> when it was sent
         self.join_sent = 0.0
         self.runs = 0
+        self.tried = 0
         self.has_waited = False
         check.began(self)
         self.connect(None)
@@ -42,8 +43,9 @@ class Call:
 
     def join(self):
         self.join_sent = self.process.clock()
+        self.tried += 1
         message = {"join": True, "call": self.id, "slot": self.slot, "key": self.key,
-                   "nonce": self.nonce, "fresh": self.fresh, "options": self.options,
+                   "nonce": self.nonce, "try": self.tried, "fresh": self.fresh, "options": self.options,
                    "flight": self.flight}
         if self.leads():
             message["resume"] = self.token
@@ -100,6 +102,7 @@ class Call:
 
     def on_lead(self, message):
         is_back = self.token == message["token"] and self.leads()
+        self.check.leads(self, message["flight"])
         self.token, self.flight = message["token"], message["flight"]
         self.lease = message["lease"]  # the opener's
         # What was granted at once holds from the join on; one that waited has to ask from when.

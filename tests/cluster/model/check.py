@@ -16,7 +16,9 @@ class Check:
         self.grants = {}  # flight -> [times]
         self.outcomes = {}  # flight -> (token, value)
         self.values = set()  # (token, value) of all accepted
-        self.last_token = {}  # flight -> token
+        self.last_token = {}  # flight -> token, of the last grant that stands
+        self.holding = set()  # flights with HOLD
+        self.nothing = set()  # flights that ended without an outcome
         self.excused = set()  # tokens whose caller left by itself
         self.forgets = {}  # key -> [(sent, answered)]
         self.over = set()  # flights that do not stand in the way of another one any more
@@ -45,10 +47,15 @@ class Check:
             self.bad(f"{flight.key}: token {flight.token} after {self.tokens[flight.key]}")
         self.tokens[flight.key] = flight.token
         self.grants.setdefault((flight.key, flight.id), []).append(self.world.now)
-        self.last_token[flight.key, flight.id] = flight.token
         self.flight_of_token[flight.key, flight.token] = flight.id
+        if flight.options.holds:
+            self.holding.add((flight.key, flight.id))
         if flight.options.holds and len(self.grants[flight.key, flight.id]) > 1:
             self.bad(f"flight {flight.id} holds, and has a second leader")
+
+    def stands(self, flight):
+        """Its grant is in: before that nobody knows of it, and a next home need not."""
+        self.last_token[flight.key, flight.id] = flight.token
 
     def _stands_aside(self, call):
         """Its flight is over or forgotten, or its connection broke before."""
@@ -83,6 +90,10 @@ class Check:
     def left(self, flight):
         self.excused.add((flight.key, flight.token))
 
+    def came_to_nothing(self, flight):
+        """Its leader left, and no connection of a follower was whole."""
+        self.nothing.add((flight.key, flight.id))
+
     def forgotten(self, flight):
         self.over.add((flight.key, flight.id))
 
@@ -101,6 +112,11 @@ class Check:
 
     def began(self, call):
         self.calls.append(call)
+
+    def leads(self, call, flight):
+        if call.options.holds and call.flight != flight and (call.key, call.flight) in self.holding:
+            self.bad(f"call {call.id} was in flight {call.flight}, whose work may not be tried twice, "
+                     f"and leads {flight}")
 
     def runs(self, call):
         if call.options.holds and call.runs > 1:
@@ -121,7 +137,7 @@ class Check:
             if answered < call.began and first < sent:
                 self.bad(f"call {call.id} gets what was forgotten before it came")
         had = call.flight
-        if self.is_calm and had and had != flight:
+        if self.is_calm and had and had != flight and (call.key, had) not in self.nothing:
             self.bad(f"call {call.id} was in flight {had}, and gets the result of {flight}")
 
     def ended(self, call, status, why):

@@ -27,7 +27,7 @@ class Seat:
     stream: object
     call: int
     nonce: int
-    may_lead: bool = True
+    tried: int  # how often the call has joined, this time included
 
 
 @dataclass
@@ -40,21 +40,23 @@ class Flight:
     leader: Seat = None  # None: nobody, or it may come back
     nonce: int = 0  # of the caller that was granted the token
     led_until: float = 0.0  # by the home's clock: the lease, or the time for a leader to come back
+    awaits_until: float = 0.0  # after a move: so long its followers may be on their way
     is_forgotten: bool = False
     is_settling: bool = False  # a record of it is being written; events wait
+    is_abandoned: bool = False  # what it holds ends without an outcome; its leader is not renewed
     followers: list = field(default_factory=list)
     waiting: list = field(default_factory=list)  # events that wait for the record
 
     def without_callers(self):
         """As it travels to another home."""
-        return Flight(self.key, self.options, self.id, self.token, self.attempt, None, self.nonce, 0.0,
-                      self.is_forgotten)
+        return Flight(self.key, self.options, self.id, self.token, self.attempt, nonce=self.nonce,
+                      is_forgotten=self.is_forgotten)
 
 
 @dataclass
 class Outcome:
     flight: int
     token: int
-    value: str  # "ok TOKEN", or "abandoned"
+    value: str  # "ok TOKEN", "abandoned", or None: all its callers had left
     nonce: int = 0
     until: float = 0.0

@@ -176,7 +176,8 @@ class Replica(Process):
         if stream not in self.streams and "gone" not in message:
             return
         number = message["slot"]
-        if number in self.frozen and self.states[number] == LEAVING:
+        is_frozen = number in self.frozen and self.states[number] == LEAVING
+        if is_frozen and "renew" not in message:
             self.frozen[number].append((stream, message))
             return
         if self.is_acting(number):

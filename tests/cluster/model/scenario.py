@@ -10,6 +10,7 @@ from .world import Process, Share, World
 
 SLOTS = 2
 KEYS = {"a": 0, "b": 1, "c": 1}
+HOLDS = {"a": 0.1, "b": 0.1, "c": 0.6}  # how many of their callers ask for it
 REPLICAS = 3
 CALLERS = 6
 DRAIN_TIME = 15.0
@@ -55,7 +56,7 @@ class Scenario:
         self.world.at(self.random.expovariate(6), self._call)
         key = self.random.choice(list(KEYS))
         options = Options(lease=self.random.choice([0, 0, 0, 2.0, 6.0, 8.0]),
-                          holds=self.random.random() < 0.15, keeps=self.random.random() < 0.15)
+                          holds=self.random.random() < HOLDS[key], keeps=self.random.random() < 0.15)
         is_plain = self.random.random() < 0.2
         process = self.random.choice(self.processes)
         if is_plain:
@@ -78,10 +79,12 @@ class Scenario:
     def _befall(self):
         if self.world.now > TROUBLE:
             return
-        kinds = [self._move_and_drop] * 2 + [self._move] * 2 + [self._drain]
+        kinds = [self._move_and_drop, self._move_and_drop, self._move_and_leave, self._move, self._drain]
         if not self.is_calm:
             kinds += [self._kill, self._pause, self._cut_etcd, self._cut_caller, self._cut_peer,
-                      self._stop_etcd, self._pause_caller, self._last_words]
+                      self._stop_etcd, self._pause_caller, self._last_words, self._forget_in_the_dark,
+                      self._jitter, self._sleep_over_a_record, self._cut_leader,
+                      self._die_with_an_outcome, self._leave_at_once]
         self.random.choice(kinds)()
         self.world.at(self.random.uniform(0.1, 4), self._befall)
 
@@ -102,6 +105,13 @@ class Scenario:
         for call in self.check.calls:
             if call.state == "following" and call.stream is not None:
                 self.world.at(self.random.uniform(0, 0.02), call.lose_connection)
+
+    def _move_and_leave(self):
+        """Leaders give up just after their slot has moved."""
+        self._move()
+        for call in self.check.calls:
+            if call.leads() and not call.options.holds:
+                self.world.at(self.random.uniform(0.01, 0.08), call.process.soon, call.leave)
 
     def _drain(self):
         """Gives all its slots, and ends when it has none and nobody is left."""
@@ -130,15 +140,21 @@ class Scenario:
         return any(call.process.place == replica.place for call in self.check.calls)
 
     def _end(self, replica):
-        if not replica.is_dead:
+        if replica.is_dead:
+            return
+        has_slots = any(replica.id in (slot.owner, slot.giver) for slot in self.etcd.slots)
+        if not has_slots or self.world.has("signs_off_with_slots"):
             self.etcd.members.pop(replica.id, None)
-            replica.die("it has left")
+        replica.die("it has left")
 
     def _died(self, replica):
         self.world.at(self.random.uniform(0.2, 6), self._replace, replica)
 
     def _replace(self, replica):
         self.replicas[self.replicas.index(replica)] = self._replica(replica.place)
+
+    def _leave_at_once(self):
+        self._end(self._any())
 
     def _kill(self):
         self._kill_if_alive(self._any())
@@ -156,14 +172,59 @@ class Scenario:
         self.world.cut(self._any().place, self.random.choice(self.processes).place,
                        self.random.choice([0.5, 2, 5, 10]))
 
+    def _cut_leader(self):
+        leaders = [call for call in self.check.calls if call.leads() and call.stream is not None]
+        if leaders:
+            call = self.random.choice(leaders)
+            self.world.cut(call.process.place, call.stream.server.place, self.random.choice([5, 10]))
+
     def _last_words(self):
         """It dies, and what it has said comes late."""
         replica = self._any()
         if replica.is_dead:
             return
+        self._hold_back(replica)
+        self.world.at(self.random.uniform(0.3, 1.5), self._kill_if_alive, replica)
+
+    def _hold_back(self, replica):
         for process in self.processes:
             self.world.hold_back(replica.place, process.place, self.random.choice([1.5, 2.5]))
-        self.world.at(self.random.uniform(0.3, 1.5), self._kill_if_alive, replica)
+
+    def _die_with_an_outcome(self, looks=3000):
+        """Of work that may not be tried twice: it is recorded, and nobody has heard of it."""
+        def is_about_to(replica):
+            return any(flight.is_settling and flight.options.holds and flight.leader is not None
+                       and flight.attempt == 1 and flight.led_until > 0
+                       for table in replica.tables.values() for flight in table.flights())
+
+        ending = [replica for replica in self.replicas if is_about_to(replica)]
+        if ending:
+            self._hold_back(ending[0])
+            self.world.at(0.05, self._kill_if_alive, ending[0])
+        elif looks > 0:
+            self.world.at(0.001, self._die_with_an_outcome, looks - 1)
+
+    def _forget_in_the_dark(self):
+        """A home dies that etcd did not hear any more."""
+        replica, key = self._any(), self.random.choice(list(KEYS))
+        self.world.cut(replica.place, "etcd", 3)
+        Forget(self.world, self.random.choice(self.processes), self, self.check, key, KEYS[key])
+        self.world.at(self.random.uniform(0.5, 2.5), self._kill_if_alive, replica)
+
+    def _jitter(self):
+        """What was sent later often comes earlier, and connections break."""
+        self.world.jitter_until = self.world.now + 3
+        for call in self.check.calls:
+            for _ in range(3):
+                self.world.at(self.random.uniform(0, 3), call.lose_connection)
+
+    def _sleep_over_a_record(self, looks=1000):
+        """It hears late that a record of its is in."""
+        writing = [r for r in self.replicas if any(table.is_writing for table in r.tables.values())]
+        if writing:
+            writing[0].pause(self.random.choice([6, 10]))
+        elif looks > 0:
+            self.world.at(0.001, self._sleep_over_a_record, looks - 1)
 
     def _kill_if_alive(self, replica):
         if not replica.is_dead:

@@ -46,8 +46,12 @@ class Table:
         self.is_writing += 1
 
         def done(was_in):
-            self.is_writing -= 1
-            if was_in and not self.is_over:
+            if not was_in or self.is_over:
+                self.is_writing -= 1
+            elif not self.home.is_acting(self.number) and not self.world.has("tells_after_its_hold"):
+                self.home.later(0.1, done, True)
+            else:
+                self.is_writing -= 1
                 then()
 
         etcd.transact(self.home, self.number, operation, done)
@@ -83,6 +87,7 @@ class Table:
                 self._place(flight)
                 wait = ADOPTED if not self.world.has("adopts_without_time") else 0.05
                 flight.led_until = self.home.clock() + max(self.patience(flight), wait)
+                flight.awaits_until = self.home.clock() + wait
         else:
             for (number, _token), record in sorted(etcd.leads.items()):
                 if number == self.number:
@@ -132,7 +137,7 @@ class Table:
     def _join(self, stream, message):
         if stream not in self.home.streams:
             return
-        key, seat = message["key"], Seat(stream, message["call"], message["nonce"])
+        key, seat = message["key"], Seat(stream, message["call"], message["nonce"], message["try"])
         if message.get("resume"):
             self._resume(seat, message)
             return
@@ -148,7 +153,7 @@ class Table:
             return
         current = self.current.get(key)
         if current is not None:
-            self.when_settled(current, self._follow, current, seat, message)
+            self.when_settled(current, self._follow_current, current, seat, message)
         elif key in self.kept:
             token, value = self.kept[key]
             self.say(seat, result=seat.call, token=token, value=value, flight=None)
@@ -158,9 +163,9 @@ class Table:
     def _tell_again(self, flight, seat, message):
         if flight.nonce != seat.nonce or flight not in self.flights():
             self._join(seat.stream, message)
-            return
-        flight.leader = seat
-        self._say_lead(flight)
+        elif not self._is_old(seat, flight.leader):
+            flight.leader = seat
+            self._say_lead(flight)
 
     def _return_to_flight(self, seat, message):
         """Its place in the flight that it had, when that is known here. True: it was answered."""
@@ -171,6 +176,8 @@ class Table:
         if flight is not None:
             self.when_settled(flight, self._follow, flight, seat, message)
             return True
+        if id in self.ended and self.ended[id].value is None:
+            return False  # nobody was left, so nothing came of it
         if id in self.ended:
             outcome = self.ended[id]
             self.say(seat, result=seat.call, token=outcome.token, value=outcome.value, flight=id)
@@ -195,6 +202,12 @@ class Table:
         self._sit(flight, seat)
         self.say(seat, follow=seat.call, flight=0)
 
+    def _follow_current(self, flight, seat, message):
+        if self.current.get(flight.key) is flight:
+            self._follow(flight, seat, message)
+        else:
+            self._join(seat.stream, message)
+
     def _follow(self, flight, seat, message):
         is_granted = flight.token and flight.nonce == seat.nonce and not self.world.has("no_nonce")
         if flight not in self.flights() or is_granted:
@@ -202,11 +215,21 @@ class Table:
             return
         self._sit(flight, seat)
         self.say(seat, follow=seat.call, flight=flight.id)
+        if flight.nonce == 0 and flight.leader is None and not flight.is_settling:
+            self._grant(flight, flight.followers.pop(0))
 
     def _sit(self, flight, seat):
-        """One call has one place, also when its older stream is not known to be broken yet."""
+        """One call has one place, that of its last try: the streams of others are broken by then."""
+        if any(self._is_old(seat, other) for other in flight.followers):
+            return
         flight.followers = [other for other in flight.followers if other.nonce != seat.nonce]
         flight.followers.append(seat)
+
+    def _is_old(self, seat, other):
+        """A message of an older stream may come after one of a newer."""
+        if other is None or other.nonce != seat.nonce or self.world.has("last_heard_wins"):
+            return False
+        return seat.tried < other.tried
 
     # --- leads ---
 
@@ -234,6 +257,7 @@ class Table:
         if flight.options.is_recorded:
             self.settle(flight, lambda: self._record(flight, old), lead)
         else:
+            self.home.check.stands(flight)
             lead()
             self.unsettle(flight)
 
@@ -247,6 +271,7 @@ class Table:
         leads = self.home.etcd.leads
         leads.pop((self.number, old), None)
         leads[self.number, flight.token] = flight.without_callers()
+        self.home.check.stands(flight)
 
     def _say_lead(self, flight):
         seat = flight.leader
@@ -265,7 +290,7 @@ class Table:
 
     def _renew(self, stream, message):
         flight = self._of_leader(stream, message)
-        if flight is not None and not flight.is_settling:
+        if flight is not None and not flight.is_abandoned:
             flight.led_until = self.home.clock() + self.patience(flight)
             self.say(flight.leader, renewed=message["renew"], call=flight.leader.call,
                      silence=self._silence())
@@ -276,7 +301,7 @@ class Table:
             self.when_settled(flight, self._take_up, flight, seat, message)
             return
         for outcome in self.ended.values():
-            if outcome.token == message["resume"]:
+            if outcome.token == message["resume"] and outcome.value is not None:
                 self.say(seat, result=seat.call, token=outcome.token, value=outcome.value,
                          flight=outcome.flight)
                 return
@@ -285,6 +310,8 @@ class Table:
     def _take_up(self, flight, seat, message):
         if flight.token != message["resume"] or flight not in self.flights():
             self._resume(seat, message)
+            return
+        if self._is_old(seat, flight.leader):
             return
         if flight.leader is not None and flight.leader.stream is not seat.stream:
             self.say(flight.leader, end=flight.leader.call, status="ABORTED", why="taken over")
@@ -308,6 +335,7 @@ class Table:
     def _end(self, flight, value):
         """The outcome: recorded, then told, and the next flight begins."""
         token, keeps = flight.token, flight.options.keeps and not flight.is_forgotten
+        flight.is_abandoned = value == "abandoned"
 
         def operation():
             etcd = self.home.etcd
@@ -376,6 +404,9 @@ class Table:
             if old is not None:
                 self.say(old, end=old.call, status="ABORTED", why="lost")
             self._grant(flight, flight.followers.pop(0))
+        elif self.home.clock() < flight.awaits_until and not self.world.has("ends_without_followers"):
+            # Its followers have been told where it is, and are on their way: the first one leads.
+            flight.leader, flight.led_until = None, flight.awaits_until
         else:
             self._drop(flight)
 
@@ -383,6 +414,9 @@ class Table:
         if flight.leader is not None:
             self.say(flight.leader, end=flight.leader.call, status="ABORTED", why="lost")
         self._remove(flight)
+        if self.home.clock() >= flight.awaits_until:
+            self.home.check.came_to_nothing(flight)
+        self.ended[flight.id] = Outcome(flight.id, flight.token, None, 0, self.home.clock() + LINGER)
         if flight.options.is_recorded:
             self.write(lambda: self.home.etcd.leads.pop((self.number, flight.token), None),
                        lambda: None)
@@ -412,26 +446,44 @@ class Table:
         if flight is not self.current.get(key):
             self._forget(stream, message)
             return
-        self.kept.pop(key, None)
-        if flight is not None:
-            flight.is_forgotten = True
-            self.world.tell(key, f"{self.home.id}: flight {flight.id} is forgotten")
-            self.home.check.forgotten(flight)
-            del self.current[key]
-            self.forgotten.append(flight)
         records = self.home.etcd
 
         def operation():
             records.kept.pop((self.number, key), None)
+            if flight is not None:
+                self.home.check.forgotten(flight)
             if flight is not None and (self.number, flight.token) in records.leads:
                 records.leads[self.number, flight.token].is_forgotten = True
 
         def answer():
             stream.send(self.home, {"forgotten": message["call"]})
 
+        def part():
+            self.kept.pop(key, None)
+            if flight is not None:
+                self._part(flight)
+
+        def part_and_answer():
+            part()
+            answer()
+            self._begin_next(key)
+
         if self.world.has("forget_answers_first"):
             answer()
-            self.write(operation, lambda: None)
-        else:
+        if self.world.has("forget_parts_first"):
+            part()
             self.write(operation, answer)
-        self._begin_next(key)
+            self._begin_next(key)
+        elif flight is None:
+            self.write(operation, part_and_answer)
+        else:
+            # Who asks for the key meanwhile waits: or two flights of a key have records, and the
+            # next home takes the older one for the one that counts.
+            self.settle(flight, operation, part_and_answer)
+
+    def _part(self, flight):
+        """It goes on beside the key: nobody new finds it."""
+        flight.is_forgotten = True
+        self.world.tell(flight.key, f"{self.home.id}: flight {flight.id} is forgotten")
+        del self.current[flight.key]
+        self.forgotten.append(flight)

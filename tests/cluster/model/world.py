@@ -23,6 +23,7 @@ class World:
         self._cuts = {}
         self._held_back = {}
         self.slowest = 1.0  # s, of a message
+        self.jitter_until = 0.0  # half of all messages are slow
         self.ids = itertools.count(1)
         self.story = []  # (key or "", line), for whoever wants to know why
 
@@ -43,7 +44,8 @@ class World:
 
     def latency(self):
         """Of one message: mostly around a millisecond, sometimes a second."""
-        if self.random.random() < 0.98:
+        slow = 0.5 if self.now < self.jitter_until else 0.02
+        if self.random.random() >= slow:
             return self.random.expovariate(700)
         return self.random.uniform(0.02, self.slowest)
 
@@ -71,7 +73,7 @@ class Process:
         self.place = place
         self.is_dead = False
         self.paused_until = 0.0
-        self.rate = 1 + world.random.uniform(-0.005, 0.005)
+        self.rate = 1 + world.random.choice([-0.005, 0, 0.005])
 
     def clock(self):
         return self.world.now * self.rate
