@@ -26,7 +26,8 @@ function keyOf(row) {
   const key = element("pre.whole", {
     tabindex: "0", "aria-label": row.key_cut ? "The beginning of the key" : "The whole key",
   }, ...readable(row.key));
-  return row.key_cut ? [key, element("em", {}, "Its first 1,024 bytes. ")] : key;
+  return row.key_cut
+    ? [key, element("em", {}, `The beginning: it has ${count(row.key_bytes)} bytes.`)] : key;
 }
 
 // [name, value]; a value is text, nodes or null (then it is left out).
@@ -38,7 +39,21 @@ function facts(pairs) {
 const foreign = (text) => (text ? readable(text) : "–");
 const known = (value, format) => (value ? format(value) : null);
 
-export function showFlight(row, viewer) {
+let opened; // the flight whose details were opened last
+
+export async function showFlight(row, viewer) {
+  opened = row;
+  fillFlight(row, viewer);
+  if (!row.key_cut) return;
+  try {
+    const { rows: [whole] } = await get("flights", { token: row.token, key_hash: row.key_hash });
+    if (whole !== undefined && opened === row && byId("details").open) fillFlight(whole, viewer);
+  } catch {
+    // Its beginning stays.
+  }
+}
+
+function fillFlight(row, viewer) {
   const dialog = byId("details");
   // By its beginning alone another key could be meant.
   const isNamed = row.key !== null && !row.key_cut;
