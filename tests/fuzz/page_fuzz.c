@@ -60,14 +60,14 @@ static void read_headers(const char *text, size_t size)
 }
 
 // What was read is written as the same text, but for bits that no digit needs.
-static void read_base64(const char *text)
+static void read_base64(struct sfl_span text)
 {
     struct sfl_span bytes;
     if (!sfl_json_read_base64(text, &bytes))
         return;
-    CHECK(bytes.size <= strlen(text) / 4 * 3);
+    CHECK(bytes.size <= text.size / 4 * 3);
     struct json_object *written = sfl_json_new_base64(bytes);
-    CHECK(written != NULL && strlen(json_object_get_string(written)) == strlen(text));
+    CHECK(written != NULL && strlen(json_object_get_string(written)) == text.size);
     json_object_put(written);
     free((void *)bytes.data);
 }
@@ -96,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else if (data[0] == 'h')
         read_headers(text + 1, size - 1);
     else if (data[0] == 'b')
-        read_base64(text + 1);
+        read_base64(sfl_span_of(data + 1, size - 1));
     else
         show(sfl_span_of(data, size));
     free(text);
