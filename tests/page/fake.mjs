@@ -105,9 +105,12 @@ function historyUntil(now) {
 
 export class Fake {
   // options: { flights, runs, rights, now(), status: what is other than usual in it, refusal: { code,
-  // error } of the stream, pointEvery: in milliseconds }
+  // error } of the stream, pointEvery: in milliseconds, history(now) }
   constructor(options = {}) {
-    this.options = { flights: 1204, runs: 1000, rights: false, now: Date.now, pointEvery: 10_000, ...options };
+    this.options = {
+      flights: 1204, runs: 1000, rights: false, now: Date.now, pointEvery: 10_000,
+      history: historyUntil, ...options,
+    };
     this.begun = this.options.now();
     this.flights = makeFlights(this.options.flights, this.begun);
     this.runs = makeRuns(this.options.runs, this.begun);
@@ -133,7 +136,7 @@ export class Fake {
       "/api/v1/status": () => this.status(),
       "/api/v1/flights": () => this.listFlights(asked),
       "/api/v1/runs": () => this.listRuns(asked),
-      "/api/v1/history": () => historyUntil(this.options.now()),
+      "/api/v1/history": () => this.options.history(this.options.now()),
     };
     if (url.pathname === "/api/v1/events" && this.options.refusal)
       this.#json(response, { error: this.options.refusal.error }, this.options.refusal.code);
@@ -167,12 +170,19 @@ export class Fake {
       group: asked.runs_group, search: asked.runs_search, outcome: asked.runs_outcome,
       limit: asked.runs_limit,
     };
+    const sent = {};
+    // That time has passed is no change.
+    const sendChange = (name, data) => {
+      const text = JSON.stringify(data, (key, value) => (key === "age_ms" ? undefined : value));
+      if (sent[name] !== text) send(name, data);
+      sent[name] = text;
+    };
     const tick = () => {
       send("status", this.status());
-      send("flights", this.listFlights(asked));
-      send("runs", this.listRuns(runs));
+      sendChange("flights", this.listFlights(asked));
+      sendChange("runs", this.listRuns(runs));
     };
-    send("history", historyUntil(this.options.now()));
+    send("history", this.options.history(this.options.now()));
     tick();
     const timers = [setInterval(tick, 1000), setInterval(() =>
       send("point", { at_ms: this.options.now(), ...pointAt(this.options.now(), Math.random) }),

@@ -111,6 +111,34 @@ test("with a token one sees the groups that one may list, until one signs out", 
   await view.close();
 });
 
+test("signing out ends a pause, and no name is left", async () => {
+  const view = await open("reader");
+  await view.untilText("#health", "tokens");
+  await view.page.click("#pause");
+  await view.page.click("#sign-out");
+  await view.untilLive();
+  assert.equal(await view.page.getAttribute("#pause", "aria-pressed"), "false");
+  await view.untilText("#keys-hidden", "Keys and leaders are hidden.");
+  assert(!(await view.text()).includes("/tokens"));
+  await view.close();
+});
+
+test("a token that may look no more is signed out, as one that is not known", async () => {
+  const view = await open("reader");
+  await view.untilText("#viewer", "reader");
+  await view.page.route("**/api/v1/events*", (route) => route.fulfill({
+    status: 403, contentType: "application/json", body: '{"error":"reader may not look"}',
+  }));
+  await view.page.click("#pause");
+  await view.page.click("#pause");
+  await view.untilText("#token", "Signed out: reader may not look");
+  assert(!(await view.text()).includes("report:open"));
+  assert.equal(await view.page.evaluate(() => sessionStorage.length), 0);
+  await view.page.unrouteAll({ behavior: "ignoreErrors" });
+  forgive(view, 403);
+  await view.close();
+});
+
 test("who may only read is offered nothing else", async () => {
   const view = await open("reader");
   await view.page.click("#flights-grid .space .row:has-text('report:open')");

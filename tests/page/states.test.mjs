@@ -123,18 +123,111 @@ test("more flights than are listed are counted, and that is said", () =>
     await view.untilText("#flights-count", "12,345, of which the first 10,000 are listed");
   }));
 
-test("time passes in the table although nothing changes, and stands still on a pause", () =>
+const ageOfFirst = "#flights-grid .space .row .cell.age";
+const ageInDetails = "#details .facts div:has(> dt:text-is('Age')) dd";
+
+test("time passes in the table and in the details, and stands still on a pause", () =>
   withFake({}, async (view) => {
     await view.untilLive();
-    const age = () => view.page.locator("#flights-grid .space .row .cell.age").first().textContent();
-    const before = await age();
-    await view.until((was) =>
-      document.querySelector("#flights-grid .space .row .cell.age").textContent !== was, before);
+    const text = (selector) => view.page.locator(selector).first().textContent();
+    const untilOther = (selector, was) =>
+      view.until(([where, before]) => document.querySelector(where).textContent !== before,
+        [selector, was]);
+    await untilOther(ageOfFirst, await text(ageOfFirst));
+    await untilOther(ageOfFirst, await text(ageOfFirst));
+    await view.page.locator("#flights-grid .space .row").first().click();
+    await view.until((where) => [...document.querySelectorAll("#details dd")].some((value) =>
+      value.textContent === document.querySelector(where).textContent), ageOfFirst);
+    const opened = await text(ageInDetails);
+    await view.until((was) => [...document.querySelectorAll("#details .facts > div")].some((fact) =>
+      fact.firstChild.textContent === "Age" && fact.lastChild.textContent !== was), opened);
+    await view.page.keyboard.press("Escape");
     await view.page.click("#pause");
-    await view.page.click("#flights-filters input");
-    const paused = await age();
+    const paused = await text(ageOfFirst);
     await view.page.evaluate(() => new Promise((done) => setTimeout(done, 2500)));
-    assert.equal(await age(), paused);
+    assert.equal(await text(ageOfFirst), paused);
+  }));
+
+test("a daemon that does nothing has plots all the same", () => {
+  const names = ["calls", "executions", "saved", "flights", "callers"];
+  const history = (now) => ({
+    step_ms: 10_000, first_ms: now - 3_590_000,
+    ...Object.fromEntries(names.map((name) => [name, Array(360).fill(0)])),
+  });
+  return withFake({ flights: 0, history }, async (view) => {
+    await view.until(() => document.querySelectorAll("#plots .line").length === 5);
+    const paths = await view.page.locator("#plots .line").evaluateAll((lines) =>
+      lines.map((line) => line.getAttribute("d")));
+    for (const path of paths) assert.match(path, /^M54\.0 130\.0(L[\d.]+ 130\.0){359}$/);
+    const ticks = await view.page.locator("#plots .plot:first-child [text-anchor=end]").allTextContents();
+    assert.deepEqual(ticks, ["0", "0.5", "1"]);
+  });
+});
+
+test("the hottest keys and rows far down are looked at again, whatever the table is sorted by", () =>
+  withFake({ flights: 1000 }, async (view, fake) => {
+    await view.untilLive();
+    await view.page.click("#flights-grid .heads .age button");
+    await view.page.evaluate(() => {
+      document.querySelector("#flights-grid .rows").scrollTop = 32 * 600;
+    });
+    const byAge = () => fake.listFlights({ sort: "age", state: "led", limit: 500 }).rows;
+    await view.until(() => [...document.querySelectorAll("#flights-grid .space .row")].some((row) =>
+      row.getAttribute("aria-rowindex") === "612" && row.textContent !== ""));
+    const last = fake.flights.filter(({ state }) => state === "led").sort((a, b) => b.began - a.began);
+    assert(byAge().length > 400);
+    for (const flight of last.slice(0, 400)) flight.callers = 777_000;
+    await view.untilText("#hottest-list", "777,000");
+    await view.untilText("#flights-grid .space", "777,000");
+  }));
+
+test("of a key that is cut nothing is offered but the whole one", () =>
+  withFake({}, async (view, fake) => {
+    const whole = `long:${"k".repeat(2000)}`;
+    const list = fake.listFlights.bind(fake);
+    let isThere = true;
+    fake.listFlights = (asked) => {
+      const { total, rows } = list({ ...asked, limit: asked.limit ?? 1 });
+      const cut = { ...rows[0], key: whole.slice(0, 1024), key_cut: true, key_bytes: 2005,
+        key_hash: "18446744073709551615", can_forget: false, can_end: false };
+      if (asked.token === undefined) return { total, rows: [cut, ...rows.slice(1)] };
+      assert.equal(asked.key_hash, cut.key_hash);
+      return { total: 1, rows: isThere ? [{ ...rows[0], key: whole }] : [] };
+    };
+    await view.untilText("#flights-grid .space .cell.key", "…");
+    const row = view.page.locator("#flights-grid .space .row").first();
+    await row.click();
+    await view.until((key) => document.querySelector("#details .whole").textContent === key, whole);
+    await view.until(() => document.querySelector("#details").contains(document.activeElement));
+    assert.equal(await view.page.locator("#details .actions button").count(), 2);
+    assert.match(await view.page.locator(ageInDetails).textContent(), /^\d/);
+    await view.page.keyboard.press("Escape");
+    isThere = false;
+    await row.click();
+    await view.untilText("#details", "The beginning: it has 2,005 bytes.");
+    assert.equal(await view.page.locator("#details .actions button").count(), 0);
+    assert.deepEqual(await view.accessibility("#details"), []);
+  }));
+
+test("what is not in use has a mark like the others", () => {
+  const status = { store: { enabled: false, failing: false, bytes_waiting: 0, why: null } };
+  return withFake({ status }, async (view) => {
+    await view.untilText("#health", "not in use");
+    const heights = await view.page.locator(".checks .pill").evaluateAll((pills) =>
+      pills.map((pill) => pill.offsetHeight));
+    assert.equal(new Set(heights).size, 1, String(heights));
+  });
+});
+
+test("nobody who waits is said to be nobody", () =>
+  withFake({}, async (view, fake) => {
+    fake.flights = fake.flights.filter(({ state }) => state === "led");
+    for (const flight of fake.flights) flight.callers = 1;
+    await view.untilText("#hottest-list", "1");
+    await view.until(() => document.querySelector("#flights-grid .space .callers").textContent === "1");
+    await view.page.locator("#flights-grid .space .row").first().click();
+    await view.page.click("#details .actions button:has-text('End')");
+    await view.untilText("#confirm", "Its leader is fenced; nobody else waits for it.");
   }));
 
 test("a group that was chosen stays chosen when it is gone", () =>

@@ -2,7 +2,8 @@
 // The dialogs: all there is to know of a flight or a run, the question before something is done,
 // and signing in.
 import { ApiError, get, post, setToken } from "./api.js";
-import { byId, element, tell } from "./dom.js";
+import { byId, element, setText, tell } from "./dom.js";
+import { ageOf, expiryOf, leaseOf, received } from "./passing.js";
 import { bytes, count, dateAndTime, duration, readable } from "./text.js";
 
 function head(dialog, title) {
@@ -15,6 +16,7 @@ function head(dialog, title) {
 function show(dialog, ...children) {
   dialog.replaceChildren(...children);
   if (!dialog.open) dialog.showModal();
+  else if (!dialog.contains(document.activeElement)) dialog.querySelector(".close").focus();
 }
 
 // --- details ---
@@ -40,6 +42,20 @@ const foreign = (text) => (text ? readable(text) : "–");
 const known = (value, format) => (value ? format(value) : null);
 
 let opened; // the flight whose details were opened last
+let passing = []; // [element, what it says by now]
+
+function passes(value) {
+  const shown = element("span", {}, value());
+  passing.push([shown, value]);
+  return shown;
+}
+
+// Time has passed: what is shown of it is said anew.
+export function letDetailsPass() {
+  for (const [shown, value] of passing) setText(shown, value());
+}
+
+const leftFor = (ms, value) => (ms ? passes(() => duration(value())) : null);
 
 export async function showFlight(row, viewer) {
   opened = row;
@@ -47,7 +63,9 @@ export async function showFlight(row, viewer) {
   if (!row.key_cut) return;
   try {
     const { rows: [whole] } = await get("flights", { token: row.token, key_hash: row.key_hash });
-    if (whole !== undefined && opened === row && byId("details").open) fillFlight(whole, viewer);
+    if (whole === undefined || opened !== row || !byId("details").open) return;
+    received([whole]);
+    fillFlight(whole, viewer);
   } catch {
     // Its beginning stays.
   }
@@ -55,6 +73,7 @@ export async function showFlight(row, viewer) {
 
 function fillFlight(row, viewer) {
   const dialog = byId("details");
+  passing = [];
   // By its beginning alone another key could be meant.
   const isNamed = row.key !== null && !row.key_cut;
   const mayForget = isNamed && (row.can_forget ?? viewer.can_forget);
@@ -69,9 +88,9 @@ function fillFlight(row, viewer) {
     ["Outcome", known(row.outcome, foreign)],
     ["Leader", foreign(row.leader)],
     ["Callers", `${count(row.callers)}, the leader included`],
-    ["Age", duration(row.age_ms)],
-    ["Lease holds for", known(row.lease_ms, duration)],
-    ["Retained for", known(row.expires_ms, duration)],
+    ["Age", passes(() => duration(ageOf(row)))],
+    ["Lease holds for", leftFor(row.lease_ms, () => leaseOf(row))],
+    ["Retained for", leftFor(row.expires_ms, () => expiryOf(row))],
     ["Attempt", count(row.attempt)],
     ["Bytes", bytes(row.bytes)],
     ["Token", row.token ?? "–"],
@@ -81,6 +100,8 @@ function fillFlight(row, viewer) {
 
 export function showRun(row) {
   const dialog = byId("details");
+  opened = row;
+  passing = [];
   show(dialog, head(dialog, "Run that ended"), facts([
     ["Key", keyOf(row)],
     ["Group", foreign(row.group)],
@@ -115,10 +136,13 @@ function askForget(row) {
 
 function askEnd(row) {
   const followers = Math.max(0, row.callers - 1);
-  const waiting = followers === 1 ? "1 caller that waits" : `${count(followers)} callers that wait`;
+  const told = followers === 0 ? "Its leader is fenced; nobody else waits for it."
+    : followers === 1
+      ? "Its leader is fenced, and 1 caller that waits for it now gets an error (ABORTED)."
+      : `Its leader is fenced, and ${count(followers)} callers that wait for it now get an error ` +
+        "(ABORTED).";
   ask("End this flight?", row,
-    `Its leader is fenced, and ${waiting} for it now get an error (ABORTED). What the leader's ` +
-    "process is doing, it has to stop by itself.", "End", async () => {
+    `${told} What the leader's process is doing, it has to stop by itself.`, "End", async () => {
       const { ended } = await post("end", { ...nameOf(row), token: row.token });
       return ended ? "Ended." : "It had ended already, or another attempt runs by now.";
     });

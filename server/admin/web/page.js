@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page: one stream of events in, and everything that is shown out of it.
 import { Stream, get, hasToken, setToken } from "./api.js";
-import { askToken, showFlight, showRun } from "./dialogs.js";
+import { askToken, letDetailsPass, showFlight, showRun } from "./dialogs.js";
 import { byId, say, setAttribute, setHidden, setOptions, setText } from "./dom.js";
 import { Grid, rowsMax } from "./grid.js";
 import { showGroups, showHead, showHealth, showHottest, showTiles } from "./panels.js";
+import { ageOf, expiryOf, leaseOf, received, setPassing } from "./passing.js";
 import { Plot } from "./plot.js";
 import {
   bytes, count, dateAndTime, duration, readableText, roughly, setForeign, timeOrDay,
@@ -30,7 +31,6 @@ const page = {
   runs: { group: "", search: "", outcome: "" },
   session: new AbortController(), // ends with signing in or out
   isPaused: false,
-  stoppedAt: undefined, // since when what is shown gets no newer
   connection: { state: "connecting", seen: null, nextTry: null, error: null },
 };
 
@@ -46,20 +46,6 @@ const text = (name, title, value, sort) =>
 const number = (name, title, value, sort) =>
   ({ name, title, sort, fill: (cell, row) => setText(cell, value(row)) });
 
-// Rows are told when they change, and time passes all the while; but not on a page that shows what
-// once was.
-const clock = () => page.stoppedAt ?? performance.now();
-const received = (rows) => {
-  for (const row of rows) row.receivedAt = clock();
-  return rows;
-};
-const ageOf = (row) => row.age_ms + clock() - row.receivedAt;
-const leftOf = (row) => {
-  const left = row.lease_ms ?? row.expires_ms;
-  return left === null || left === undefined ? left
-    : Math.max(0, left - (clock() - row.receivedAt));
-};
-
 const leaderOf = (row) => row.leader || "–";
 
 const flightColumns = [
@@ -70,7 +56,7 @@ const flightColumns = [
   text("leader", "Leader", leaderOf),
   number("callers", "Callers", (row) => count(row.callers), "callers"),
   { ...number("age", "Age", (row) => duration(ageOf(row)), "age"), passes: true },
-  { ...number("lease", "Lease", (row) => duration(leftOf(row))), passes: true },
+  { ...number("lease", "Lease", (row) => duration(leaseOf(row) ?? expiryOf(row))), passes: true },
   number("attempt", "Attempt", (row) => count(row.attempt), "attempt"),
   number("bytes", "Bytes", (row) => bytes(row.bytes), "bytes"),
 ];
@@ -331,7 +317,7 @@ function showConnection(connection) {
   const was = page.connection.state;
   page.connection = connection;
   const { state, error } = connection;
-  page.stoppedAt = state === "live" ? undefined : page.stoppedAt ?? performance.now();
+  setPassing(state === "live");
   byId("live").dataset.state = state;
   setText(byId("live").lastElementChild, connectionNames[state]);
   if (state === "live" && was !== "live") say("Connected");
@@ -453,7 +439,9 @@ function watchPeople() {
   });
   setInterval(() => {
     showLost();
-    if (page.connection.state === "live") flightsGrid.letPass();
+    if (page.connection.state !== "live") return;
+    flightsGrid.letPass();
+    letDetailsPass();
   }, 1000);
 }
 

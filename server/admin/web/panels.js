@@ -167,7 +167,7 @@ function certificateText(certificate, now) {
 
 function storeRow(store) {
   if (!store?.enabled)
-    return { name: "Data directory", kind: "none", text: "not in use: nothing outlives the daemon" };
+    return { name: "Data directory", kind: "off", text: "not in use: nothing outlives the daemon" };
   if (store.failing)
     return { name: "Data directory", kind: "bad", text: `failing: ${store.why || "see the log"}` };
   const waiting = store.bytes_waiting ? `, ${bytes(store.bytes_waiting)} to be written` : "";
@@ -190,7 +190,7 @@ function healthRows(status) {
   ];
 }
 
-const kindNames = { good: "OK", warn: "Soon", bad: "Problem", none: "Off" };
+const kindNames = { good: "OK", warn: "Soon", bad: "Problem", off: "Off" };
 
 const counters = [
   ["retained_hits", "Served from retained outcomes"], ["leaders_lost", "Leaders lost"],

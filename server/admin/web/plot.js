@@ -77,7 +77,7 @@ export class Plot {
       .filter((value) => value !== null && (!this.options.isLog || value > 0));
     if (this.options.isLog)
       return all.length === 0 ? [1, 1000] : logTicks(Math.min(...all), Math.max(...all));
-    return linearTicks(all.length === 0 ? 1 : Math.max(...all));
+    return linearTicks(Math.max(0, ...all) || 1);
   }
 
   #scale(ticks) {
